@@ -1,0 +1,177 @@
+"""Supervised training of a row of ENHANCERS with Lightning, checkpointed and resumable."""
+
+import json
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import lightning as lightning_pkg
+import numpy as np
+import torch
+from lightning.pytorch import LightningModule, Trainer, seed_everything
+from lightning.pytorch.callbacks import EarlyStopping, EMAWeightAveraging, LearningRateMonitor, ModelCheckpoint
+from lightning.pytorch.loggers import TensorBoardLogger
+from safetensors.torch import save_file
+from torch import Tensor
+from torch.utils.data import DataLoader, Sampler
+
+from enhancers import losses, method
+from enhancers.mixing import MixConfig, Mixtures, load_recordings, noise_tracks
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Everything one training run depends on beside its recordings."""
+
+    steps: int = 20000
+    batch_size: int = 8
+    learning_rate: float = 1e-3
+    warmup_steps: int = 500
+    steps_per_epoch: int = 500     # a checkpoint and a validation after each
+    validation_pairs: int = 96
+    validation_share: float = 0.08  # of the speech and noise files, held out
+    patience: int = 20             # epochs without a better validation SI-SDR
+    ema_decay: float = 0.998
+    clip_norm: float = 5.0
+    workers: int = 1
+    seed: int = 0
+    precision: str = "32-true"
+    sizes: dict[str, object] = field(default_factory=dict)
+    mix: MixConfig = MixConfig()
+
+
+class EpochSampler(Sampler[int]):
+    """Indices epoch * length .. : fresh pairs every epoch, the same ones after a resume."""
+
+    def __init__(self, length: int) -> None:
+        self.length, self.epoch = length, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(range(self.epoch * self.length, (self.epoch + 1) * self.length))
+
+
+class Supervised(LightningModule):
+    """One optimiser, one network, the losses of its row."""
+
+    def __init__(self, name: str, config: TrainConfig) -> None:
+        super().__init__()
+        self.row, self.config = method(name), config
+        self.network = self.row.build(**config.sizes)
+
+    def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:
+        run = self.row.forward(self.network, *batch)
+        estimate, reference = self.row.target(run)
+        terms = {name: weight * loss(estimate, reference) for name, (loss, weight) in self.row.losses.items()}
+        total = torch.stack(list(terms.values())).sum()
+        if not torch.isfinite(total):
+            first = self.current_epoch * self.config.steps_per_epoch * self.config.batch_size
+            first += index * self.config.batch_size
+            raise FloatingPointError(
+                f"loss {total.item()} at step {self.global_step}, pairs {first}..{first + len(batch[0]) - 1} of seed "
+                f"{self.config.seed}, terms { {k: v.item() for k, v in terms.items()} }; weights were not updated"
+            )
+        self.log_dict({f"train/{k}": v for k, v in terms.items()})
+        self.log("train/loss", total, prog_bar=True)
+        return total
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], index: int) -> None:
+        run = self.row.forward(self.network, *batch)
+        self.log("val/si_sdr", -losses.neg_si_snr(run.estimate, run.clean), prog_bar=True)
+
+    def configure_optimizers(self) -> dict[str, object]:
+        cfg = self.config
+        optimizer = torch.optim.AdamW(self.parameters(), lr=cfg.learning_rate, weight_decay=1e-4)
+
+        def shape(step: int) -> float:
+            if step < cfg.warmup_steps:
+                return (step + 1) / cfg.warmup_steps
+            done = (step - cfg.warmup_steps) / max(1, cfg.steps - cfg.warmup_steps)
+            return 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, shape)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def _hold_out(
+    groups: dict[str, list[np.ndarray]], share: float, seed: int
+) -> tuple[dict[str, list[np.ndarray]], dict[str, list[np.ndarray]]]:
+    """A share of each folder's recordings, at least one where it has two, drawn with the seed."""
+    rng = np.random.default_rng((seed, 7))
+    kept, held = {}, {}
+    for folder, files in groups.items():
+        order = rng.permutation(len(files))
+        count = min(len(files) - 1, max(1, round(share * len(files))))
+        held[folder] = [files[i] for i in order[:count]]
+        kept[folder] = [files[i] for i in order[count:]]
+    return kept, held
+
+
+def train(name: str, speech: Sequence[Path], noise: Sequence[Path], out: Path, config: TrainConfig) -> Path:
+    """Train row `name` and write `out`/best.safetensors with its card; resumes from `out` where a checkpoint lies.
+
+    Returns the path of the weights.
+    Raises: DataError if a folder holds no recordings, FloatingPointError if the loss is not finite.
+    """
+    seed_everything(config.seed, workers=True)
+    rate = method(name).sample_rate
+    speech_train, speech_val = _hold_out(load_recordings(speech, rate), config.validation_share, config.seed)
+    noise_train, noise_val = _hold_out(load_recordings(noise, rate), config.validation_share, config.seed)
+
+    def flat(groups: dict[str, list[np.ndarray]]) -> list[np.ndarray]:
+        return [x for files in groups.values() for x in files]
+
+    length = config.steps_per_epoch * config.batch_size
+    training = Mixtures(flat(speech_train), noise_tracks(noise_train), config.mix, seed=config.seed, length=length)
+    validation = Mixtures(
+        flat(speech_val), noise_tracks(noise_val), config.mix, seed=config.seed + 1, length=config.validation_pairs
+    )
+    loaders = [
+        DataLoader(training, config.batch_size, sampler=EpochSampler(length), num_workers=config.workers),
+        DataLoader(validation, config.batch_size, num_workers=config.workers),
+    ]
+    module = Supervised(name, config)
+    checkpoint = ModelCheckpoint(out / "checkpoints", "best", "val/si_sdr", mode="max", save_last=True)
+    trainer = Trainer(
+        max_steps=config.steps,
+        precision=config.precision,
+        gradient_clip_val=config.clip_norm,
+        default_root_dir=out,
+        logger=TensorBoardLogger(out, name="", version="tensorboard"),
+        callbacks=[
+            EMAWeightAveraging(decay=config.ema_decay),
+            checkpoint,
+            LearningRateMonitor(),
+            EarlyStopping("val/si_sdr", mode="max", patience=config.patience),
+        ],
+        use_distributed_sampler=False,
+        log_every_n_steps=50,
+    )
+    last = out / "checkpoints" / "last.ckpt"
+    trainer.fit(module, *loaders, ckpt_path=str(last) if last.exists() else None, weights_only=False)
+    best = torch.load(checkpoint.best_model_path, map_location="cpu", weights_only=False)
+    state = {
+        k.removeprefix("network."): v.contiguous() for k, v in best["state_dict"].items() if k.startswith("network.")
+    }
+    path = out / "best.safetensors"
+    save_file(state, path)
+    card = {
+        "name": name,
+        "method": name,
+        "sizes": config.sizes,
+        "parameters": sum(p.numel() for p in module.network.parameters()),
+        "steps": int(best["global_step"]),
+        "validation_si_sdr_db": round(float(checkpoint.best_model_score), 3),
+        "config": asdict(config),
+        "speech": [p.name for p in speech],
+        "noise": [p.name for p in noise],
+        "versions": {"torch": torch.__version__, "lightning": lightning_pkg.__version__},
+    }
+    path.with_suffix(".json").write_text(json.dumps(card, indent=2) + "\n")
+    return path

@@ -1,0 +1,105 @@
+"""Generated noises, rooms and mixing: what the demo speaks into, the tests measure and training mixes with."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+Audio = NDArray[np.float32]
+
+
+def _unit_rms(x: NDArray[np.floating]) -> Audio:
+    return (x / max(float(np.sqrt(np.mean(np.square(x)))), 1e-9)).astype(np.float32)
+
+
+def coloured_noise(rng: np.random.Generator, n_samples: int, *, slope: float) -> Audio:
+    """Noise whose power falls as 1 / f**slope: 0 white, 1 pink, 2 brown; unit RMS.
+
+    Shapes: -> (n_samples,).
+    """
+    spec = np.fft.rfft(rng.standard_normal(n_samples))
+    freq = np.fft.rfftfreq(n_samples)
+    freq[0] = freq[1] if n_samples > 1 else 1.0
+    return _unit_rms(np.fft.irfft(spec * freq ** (-slope / 2), n=n_samples))
+
+
+def mains_hum(rng: np.random.Generator, n_samples: int, *, sample_rate: int, mains_hz: float) -> Audio:
+    """Mains frequency and its harmonics with random falling levels; unit RMS.
+
+    Shapes: -> (n_samples,).
+    """
+    time_s = np.arange(n_samples) / sample_rate
+    hum = np.zeros(n_samples)
+    for harmonic in range(1, 13):
+        level = rng.uniform(0.2, 1.0) / harmonic**0.7
+        hum += level * np.sin(2 * np.pi * mains_hz * harmonic * time_s + rng.uniform(0, 2 * np.pi))
+    return _unit_rms(hum)
+
+
+def clicks(rng: np.random.Generator, n_samples: int, *, sample_rate: int, per_s: float) -> Audio:
+    """Short decaying bursts at random instants, like crackle or a keyboard; unit RMS.
+
+    Shapes: -> (n_samples,).
+    """
+    train = np.zeros(n_samples)
+    count = max(1, rng.poisson(per_s * n_samples / sample_rate))
+    for start in rng.integers(0, n_samples, count):
+        length = min(int(sample_rate * rng.uniform(0.001, 0.02)), n_samples - start)
+        decay = np.exp(-np.arange(length) / max(1.0, length / 5))
+        train[start : start + length] += rng.uniform(0.2, 1.0) * decay * rng.standard_normal(length)
+    return _unit_rms(train)
+
+
+def wind(rng: np.random.Generator, n_samples: int, *, sample_rate: int) -> Audio:
+    """Low rumble in slow gusts; unit RMS.
+
+    Shapes: -> (n_samples,).
+    """
+    rumble = coloured_noise(rng, n_samples, slope=2.5)
+    knots = max(2, int(n_samples / sample_rate * 2) + 2)
+    gusts = np.interp(np.linspace(0, knots - 1, n_samples), np.arange(knots), rng.uniform(0.05, 1.0, knots))
+    return _unit_rms(rumble * gusts)
+
+
+def babble(voices: list[Audio], n_samples: int) -> Audio:
+    """Several voices at equal level, each repeated to the length; unit RMS.
+
+    Shapes: voices (N_i,) each -> (n_samples,).
+    """
+    return _unit_rms(np.sum([_unit_rms(np.resize(voice, n_samples)) for voice in voices], axis=0))
+
+
+def room_impulse_response(rng: np.random.Generator, *, sample_rate: int, rt60_s: float) -> Audio:
+    """Response of a random shoebox room by the image method; direct sound at sample 0, peak 1.
+
+    Source: Allen & Berkley 1979, as in pyroomacoustics (extra `demo` or `train`).
+    Shapes: -> (L,).
+    """
+    import pyroomacoustics as pra
+
+    size = rng.uniform((3.0, 3.0, 2.4), (8.0, 6.0, 3.5))
+    surface = 2 * (size[0] * size[1] + size[1] * size[2] + size[0] * size[2])
+    shortest_s = 0.161 * float(np.prod(size)) / surface  # Sabine with walls that absorb everything
+    absorption, order = pra.inverse_sabine(max(rt60_s, 1.1 * shortest_s), size)
+    room = pra.ShoeBox(size, fs=sample_rate, materials=pra.Material(absorption), max_order=min(order, 17))
+    room.add_source(rng.uniform(0.5, size - 0.5))
+    room.add_microphone(rng.uniform(0.5, size - 0.5))
+    room.compute_rir()
+    response = np.asarray(room.rir[0][0], dtype=np.float32)
+    start = int(np.argmax(np.abs(response)))
+    return response[start:] / np.abs(response[start])
+
+
+def mix_at_snr(speech: Audio, noise: Audio, snr_db: float) -> Audio:
+    """speech + g * noise, with g for the wanted ratio of mean powers over the whole stretch.
+
+    Source: SYSTEMS.md section 0, Mixing.
+    Shapes: (N,) twice -> (N,).
+
+    >>> x = mix_at_snr(np.ones(4, np.float32), np.full(4, 2, np.float32), 0.0)
+    >>> x.tolist()
+    [2.0, 2.0, 2.0, 2.0]
+    """
+    power = float(np.mean(np.square(noise)))
+    if power < 1e-12:
+        return speech.copy()
+    gain = np.sqrt(float(np.mean(np.square(speech))) / (power * 10 ** (snr_db / 10)))
+    return (speech + gain * noise).astype(np.float32)
