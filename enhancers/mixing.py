@@ -1,7 +1,6 @@
 """Noisy/clean training pairs, mixed on the fly; pair number i is the same on every machine and after every resume."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +10,7 @@ from scipy.signal import fftconvolve
 from torch.utils.data import Dataset
 
 from pipeline import synthetic
+from pipeline.config import Section
 from pipeline.errors import DataError
 from pipeline.synthetic import Audio
 
@@ -18,16 +18,15 @@ SUFFIXES = {".wav", ".flac", ".ogg"}
 FULL_SCALE = 32767
 
 
-@dataclass(frozen=True)
-class MixConfig:
+class MixConfig(Section):
     """How pairs are drawn. Shares are probabilities; levels in dB."""
 
     sample_rate: int = 16000
     seconds: float = 3.0
     snr_db: tuple[float, float] = (-5.0, 25.0)
-    recorded_share: float = 0.65   # noise from recordings, else generated
-    room_share: float = 0.3        # speech and noise put in a room; the target stays reverberant
-    clean_share: float = 0.03      # no noise at all: clean in must stay clean
+    recorded_share: float = 0.65  # noise from recordings, else generated
+    room_share: float = 0.3  # speech and noise put in a room; the target stays reverberant
+    clean_share: float = 0.03  # no noise at all: clean in must stay clean
     level_db: tuple[float, float] = (-35.0, -12.0)
     rooms: int = 200
 
@@ -44,7 +43,9 @@ def load_recordings(folders: Sequence[Path], sample_rate: int) -> dict[str, list
             mono = soxr.resample(audio.mean(1), rate, sample_rate)
             found.setdefault(str(path.parent), []).append((mono.clip(-1, 1) * FULL_SCALE).astype(np.int16))
     if not found:
-        raise DataError(f"no {' '.join(sorted(SUFFIXES))} below {', '.join(map(str, folders))}; check --speech and --noise")
+        raise DataError(
+            f"no {' '.join(sorted(SUFFIXES))} below {', '.join(map(str, folders))}; check --speech and --noise"
+        )
     return found
 
 
@@ -105,7 +106,9 @@ class Mixtures(Dataset):
             room, other = self.rooms[rng.integers(len(self.rooms))], self.rooms[rng.integers(len(self.rooms))]
             clean = fftconvolve(clean, room)[:n].astype(np.float32)
             noise = fftconvolve(noise, other)[:n].astype(np.float32)
-        noisy = clean if rng.random() < cfg.clean_share else synthetic.mix_at_snr(clean, noise, rng.uniform(*cfg.snr_db))
+        noisy = (
+            clean if rng.random() < cfg.clean_share else synthetic.mix_at_snr(clean, noise, rng.uniform(*cfg.snr_db))
+        )
         level = 10 ** (rng.uniform(*cfg.level_db) / 20) / max(float(np.sqrt(np.mean(noisy**2))), 1e-6)
         gain = min(level, 0.99 / max(float(np.abs(noisy).max()), float(np.abs(clean).max()), 1e-6))
         return noisy * np.float32(gain), clean * np.float32(gain)
@@ -126,11 +129,17 @@ class Mixtures(Dataset):
         if kind == 0:
             return synthetic.coloured_noise(rng, n, slope=rng.uniform(-0.5, 2.0))
         if kind == 1:
-            voices = [_random_cut(rng, self.speech[rng.integers(len(self.speech))], n) for _ in range(rng.integers(3, 9))]
+            voices = [
+                _random_cut(rng, self.speech[rng.integers(len(self.speech))], n) for _ in range(rng.integers(3, 9))
+            ]
             return synthetic.babble(voices, n)
         if kind == 2:
-            hum = synthetic.mains_hum(rng, n, sample_rate=rate, mains_hz=rng.choice([50.0, 60.0]) * rng.uniform(0.99, 1.01))
-            return hum + synthetic.coloured_noise(rng, n, slope=rng.uniform(0, 1.5)) * np.float32(rng.uniform(0.05, 1.0))
+            hum = synthetic.mains_hum(
+                rng, n, sample_rate=rate, mains_hz=rng.choice([50.0, 60.0]) * rng.uniform(0.99, 1.01)
+            )
+            return hum + synthetic.coloured_noise(rng, n, slope=rng.uniform(0, 1.5)) * np.float32(
+                rng.uniform(0.05, 1.0)
+            )
         if kind == 3:
             return synthetic.clicks(rng, n, sample_rate=rate, per_s=rng.uniform(1, 30))
         return synthetic.wind(rng, n, sample_rate=rate)

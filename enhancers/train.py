@@ -3,8 +3,8 @@
 import json
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import lightning as lightning_pkg
 import numpy as np
@@ -12,32 +12,34 @@ import torch
 from lightning.pytorch import LightningModule, Trainer, seed_everything
 from lightning.pytorch.callbacks import EarlyStopping, EMAWeightAveraging, LearningRateMonitor, ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
+from pydantic import Field
 from safetensors.torch import save_file
 from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 
-from enhancers import losses, method
+from enhancers import losses
 from enhancers.mixing import MixConfig, Mixtures, load_recordings, noise_tracks
+from enhancers.table import method
+from pipeline.config import Section
 
 
-@dataclass(frozen=True)
-class TrainConfig:
+class TrainConfig(Section):
     """Everything one training run depends on beside its recordings."""
 
     steps: int = 20000
     batch_size: int = 8
     learning_rate: float = 1e-3
     warmup_steps: int = 500
-    steps_per_epoch: int = 500     # a checkpoint and a validation after each
+    steps_per_epoch: int = 500  # a checkpoint and a validation after each
     validation_pairs: int = 96
     validation_share: float = 0.08  # of the speech and noise files, held out
-    patience: int = 20             # epochs without a better validation SI-SDR
+    patience: int = 20  # epochs without a better validation SI-SDR
     ema_decay: float = 0.998
     clip_norm: float = 5.0
     workers: int = 1
     seed: int = 0
     precision: str = "32-true"
-    sizes: dict[str, object] = field(default_factory=dict)
+    sizes: dict[str, Any] = Field(default_factory=dict)
     mix: MixConfig = MixConfig()
 
 
@@ -137,7 +139,9 @@ def train(name: str, speech: Sequence[Path], noise: Sequence[Path], out: Path, c
         DataLoader(validation, config.batch_size, num_workers=config.workers),
     ]
     module = Supervised(name, config)
-    checkpoint = ModelCheckpoint(out / "checkpoints", "best", "val/si_sdr", mode="max", save_last=True)
+    checkpoint = ModelCheckpoint(
+        out / "checkpoints", "best", "val/si_sdr", mode="max", save_last=True, save_on_train_epoch_end=False
+    )
     trainer = Trainer(
         max_steps=config.steps,
         precision=config.precision,
@@ -148,7 +152,7 @@ def train(name: str, speech: Sequence[Path], noise: Sequence[Path], out: Path, c
             EMAWeightAveraging(decay=config.ema_decay),
             checkpoint,
             LearningRateMonitor(),
-            EarlyStopping("val/si_sdr", mode="max", patience=config.patience),
+            EarlyStopping("val/si_sdr", mode="max", patience=config.patience, check_on_train_epoch_end=False),
         ],
         use_distributed_sampler=False,
         log_every_n_steps=50,
@@ -165,10 +169,11 @@ def train(name: str, speech: Sequence[Path], noise: Sequence[Path], out: Path, c
         "name": name,
         "method": name,
         "sizes": config.sizes,
+        "sample_rate": rate,
         "parameters": sum(p.numel() for p in module.network.parameters()),
         "steps": int(best["global_step"]),
         "validation_si_sdr_db": round(float(checkpoint.best_model_score), 3),
-        "config": asdict(config),
+        "config": config.model_dump(mode="json"),
         "speech": [p.name for p in speech],
         "noise": [p.name for p in noise],
         "versions": {"torch": torch.__version__, "lightning": lightning_pkg.__version__},

@@ -59,8 +59,8 @@ Scores = dict[str, float | None]
 class Clip:
     """One row of the ledger before its scores: an utterance, or a whole recording that could not become one.
 
-    `error` makes it `failed`; `reject` (reason, value, threshold) makes it `rejected` before any network runs.
-    `reject` reasons of this kind: no_speech, too_short, duplicate, near_duplicate.
+    `error` makes it `failed`; `reject` (reason, sentence with the two values) makes it `rejected` before any network
+    runs. Reasons of this kind: no_speech, too_short, duplicate, near_duplicate.
     """
 
     clip_id: str
@@ -74,4 +74,4 @@ class Clip:
     pcm_sha256: str | None = None
     metadata: Metadata = field(default_factory=Metadata)
     error: str | None = None
-    reject: tuple[str, float | str, float | str] | None = None
+    reject: tuple[str, str] | None = None

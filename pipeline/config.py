@@ -61,7 +61,9 @@ class EnhanceConfig(Section):
 class ScoreConfig(Section):
     """Scores of a clip before and after."""
 
-    clean_dir: str | None = Field(None, description="folder of clean twins, same relative name: adds PESQ, STOI, SI-SDR")
+    clean_dir: str | None = Field(
+        None, description="folder of clean twins, same relative name: adds PESQ, STOI, SI-SDR"
+    )
 
 
 class GateConfig(Section):
@@ -78,7 +80,9 @@ class GateConfig(Section):
     clipping_ratio_max: float | None = 0.002
     bandwidth_hz_min: float | None = 3400.0
     speech_ratio_min: float | None = 0.25
-    guard_sig_drop: float = Field(0.1, ge=0, description="keep the raw clip if enhancement lowers SIG by more than this")
+    guard_sig_drop: float = Field(
+        0.1, ge=0, description="keep the raw clip if enhancement lowers SIG by more than this"
+    )
     guard_clipping_rise: float = Field(1e-4, ge=0, description="... or raises the clipping ratio by more than this")
     guard_level_drop_db: float = Field(6.0, gt=0, description="... or lowers the level of speech by more than this")
 
@@ -128,7 +132,7 @@ def override(data: dict[str, Any], assignments: list[str]) -> dict[str, Any]:
     for text in assignments:
         name, equals, value = text.partition("=")
         *sections, key = name.strip().split(".")
-        if not equals or not key:
+        if not equals or not key or not sections and key not in data:
             raise ConfigError(f"--set {text!r}: expected section.key=value, for example gate.dnsmos_ovrl_min=2.6")
         place = result
         for section in sections:

@@ -17,7 +17,7 @@ class DataError(CleanCorpusError):
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """"; did you mean 'X'?" for the closest known word, or nothing.
+    """ "; did you mean 'X'?" for the closest known word, or nothing.
 
     >>> nearest("cgcnr", ["cgcrn", "crn"])
     "; did you mean 'cgcrn'?"

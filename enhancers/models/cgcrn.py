@@ -1,5 +1,6 @@
 """CGCRN, paper [000]."""
 
+from itertools import pairwise
 from typing import Literal
 
 import torch
@@ -36,25 +37,19 @@ class CGCRN(nn.Module):
             sizes.append((sizes[-1] - 3) // 2 + 1)
         widths = (in_channels, *channels)
         self.encoder = nn.ModuleList(
-            nn.Sequential(
-                nn.Conv2d(a, b, (2, 3), (1, 2)), nn.BatchNorm2d(b), nn.LeakyReLU(slope)
-            )
-            for a, b in zip(widths[:-1], widths[1:], strict=True)
+            nn.Sequential(nn.Conv2d(a, b, (2, 3), (1, 2)), nn.BatchNorm2d(b), nn.LeakyReLU(slope))
+            for a, b in pairwise(widths)
         )
         flat = channels[-1] * sizes[-1]
         if flat % groups:
             raise ValueError(f"{flat} bottleneck features do not split into {groups} groups")
         self.grus = nn.ModuleList(nn.GRU(flat // groups, flat // groups, batch_first=True) for _ in range(groups))
-        self.skips = nn.ModuleList(
-            nn.Conv2d(c, c, 1) if skip == "conv" else nn.Identity() for c in channels
-        )
+        self.skips = nn.ModuleList(nn.Conv2d(c, c, 1) if skip == "conv" else nn.Identity() for c in channels)
         outs = (out_channels, *channels[:-1])
         fan_in = 2 if skip == "cat" else 1
         self.decoder = nn.ModuleList(
             nn.Sequential(
-                nn.ConvTranspose2d(
-                    fan_in * c, o, (2, 3), (1, 2), output_padding=(0, wide - (2 * (narrow - 1) + 3))
-                ),
+                nn.ConvTranspose2d(fan_in * c, o, (2, 3), (1, 2), output_padding=(0, wide - (2 * (narrow - 1) + 3))),
                 nn.BatchNorm2d(o),
             )
             for c, o, wide, narrow in zip(channels, outs, sizes[:-1], sizes[1:], strict=True)
@@ -64,7 +59,9 @@ class CGCRN(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         if (features.shape[1], features.shape[3]) != self.in_shape:
-            raise ValueError(f"features {tuple(features.shape)}: expected (B, {self.in_shape[0]}, T, {self.in_shape[1]})")
+            raise ValueError(
+                f"features {tuple(features.shape)}: expected (B, {self.in_shape[0]}, T, {self.in_shape[1]})"
+            )
         x, encoded = features, []
         for layer in self.encoder:
             x = layer(functional.pad(x, (0, 0, 1, 0)))  # one past frame: causal

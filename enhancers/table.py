@@ -1,0 +1,125 @@
+"""The table of enhancement systems, and a trained one as the pipeline sees it."""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from enhancers import card, checkpoint_path, domains, losses, targets, weights_sha256
+from enhancers.models.cgcrn import CGCRN
+from pipeline.errors import ConfigError, nearest
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Method:
+    """One system: a network, what it sees and estimates, and what it is trained towards.
+
+    `losses` is a name -> (function, weight) table; the training loss is the weighted sum and each term is logged.
+    """
+
+    network: Callable[..., nn.Module]
+    domain: domains.Domain
+    target: Callable[[targets.ForwardPass], tuple[Tensor, Tensor]]
+    losses: dict[str, tuple[Loss, float]]
+    sample_rate: int = 16000
+
+    def build(self, **sizes: object) -> nn.Module:
+        """The network with other sizes than the paper's where given.
+
+        Raises: ConfigError if a size is not a keyword of the network.
+        """
+        known = [p.name for p in inspect.signature(self.network).parameters.values()]
+        for key in sizes:
+            if key not in known:
+                raise ConfigError(f"size {key!r} is not one of {', '.join(known)}{nearest(key, known)}")
+        return self.network(**sizes)
+
+    def forward(self, network: nn.Module, noisy: Tensor, clean: Tensor) -> targets.ForwardPass:
+        """One training pass at the level the network runs at.
+
+        Shapes: noisy, clean (B, N).
+        """
+        lengths = torch.full((noisy.shape[0],), noisy.shape[1], device=noisy.device)
+        level = domains.rms_level(noisy, lengths)
+        noisy, clean = noisy / level, clean / level
+        spec = self.domain.stft(noisy)
+        output = network(self.domain.features(spec)).float()
+        return targets.ForwardPass(self.domain, noisy, clean, spec, output)
+
+
+_STFT = domains.Stft(320, 160, "hamming")
+
+ENHANCERS: dict[str, Method] = {
+    "cgcrn": Method(CGCRN, domains.Magnitude(_STFT), targets.amplitude_mask, {"mask_mse": (losses.mse, 1.0)}),
+    "cgcrn-complex": Method(
+        partial(CGCRN, in_channels=2, out_channels=2),
+        domains.CompressedComplex(_STFT),
+        targets.waveform,
+        {"compressed_spectrum": (losses.compressed_spectrum, 10.0), "neg_si_snr": (losses.neg_si_snr, 0.1)},
+    ),
+}
+
+
+def method(name: str) -> Method:
+    """The row of that name.
+
+    Raises: ConfigError that names the nearest row.
+    """
+    if name not in ENHANCERS:
+        raise ConfigError(f"enhancer {name!r} is not one of {', '.join(sorted(ENHANCERS))}{nearest(name, ENHANCERS)}")
+    return ENHANCERS[name]
+
+
+class Enhancer:
+    """A trained system as the pipeline sees it: a batch of waveforms and their lengths in, waveforms out.
+
+    Shapes: (B, N) float32, zero beyond lengths (B,) in samples -> (B, N), zero beyond lengths.
+    Raises: ValueError if a length exceeds N or a sample is not finite.
+    """
+
+    def __init__(self, row: Method, network: nn.Module, *, name: str, sha256: str, device: str = "cpu") -> None:
+        self.row, self.network = row, network.eval().to(device)
+        self.name, self.sha256, self.device = name, sha256, device
+        self.sample_rate = row.sample_rate
+
+    @torch.inference_mode()
+    def __call__(self, noisy: Tensor, lengths: Tensor) -> Tensor:
+        if int(lengths.max()) > noisy.shape[-1]:
+            raise ValueError(f"length {int(lengths.max())} exceeds the batch's {noisy.shape[-1]} samples")
+        if not bool(torch.isfinite(noisy).all()):
+            raise ValueError("a sample is NaN or infinite")
+        noisy, lengths = noisy.to(self.device), lengths.to(self.device)
+        domain = self.row.domain
+        level = domains.rms_level(noisy, lengths)
+        spec = domain.stft(noisy / level)
+        estimate = domain.estimate(self.network(domain.features(spec)), spec)
+        frames = -(-lengths // domain.stft.hop_length) + 1
+        inside = torch.arange(spec.shape[1], device=lengths.device) < frames[:, None]
+        wave = domain.stft.inverse(estimate * inside[:, :, None], noisy.shape[-1]) * level
+        samples = torch.arange(noisy.shape[-1], device=lengths.device) < lengths[:, None]
+        return (wave * samples).cpu()
+
+
+def load_enhancer(name_or_path: str, *, device: str) -> Enhancer:
+    """See `enhancers.load`."""
+    path = checkpoint_path(name_or_path)
+    about = card(name_or_path)
+    row = method(about["method"])
+    network = row.build(**{k: tuple(v) if isinstance(v, list) else v for k, v in about["sizes"].items()})
+    state, wanted = load_file(path), network.state_dict()
+    differing = [k for k in sorted(state.keys() | wanted.keys()) if _shape(state, k) != _shape(wanted, k)]
+    if differing:
+        first = "; ".join(f"{k}: file {_shape(state, k)}, network {_shape(wanted, k)}" for k in differing[:3])
+        raise ConfigError(f"{path} does not fit {about['method']} with sizes {about['sizes']}: {first}")
+    network.load_state_dict(state)
+    return Enhancer(row, network, name=about["name"], sha256=weights_sha256(name_or_path), device=device)
+
+
+def _shape(state: dict[str, Tensor], key: str) -> tuple[int, ...] | None:
+    return tuple(state[key].shape) if key in state else None

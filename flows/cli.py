@@ -1,0 +1,195 @@
+"""The command `clean-corpus`. Commands are thin; knobs live in the configuration (docs: README, section Settings)."""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from flows import embedded
+from pipeline.config import load_yaml, override, validate
+from pipeline.errors import CleanCorpusError, ConfigError
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+console = Console(stderr=True)
+
+Settings = Annotated[list[str], typer.Option("--set", help="one setting, for example gate.dnsmos_ovrl_min=2.6")]
+ConfigFile = Annotated[Path | None, typer.Option("--config", help="YAML with the sections of the README")]
+EnhancerName = Annotated[str | None, typer.Option("--enhancer", help="shipped name, or path of trained .safetensors")]
+Workers = Annotated[int | None, typer.Option("--workers", min=1, help="worker processes; default: one per core")]
+
+
+def _run_config(
+    source: Path, output: Path, config: Path | None, enhancer: str | None, settings: list[str], workers: int | None
+) -> Any:
+    from flows.config import RunConfig
+
+    data = load_yaml(config) if config else {}
+    data |= {"input": str(source), "output": str(output)}
+    if enhancer:
+        data["enhancer"] = enhancer
+    if workers:
+        data = override(data, [f"engine.workers={workers}"])
+    if not source.exists():
+        raise ConfigError(f"INPUT {source}: no such file or folder")
+    return validate(RunConfig, override(data, settings))
+
+
+@app.command()
+def run(
+    source: Annotated[Path, typer.Argument(metavar="INPUT", help="folder of recordings, any depth")],
+    output: Annotated[Path, typer.Argument(metavar="OUTPUT", help="folder for shards, ledger and report")],
+    config: ConfigFile = None,
+    enhancer: EnhancerName = None,
+    settings: Settings = [],  # noqa: B006 - typer copies it
+    workers: Workers = None,
+) -> None:
+    """Clean a folder of recordings: shards, ledger and report. Run it again to continue or after a change."""
+    settled = _run_config(source, output, config, enhancer, settings, workers)
+    embedded.configure()
+    again = "interrupted; finished work is kept: run the same command again to continue"
+    with embedded.interruptible(console.print, again):
+        console.print("starting")
+        from flows.clean_corpus import clean_corpus
+
+        with embedded.server():
+            summary = clean_corpus(settled)
+    _print_summary(summary)
+    counts = summary["counts"]
+    if counts["kept"] + counts["rejected"] == 0:
+        raise CleanCorpusError(f"nothing could be read in {source}: {counts['in']} files, {counts['failed']} failed")
+
+
+def _print_summary(summary: dict[str, Any]) -> None:
+    counts, seconds = summary["counts"], summary["seconds"]
+    table = Table("end", "clips", "minutes", title=f"{counts['in']} clips in {summary['wall_s']} s")
+    for end in ("kept", "rejected", "failed"):
+        table.add_row(end, str(counts[end]), f"{seconds[end] / 60:.1f}")
+    for reason, part in summary["reasons"].items():
+        table.add_row(f"  {reason}", str(part["clips"]), f"{part['seconds'] / 60:.1f}")
+    console.print(table)
+    stages = Table("stage", "worker seconds", "done", "reused")
+    for stage in summary["stages"]:
+        stages.add_row(stage["name"], f"{stage['seconds']:.1f}", str(stage["done"]), str(stage["reused"]))
+    console.print(stages)
+    print(f"report: {Path(summary['output']).absolute() / 'report' / 'index.html'}")
+
+
+@app.command()
+def enhance(
+    source: Annotated[Path, typer.Argument(metavar="IN_DIR", help="folder of recordings, any rate")],
+    output: Annotated[Path, typer.Argument(metavar="OUT_DIR", help="same tree, same names, 16 kHz WAV")],
+    enhancer: EnhancerName = None,
+    workers: Workers = None,
+) -> None:
+    """Denoise a folder and nothing else: every recording becomes a WAV of the same name. Starts no server."""
+    import enhancers
+    from flows import folders
+
+    with embedded.interruptible(console.print, "interrupted; written files are whole"):
+        failed, done = folders.enhance(source, output, enhancer or enhancers.DEFAULT, workers or _cores(), console)
+    _end_of_folder(source, "enhanced", done, failed)
+
+
+@app.command()
+def score(
+    source: Annotated[Path, typer.Argument(metavar="DIR", help="folder of recordings")],
+    clean: Annotated[Path | None, typer.Option(help="folder of clean twins: adds PESQ, STOI, SI-SDR")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="one JSON object on standard output")] = False,
+    workers: Workers = None,
+) -> None:
+    """Score every recording of a folder: DNSMOS, SNR, clipping, bandwidth, speech, loudness. Starts no server."""
+    from flows import folders
+
+    with embedded.interruptible(console.print, "interrupted"):
+        scores, failed = folders.score(source, clean, workers or _cores(), console)
+    means = folders.means(scores)
+    if as_json:
+        print(json.dumps({"files": scores, "mean": means, "failed": failed}, indent=2, sort_keys=True))
+    else:
+        table = Table("score", "mean", "files")
+        for name, (mean, count) in means.items():
+            table.add_row(name, f"{mean:.4g}", str(count))
+        Console().print(table)
+    _end_of_folder(source, "scored", len(scores), failed)
+
+
+@app.command("yield")
+def yield_(
+    source: Annotated[Path, typer.Argument(metavar="INPUT", help="folder of recordings")],
+    sample: Annotated[int, typer.Option(min=1, help="recordings to score, drawn with a fixed seed")] = 200,
+    plot: Annotated[Path, typer.Option(help="where the curves go")] = Path("yield.png"),
+    config: ConfigFile = None,
+    settings: Settings = [],  # noqa: B006 - typer copies it
+    workers: Workers = None,
+) -> None:
+    """Hours kept against threshold for each score, from a sample of the raw recordings: before any enhancement."""
+    from flows import folders
+
+    settled = _run_config(source, plot.parent, config, None, settings, workers)
+    with embedded.interruptible(console.print, "interrupted"):
+        result = folders.yield_curve(source, sample, plot, settled, console)
+    table = Table("score", "threshold", "hours kept", "share", title=result.title)
+    for row in result.rows:
+        table.add_row(row.score, f"{row.threshold:.4g}", f"{row.hours:.3g}", f"{row.share:.0%}")
+    Console().print(table)
+    print(f"plot: {plot}")
+
+
+@app.command()
+def demo(
+    output: Annotated[Path, typer.Argument(metavar="OUT_DIR", help="folder for about 40 generated recordings")],
+    clips: Annotated[int, typer.Option(min=1)] = 40,
+    seed: Annotated[int, typer.Option(help="same seed, same bytes")] = 0,
+) -> None:
+    """Write a corpus of generated speech in generated rooms and noise, to try everything on (extra `demo`)."""
+    from pipeline.demo import write_corpus
+
+    write_corpus(output, clips=clips, seed=seed)
+    console.print(f"demo corpus: {output}")
+
+
+@app.command("train-enhancer")
+def train_enhancer(
+    name: Annotated[str, typer.Argument(help="row of the table of systems")],
+    speech: Annotated[list[Path], typer.Option(help="folder of clean speech; repeat for more")],
+    noise: Annotated[
+        list[Path], typer.Option(help="folder of noise recordings, one subfolder a class; repeat for more")
+    ],
+    out: Annotated[Path, typer.Option(help="folder for checkpoints, curves and weights; resumes what lies there")],
+    config: ConfigFile = None,
+    settings: Settings = [],  # noqa: B006 - typer copies it
+) -> None:
+    """Train an enhancement network on noisy/clean pairs mixed on the fly (extra `train`)."""
+    from enhancers.train import TrainConfig, train
+
+    settled = validate(TrainConfig, override(load_yaml(config) if config else {}, settings))
+    print(f"weights: {train(name, speech, noise, out, settled)}")
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0))
+
+
+def _end_of_folder(source: Path, what: str, done: int, failed: dict[str, str]) -> None:
+    for name, error in failed.items():
+        console.print(f"failed: {name}: {error}", markup=False)
+    console.print(f"{what} {done}, failed {len(failed)}")
+    if not done:
+        raise CleanCorpusError(f"nothing could be read in {source}")
+
+
+def main() -> None:
+    """Entry point: errors as one line, exit code 2 for a wrong setting, 1 when nothing could be done."""
+    try:
+        app()
+    except ConfigError as error:
+        console.print(f"error: {error}", markup=False, soft_wrap=True)
+        sys.exit(2)
+    except CleanCorpusError as error:
+        console.print(f"error: {error}", markup=False, soft_wrap=True)
+        sys.exit(1)

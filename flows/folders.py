@@ -1,0 +1,168 @@
+"""Commands over a plain folder, without flow or server: enhance, score, yield."""
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from rich.console import Console
+
+import enhancers
+from flows import progress
+from flows.config import RunConfig
+from flows.engines import LocalEngine, WorkerDied
+from pipeline.clip import Recording, Scores
+from pipeline.config import AudioConfig, SegmentConfig
+from pipeline.errors import ConfigError, DataError
+from pipeline.report import YieldRow, gate_thresholds, plot_yield, yield_table
+from pipeline.sources import base, discover
+
+Item = TypeVar("Item")
+GROUP = 8
+
+
+def _each(
+    what: str,
+    items: Sequence[Item],
+    unit: str,
+    workers: int,
+    console: Console,
+    function: Callable[..., Any],
+    *args: Any,
+) -> Iterator[tuple[Item, Any]]:
+    """`function(item, *args)` for every item in worker processes; a worker that dies gives its WorkerDied as result."""
+    with LocalEngine(workers) as engine, ThreadPoolExecutor(workers) as threads:
+
+        def call(item: Item) -> Any:
+            try:
+                return engine.run(function, item, *args)
+            except WorkerDied as error:
+                return error
+
+        futures = {threads.submit(call, item): item for item in items}
+        with progress.stage(console, what, len(items), unit) as advance:
+            for future in as_completed(futures):
+                advance()
+                yield futures[future], future.result()
+
+
+def _names(recordings: Sequence[Recording]) -> dict[str, str]:
+    """Path in -> path out: the suffix becomes .wav; where two files differ in their suffix alone, it is appended."""
+    taken: set[str] = set()
+    names = {}
+    for recording in recordings:
+        name = str(Path(recording.path).with_suffix(".wav"))
+        if name in taken:
+            name = f"{recording.path}.wav"
+        taken.add(name)
+        names[recording.path] = name
+    return names
+
+
+def enhance(source: Path, output: Path, name: str, workers: int, console: Console) -> tuple[dict[str, str], int]:
+    """Denoise every recording below `source` to the same place below `output`; returns failures by name, and a count.
+
+    Raises: ConfigError if there are no such weights or `output` is `source`.
+    """
+    enhancers.card(name)
+    recordings = discover(source, exclude=output)
+    names = _names(recordings)
+    groups = [recordings[i : i + GROUP] for i in range(0, len(recordings), GROUP)]
+    failed: dict[str, str] = {}
+    done = 0
+    for group, result in _each(
+        "enhance", groups, "groups", workers, console, _enhance_group, source, output, names, name
+    ):
+        if isinstance(result, WorkerDied):
+            result = {recording.source: str(result) for recording in group}
+        failed |= result
+        done += len(group) - len(result)
+    return failed, done
+
+
+def _enhance_group(
+    group: Sequence[Recording], source: Path, output: Path, names: dict[str, str], name: str
+) -> dict[str, str]:
+    from flows.work import enhancer
+    from pipeline import stages
+
+    return stages.enhance_files(group, source, output, names, enhancer(name))
+
+
+def score(source: Path, clean: Path | None, workers: int, console: Console) -> tuple[dict[str, Scores], dict[str, str]]:
+    """Scores of every recording below `source` by name, and failures by name.
+
+    Raises: ConfigError if `clean` is given and is not a folder.
+    """
+    if clean is not None and not clean.is_dir():
+        raise ConfigError(f"--clean {clean}: no such folder")
+    scores: dict[str, Scores] = {}
+    failed: dict[str, str] = {}
+    for recording, result in _each(
+        "score", discover(source, exclude=None), "recordings", workers, console, _score_file, base(source), clean
+    ):
+        if isinstance(result, dict):
+            scores[recording.source] = result
+        else:
+            failed[recording.source] = str(result)
+    return dict(sorted(scores.items())), dict(sorted(failed.items()))
+
+
+def _score_file(recording: Recording, source: Path, clean: Path | None) -> Scores | str:
+    from flows.work import scorer
+    from pipeline import stages
+
+    return stages.score_file(recording, source, clean, scorer(SegmentConfig().speech_threshold), AudioConfig())
+
+
+def means(scores: dict[str, Scores]) -> dict[str, tuple[float, int]]:
+    """Mean of each score over the files that have it, and their number."""
+    columns: dict[str, list[float]] = {}
+    for row in scores.values():
+        for name, value in row.items():
+            if value is not None:
+                columns.setdefault(name, []).append(value)
+    return {name: (sum(values) / len(values), len(values)) for name, values in columns.items()}
+
+
+@dataclass(frozen=True)
+class YieldCurve:
+    """What `clean-corpus yield` prints."""
+
+    title: str
+    rows: list[YieldRow]
+
+
+def yield_curve(source: Path, sample: int, plot: Path, config: RunConfig, console: Console) -> YieldCurve:
+    """Score a sample of the raw recordings and plot the hours that each threshold would keep."""
+    recordings = discover(source, exclude=None)
+    drawn = random.Random(0).sample(recordings, min(sample, len(recordings)))
+    scores: dict[str, list[float]] = {}
+    durations: list[float] = []
+    unread = 0
+    for _, clips in _each("score", drawn, "recordings", config.engine.workers, console, _score_clips, config):
+        if isinstance(clips, WorkerDied) or not clips:
+            unread += 1
+            continue
+        for duration_s, row in clips:
+            durations.append(duration_s)
+            for name, value in row.items():
+                scores.setdefault(name, []).append(float("nan") if value is None else value)
+    limits = gate_thresholds(config.gate.model_dump())
+    if not durations:
+        raise DataError(f"{source}: none of {len(drawn)} recordings drawn gives a clip to score")
+    plot_yield(scores, durations, limits, plot)
+    title = (
+        f"{len(drawn)} of {len(recordings)} recordings sampled: {len(durations)} clips, {sum(durations) / 3600:.3g} h, "
+        f"{unread} not usable; raw scores, one threshold at a time"
+    )
+    return YieldCurve(title, yield_table(scores, durations, limits))
+
+
+def _score_clips(recording: Recording, config: RunConfig) -> list[tuple[float, Scores]]:
+    from flows.work import scorer
+    from pipeline import stages
+
+    return stages.score_clips(recording, base(config.input), scorer(config.segment.speech_threshold), config)

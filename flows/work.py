@@ -1,0 +1,81 @@
+"""What a worker process does for a flow: load its models once, then call one stage after the other.
+
+The flow's own process imports this too, to name the functions; what they need is imported where they run.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache, partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import enhancers
+from flows.config import RunConfig
+from pipeline.clip import Recording
+from pipeline.records import Ending, Enhanced, Ingested, Outcome, Published, RawShard, Scored, Shard
+from pipeline.sources import base
+from pipeline.storage import Store
+
+if TYPE_CHECKING:
+    from enhancers.table import Enhancer
+    from pipeline.scoring import Scorer
+
+
+@dataclass(frozen=True)
+class Cleaned:
+    """A raw shard after its networks."""
+
+    before: Outcome[Scored]
+    enhanced: Outcome[Enhanced]
+    after: Outcome[Scored]
+
+
+@cache
+def scorer(speech_threshold: float) -> "Scorer":
+    """This process's scorer."""
+    from pipeline.scoring import Scorer
+
+    return Scorer(speech_threshold=speech_threshold)
+
+
+@cache
+def enhancer(name: str) -> "Enhancer":
+    """This process's copy of a network.
+
+    Raises: ConfigError if there are no such weights.
+    """
+    return enhancers.load(name)
+
+
+def ingest(config: RunConfig, group: Sequence[Recording]) -> Outcome[Ingested]:
+    """Stage `ingest` of one group of recordings."""
+    from pipeline import stages
+
+    return stages.ingest(Store(config.output), base(config.input), group, config)
+
+
+def clean(config: RunConfig, raw: RawShard) -> Cleaned:
+    """Stages `score` (before), `enhance` and `score` (after) of one raw shard."""
+    from pipeline import stages
+
+    store, weights = Store(config.output), enhancers.weights_sha256(config.enhancer)
+    ruler = partial(scorer, config.segment.speech_threshold)
+    before = stages.score_shard(store, raw.shard, raw.wanted, ruler, config)
+    enhanced = stages.enhance_shard(store, raw, lambda: enhancer(config.enhancer), weights, config)
+    survivors = [clip for clip in raw.wanted if clip.clip_id not in enhanced.result.failed]
+    after = stages.score_shard(store, enhanced.result.shard, survivors, ruler, config)
+    return Cleaned(before, enhanced, after)
+
+
+def publish(config: RunConfig, raw: RawShard, enhanced: Shard | None, endings: Sequence[Ending]) -> Outcome[Published]:
+    """Stage `publish` of one raw shard."""
+    from pipeline import stages
+
+    return stages.publish_shard(Store(config.output), raw, enhanced, endings, config)
+
+
+def report(config: RunConfig, run: dict[str, object], shard_pairs: Sequence[tuple[RawShard, Shard | None]]) -> Path:
+    """The HTML report of the whole run."""
+    from pipeline import stages
+
+    return stages.write_report(Store(config.output), run, shard_pairs, config)

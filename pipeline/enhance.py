@@ -1,0 +1,78 @@
+"""Clips and an enhancer callable in, clips of the same length out."""
+
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pipeline.config import EnhanceConfig
+from pipeline.errors import DataError
+from pipeline.synthetic import Audio
+
+Enhancer = Callable[[Tensor, Tensor], Tensor]
+"""(waveforms (B, N), lengths (B,) in samples) -> waveforms (B, N)."""
+
+
+def batches(lengths: Sequence[int], batch_samples: int) -> Iterator[list[int]]:
+    """Indices of clips of like length, so that little is padding: each batch padded holds at most batch_samples.
+
+    >>> list(batches([5, 1, 4, 1], 8))
+    [[1, 3], [2], [0]]
+    """
+    batch: list[int] = []
+    for index in sorted(range(len(lengths)), key=lambda i: (lengths[i], i)):
+        if batch and lengths[index] * (len(batch) + 1) > batch_samples:
+            yield batch
+            batch = []
+        batch.append(index)
+    if batch:
+        yield batch
+
+
+def enhance(clips: Sequence[Audio], enhancer: Enhancer, config: EnhanceConfig, *, sample_rate: int) -> list[Audio]:
+    """Each clip enhanced, in length-bucketed batches; signals longer than chunk_s in overlapping chunks.
+
+    Shapes: clips (N_i,) at the enhancer's rate -> (N_i,) each.
+    Raises: DataError if the enhancer returns other lengths or samples that are not finite.
+    """
+    results: list[Audio] = [np.zeros(0, np.float32)] * len(clips)
+    chunk = int(config.chunk_s * sample_rate)
+    for index, clip in enumerate(clips):
+        if len(clip) > chunk:
+            results[index] = _in_chunks(clip, enhancer, chunk, int(config.overlap_s * sample_rate))
+    short = [i for i, clip in enumerate(clips) if 0 < len(clip) <= chunk]
+    for batch in batches([len(clips[i]) for i in short], int(config.batch_s * sample_rate)):
+        indices = [short[i] for i in batch]
+        for index, audio in zip(indices, _run([clips[i] for i in indices], enhancer), strict=True):
+            results[index] = audio
+    return results
+
+
+def _run(clips: list[Audio], enhancer: Enhancer) -> list[Audio]:
+    lengths = torch.tensor([len(clip) for clip in clips])
+    noisy = torch.zeros(len(clips), int(lengths.max()))
+    for row, clip in zip(noisy, clips, strict=True):
+        row[: len(clip)] = torch.from_numpy(clip)
+    output = enhancer(noisy, lengths)
+    if output.shape != noisy.shape:
+        raise DataError(f"enhancer returned {tuple(output.shape)} for {tuple(noisy.shape)}: lengths must be kept")
+    if not bool(torch.isfinite(output).all()):
+        raise DataError("enhancer returned samples that are NaN or infinite")
+    return [row[: len(clip)].numpy().copy() for row, clip in zip(output, clips, strict=True)]
+
+
+def _in_chunks(clip: Audio, enhancer: Enhancer, chunk: int, overlap: int) -> Audio:
+    """Chunks that overlap; the first half of each overlap only warms the network up, the second half is cross-faded."""
+    half = overlap // 2
+    fade = np.linspace(0, 1, overlap - half, dtype=np.float32)
+    result = np.zeros_like(clip)
+    for start in range(0, max(1, len(clip) - overlap), chunk - overlap):
+        (part,) = _run([clip[start : start + chunk]], enhancer)
+        if start == 0:
+            result[:chunk] = part
+            continue
+        seam, end = start + half, start + overlap
+        result[seam:end] = result[seam:end] * (1 - fade) + part[half:overlap] * fade
+        result[end : start + len(part)] = part[overlap:]
+    return result

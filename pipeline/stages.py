@@ -1,0 +1,430 @@
+"""The work of one shard, stage by stage; each stage finds what it already did by the name of its content.
+
+A stage's result is a small JSON object in work/ that names the tars it wrote. It is written last, so a stage is either
+done, with everything it names in place, or not done. The name hashes everything the result depends on: input bytes,
+the settings that touch it, the weights, the rulers' versions and the source code of the modules that do the work.
+"""
+
+import base64
+import hashlib
+import inspect
+import io
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, replace
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+import pyarrow.parquet as pq
+from pydantic import TypeAdapter
+
+from pipeline import audio, dedup, dsp, enhance, metrics, report, scoring, segment, shards
+from pipeline.clip import Clip, Recording, Scores, Verdict
+from pipeline.config import AudioConfig, EnhanceConfig, PipelineConfig, SegmentConfig
+from pipeline.errors import DataError
+from pipeline.records import (
+    Ending,
+    Enhanced,
+    Ingested,
+    Outcome,
+    Published,
+    RawShard,
+    Scored,
+    Shard,
+    canonical_json,
+    content_name,
+    named_shards,
+)
+from pipeline.shards import Sample
+from pipeline.storage import Store, sha256_file
+from pipeline.synthetic import Audio
+
+Result = TypeVar("Result")
+
+
+@cache
+def _code(*modules: ModuleType) -> str:
+    """Hash of the modules' source, so that a changed algorithm never reuses an old result."""
+    return hashlib.sha256("".join(inspect.getsource(m) for m in modules).encode()).hexdigest()[:16]
+
+
+def _stage(store: Store, stage: str, name: str, kind: Any, make: Callable[[], Result]) -> Outcome[Result]:
+    """The recorded result if it and every tar it names are there, else a new one, recorded."""
+    start = time.perf_counter()
+    adapter, key = TypeAdapter(kind), f"work/{stage}/{name}.json"
+    if store.size(key) is not None:
+        found = adapter.validate_json(store.read(key))
+        if all(store.size(shard.key) == shard.size for shard in named_shards(found)):
+            return Outcome(name, found, time.perf_counter() - start, reused=True)
+    made = make()
+    store.write(key, canonical_json(adapter.dump_python(made, mode="json")))
+    return Outcome(name, made, time.perf_counter() - start, reused=False)
+
+
+# ---- ingest ----------------------------------------------------------------------------------------------------
+
+
+def ingest(store: Store, root: Path, group: Sequence[Recording], config: PipelineConfig) -> Outcome[Ingested]:
+    """Decode, cut and fingerprint a group of recordings into raw shards.
+
+    A recording that cannot be read becomes a row with its error; the others go on.
+    Raises: StorageError if the output cannot be written.
+    """
+    name = content_name(
+        "ingest",
+        [(r.source, r.key, r.sha256, r.error, asdict(r.metadata)) for r in group],
+        config.audio.model_dump(include={"sample_rate", "channel", "allow_truncated"}),
+        config.segment.model_dump(),
+        config.shards.model_dump(),
+        segment.VAD_VERSION,
+        _code(audio, segment, dedup, shards),
+    )
+    return _stage(store, "ingest", name, Ingested, lambda: _ingest(store, name, root, group, config))
+
+
+def _ingest(store: Store, name: str, root: Path, group: Sequence[Recording], config: PipelineConfig) -> Ingested:
+    rate = config.audio.sample_rate
+    done: list[RawShard] = []
+    rest: list[Clip] = []
+
+    def with_audio() -> Iterator[tuple[Clip, Audio]]:
+        for recording in group:
+            for clip, samples in _clips(root, recording, config):
+                if samples is None:
+                    rest.append(clip)
+                else:
+                    yield clip, samples
+
+    for pack in _packs(with_audio(), config):
+        shard = shards.write_shard(
+            store,
+            f"work/raw/{name}-{len(done):03d}.tar",
+            ({"__key__": c.clip_id, "flac": audio.encode_flac(_in_range(x), rate, bits=24)} for c, x in pack),
+        )
+        prints = [_to_text(dedup.fingerprint(x, sample_rate=rate)) for _, x in pack]
+        done.append(RawShard(shard, [c for c, _ in pack], prints))
+    return Ingested(done, rest)
+
+
+def _packs(clips: Iterator[tuple[Clip, Audio]], config: PipelineConfig) -> Iterator[list[tuple[Clip, Audio]]]:
+    pack: list[tuple[Clip, Audio]] = []
+    seconds = 0.0
+    for clip, samples in clips:
+        if pack and (len(pack) == config.shards.max_clips or seconds + clip.duration_s > config.shards.max_s):
+            yield pack
+            pack, seconds = [], 0.0
+        pack.append((clip, samples))
+        seconds += clip.duration_s
+    if pack:
+        yield pack
+
+
+def _clips(root: Path, recording: Recording, config: PipelineConfig) -> Iterator[tuple[Clip, Audio | None]]:
+    """The utterances of one recording, and a last row without audio for what could not be read or held no speech."""
+    clip = Clip(recording.key, recording.source, recording.sha256, metadata=recording.metadata)
+    if recording.error:
+        yield replace(clip, error=recording.error), None
+        return
+    rate, limits, count, end = config.audio.sample_rate, config.segment, 0, 0
+    try:
+        with audio.open_recording(root / recording.path, config.audio) as reader:
+            clip = replace(clip, sample_rate_in_hz=reader.sample_rate_in_hz, channels_in=reader.channels_in)
+            total = 0
+
+            def blocks() -> Iterator[Audio]:
+                nonlocal total
+                for block in reader.blocks():
+                    total += len(block)
+                    yield block
+
+            for cut in segment.utterances(blocks(), limits, sample_rate=rate):
+                whole = cut.start == 0 and len(cut.samples) == total
+                yield _judged(clip, cut, rate, limits, None if whole else count), cut.samples
+                count, end = count + 1, cut.start + len(cut.samples)
+    except (DataError, OSError) as error:
+        text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        rest_id = f"{clip.clip_id}-rest" if count else clip.clip_id
+        yield replace(clip, clip_id=rest_id, offset_s=end / rate, error=text), None
+        return
+    if not count:
+        missing = ("no_speech", f"speech_s 0 < {limits.min_speech_s:g}")
+        yield replace(clip, duration_s=total / rate, speech_s=0.0, reject=missing), None
+
+
+def _judged(clip: Clip, cut: segment.Utterance, rate: int, limits: SegmentConfig, number: int | None) -> Clip:
+    """The clip of an utterance, with what already rejects it; `number` is None for a recording kept whole."""
+    duration_s = len(cut.samples) / rate
+    reject = None
+    if duration_s < limits.min_s:
+        reject = ("too_short", f"duration_s {duration_s:.4g} < {limits.min_s:g}")
+    elif cut.speech_s < limits.min_speech_s:
+        reject = ("no_speech", f"speech_s {cut.speech_s:.3g} < {limits.min_speech_s:g}")
+    return replace(
+        clip,
+        clip_id=clip.clip_id if number is None else f"{clip.clip_id}-{number:05d}",
+        offset_s=cut.start / rate,
+        duration_s=duration_s,
+        speech_s=round(cut.speech_s, 3),
+        pcm_sha256=dedup.pcm_sha256(cut.samples),
+        reject=reject,
+    )
+
+
+def _in_range(x: Audio) -> Audio:
+    """Scaled down to full scale if it is over; FLAC holds no more, and levels are set at the end anyway."""
+    peak = float(np.abs(x).max(initial=0.0))
+    return x / np.float32(peak) if peak > 1 else x
+
+
+def _to_text(fingerprint: np.ndarray) -> str:
+    return base64.b64encode(fingerprint.astype("<u4").tobytes()).decode()
+
+
+# ---- enhance and score -----------------------------------------------------------------------------------------
+
+
+def enhance_shard(
+    store: Store, raw: RawShard, enhancer: Callable[[], enhance.Enhancer], weights_sha256: str, config: PipelineConfig
+) -> Outcome[Enhanced]:
+    """The enhanced twin of a raw shard; `enhancer` loads the network, and is called only if there is work.
+
+    A batch in which the enhancer fails is run clip by clip, so that only the clip at fault ends as failed.
+    Raises: StorageError if the output cannot be written.
+    """
+    ids = [clip.clip_id for clip in raw.wanted]
+    name = content_name(
+        "enhance", raw.shard.sha256, ids, weights_sha256, config.enhance.model_dump(), _code(enhance, shards)
+    )
+
+    def make() -> Enhanced:
+        network = enhancer()
+        rate = config.audio.sample_rate
+        noisy = _audio_of(store, raw.shard, set(ids))
+        output: dict[str, Audio] = {}
+        failed: dict[str, str] = {}
+        try:
+            clean = enhance.enhance(list(noisy.values()), network, config.enhance, sample_rate=rate)
+            output = dict(zip(noisy, clean, strict=True))
+        except (DataError, RuntimeError, ValueError):
+            for clip_id, x in noisy.items():
+                try:
+                    (output[clip_id],) = enhance.enhance([x], network, config.enhance, sample_rate=rate)
+                except (DataError, RuntimeError, ValueError) as error:
+                    failed[clip_id] = f"enhance: {error}"
+        samples = (
+            {"__key__": clip_id, "flac": audio.encode_flac(_in_range(x), rate, bits=24)}
+            for clip_id, x in output.items()
+        )
+        return Enhanced(shards.write_shard(store, f"work/enhanced/{name}.tar", samples), failed)
+
+    return _stage(store, "enhance", name, Enhanced, make)
+
+
+def score_shard(
+    store: Store,
+    shard: Shard | None,
+    clips: Sequence[Clip],
+    scorer: Callable[[], scoring.Scorer],
+    config: PipelineConfig,
+) -> Outcome[Scored]:
+    """Scores of some clips of a shard.
+
+    Raises: DataError if the shard's bytes are not those that were written.
+    """
+    twins = (
+        {clip.clip_id: _twin(Path(config.score.clean_dir), clip.source) for clip in clips}
+        if config.score.clean_dir
+        else {}
+    )
+    name = content_name(
+        "score",
+        shard.sha256 if shard else None,
+        [clip.clip_id for clip in clips],
+        [sha256_file(twin) for twin in twins.values() if twin],
+        scoring.rulers(),
+        config.segment.speech_threshold,
+        _code(scoring, metrics, segment, dsp),
+    )
+
+    def make() -> Scored:
+        scores: dict[str, Scores] = {}
+        failed: dict[str, str] = {}
+        for clip_id, x in (_audio_of(store, shard, {c.clip_id for c in clips}) if shard else {}).items():
+            clip = next(c for c in clips if c.clip_id == clip_id)
+            try:
+                clean = _clean(twins.get(clip_id), clip, config)
+                scores[clip_id] = scorer().score(x, sample_rate=config.audio.sample_rate, clean=clean)
+            except DataError as error:
+                failed[clip_id] = f"score: {error}"
+        return Scored(scores, failed)
+
+    return _stage(store, "score", name, Scored, make)
+
+
+def _twin(clean_dir: Path, source: str) -> Path | None:
+    """The clean recording of the same relative name, whatever its format."""
+    stem = (clean_dir / source).with_suffix("")
+    return next((p for suffix in (".wav", ".flac") if (p := stem.with_name(stem.name + suffix)).is_file()), None)
+
+
+def _whole(path: Path, config: AudioConfig) -> Audio:
+    with audio.open_recording(path, config) as reader:
+        return np.concatenate([np.zeros(0, np.float32), *reader.blocks()])
+
+
+def _clean(twin: Path | None, clip: Clip, config: PipelineConfig) -> Audio | None:
+    if twin is None:
+        return None
+    start = round(clip.offset_s * config.audio.sample_rate)
+    return _whole(twin, config.audio)[start : start + round(clip.duration_s * config.audio.sample_rate)]
+
+
+def _audio_of(store: Store, shard: Shard, clip_ids: set[str]) -> dict[str, Audio]:
+    return {
+        sample["__key__"]: audio.decode(sample["flac"])[0]
+        for sample in shards.read_shard(store, shard)
+        if sample["__key__"] in clip_ids
+    }
+
+
+# ---- publish ---------------------------------------------------------------------------------------------------
+
+
+def publish_shard(
+    store: Store, raw: RawShard, enhanced: Shard | None, endings: Sequence[Ending], config: PipelineConfig
+) -> Outcome[Published]:
+    """Write the kept clips at their final level as 16-bit FLAC, and the rejected ones as they came in.
+
+    Raises: DataError if a shard's bytes are not those that were written; StorageError if the output is full.
+    """
+    level = config.audio.model_dump(include={"loudness_lufs", "true_peak_db", "sample_rate"})
+    facts = [_facts(ending) for ending in endings]
+    name = content_name(
+        "publish", raw.shard.sha256, enhanced and enhanced.sha256, facts, level, _code(audio, dsp, shards)
+    )
+
+    def make() -> Published:
+        rate = config.audio.sample_rate
+        chosen = {e.clip.clip_id: e.decision.chosen for e in endings if e.decision.verdict is Verdict.KEPT}
+        rejected = {e.clip.clip_id for e in endings if e.decision.verdict is Verdict.REJECTED}
+        clips = _audio_of(store, raw.shard, {i for i, version in chosen.items() if version == "raw"} | rejected)
+        if enhanced:
+            clips |= _audio_of(store, enhanced, {i for i, version in chosen.items() if version == "enhanced"})
+        gains: dict[str, float] = {}
+
+        def samples(verdict: Verdict) -> Iterator[Sample]:
+            for ending, fact in zip(endings, facts, strict=True):
+                if ending.decision.verdict is not verdict:
+                    continue
+                clip_id, gain = ending.clip.clip_id, 0.0
+                x = clips[clip_id]
+                if verdict is Verdict.KEPT:
+                    x, gain = dsp.level(
+                        x, rate, loudness_lufs=config.audio.loudness_lufs, true_peak_db=config.audio.true_peak_db
+                    )
+                    gains[clip_id] = round(gain, 3)
+                    fact = {**fact, "gain_db": gains[clip_id]}
+                yield {
+                    "__key__": clip_id,
+                    "flac": audio.encode_flac(_in_range(x), rate, bits=16),
+                    "json": canonical_json(fact),
+                }
+
+        kept = shards.write_shard(store, f"shards/{name}.tar", samples(Verdict.KEPT))
+        thrown = shards.write_shard(store, f"rejected/{name}.tar", samples(Verdict.REJECTED))
+        return Published(kept, thrown, gains)
+
+    return _stage(store, "publish", name, Published, make)
+
+
+def _facts(ending: Ending) -> dict[str, Any]:
+    clip, decision = ending.clip, ending.decision
+    return {
+        "clip_id": clip.clip_id,
+        "source": clip.source,
+        "source_sha256": clip.source_sha256,
+        "offset_s": clip.offset_s,
+        "duration_s": clip.duration_s,
+        **asdict(clip.metadata),
+        **asdict(decision),
+        "scores": ending.scores,
+    }
+
+
+# ---- report ----------------------------------------------------------------------------------------------------
+
+
+def write_report(
+    store: Store, run: dict[str, Any], shard_pairs: Sequence[tuple[RawShard, Shard | None]], config: PipelineConfig
+) -> Path:
+    """The HTML folder of a finished run, from its ledger and the raw and enhanced shards."""
+    ledger = pq.read_table(io.BytesIO(store.read("ledger.parquet")))
+    home = {clip.clip_id: {"raw": raw.shard, "enhanced": done} for raw, done in shard_pairs for clip in raw.clips}
+
+    def clip_audio(clip_id: str, version: Literal["raw", "enhanced"]) -> tuple[Audio, int] | None:
+        shard = home.get(clip_id, {}).get(version)
+        found = _audio_of(store, shard, {clip_id}) if shard else {}
+        return (found[clip_id], config.audio.sample_rate) if found else None
+
+    return report.write_report(ledger, run, store.path("report"), clip_audio)
+
+
+# ---- plain files -----------------------------------------------------------------------------------------------
+
+
+def enhance_files(
+    group: Sequence[Recording], source: Path, output: Path, names: dict[str, str], network: enhance.Enhancer
+) -> dict[str, str]:
+    """Denoise recordings to 16-bit WAV at the network's rate; returns what failed, by source, with the reason.
+
+    `names` maps each recording's path to the name below `output`.
+    """
+    config = AudioConfig(sample_rate=network.sample_rate)
+    failed: dict[str, str] = {}
+    noisy: dict[Recording, Audio] = {}
+    for recording in group:
+        try:
+            noisy[recording] = _readable(recording, source, config)
+        except (DataError, OSError) as error:
+            failed[recording.source] = str(error)
+    for recording, clean in zip(
+        noisy,
+        enhance.enhance(list(noisy.values()), network, EnhanceConfig(), sample_rate=config.sample_rate),
+        strict=True,
+    ):
+        target = output / names[recording.path]
+        target.parent.mkdir(parents=True, exist_ok=True)
+        audio.write_wav(target, _in_range(clean), config.sample_rate)
+    return failed
+
+
+def score_file(
+    recording: Recording, source: Path, clean_dir: Path | None, scorer: scoring.Scorer, config: AudioConfig
+) -> Scores | str:
+    """Scores of one file against its clean twin where there is one, or why it has none."""
+    try:
+        x = _readable(recording, source, config)
+        twin = _twin(clean_dir, recording.path) if clean_dir else None
+        return scorer.score(x, sample_rate=config.sample_rate, clean=_whole(twin, config) if twin else None)
+    except (DataError, OSError) as error:
+        return str(error)
+
+
+def _readable(recording: Recording, source: Path, config: AudioConfig) -> Audio:
+    if recording.error:
+        raise DataError(recording.error)
+    return _whole(source / recording.path, config)
+
+
+def score_clips(
+    recording: Recording, source: Path, scorer: scoring.Scorer, config: PipelineConfig
+) -> list[tuple[float, Scores]]:
+    """Duration in seconds and scores of every clip that a run would cut from one recording and not reject at once."""
+    return [
+        (clip.duration_s, scorer.score(x, sample_rate=config.audio.sample_rate))
+        for clip, x in _clips(source, recording, config)
+        if x is not None and not clip.reject
+    ]

@@ -1,0 +1,58 @@
+"""Batching and chunking around an enhancer callable: nothing but the callable changes the audio."""
+
+import numpy as np
+import pytest
+import torch
+
+from pipeline.config import EnhanceConfig
+from pipeline.enhance import batches, enhance
+from pipeline.errors import DataError
+
+RATE = 16000
+RNG = np.random.default_rng(0)
+
+
+def halve(noisy, lengths):
+    return noisy / 2
+
+
+def test_every_clip_comes_back_in_its_place_at_its_length():
+    clips = [RNG.standard_normal(n).astype(np.float32) for n in (1, 900, 16000, 0, 40000, 16000)]
+    for clip, result in zip(clips, enhance(clips, halve, EnhanceConfig(batch_s=2), sample_rate=RATE), strict=True):
+        np.testing.assert_array_equal(result, clip / 2)
+
+
+def test_batches_hold_like_lengths_and_at_most_their_budget():
+    lengths = list(RNG.integers(1, 1000, 200))
+    found = list(batches(lengths, 3000))
+    assert sorted(i for batch in found for i in batch) == list(range(200))
+    assert all(max(lengths[i] for i in batch) * len(batch) <= 3000 for batch in found)
+    padding = sum(max(lengths[i] for i in b) * len(b) - sum(lengths[i] for i in b) for b in found)
+    assert padding < 0.05 * sum(lengths)
+
+
+def test_chunks_leave_no_seam():
+    """A callable that changes nothing must give the signal back across every chunk border."""
+    clip = RNG.standard_normal(RATE * 10).astype(np.float32)
+    (result,) = enhance([clip], lambda x, n: x, EnhanceConfig(chunk_s=2, overlap_s=0.5), sample_rate=RATE)
+    np.testing.assert_allclose(result, clip, atol=1e-6)  # the two fades add up to 1 within float32
+
+
+def test_no_chunk_is_longer_than_asked_for():
+    seen = []
+
+    def watch(noisy, lengths):
+        seen.append(noisy.shape[-1])
+        return noisy
+
+    enhance([np.zeros(RATE * 9, np.float32)], watch, EnhanceConfig(chunk_s=2, overlap_s=0.5), sample_rate=RATE)
+    assert max(seen) == 2 * RATE
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [(lambda x, n: x[:, 1:], "lengths must be kept"), (lambda x, n: x * torch.nan, "NaN or infinite")],
+)
+def test_an_enhancer_that_misbehaves_is_named(wrong, words):
+    with pytest.raises(DataError, match=words):
+        enhance([np.ones(100, np.float32)], wrong, EnhanceConfig(), sample_rate=RATE)

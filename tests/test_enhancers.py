@@ -1,0 +1,181 @@
+"""The network, its domain, targets and losses, and a trained one as the pipeline sees it."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+import enhancers
+from enhancers import domains, losses, table, targets
+from enhancers.models.cgcrn import CGCRN
+from pipeline.errors import ConfigError
+
+TINY = {"channels": (4, 4, 8, 8, 16)}
+STFT = domains.Stft(320, 160)
+
+
+@pytest.fixture
+def trained(tmp_path):
+    """Weights of a small untrained network with a card, as training writes them; BatchNorm statistics not trivial."""
+    torch.manual_seed(0)
+    network = table.method("cgcrn-complex").build(**TINY)
+    network(torch.randn(4, 2, 50, 161))
+    save_file(network.state_dict(), tmp_path / "tiny.safetensors")
+    card = {"name": "tiny", "method": "cgcrn-complex", "sizes": TINY, "sample_rate": 16000}
+    (tmp_path / "tiny.json").write_text(json.dumps(card))
+    return tmp_path / "tiny.safetensors"
+
+
+@pytest.mark.parametrize(
+    ("sizes", "count"),
+    [({}, 3_764_307), ({"skip": "none"}, 3_676_515), ({"skip": "add"}, 3_676_515), ({"skip": "cat"}, 3_937_731),
+     ({"groups": 1}, 6_910_035)],
+)  # fmt: skip
+def test_parameter_counts_are_those_of_the_specification(sizes, count):
+    assert sum(p.numel() for p in CGCRN(**sizes).parameters()) == count
+
+
+@pytest.mark.parametrize("skip", ["none", "add", "conv", "cat"])
+def test_shape_is_kept_and_every_parameter_learns(skip):
+    network = CGCRN(skip=skip, **TINY)
+    output = network(torch.rand(2, 1, 7, 161))
+    assert output.shape == (2, 1, 7, 161) and bool((output >= 0).all())
+    output.square().mean().backward()
+    for name, parameter in network.named_parameters():
+        assert parameter.grad is not None and parameter.grad.abs().sum() > 0, name
+
+
+@pytest.mark.parametrize("name", ["cgcrn", "cgcrn-complex"])
+def test_the_network_is_causal(name):
+    """A changed frame leaves every earlier output frame bit-equal: look-ahead 0."""
+    row = table.method(name)
+    network = row.build(**TINY).eval()
+    spec = torch.randn(1, 20, 161, dtype=torch.complex64)
+    changed = spec.clone()
+    changed[:, 12:] += 1
+    with torch.inference_mode():
+        before, after = network(row.domain.features(spec)), network(row.domain.features(changed))
+    assert torch.equal(before[:, :, :12], after[:, :, :12])
+    assert not torch.equal(before[:, :, 12:], after[:, :, 12:])
+
+
+def test_wrong_features_are_refused_with_both_shapes():
+    with pytest.raises(ValueError, match=r"\(1, 1, 5, 129\): expected \(B, 1, T, 161\)"):
+        CGCRN(**TINY)(torch.zeros(1, 1, 5, 129))
+    with pytest.raises(ValueError, match="1024 bottleneck features do not split into 3"):
+        CGCRN(groups=3)
+
+
+@pytest.mark.parametrize("n_samples", [1, 159, 160, 161, 16000, 16001])
+def test_stft_inverts_at_every_length(n_samples):
+    x = torch.randn(2, n_samples)
+    assert torch.allclose(STFT.inverse(STFT(x), n_samples), x, atol=1e-5)  # float32 round-off of two FFTs
+
+
+def test_stft_of_a_tone_peaks_in_its_bin():
+    tone = torch.sin(2 * torch.pi * 1000 * torch.arange(16000) / 16000)[None]
+    assert int(STFT(tone)[0, 50].abs().argmax()) == 1000 * 320 // 16000
+
+
+def test_inverse_refuses_other_frame_counts():
+    with pytest.raises(ValueError, match="101 frames, 8000 samples need 51"):
+        STFT.inverse(STFT(torch.zeros(1, 16000)), 8000)
+
+
+def test_the_ideal_masks_give_the_clean_spectrum_back():
+    noisy, clean = STFT(torch.randn(1, 4000)), STFT(torch.randn(1, 4000))
+    complex_mask = targets.complex_ratio_mask(clean, noisy)
+    estimate = domains.CompressedComplex(STFT).estimate(complex_mask, noisy)
+    assert torch.allclose(estimate, clean, atol=1e-3)
+    amplitude = targets.ideal_amplitude_mask(clean, noisy, limit=1e9)
+    estimate = domains.Magnitude(STFT).estimate(amplitude.unsqueeze(1), noisy)
+    assert torch.allclose(estimate.abs(), clean.abs(), atol=1e-3)
+    assert float(targets.ideal_amplitude_mask(clean, noisy).max()) <= 10
+
+
+def test_losses_know_their_answers():
+    x = torch.randn(2, 8000)
+    assert losses.mse(x, x).item() == 0
+    assert losses.compressed_spectrum(x, x).item() < 1e-6
+    noise = torch.randn(2, 8000)
+    noise -= (noise * x).sum(-1, keepdim=True) / x.square().sum(-1, keepdim=True) * x  # orthogonal
+    noise *= x.norm(dim=-1, keepdim=True) / noise.norm(dim=-1, keepdim=True) / 10
+    assert losses.neg_si_snr(3 * (x + noise), x).item() == pytest.approx(-20, abs=1e-3)
+    assert losses.compressed_spectrum(x + noise, x) > losses.compressed_spectrum(x + noise / 2, x)
+
+
+def test_padding_does_not_change_a_result(trained):
+    enhancer = enhancers.load(str(trained))
+    lengths = torch.tensor([16000, 9001, 4000])
+    batch = torch.zeros(3, 16000)
+    for row, n in zip(batch, lengths, strict=True):
+        row[:n] = torch.randn(int(n)) * 0.1
+    together = enhancer(batch, lengths)
+    for row, result, n in zip(batch, together, lengths, strict=True):
+        alone = enhancer(row[None, :n], n[None])[0]
+        assert torch.allclose(result[:n], alone, atol=1e-6)  # other batch size, other order of float32 sums
+        assert not result[n:].any()
+
+
+def test_level_goes_through(trained):
+    """Ten times louder in, ten times louder out: the network runs at one level."""
+    enhancer = enhancers.load(str(trained))
+    x, n = torch.randn(1, 8000) * 0.01, torch.tensor([8000])
+    assert torch.allclose(enhancer(10 * x, n), 10 * enhancer(x, n), atol=1e-5)
+
+
+def test_silence_stays_silence(trained):
+    assert not enhancers.load(str(trained))(torch.zeros(1, 4000), torch.tensor([4000])).any()
+
+
+def test_bad_batches_are_refused(trained):
+    enhancer = enhancers.load(str(trained))
+    with pytest.raises(ValueError, match="length 9 exceeds the batch's 8"):
+        enhancer(torch.zeros(1, 8), torch.tensor([9]))
+    with pytest.raises(ValueError, match="NaN"):
+        enhancer(torch.full((1, 8), torch.nan), torch.tensor([8]))
+
+
+def test_unknown_names_and_foreign_weights_are_explained(trained):
+    with pytest.raises(ConfigError, match="did you mean 'cgcrn-complex'"):
+        enhancers.load("cgcrn-complx")
+    with pytest.raises(ConfigError, match="did you mean 'cgcrn'"):
+        table.method("cgcnr")
+    with pytest.raises(ConfigError, match="size 'chanels'.*did you mean 'channels'"):
+        table.method("cgcrn").build(chanels=3)
+    card = json.loads(trained.with_suffix(".json").read_text())
+    trained.with_suffix(".json").write_text(json.dumps(card | {"sizes": {"channels": [4, 4, 8, 8, 32]}}))
+    with pytest.raises(ConfigError, match=r"does not fit.*file \(.*network \("):
+        enhancers.load(str(trained))
+    trained.with_suffix(".json").unlink()
+    with pytest.raises(ConfigError, match="card of these weights is missing"):
+        enhancers.load(str(trained))
+
+
+def test_the_hash_covers_weights_and_card(trained):
+    first = enhancers.weights_sha256(str(trained))
+    trained.with_suffix(".json").write_text(trained.with_suffix(".json").read_text() + " ")
+    assert enhancers.weights_sha256(str(trained)) != first
+
+
+def test_the_shipped_default_mends_noisy_speech():
+    """What the shipped weights are for: at 5 dB of white noise the signal must come out much nearer to the clean one."""
+    from signals import speech
+
+    from pipeline.metrics import si_sdr_db
+    from pipeline.synthetic import coloured_noise, mix_at_snr
+
+    clean = speech(4.0, seed=3)
+    noisy = mix_at_snr(clean, coloured_noise(np.random.default_rng(0), len(clean), slope=0.5), 5.0)
+    output = enhancers.load(enhancers.DEFAULT)(torch.from_numpy(noisy)[None], torch.tensor([len(noisy)]))[0].numpy()
+    assert si_sdr_db(output, clean) > si_sdr_db(noisy, clean) + 5
+
+
+def test_shipped_weights_have_cards_that_say_what_they_are():
+    for path in enhancers.WEIGHTS.glob("*.safetensors"):
+        card = enhancers.card(path.stem)
+        assert {"name", "method", "sizes", "sample_rate", "steps", "data", "licence", "scores"} <= card.keys()
+        parameters = sum(p.numel() for p in table.method(card["method"]).build().parameters())
+        assert parameters == card["parameters"] and len(load_file(path)) > 0

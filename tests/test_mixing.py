@@ -1,0 +1,60 @@
+"""Training pairs: pair i is a function of the seed and i; the mixture has the SNR that was asked for."""
+
+import numpy as np
+import pytest
+
+from enhancers.mixing import MixConfig, Mixtures, load_recordings, noise_tracks
+from pipeline.errors import DataError
+from pipeline.synthetic import coloured_noise, mix_at_snr
+
+RNG = np.random.default_rng(1)
+SPEECH = [(RNG.standard_normal(n) * 3000).astype(np.int16) for n in (20000, 70000, 40000)]
+TRACKS = [coloured_noise(RNG, 80000, slope=1.0)]
+
+
+def mixtures(seed=0, **settings):
+    return Mixtures(SPEECH, TRACKS, MixConfig(seconds=1.0, rooms=3, **settings), seed=seed, length=50)
+
+
+def test_a_pair_depends_on_seed_and_number_alone():
+    first, second, other = mixtures(), mixtures(), mixtures(seed=1)
+    for index in (7, 3):
+        np.testing.assert_array_equal(first[index], second[index])
+    assert not np.array_equal(first[7], first[3]) and not np.array_equal(first[7], other[7])
+
+
+@pytest.mark.parametrize("snr_db", [-5.0, 0.0, 20.0])
+def test_the_mixture_has_its_snr(snr_db):
+    pairs = mixtures(snr_db=(snr_db, snr_db), clean_share=0.0, room_share=0.0)
+    for index in range(10):
+        noisy, clean = pairs[index]
+        noise = noisy - clean
+        assert 10 * np.log10(np.mean(clean**2) / np.mean(noise**2)) == pytest.approx(snr_db, abs=0.01)
+        assert max(np.abs(noisy).max(), np.abs(clean).max()) <= 1
+
+
+def test_clean_share_gives_clean_input():
+    noisy, clean = mixtures(clean_share=1.0)[0]
+    np.testing.assert_array_equal(noisy, clean)
+
+
+def test_every_kind_of_generated_noise_comes_up():
+    pairs = mixtures(recorded_share=0.0)
+    for index in range(30):
+        noisy, clean = pairs[index]
+        assert np.isfinite(noisy).all() and noisy.dtype == np.float32 and len(noisy) == len(clean) == 16000
+
+
+def test_silent_noise_leaves_speech_alone():
+    speech = np.ones(10, np.float32)
+    np.testing.assert_array_equal(mix_at_snr(speech, np.zeros(10, np.float32), 0.0), speech)
+
+
+def test_noise_tracks_have_unit_level_and_skip_silence():
+    tracks = noise_tracks({"a": [SPEECH[0], np.zeros(100, np.int16)], "b": [np.zeros(100, np.int16)]})
+    assert len(tracks) == 1 and np.sqrt(np.mean(tracks[0] ** 2)) == pytest.approx(1, abs=1e-4)
+
+
+def test_a_folder_without_recordings_is_named(tmp_path):
+    with pytest.raises(DataError, match=str(tmp_path)):
+        load_recordings([tmp_path], 16000)
