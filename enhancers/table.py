@@ -61,7 +61,7 @@ ENHANCERS: dict[str, Method] = {
         partial(CGCRN, in_channels=2, out_channels=2),
         domains.CompressedComplex(_STFT),
         targets.waveform,
-        {"compressed_spectrum": (losses.compressed_spectrum, 10.0), "neg_si_snr": (losses.neg_si_snr, 0.1)},
+        {"compressed_spectrum": (losses.compressed_spectrum, 10.0), "neg_si_snr": (losses.neg_si_snr, 0.2)},
     ),
 }
 

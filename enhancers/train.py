@@ -139,9 +139,10 @@ def train(name: str, speech: Sequence[Path], noise: Sequence[Path], out: Path, c
         DataLoader(validation, config.batch_size, num_workers=config.workers),
     ]
     module = Supervised(name, config)
-    checkpoint = ModelCheckpoint(
-        out / "checkpoints", "best", "val/si_sdr", mode="max", save_last=True, save_on_train_epoch_end=False
-    )
+    folder = out / "checkpoints"
+    after_validation = {"save_on_train_epoch_end": False, "enable_version_counter": False}
+    best = ModelCheckpoint(folder, "best", "val/si_sdr", mode="max", **after_validation)
+    last = ModelCheckpoint(folder, "last", **after_validation)  # every epoch, better or not: what a resume starts from
     trainer = Trainer(
         max_steps=config.steps,
         precision=config.precision,
@@ -150,18 +151,19 @@ def train(name: str, speech: Sequence[Path], noise: Sequence[Path], out: Path, c
         logger=TensorBoardLogger(out, name="", version="tensorboard"),
         callbacks=[
             EMAWeightAveraging(decay=config.ema_decay),
-            checkpoint,
+            best,
+            last,
             LearningRateMonitor(),
             EarlyStopping("val/si_sdr", mode="max", patience=config.patience, check_on_train_epoch_end=False),
         ],
         use_distributed_sampler=False,
         log_every_n_steps=50,
     )
-    last = out / "checkpoints" / "last.ckpt"
-    trainer.fit(module, *loaders, ckpt_path=str(last) if last.exists() else None, weights_only=False)
-    best = torch.load(checkpoint.best_model_path, map_location="cpu", weights_only=False)
+    resume = folder / "last.ckpt"
+    trainer.fit(module, *loaders, ckpt_path=str(resume) if resume.exists() else None, weights_only=False)
+    chosen = torch.load(folder / "best.ckpt", map_location="cpu", weights_only=False)
     state = {
-        k.removeprefix("network."): v.contiguous() for k, v in best["state_dict"].items() if k.startswith("network.")
+        k.removeprefix("network."): v.contiguous() for k, v in chosen["state_dict"].items() if k.startswith("network.")
     }
     path = out / "best.safetensors"
     save_file(state, path)
@@ -171,8 +173,8 @@ def train(name: str, speech: Sequence[Path], noise: Sequence[Path], out: Path, c
         "sizes": config.sizes,
         "sample_rate": rate,
         "parameters": sum(p.numel() for p in module.network.parameters()),
-        "steps": int(best["global_step"]),
-        "validation_si_sdr_db": round(float(checkpoint.best_model_score), 3),
+        "steps": int(chosen["global_step"]),
+        "validation_si_sdr_db": round(float(best.best_model_score), 3),
         "config": config.model_dump(mode="json"),
         "speech": [p.name for p in speech],
         "noise": [p.name for p in noise],

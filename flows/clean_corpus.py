@@ -104,8 +104,11 @@ def _only_run(store: Store) -> Iterator[None]:
         lock.release()
 
 
+GROUP_BYTES = 64 * 2**20
+
+
 def groups(recordings: Sequence[Recording], max_clips: int) -> list[list[Recording]]:
-    """Recordings in order, cut where a hash of the name says so and at max_clips at the latest.
+    """Recordings in order, cut where a hash of the name says so, and at max_clips or 64 MiB at the latest.
 
     Cuts depend on names and not on counts, so one new file changes one group and leaves the work on others in place.
     """
@@ -113,7 +116,8 @@ def groups(recordings: Sequence[Recording], max_clips: int) -> list[list[Recordi
     for recording in recordings:
         result[-1].append(recording)
         draw = int(hashlib.sha256(recording.key.encode()).hexdigest()[:8], 16)
-        if len(result[-1]) >= max_clips or draw % max(1, max_clips // 2) == 0:
+        full = len(result[-1]) >= max_clips or sum(r.size for r in result[-1]) >= GROUP_BYTES
+        if full or draw % max(1, max_clips // 2) == 0:
             result.append([])
     return [group for group in result if group]
 

@@ -19,7 +19,7 @@ class WorkerDied(CleanCorpusError):
     """A worker process ended in the middle of a call; the call may be made again."""
 
 
-def _start_worker(warm_up: Callable[[], None] | None) -> None:
+def _start_worker() -> None:
     import signal
 
     import torch
@@ -33,8 +33,6 @@ def _start_worker(warm_up: Callable[[], None] | None) -> None:
         os._exit(1)
 
     threading.Thread(target=follow_parent, daemon=True).start()
-    if warm_up:
-        warm_up()
 
 
 class LocalEngine:
@@ -43,20 +41,17 @@ class LocalEngine:
     Raises: ValueError if workers is less than 1.
     """
 
-    def __init__(self, workers: int, *, warm_up: Callable[[], None] | None = None) -> None:
+    def __init__(self, workers: int) -> None:
         if workers < 1:
             raise ValueError(f"workers {workers}, at least 1 is needed")
-        self.workers = workers
-        self._warm_up = warm_up
         self._idle: queue.Queue[ProcessPoolExecutor] = queue.Queue()
         for _ in range(workers):
             executor = self._new()
-            executor.submit(os.getpid)  # starts the process, which loads its models while others get ready
+            executor.submit(os.getpid)  # starts the process, which imports torch while others get ready
             self._idle.put(executor)
 
     def _new(self) -> ProcessPoolExecutor:
-        context = multiprocessing.get_context("spawn")
-        return ProcessPoolExecutor(1, context, initializer=_start_worker, initargs=(self._warm_up,))
+        return ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), initializer=_start_worker)
 
     def run(self, function: Callable[..., Result], *args: object) -> Result:
         """Call a module-level function in a worker and wait for it; waits for a worker to be free first.

@@ -16,7 +16,7 @@ from flows.engines import LocalEngine, WorkerDied
 from pipeline.clip import Recording, Scores
 from pipeline.config import AudioConfig, SegmentConfig
 from pipeline.errors import ConfigError, DataError
-from pipeline.report import YieldRow, gate_thresholds, plot_yield, yield_table
+from pipeline.plots import YieldRow, gate_thresholds, plot_yield, yield_table
 from pipeline.sources import base, discover
 
 Item = TypeVar("Item")

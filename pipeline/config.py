@@ -72,19 +72,19 @@ class GateConfig(Section):
     The defaults are derived in the README, section "The gate".
     """
 
-    dnsmos_ovrl_min: float | None = 2.4
-    dnsmos_sig_min: float | None = 2.8
-    dnsmos_bak_min: float | None = 2.8
-    dnsmos_p808_min: float | None = None
-    snr_db_min: float | None = 15.0
-    clipping_ratio_max: float | None = 0.002
-    bandwidth_hz_min: float | None = 3400.0
-    speech_ratio_min: float | None = 0.25
+    dnsmos_ovrl_min: float | None = Field(2.4, description="DNSMOS P.835 overall, MOS")
+    dnsmos_sig_min: float | None = Field(2.8, description="DNSMOS P.835 speech, MOS")
+    dnsmos_bak_min: float | None = Field(2.8, description="DNSMOS P.835 background, MOS")
+    dnsmos_p808_min: float | None = Field(None, description="DNSMOS P.808 overall, MOS")
+    snr_db_min: float | None = Field(15.0, description="estimated SNR, dB")
+    clipping_ratio_max: float | None = Field(0.002, description="share of clipped samples of the raw recording")
+    bandwidth_hz_min: float | None = Field(3400.0, description="effective bandwidth of the raw recording, Hz")
+    speech_ratio_min: float | None = Field(0.25, description="share of the clip that is speech")
     guard_sig_drop: float = Field(
         0.1, ge=0, description="keep the raw clip if enhancement lowers SIG by more than this"
     )
     guard_clipping_rise: float = Field(1e-4, ge=0, description="... or raises the clipping ratio by more than this")
-    guard_level_drop_db: float = Field(6.0, gt=0, description="... or lowers the level of speech by more than this")
+    guard_level_drop_db: float = Field(6.0, gt=0, description="... or lowers the loudness by more than this")
 
 
 class PipelineConfig(Section):
@@ -132,7 +132,7 @@ def override(data: dict[str, Any], assignments: list[str]) -> dict[str, Any]:
     for text in assignments:
         name, equals, value = text.partition("=")
         *sections, key = name.strip().split(".")
-        if not equals or not key or not sections and key not in data:
+        if not equals or not key or (not sections and key not in data):
             raise ConfigError(f"--set {text!r}: expected section.key=value, for example gate.dnsmos_ovrl_min=2.6")
         place = result
         for section in sections:

@@ -1,7 +1,6 @@
 """Level of a clip: loudness, true peak, and the gain that sets them."""
 
 import numpy as np
-import pyloudnorm
 import soxr
 
 from pipeline.synthetic import Audio
@@ -26,6 +25,8 @@ def loudness_lufs(x: Audio, sample_rate: int) -> float | None:
         return None
     if len(x) < _BLOCK_S * sample_rate:
         return float(10 * np.log10(np.mean(np.square(x, dtype=np.float64))))
+    import pyloudnorm  # loads scipy, which takes a second
+
     meter = pyloudnorm.Meter(sample_rate, filter_class="DeMan", block_size=_BLOCK_S)
     loudness = meter.integrated_loudness(x.astype(np.float64))
     return float(loudness) if np.isfinite(loudness) else None

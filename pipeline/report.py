@@ -1,81 +1,34 @@
 """A finished run as one HTML folder: counts, scores before and after, clips to listen to, failures, timings."""
 
-import io
-import re
 import shutil
-import wave
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, NamedTuple
 
 import jinja2
-import matplotlib
 import numpy as np
 import pyarrow as pa
 import yaml
-from markupsafe import Markup
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
-from PIL import Image
 
+from pipeline import plots
+from pipeline.audio import write_wav
 from pipeline.clip import Verdict
 from pipeline.config import GateConfig
-from pipeline.gate import CHECKS, decide
+from pipeline.gate import decide
+from pipeline.scoring import SCORES
 from pipeline.synthetic import Audio
 
 Version = Literal["raw", "enhanced"]
 AudioOf = Callable[[str, Version], tuple[Audio, int] | None]
 """(clip id, version) -> samples of full scale +-1 and their rate in Hz; None where there is no such version."""
 
-MEANINGS = {
-    "dnsmos_ovrl": "overall quality, 1 to 5",
-    "dnsmos_sig": "quality of the speech, 1 to 5",
-    "dnsmos_bak": "quiet of the background, 1 to 5",
-    "dnsmos_p808": "overall quality as in P.808, 1 to 5",
-    "snr_db": "estimated signal-to-noise ratio, dB",
-    "clipping_ratio": "share of clipped samples",
-    "bandwidth_hz": "effective bandwidth, Hz",
-    "speech_ratio": "share of the clip that is speech",
-    "loudness_lufs": "loudness, LUFS",
-    "pesq_wb": "wide-band PESQ against the clean twin",
-    "stoi": "STOI against the clean twin",
-    "si_sdr_db": "SI-SDR against the clean twin, dB",
-}
-LOWER_IS_BETTER = frozenset(score for score, bound in CHECKS if bound == "max")
 RANKED_BY = "dnsmos_ovrl"
 
 CLIPS_PER_GROUP = 4
 FAILED_SHOWN = 200
-N_FFT, MIN_HOP, MAX_COLUMNS = 512, 128, 480
-RANGE_DB, STEP_DB = 70, 2
-HEAT = (255 * matplotlib.colormaps["magma"](np.linspace(0, 1, RANGE_DB // STEP_DB + 1))[:, :3]).astype(np.uint8)
-
-
-class YieldRow(NamedTuple):
-    """What one threshold alone would keep."""
-
-    score: str
-    threshold: float
-    hours: float
-    share: float
-
-
-class Palette(NamedTuple):
-    """Colours of a plot."""
-
-    ink: str
-    grid: str
-    raw: str
-    enhanced: str
-
-
-# Placeholders: an inlined SVG then takes the page's own colours, light or dark.
-PAGE = Palette("#010101", "#020202", "#030303", "#040404")
-PAPER = Palette("#3a4048", "#e3e5e8", "#e69f00", "#0072b2")
 
 
 def write_report(ledger: pa.Table, run: Mapping[str, Any], out: Path, audio: AudioOf) -> Path:
@@ -102,10 +55,10 @@ def write_report(ledger: pa.Table, run: Mapping[str, Any], out: Path, audio: Aud
         summary=_summary(corpus),
         reasons=_reasons(corpus),
         yields=_yields(corpus, run["config"]["gate"]),
-        histograms=_histograms(corpus, gate_thresholds(run["config"]["gate"])),
+        histograms=_histograms(corpus, plots.gate_thresholds(run["config"]["gate"])),
         unmeasured=[name for name, score in corpus.scores.items() if not score.measured],
         groups=_groups(corpus, audio, fresh),
-        range_db=RANGE_DB,
+        range_db=plots.RANGE_DB,
         failed=_failed(corpus),
         n_failed=int(np.sum(corpus.verdict == Verdict.FAILED)),
         settings={key: _yaml(run[key]) for key in ("config", "versions", "rulers")},
@@ -118,81 +71,6 @@ def write_report(ledger: pa.Table, run: Mapping[str, Any], out: Path, audio: Aud
     if stale.exists():
         shutil.rmtree(stale)
     return out / "index.html"
-
-
-def gate_thresholds(gate: Mapping[str, Any]) -> dict[str, float | None]:
-    """Score -> threshold, from the gate's `<score>_min` and `<score>_max` keys.
-
-    >>> gate_thresholds({"snr_db_min": 15.0, "clipping_ratio_max": None, "guard_sig_drop": 0.1})
-    {'snr_db': 15.0, 'clipping_ratio': None}
-    """
-    return {key[:-4]: value for key, value in gate.items() if key.endswith(("_min", "_max"))}
-
-
-def hours_kept(
-    score: str, values: Sequence[float], durations_s: Sequence[float], thresholds: Iterable[float]
-) -> NDArray[np.float64]:
-    """Hours of the clips whose score passes each threshold; a clip without a value (NaN) never passes.
-
-    Shapes: values, durations_s (N,) -> one number per threshold, hours.
-
-    >>> hours_kept("snr_db", [5.0, 15.0, 25.0], [3600, 3600, 1800], [0.0, 15.0, 20.0]).tolist()
-    [2.5, 1.5, 0.5]
-    """
-    value, duration_s = np.asarray(values, np.float64), np.asarray(durations_s, np.float64)
-    return np.array([duration_s[_passes(score, value, threshold)].sum() / 3600 for threshold in thresholds])
-
-
-def yield_table(
-    scores: Mapping[str, Sequence[float]], durations_s: Sequence[float], thresholds: Mapping[str, float | None]
-) -> list[YieldRow]:
-    """Round thresholds over the range of each score, the gate's own among them, and what each alone would keep.
-
-    Shapes: each score and durations_s (N,), NaN where not measured.
-
-    >>> rows = yield_table({"snr_db": [0.0, 10.0, 20.0]}, [3600] * 3, {"snr_db": 15.0})
-    >>> [(row.threshold, row.hours) for row in rows]
-    [(4.0, 2.0), (8.0, 2.0), (12.0, 1.0), (15.0, 1.0), (16.0, 1.0)]
-    """
-    total = max(float(np.sum(durations_s)) / 3600, 1e-12)
-    rows = []
-    for score, values in _measured(scores).items():
-        low, high = np.quantile(_finite(values), (0.01, 0.99))
-        ticks = {float(tick) for tick in MaxNLocator(6).tick_values(low, high) if low <= tick <= high}
-        limits = sorted(ticks | {limit for limit in [thresholds.get(score)] if limit is not None})
-        hours = hours_kept(score, values, durations_s, limits)
-        rows += [YieldRow(score, *row) for row in zip(limits, hours.tolist(), (hours / total).tolist(), strict=True)]
-    return rows
-
-
-def plot_yield(
-    scores: Mapping[str, Sequence[float]],
-    durations_s: Sequence[float],
-    thresholds: Mapping[str, float | None],
-    out: Path,
-) -> Path:
-    """Hours kept against the threshold, one panel per score, the gate's own threshold as a dashed line.
-
-    Shapes: each score and durations_s (N,), NaN where not measured; `out` ends in .png or .svg.
-    Raises: ValueError if no score has a value.
-    """
-    measured = _measured(scores)
-    if not measured:
-        raise ValueError(f"nothing to plot: none of the scores {sorted(scores)} has a value")
-    columns = min(3, len(measured))
-    n_rows = -(-len(measured) // columns)
-    with matplotlib.rc_context(_style(PAPER, salt=out.name)):
-        figure = Figure(figsize=(3.2 * columns, 2.3 * n_rows), layout="constrained")
-        panels = list(figure.subplots(n_rows, columns, squeeze=False).flat)
-        for ax, (score, values) in zip(panels, measured.items(), strict=False):
-            grid = _axis(values, thresholds.get(score), 200)
-            _draw_yield(ax, score, grid, {PAPER.enhanced: hours_kept(score, values, durations_s, grid)}, durations_s)
-            _draw_threshold(ax, thresholds.get(score), PAPER)
-            ax.set_title(score, loc="left", fontsize=9)
-        for ax in panels[len(measured) :]:
-            ax.remove()
-        figure.savefig(out, dpi=150, facecolor="white", metadata=_no_metadata(out.suffix))
-    return out
 
 
 class _Score(NamedTuple):
@@ -248,12 +126,8 @@ def _summary(corpus: _Corpus) -> dict[str, Any]:
     return summary
 
 
-def _finite(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    return values[np.isfinite(values)]
-
-
 def _average(average: Callable[[NDArray[np.float64]], Any], values: NDArray[np.float64]) -> float | None:
-    finite = _finite(values)
+    finite = plots.finite(values)
     return float(average(finite)) if finite.size else None
 
 
@@ -331,22 +205,22 @@ def _picks(corpus: _Corpus) -> list[tuple[str, str, list[int]]]:
 
 def _card(row: dict[str, Any], scores: Iterable[str], audio: AudioOf, folder: Path, stem: str) -> dict[str, Any]:
     found = {version: audio(row["clip_id"], version) for version in ("raw", "enhanced")}
-    powers = {version: _power(heard[0]) for version, heard in found.items() if heard is not None}
+    powers = {version: plots.power_spectrogram(heard[0]) for version, heard in found.items() if heard is not None}
     loudest = max([float(power.max()) for power in powers.values()], default=0.0)
     players = []
     for version, power in powers.items():
         samples, sample_rate = found[version]
         file = f"{stem}-{version}"
-        _write_wav(folder / "audio" / f"{file}.wav", samples, sample_rate)
-        _write_spectrogram(folder / "spectrograms" / f"{file}.png", power, loudest)
+        write_wav(folder / "audio" / f"{file}.wav", np.clip(samples, -1, 1), sample_rate)
+        plots.write_spectrogram(folder / "spectrograms" / f"{file}.png", power, loudest)
         players.append(
             {
                 "version": version,
                 "audio": f"audio/{file}.wav",
                 "image": f"spectrograms/{file}.png",
                 "sample_rate": sample_rate,
-                "times_s": _ticks(len(samples) / sample_rate, 4),
-                "frequencies_khz": _ticks(sample_rate / 2000, 4),
+                "times_s": plots.ticks(len(samples) / sample_rate, 4),
+                "frequencies_khz": plots.ticks(sample_rate / 2000, 4),
             }
         )
     values = [(name, row[f"before_{name}"], row[f"after_{name}"]) for name in scores]
@@ -356,77 +230,23 @@ def _card(row: dict[str, Any], scores: Iterable[str], audio: AudioOf, folder: Pa
     }
 
 
-def _write_wav(path: Path, samples: Audio, sample_rate: int) -> None:
-    with wave.open(str(path), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(sample_rate)
-        file.writeframes(np.rint(np.clip(samples, -1, 1) * 32767).astype("<i2").tobytes())
-
-
-def _power(samples: Audio) -> NDArray[np.float64]:
-    """Short-time power spectrum, few enough frames for a picture.
-
-    Shapes: (N,) -> (F, T), F = 257.
-    """
-    hop = max(MIN_HOP, -(-len(samples) // MAX_COLUMNS))
-    frames = np.lib.stride_tricks.sliding_window_view(np.pad(samples, N_FFT // 2), N_FFT)[::hop]
-    return np.square(np.abs(np.fft.rfft(frames * np.hanning(N_FFT)))).T
-
-
-def _write_spectrogram(path: Path, power: NDArray[np.float64], loudest: float) -> None:
-    """Pixels alone: the page draws the axes, so that they follow its colours and stay sharp."""
-    level_db = 10 * np.log10(np.maximum(power / max(loudest, 1e-9), 1e-12))
-    steps = np.rint(np.maximum(level_db + RANGE_DB, 0) / STEP_DB).astype(np.uint8)
-    image = Image.fromarray(steps[::-1])  # lowest frequency at the bottom
-    image.putpalette(HEAT.tobytes())
-    image.save(path)
-
-
-def _ticks(end: float, steps: int) -> list[tuple[str, float]]:
-    """Round marks from 0 to `end`: (label, place in percent).
-
-    >>> _ticks(8.0, 4)
-    [('0', 0.0), ('2', 25.0), ('4', 50.0), ('6', 75.0), ('8', 100.0)]
-    """
-    marks = [float(mark) for mark in MaxNLocator(steps).tick_values(0, end) if mark <= end]
-    return [(f"{mark:g}", round(100 * mark / end, 2)) for mark in marks]
-
-
-# Plots
+# Scores
 
 
 def _histograms(corpus: _Corpus, thresholds: Mapping[str, float | None]) -> list[dict[str, Any]]:
     return [
         {
             "name": name,
-            "meaning": MEANINGS.get(name, ""),
+            "meaning": SCORES.get(name, ""),
             "before": _average(np.median, score.before),
             "after": _average(np.median, score.after),
             "threshold": thresholds.get(name),
-            "sign": "≤" if name in LOWER_IS_BETTER else "≥",
-            "svg": _histogram_svg(name, score, thresholds.get(name)),
+            "sign": "≤" if name in plots.LOWER_IS_BETTER else "≥",
+            "svg": plots.histogram_svg(name, score.before, score.after, thresholds.get(name)),
         }
         for name, score in corpus.scores.items()
         if score.measured
     ]
-
-
-def _histogram_svg(name: str, score: _Score, threshold: float | None) -> Markup:
-    before, after = _finite(score.before), _finite(score.after)
-    edges = _axis(np.concatenate([before, after]), threshold, 33)
-    with matplotlib.rc_context(_style(PAGE, salt=name)):
-        figure = Figure(figsize=(2.9, 1.45), layout="constrained")
-        ax = figure.subplots()
-        # The few values outside go to the outer bars: one outlier must not squeeze the rest into one bar.
-        ax.stairs(np.histogram(np.clip(before, edges[0], edges[-1]), edges)[0], edges, fill=True, color=PAGE.raw)
-        if after.size:
-            counts = np.histogram(np.clip(after, edges[0], edges[-1]), edges)[0]
-            ax.stairs(counts, edges, color=PAGE.enhanced, linewidth=1.5)
-        _draw_threshold(ax, threshold, PAGE)
-        ax.xaxis.set_major_locator(MaxNLocator(5))
-        ax.yaxis.set_major_locator(MaxNLocator(3, integer=True))
-        return _svg(figure)
 
 
 def _yields(corpus: _Corpus, gate: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -434,21 +254,18 @@ def _yields(corpus: _Corpus, gate: Mapping[str, Any]) -> dict[str, Any] | None:
     score = corpus.scores.get(RANKED_BY)
     if score is None or not score.measured:
         return None
-    threshold = gate_thresholds(gate)[RANKED_BY]
-    grid = _axis(np.concatenate([score.before, score.published]), threshold, 200)
+    threshold = plots.gate_thresholds(gate)[RANKED_BY]
     values = {version: _gated(corpus, gate, version) for version in ("raw", "enhanced")}
-    curves = {
-        getattr(PAGE, version): hours_kept(RANKED_BY, values[version], corpus.duration_s, grid) for version in values
-    }
-    with matplotlib.rc_context(_style(PAGE, salt="yield")):
-        figure = Figure(figsize=(4.2, 2.7), layout="constrained")
-        ax = figure.subplots()
-        _draw_yield(ax, RANKED_BY, grid, curves, corpus.duration_s)
-        _draw_threshold(ax, threshold, PAGE)
-        svg = _svg(figure)
+    grid = plots.axis(np.concatenate([score.before, score.published]), threshold, 200)
     at = -np.inf if threshold is None else threshold
-    seconds = {version: 3600 * hours_kept(RANKED_BY, values[version], corpus.duration_s, [at])[0] for version in values}
-    return {"svg": svg, "threshold": threshold, "seconds": seconds}
+    return {
+        "svg": plots.yield_svg(RANKED_BY, values, corpus.duration_s, threshold, grid),
+        "threshold": threshold,
+        "seconds": {
+            version: 3600 * plots.hours_kept(RANKED_BY, value, corpus.duration_s, [at])[0]
+            for version, value in values.items()
+        },
+    }
 
 
 def _gated(corpus: _Corpus, gate: Mapping[str, Any], version: Version) -> NDArray[np.float64]:
@@ -466,86 +283,6 @@ def _gated(corpus: _Corpus, gate: Mapping[str, Any], version: Version) -> NDArra
             value = (before if decision.chosen == "raw" else after)[RANKED_BY]
             values[row] = np.nan if value is None else value
     return values
-
-
-def _measured(scores: Mapping[str, Sequence[float]]) -> dict[str, NDArray[np.float64]]:
-    arrays = {name: np.asarray(values, np.float64) for name, values in scores.items()}
-    return {name: values for name, values in arrays.items() if np.isfinite(values).any()}
-
-
-def _passes(score: str, values: NDArray[np.float64], threshold: float) -> NDArray[np.bool_]:
-    return values <= threshold if score in LOWER_IS_BETTER else values >= threshold
-
-
-def _axis(values: NDArray[np.float64], threshold: float | None, n_points: int) -> NDArray[np.float64]:
-    """Even steps over all but the last half percent of the values on each side, and over the threshold."""
-    low, high = np.quantile(_finite(values), (0.005, 0.995))
-    if threshold is not None:
-        low, high = min(low, threshold), max(high, threshold)
-    margin = 0.03 * (high - low) or 0.5
-    return np.linspace(low - margin, high + margin, n_points)
-
-
-def _draw_yield(
-    ax: Axes,
-    score: str,
-    grid: NDArray[np.float64],
-    hours: Mapping[str, NDArray[np.float64]],
-    durations_s: Sequence[float],
-) -> None:
-    """Curves of hours by colour over a grid of thresholds; short corpora are drawn in minutes."""
-    total_hours = float(np.sum(durations_s)) / 3600
-    unit, per_hour = ("hours", 1) if total_hours >= 1 else ("minutes", 60)
-    for colour, curve in hours.items():
-        ax.plot(grid, curve * per_hour, color=colour, linewidth=1.8)
-    ax.set_ylim(0, max(total_hours * per_hour, 1e-3) * 1.03)
-    ax.set_xlim(grid[0], grid[-1])
-    ax.set_ylabel(f"{unit} kept")
-    ax.set_xlabel(f"threshold, {'at most' if score in LOWER_IS_BETTER else 'at least'}")
-    ax.xaxis.set_major_locator(MaxNLocator(6))
-    ax.yaxis.set_major_locator(MaxNLocator(5))
-    ax.grid(axis="y")
-
-
-def _draw_threshold(ax: Axes, threshold: float | None, palette: Palette) -> None:
-    if threshold is not None:
-        ax.axvline(threshold, color=palette.ink, linewidth=1.1, linestyle=(0, (4, 2)))
-
-
-def _style(palette: Palette, *, salt: str) -> dict[str, Any]:
-    return {
-        "font.size": 8,
-        "text.color": palette.ink,
-        "axes.labelcolor": palette.ink,
-        "axes.edgecolor": palette.grid,
-        "axes.facecolor": "none",
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "axes.axisbelow": True,
-        "grid.color": palette.grid,
-        "grid.linewidth": 0.7,
-        "xtick.color": palette.grid,
-        "ytick.color": palette.grid,
-        "xtick.labelcolor": palette.ink,
-        "ytick.labelcolor": palette.ink,
-        "svg.fonttype": "none",
-        "svg.hashsalt": salt,
-    }
-
-
-def _svg(figure: Figure) -> Markup:
-    buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", transparent=True, metadata=_no_metadata(".svg"))
-    svg = buffer.getvalue()
-    svg = re.sub(r' id="[\w.]+_\d+"', "", svg[svg.index("<svg") :])  # names of parts: the same in every plot
-    for colour, variable in zip(PAGE, Palette._fields, strict=True):
-        svg = svg.replace(colour, f"var(--{variable})")
-    return Markup(svg)
-
-
-def _no_metadata(suffix: str) -> dict[str, None]:
-    """Neither dates nor versions: the same input must give the same bytes."""
-    return dict.fromkeys(("Date", "Creator", "Format", "Type") if suffix == ".svg" else ("Software",))
 
 
 # Words

@@ -12,7 +12,7 @@ import io
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal, TypeVar
@@ -21,7 +21,7 @@ import numpy as np
 import pyarrow.parquet as pq
 from pydantic import TypeAdapter
 
-from pipeline import audio, dedup, dsp, enhance, metrics, report, scoring, segment, shards
+from pipeline import audio, dedup, dnsmos, dsp, enhance, metrics, scoring, segment, shards
 from pipeline.clip import Clip, Recording, Scores, Verdict
 from pipeline.config import AudioConfig, EnhanceConfig, PipelineConfig, SegmentConfig
 from pipeline.errors import DataError
@@ -39,7 +39,8 @@ from pipeline.records import (
     named_shards,
 )
 from pipeline.shards import Sample
-from pipeline.storage import Store, sha256_file
+from pipeline.sources import printable
+from pipeline.storage import Store, explained, sha256_file
 from pipeline.synthetic import Audio
 
 Result = TypeVar("Result")
@@ -191,7 +192,6 @@ def enhance_shard(
 ) -> Outcome[Enhanced]:
     """The enhanced twin of a raw shard; `enhancer` loads the network, and is called only if there is work.
 
-    A batch in which the enhancer fails is run clip by clip, so that only the clip at fault ends as failed.
     Raises: StorageError if the output cannot be written.
     """
     ids = [clip.clip_id for clip in raw.wanted]
@@ -200,20 +200,8 @@ def enhance_shard(
     )
 
     def make() -> Enhanced:
-        network = enhancer()
         rate = config.audio.sample_rate
-        noisy = _audio_of(store, raw.shard, set(ids))
-        output: dict[str, Audio] = {}
-        failed: dict[str, str] = {}
-        try:
-            clean = enhance.enhance(list(noisy.values()), network, config.enhance, sample_rate=rate)
-            output = dict(zip(noisy, clean, strict=True))
-        except (DataError, RuntimeError, ValueError):
-            for clip_id, x in noisy.items():
-                try:
-                    (output[clip_id],) = enhance.enhance([x], network, config.enhance, sample_rate=rate)
-                except (DataError, RuntimeError, ValueError) as error:
-                    failed[clip_id] = f"enhance: {error}"
+        output, failed = _enhanced(_audio_of(store, raw.shard, set(ids)), enhancer(), config.enhance, rate)
         samples = (
             {"__key__": clip_id, "flac": audio.encode_flac(_in_range(x), rate, bits=24)}
             for clip_id, x in output.items()
@@ -221,6 +209,27 @@ def enhance_shard(
         return Enhanced(shards.write_shard(store, f"work/enhanced/{name}.tar", samples), failed)
 
     return _stage(store, "enhance", name, Enhanced, make)
+
+
+def _enhanced(
+    noisy: dict[str, Audio], network: enhance.Enhancer, config: EnhanceConfig, rate: int
+) -> tuple[dict[str, Audio], dict[str, str]]:
+    """Enhanced clips by name, and failures by name with the reason.
+
+    Where the network fails on a batch every clip is run alone, so that only the one at fault ends as failed.
+    """
+    faults = (DataError, RuntimeError, ValueError)
+    try:
+        clean = enhance.enhance(list(noisy.values()), network, config, sample_rate=rate)
+        return dict(zip(noisy, clean, strict=True)), {}
+    except faults:
+        output, failed = {}, {}
+        for name, x in noisy.items():
+            try:
+                (output[name],) = enhance.enhance([x], network, config, sample_rate=rate)
+            except faults as error:
+                failed[name] = f"enhance: {error}"
+        return output, failed
 
 
 def score_shard(
@@ -243,10 +252,10 @@ def score_shard(
         "score",
         shard.sha256 if shard else None,
         [clip.clip_id for clip in clips],
-        [sha256_file(twin) for twin in twins.values() if twin],
+        [twin and sha256_file(twin) for twin in twins.values()],
         scoring.rulers(),
         config.segment.speech_threshold,
-        _code(scoring, metrics, segment, dsp),
+        _code(scoring, dnsmos, metrics, segment, dsp),
     )
 
     def make() -> Scored:
@@ -275,11 +284,14 @@ def _whole(path: Path, config: AudioConfig) -> Audio:
         return np.concatenate([np.zeros(0, np.float32), *reader.blocks()])
 
 
+_whole_twin = lru_cache(maxsize=1)(_whole)  # the clips of one long recording follow each other
+
+
 def _clean(twin: Path | None, clip: Clip, config: PipelineConfig) -> Audio | None:
     if twin is None:
         return None
     start = round(clip.offset_s * config.audio.sample_rate)
-    return _whole(twin, config.audio)[start : start + round(clip.duration_s * config.audio.sample_rate)]
+    return _whole_twin(twin, config.audio)[start : start + round(clip.duration_s * config.audio.sample_rate)]
 
 
 def _audio_of(store: Store, shard: Shard, clip_ids: set[str]) -> dict[str, Audio]:
@@ -361,6 +373,8 @@ def write_report(
     store: Store, run: dict[str, Any], shard_pairs: Sequence[tuple[RawShard, Shard | None]], config: PipelineConfig
 ) -> Path:
     """The HTML folder of a finished run, from its ledger and the raw and enhanced shards."""
+    from pipeline import report  # matplotlib: half a second and 50 MB that no other stage needs
+
     ledger = pq.read_table(io.BytesIO(store.read("ledger.parquet")))
     home = {clip.clip_id: {"raw": raw.shard, "enhanced": done} for raw, done in shard_pairs for clip in raw.clips}
 
@@ -384,21 +398,19 @@ def enhance_files(
     """
     config = AudioConfig(sample_rate=network.sample_rate)
     failed: dict[str, str] = {}
-    noisy: dict[Recording, Audio] = {}
+    noisy: dict[str, Audio] = {}
     for recording in group:
         try:
-            noisy[recording] = _readable(recording, source, config)
+            noisy[recording.path] = _readable(recording, source, config)
         except (DataError, OSError) as error:
             failed[recording.source] = str(error)
-    for recording, clean in zip(
-        noisy,
-        enhance.enhance(list(noisy.values()), network, EnhanceConfig(), sample_rate=config.sample_rate),
-        strict=True,
-    ):
-        target = output / names[recording.path]
-        target.parent.mkdir(parents=True, exist_ok=True)
-        audio.write_wav(target, _in_range(clean), config.sample_rate)
-    return failed
+    clean, damaged = _enhanced(noisy, network, EnhanceConfig(), config.sample_rate)
+    for path, x in clean.items():
+        target = output / names[path]
+        with explained(f"output {target}"):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            audio.write_wav(target, _in_range(x), config.sample_rate)
+    return failed | {printable(path): error for path, error in damaged.items()}
 
 
 def score_file(

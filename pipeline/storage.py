@@ -21,7 +21,8 @@ _FATAL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, er
 
 
 @contextmanager
-def _explained(what: str) -> Iterator[None]:
+def explained(what: str) -> Iterator[None]:
+    """Turn a full or forbidden disk within the block into a StorageError that names `what`."""
     try:
         yield
     except OSError as error:
@@ -81,7 +82,7 @@ class Store:
         Raises: StorageError if the disk is full or may not be written.
         """
         target = self.path(key)
-        with _explained(f"output {target}"):
+        with explained(f"output {target}"):
             file = tempfile.NamedTemporaryFile(dir=self._temporary, delete=False)  # noqa: SIM115 - closed below, then renamed
             try:
                 with file:

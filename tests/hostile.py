@@ -33,7 +33,7 @@ ODD_NAMES = (
 
 @dataclass(frozen=True)
 class Expected:
-    """Verdicts allowed for a file, and what its reason contains: the name of a rejection or part of an error's text."""
+    """Verdicts allowed for a file, and what the reason in its row contains."""
 
     verdicts: frozenset[str]
     reason: str | None = None
@@ -43,7 +43,7 @@ def write_hostile(folder: Path) -> dict[str, Expected]:
     """The files, as relative name -> what must become of them; every name must have a row, and nothing else one.
 
     Names are as the operating system has them (surrogate escapes for bytes that are not UTF-8). No two hold the same
-    speech. Besides them there is a link from `nested/parent` to the folder itself, which is no recording.
+    speech.
     """
     expected: dict[str, Expected] = {}
 
@@ -57,9 +57,9 @@ def write_hostile(folder: Path) -> dict[str, Expected]:
 
     # not audio
     path("empty.wav", FAILED, "empty").write_bytes(b"")
-    path("ten-bytes.wav", FAILED, "not audio").write_bytes(b"RIFF\x24\0\0\0WA")
-    path("text.wav", FAILED, "not audio").write_text("This is a letter and no recording.\n" * 50)
-    Image.new("RGB", (64, 64), "teal").save(path("photo.mp3", FAILED, "not audio"), "JPEG")
+    path("ten-bytes.wav", FAILED, "not_audio").write_bytes(b"RIFF\x24\0\0\0WA")
+    path("text.wav", FAILED, "not_audio").write_text("This is a letter and no recording.\n" * 50)
+    Image.new("RGB", (64, 64), "teal").save(path("photo.mp3", FAILED, "not_audio"), "JPEG")
 
     # headers that do not tell the truth
     flac = path("truncated.flac", FAILED, "truncated")
@@ -92,12 +92,12 @@ def write_hostile(folder: Path) -> dict[str, Expected]:
         soundfile.write(os.fsencode(path(name, TREATED)), speech(), 16000, format="WAV")
 
     # what the file system does
-    path("loop-a.wav", FAILED).symlink_to("loop-b.wav")
-    path("loop-b.wav", FAILED).symlink_to("loop-a.wav")
+    path("loop-a.wav", FAILED, "symlink_loop").symlink_to("loop-b.wav")
+    path("loop-b.wav", FAILED, "symlink_loop").symlink_to("loop-a.wav")
     locked = path("locked.wav", TREATED if os.geteuid() == 0 else FAILED)  # root may read it all the same
     soundfile.write(locked, speech(), 16000)
     locked.chmod(0)
-    (folder / "nested" / "parent").symlink_to("..", target_is_directory=True)
+    path("nested/parent", FAILED, "symlink_loop").symlink_to("..", target_is_directory=True)
     return expected
 
 

@@ -46,7 +46,7 @@ def test_config_files(tmp_path):
     with pytest.raises(ConfigError, match="expected a mapping"):
         load_yaml(file)
     file.write_text("a: [\n")
-    with pytest.raises(ConfigError, match="run.yaml"):
+    with pytest.raises(ConfigError, match=r"run\.yaml"):
         load_yaml(file)
     file.write_text("gate:\n  snr_db_min: 3\n")
     assert load_yaml(file) == {"gate": {"snr_db_min": 3}}

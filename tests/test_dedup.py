@@ -1,21 +1,19 @@
 """Copies are found however they were stored; the same words spoken again are not."""
 
-import ctypes
 import io
-import os
-from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 import soxr
+from conftest import DATA
 
 from pipeline.config import DedupConfig
 from pipeline.dedup import Duplicate, find_duplicates, fingerprint, pcm_sha256
+from pipeline.demo import speak
 from pipeline.synthetic import Audio, coloured_noise, mix_at_snr
 
 RATE = 16000
-DATA = Path(os.environ.get("CLEAN_CORPUS_DATA", Path(__file__).parents[2] / "shared" / "data"))
 SENTENCES = (
     "The quick brown fox jumps over the lazy dog.",
     "She had your dark suit in greasy wash water all year.",
@@ -23,28 +21,9 @@ SENTENCES = (
 )
 
 
-def _speak(text: str, *, pitch: int = 50, words_per_minute: int = 175, voice: str = "en-us") -> Audio:
-    """espeak's reading of a text at RATE, mono."""
-    loader = pytest.importorskip("espeakng_loader", reason="the extra `demo` carries the voices of this test")
-    library = ctypes.CDLL(loader.get_library_path())
-    callback_type = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
-    pieces: list[np.ndarray] = []
-
-    def collect(samples, count, _events):
-        if count:
-            pieces.append(np.ctypeslib.as_array(samples, (count,)).copy())
-        return 0
-
-    callback = callback_type(collect)
-    spoken_hz = library.espeak_Initialize(2, 0, str(loader.get_data_path()).encode(), 0)
-    library.espeak_SetSynthCallback(callback)
-    library.espeak_SetVoiceByName(voice.encode())
-    library.espeak_SetParameter(1, words_per_minute, 0)
-    library.espeak_SetParameter(3, pitch, 0)
-    data = text.encode() + b"\0"
-    library.espeak_Synth(data, len(data), 0, 1, 0, 1, None, None)
-    library.espeak_Synchronize()
-    return soxr.resample(np.concatenate(pieces).astype(np.float32) / 32768, spoken_hz, RATE)
+def _speak(text: str, *, pitch: int = 50, rate_wpm: int = 175, voice: str = "en-us") -> Audio:
+    spoken, spoken_hz = speak(text, voice=voice, rate_wpm=rate_wpm, pitch=pitch)
+    return soxr.resample(spoken, spoken_hz, RATE)
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +87,7 @@ def test_digest_rounds_and_clips_to_16_bits():
 def test_same_words_again_are_no_duplicate(originals):
     # a machine that reads at the same pitch and almost the same rate makes all but a copy: these are further off
     takes = [_speak(SENTENCES[0], pitch=pitch) for pitch in (35, 45, 60)]
-    takes += [_speak(SENTENCES[0], words_per_minute=rate) for rate in (150, 210)]
+    takes += [_speak(SENTENCES[0], rate_wpm=rate) for rate in (150, 210)]
     takes += [_speak(SENTENCES[0], voice="en-gb-scotland"), originals[0]]
     assert find_duplicates([_row(str(i), x) for i, x in enumerate(takes)], DedupConfig()) == {}
 

@@ -143,7 +143,7 @@ def test_unknown_names_and_foreign_weights_are_explained(trained):
         enhancers.load("cgcrn-complx")
     with pytest.raises(ConfigError, match="did you mean 'cgcrn'"):
         table.method("cgcnr")
-    with pytest.raises(ConfigError, match="size 'chanels'.*did you mean 'channels'"):
+    with pytest.raises(ConfigError, match=r"size 'chanels'.*did you mean 'channels'"):
         table.method("cgcrn").build(chanels=3)
     card = json.loads(trained.with_suffix(".json").read_text())
     trained.with_suffix(".json").write_text(json.dumps(card | {"sizes": {"channels": [4, 4, 8, 8, 32]}}))
@@ -161,7 +161,7 @@ def test_the_hash_covers_weights_and_card(trained):
 
 
 def test_the_shipped_default_mends_noisy_speech():
-    """What the shipped weights are for: at 5 dB of white noise the signal must come out much nearer to the clean one."""
+    """What the shipped weights are for: at 5 dB of noise the signal must come out much nearer to the clean one."""
     from signals import speech
 
     from pipeline.metrics import si_sdr_db

@@ -9,8 +9,10 @@ from pipeline.gate import decide, refuse_unreachable, settled
 from pipeline.scoring import CEILINGS
 
 GATE = GateConfig(
-    dnsmos_ovrl_min=2.5, dnsmos_sig_min=3.0, dnsmos_bak_min=3.0, dnsmos_p808_min=None, snr_db_min=15, bandwidth_hz_min=3400,
-    clipping_ratio_max=0.01, speech_ratio_min=0.3, guard_sig_drop=0.1, guard_clipping_rise=0.001, guard_level_drop_db=6,
+    dnsmos_ovrl_min=2.5, dnsmos_sig_min=3.0, dnsmos_bak_min=3.0, dnsmos_p808_min=None, snr_db_min=15,
+    bandwidth_hz_min=3400,
+    clipping_ratio_max=0.01, speech_ratio_min=0.3, guard_sig_drop=0.1, guard_clipping_rise=0.001,
+    guard_level_drop_db=6,
 )  # fmt: skip
 GOOD = {
     "dnsmos_sig": 3.5, "dnsmos_bak": 4.0, "dnsmos_ovrl": 3.1, "dnsmos_p808": 3.6, "snr_db": 30.0, "clipping_ratio": 0.0,

@@ -1,7 +1,5 @@
 """Recordings are cut where nobody speaks, whole and the same however they arrive."""
 
-import ctypes
-import os
 import time
 from collections.abc import Iterator
 from itertools import pairwise
@@ -12,16 +10,17 @@ import onnxruntime
 import pytest
 import soundfile
 import soxr
+from conftest import DATA
 
 from pipeline import segment
 from pipeline.config import SegmentConfig
+from pipeline.demo import speak
 from pipeline.errors import ConfigError
 from pipeline.segment import SpeechDetector, Utterance, hysteresis, speech_mask, speech_s, utterances
 from pipeline.synthetic import Audio, clicks, coloured_noise, mains_hum, wind
 
 RATE = 16000
 CONFIG = SegmentConfig()
-DATA = Path(os.environ.get("CLEAN_CORPUS_DATA", Path(__file__).parents[2] / "shared" / "data"))
 needs_data = pytest.mark.skipif(not (DATA / "speech" / "dev").is_dir(), reason=f"no recordings in {DATA}/speech/dev")
 
 
@@ -40,24 +39,9 @@ def _noise(seed: int, n_samples: int, level_db: float) -> Audio:
 @pytest.fixture(scope="module")
 def voice() -> Audio:
     """One spoken sentence of 4 to 8 s, without the silence around it."""
-    loader = pytest.importorskip("espeakng_loader", reason="the extra `demo` carries the voice of this test")
-    library = ctypes.CDLL(loader.get_library_path())
-    callback_type = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
-    pieces: list[np.ndarray] = []
-
-    def collect(samples, count, _events):
-        if count:
-            pieces.append(np.ctypeslib.as_array(samples, (count,)).copy())
-        return 0
-
-    callback = callback_type(collect)
-    spoken_hz = library.espeak_Initialize(2, 0, str(loader.get_data_path()).encode(), 0)
-    library.espeak_SetSynthCallback(callback)
-    library.espeak_SetVoiceByName(b"en-us")
-    text = b"A sudden breeze carried the yellow leaves along the river and over the old stone bridge\0"
-    library.espeak_Synth(text, len(text), 0, 1, 0, 1, None, None)
-    library.espeak_Synchronize()
-    x = soxr.resample(np.concatenate(pieces).astype(np.float32) / 32768, spoken_hz, RATE)
+    text = "A sudden breeze carried the yellow leaves along the river and over the old stone bridge"
+    spoken, spoken_hz = speak(text, voice="en-us", rate_wpm=175)
+    x = soxr.resample(spoken, spoken_hz, RATE)
     loud = np.flatnonzero(np.abs(x) > 1e-3)
     return x[loud[0] : loud[-1] + 1]
 

@@ -38,7 +38,7 @@ def test_keys_are_sorted_and_of_one_folder(tmp_path):
 
 def test_a_full_disk_is_a_storage_error_that_says_how_to_go_on(tmp_path):
     store = Store(tmp_path)
-    with pytest.raises(StorageError, match="No space left.*run the same command again"), store.writer("a"):
+    with pytest.raises(StorageError, match=r"No space left.*run the same command again"), store.writer("a"):
         raise OSError(errno.ENOSPC, "No space left on device")
 
 

@@ -63,7 +63,7 @@ def test_a_resumed_run_ends_with_the_same_weights(corpus, tmp_path, monkeypatch)
             raise Killed
         return step(self, batch, index)
 
-    with monkeypatch.context() as patch, pytest.raises(BaseException):  # noqa: B017, PT011 - Lightning may wrap it
+    with monkeypatch.context() as patch, pytest.raises(BaseException):  # noqa: B017 - Lightning may wrap it
         patch.setattr(training.Supervised, "training_step", dies)
         run(corpus, tmp_path / "cut")
     assert (tmp_path / "cut" / "checkpoints" / "last.ckpt").exists()

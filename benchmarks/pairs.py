@@ -1,0 +1,49 @@
+"""Noisy/clean pairs of unseen speakers and unseen noise, before and after the default enhancer, by the fixed yardstick.
+
+usage: python benchmarks/pairs.py [--enhancer NAME]     writes the section `pairs` of the README
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from readme import COMMAND, DATA, TOOLS, machine, measure, put, table
+
+import enhancers
+
+NEEDED = {"pesq": 0.3, "stoi": 0.0, "sisdr": 4.0, "ovrl": 0.4}
+COLUMNS = ("pesq", "stoi", "sisdr", "sig", "bak", "ovrl", "p808")
+
+
+def scores(folder: Path, clean: Path) -> dict[str, dict[str, float]]:
+    done = subprocess.run(
+        [sys.executable, TOOLS / "score_pairs.py", folder, clean], check=True, capture_output=True, text=True
+    )
+    return json.loads(done.stdout)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--enhancer", default=enhancers.DEFAULT)
+    name = parser.parse_args().enhancer
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        make = [sys.executable, TOOLS / "make_pairs.py", DATA / "speech/dev", DATA / "noise/dev", root, "--every", "2"]
+        subprocess.run(make, check=True)
+        took = measure(COMMAND, "enhance", root / "noisy", root / "enhanced", "--enhancer", name)
+        before, after = scores(root / "noisy", root / "clean"), scores(root / "enhanced", root / "clean")
+    rows = []
+    for snr in ("all", "00dB", "05dB", "10dB", "15dB", "20dB"):
+        rows.append([f"noisy, {snr}", *(before[snr][c] for c in COLUMNS)])
+        rows.append([f"**{name}**, {snr}", *(f"**{after[snr][c]}**" for c in COLUMNS)])
+    gained = {c: after["all"][c] - before["all"][c] for c in NEEDED}
+    text = table(["", "PESQ wb", "STOI", "SI-SDR dB", "SIG", "BAK", "OVRL", "P.808"], rows)
+    text += "\n\nGained over noisy: " + ", ".join(f"{c} {gained[c]:+.3f} (asked {NEEDED[c]:+g})" for c in NEEDED)
+    text += f".\n{before['n']} pairs, enhanced in {took.wall_s:.0f} s with start-up; {machine()}."
+    put("pairs", text)
+
+
+main()

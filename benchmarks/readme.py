@@ -1,0 +1,91 @@
+"""What the benchmark scripts share: where things are, and the README's figures between their markers."""
+
+import os
+import platform
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+REPOSITORY = Path(__file__).parents[1]
+DATA = Path(os.environ.get("CLEAN_CORPUS_DATA", REPOSITORY.parent / "shared" / "data"))
+TOOLS = DATA.parent / "tools"
+COMMAND = str(Path(sys.executable).parent / "clean-corpus")
+
+
+def machine() -> str:
+    """The machine that figures were taken on."""
+    model = next(
+        (line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
+        platform.processor(),
+    )
+    return f"{len(os.sched_getaffinity(0))} cores of {model}, no GPU, {date.today():%Y-%m-%d}"
+
+
+def put(name: str, text: str) -> None:
+    """Replace what stands between `<!-- name -->` and `<!-- /name -->` in the README.
+
+    Raises: ValueError if the README has no such markers.
+    """
+    readme = REPOSITORY / "README.md"
+    old = readme.read_text()
+    begin, end = f"<!-- {name} -->\n", f"<!-- /{name} -->"
+    if begin not in old or end not in old:
+        raise ValueError(f"{readme} has no {begin.strip()} ... {end}")
+    head, rest = old.split(begin, 1)
+    readme.write_text(head + begin + text.strip() + "\n" + end + rest.split(end, 1)[1])
+    print(text)
+
+
+def table(head: list[str], rows: list[list[object]]) -> str:
+    """A Markdown table."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A command's time and the most memory its process tree held at once (sum of resident sets, shared pages twice)."""
+
+    wall_s: float
+    peak_rss_gib: float
+    output: str
+
+
+def measure(*command: object) -> Measured:
+    """Run a command and watch its tree.
+
+    Raises: subprocess.CalledProcessError with the output if it fails.
+    """
+    start, peak = time.perf_counter(), 0
+    process = subprocess.Popen(
+        list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    )
+    os.set_blocking(process.stdout.fileno(), False)
+    output = ""
+    while process.poll() is None:
+        peak = max(peak, _tree_rss(process.pid))
+        output += process.stdout.read() or ""
+        time.sleep(0.2)
+    output += process.stdout.read() or ""
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, command, output)
+    return Measured(time.perf_counter() - start, peak / 2**30, output)
+
+
+def _tree_rss(root: int) -> int:
+    parents, sizes = {}, {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            fields = (folder / "stat").read_text().rsplit(") ", 1)[1].split()
+        except OSError:  # ended meanwhile
+            continue
+        pid = int(folder.name)
+        parents[pid], sizes[pid] = int(fields[1]), int(fields[21]) * os.sysconf("SC_PAGE_SIZE")
+    family, grown = {root}, True
+    while grown:
+        grown = bool(more := {p for p, parent in parents.items() if parent in family} - family)
+        family |= more
+    return sum(sizes.get(pid, 0) for pid in family)
