@@ -10,7 +10,7 @@ from conftest import REPOSITORY
 ALLOWED = {
     "pipeline": {"pipeline"},
     "enhancers": {"enhancers", "pipeline"},
-    "flows": {"flows", "enhancers", "pipeline", "vocoder"},
+    "flows": {"flows", "enhancers", "pipeline"},
 }
 
 
@@ -24,9 +24,8 @@ def imported(path):
 
 @pytest.mark.parametrize("room", ALLOWED)
 def test_a_room_imports_only_the_rooms_below_it(room):
-    rooms = set(ALLOWED) | {"vocoder"}
     for path in (REPOSITORY / room).rglob("*.py"):
-        used = {name.split(".")[0] for name in imported(path)} & rooms
+        used = {name.split(".")[0] for name in imported(path)} & set(ALLOWED)
         assert used <= ALLOWED[room], f"{path.relative_to(REPOSITORY)} imports {used - ALLOWED[room]}"
 
 
