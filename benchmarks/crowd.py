@@ -62,4 +62,5 @@ def main() -> None:
         shutil.rmtree(output.parent)
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -10,7 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from readme import COMMAND, DATA, TOOLS, machine, measure, put, table
+from readme import COMMAND, DATA, TOOLS, Measured, machine, measure, put, table
 
 import enhancers
 
@@ -25,16 +25,21 @@ def scores(folder: Path, clean: Path) -> dict[str, dict[str, float]]:
     return json.loads(done.stdout)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--enhancer", default=enhancers.DEFAULT)
-    name = parser.parse_args().enhancer
+def compare(name: str) -> tuple[dict, dict, Measured]:
+    """Scores before and after the enhancer of that name or path on the fixed pairs, and what enhancing took."""
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         make = [sys.executable, TOOLS / "make_pairs.py", DATA / "speech/dev", DATA / "noise/dev", root, "--every", "2"]
         subprocess.run(make, check=True)
         took = measure(COMMAND, "enhance", root / "noisy", root / "enhanced", "--enhancer", name)
-        before, after = scores(root / "noisy", root / "clean"), scores(root / "enhanced", root / "clean")
+        return scores(root / "noisy", root / "clean"), scores(root / "enhanced", root / "clean"), took
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--enhancer", default=enhancers.DEFAULT)
+    name = parser.parse_args().enhancer
+    before, after, took = compare(name)
     rows = []
     for snr in ("all", "00dB", "05dB", "10dB", "15dB", "20dB"):
         rows.append([f"noisy, {snr}", *(before[snr][c] for c in COLUMNS)])
@@ -46,4 +51,5 @@ def main() -> None:
     put("pairs", text)
 
 
-main()
+if __name__ == "__main__":
+    main()

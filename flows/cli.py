@@ -52,7 +52,7 @@ def run(
     settled = _run_config(source, output, config, enhancer, settings, workers)
     embedded.configure()
     again = "interrupted; finished work is kept: run the same command again to continue"
-    with embedded.interruptible(console.print, again):
+    with embedded.interruptible(_last_words, again):
         console.print("starting")
         from flows.clean_corpus import clean_corpus
 
@@ -90,7 +90,7 @@ def enhance(
     import enhancers
     from flows import folders
 
-    with embedded.interruptible(console.print, "interrupted; written files are whole"):
+    with embedded.interruptible(_last_words, "interrupted; written files are whole"):
         failed, done = folders.enhance(source, output, enhancer or enhancers.DEFAULT, workers or _cores(), console)
     _end_of_folder(source, "enhanced", done, failed)
 
@@ -105,7 +105,7 @@ def score(
     """Score every recording of a folder: DNSMOS, SNR, clipping, bandwidth, speech, loudness. Starts no server."""
     from flows import folders
 
-    with embedded.interruptible(console.print, "interrupted"):
+    with embedded.interruptible(_last_words, "interrupted"):
         scores, failed = folders.score(source, clean, workers or _cores(), console)
     means = folders.means(scores)
     if as_json:
@@ -131,7 +131,7 @@ def yield_(
     from flows import folders
 
     settled = _run_config(source, plot.parent, config, None, settings, workers)
-    with embedded.interruptible(console.print, "interrupted"):
+    with embedded.interruptible(_last_words, "interrupted"):
         result = folders.yield_curve(source, sample, plot, settled, console)
     table = Table("score", "threshold", "hours kept", "share", title=result.title)
     for row in result.rows:
@@ -169,6 +169,11 @@ def train_enhancer(
 
     settled = validate(TrainConfig, override(load_yaml(config) if config else {}, settings))
     print(f"weights: {train(name, speech, noise, out, settled)}")
+
+
+def _last_words(message: str) -> None:
+    console.show_cursor()  # a progress bar had hidden it
+    console.print(message)
 
 
 def _cores() -> int:

@@ -1,0 +1,57 @@
+"""A trained run -> enhancers/weights: float16 weights and a card with data, licences, steps and scores.
+
+usage: python benchmarks/ship.py RUN [--about FACTS.json]      FACTS is merged into the card
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+from pairs import COLUMNS, compare
+from readme import machine
+from safetensors.torch import load_file, save_file
+
+import enhancers
+
+DATA = [
+    {"name": "speech/train", "source": "LibriSpeech train-clean-100, one utterance a speaker", "licence": "CC BY 4.0"},
+    {"name": "speech/single_speaker", "source": "620 utterances of one German voice (rhasspy)", "licence": "CC0"},
+    {"name": "noise/train", "source": "ESC-10 (ESC-50 dataset, K. J. Piczak), folds 1-3", "licence": "CC BY 3.0"},
+]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--about", type=Path)
+    arguments = parser.parse_args()
+    card = json.loads((arguments.run / "best.json").read_text())
+    target = enhancers.WEIGHTS / f"{card['name']}.safetensors"
+    enhancers.WEIGHTS.mkdir(exist_ok=True)
+    weights = load_file(arguments.run / "best.safetensors")
+    save_file({k: v.half() if v.is_floating_point() else v for k, v in weights.items()}, target)
+    target.chmod(0o644)
+    card |= {
+        "data": DATA,
+        "licence": "Apache-2.0; trained on the data listed, whose authors are to be named",
+        "storage": "float16",
+        "trained_on": machine(),
+    }
+    card |= json.loads(arguments.about.read_text()) if arguments.about else {}
+    target.with_suffix(".json").write_text(json.dumps(card, indent=2) + "\n")
+    before, after, _ = compare(card["name"])
+    card["scores"] = {
+        "pairs": "125 pairs of unseen speakers and unseen noise, 0 to 20 dB",
+        "columns": COLUMNS,
+        **{
+            f"{what} {snr}": [part[snr][c] for c in COLUMNS]
+            for what, part in (("noisy", before), ("enhanced", after))
+            for snr in ("all", "00dB", "05dB", "10dB", "15dB", "20dB")
+        },
+    }
+    target.with_suffix(".json").write_text(json.dumps(card, indent=2) + "\n")
+    print(json.dumps(card["scores"], indent=1))
+
+
+if __name__ == "__main__":
+    main()

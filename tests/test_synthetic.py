@@ -1,0 +1,58 @@
+"""Generated noises and rooms have the level, spectrum and shape that their names promise."""
+
+import numpy as np
+import pytest
+
+from pipeline import synthetic
+
+RATE = 16000
+N = 4 * RATE
+
+
+def rng():
+    return np.random.default_rng(3)
+
+
+NOISES = {
+    "white": lambda: synthetic.coloured_noise(rng(), N, slope=0),
+    "hum": lambda: synthetic.mains_hum(rng(), N, sample_rate=RATE, mains_hz=50),
+    "clicks": lambda: synthetic.clicks(rng(), N, sample_rate=RATE, per_s=5),
+    "wind": lambda: synthetic.wind(rng(), N, sample_rate=RATE),
+    "babble": lambda: synthetic.babble([np.sin(np.arange(999) * f).astype(np.float32) for f in (0.1, 0.23)], N),
+}
+
+
+@pytest.mark.parametrize("name", NOISES)
+def test_unit_level_right_length_and_the_same_again(name):
+    noise = NOISES[name]()
+    assert noise.dtype == np.float32 and len(noise) == N
+    assert np.sqrt(np.mean(noise**2)) == pytest.approx(1, abs=1e-3)
+    np.testing.assert_array_equal(noise, NOISES[name]())
+
+
+@pytest.mark.parametrize("slope", [0.0, 1.0, 2.0])
+def test_coloured_noise_falls_by_its_slope(slope):
+    power = np.abs(np.fft.rfft(synthetic.coloured_noise(rng(), 2**18, slope=slope))) ** 2
+    octaves = [10 * np.log10(power[2**k : 2 ** (k + 1)].mean()) for k in range(10, 17)]
+    assert np.diff(octaves).mean() == pytest.approx(-10 * np.log10(2) * slope, abs=0.1)
+
+
+def test_hum_is_mains_and_its_harmonics():
+    power = np.abs(np.fft.rfft(NOISES["hum"]())) ** 2
+    harmonics = power[200 : 200 * 12 + 1 : 200].sum()  # 4 s: four bins a hertz
+    assert harmonics / power.sum() == pytest.approx(1, abs=1e-6)
+
+
+def test_a_room_starts_with_the_direct_sound_and_dies_away():
+    response = synthetic.room_impulse_response(rng(), sample_rate=RATE, rt60_s=0.2)
+    assert response[0] == 1 and np.abs(response).max() == 1
+    energy = np.cumsum(response[::-1] ** 2)[::-1]
+    assert 10 * np.log10(energy[RATE // 10] / energy[0]) < -15  # at half of RT60; 30 dB if Sabine were exact
+
+
+def test_a_longer_reverberation_lasts_longer():
+    def centre(rt60_s):
+        energy = synthetic.room_impulse_response(rng(), sample_rate=RATE, rt60_s=rt60_s) ** 2
+        return (energy * np.arange(len(energy))).sum() / energy.sum()
+
+    assert centre(0.6) > 1.5 * centre(0.2)
