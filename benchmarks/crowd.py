@@ -42,7 +42,7 @@ def main() -> None:
     put(
         "crowd",
         f"{run['counts']['in']} clips, {minutes:.1f} min, in {took.wall_s:.0f} s with start-up, "
-        f"{took.peak_rss_gib:.2f} GiB at the peak (all processes); {machine()}. Kept clips: mean OVRL "
+        f"{took.peak_gib:.2f} GiB at the peak (all processes); {machine()}. Kept clips: mean OVRL "
         f"{before[kept].mean():.2f} raw, {published[kept].mean():.2f} as published; the guard kept the raw version of "
         f"{raw[kept].mean():.0%}.\n\n{reasons}\n\n{stages}",
     )

@@ -1,6 +1,7 @@
 """What the gate's defaults rest on: the fixed pairs, where the clean speech is known, scored before and after.
 
-usage: python benchmarks/guard.py     writes the sections `guard` and `levels` of the README
+usage: python benchmarks/guard.py [NOISY.json ENHANCED.json]     writes the sections `guard` and `levels` of the README
+  the files: what `clean-corpus score DIR --clean CLEAN --json` printed for the pairs; made anew if not given
 """
 
 import json
@@ -14,12 +15,10 @@ from readme import COMMAND, DATA, TOOLS, put, table
 
 
 def main() -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        root = Path(folder)
-        make = [sys.executable, TOOLS / "make_pairs.py", DATA / "speech/dev", DATA / "noise/dev", root, "--every", "2"]
-        subprocess.run(make, check=True)
-        subprocess.run([COMMAND, "enhance", root / "noisy", root / "enhanced"], check=True)
-        files = [_scores(root / which, root / "clean") for which in ("noisy", "enhanced")]
+    if len(sys.argv) == 3:
+        files = [json.loads(Path(name).read_text())["files"] for name in sys.argv[1:]]
+    else:
+        files = _made_anew()
     names = sorted(files[0])
 
     def column(which: int, score: str) -> np.ndarray:
@@ -39,6 +38,15 @@ def main() -> None:
         here = np.array([snr in name for name in names])
         rows.append([snr, *("{:.4g} / {:.4g}".format(*np.nanpercentile(column(1, s)[here], (10, 50))) for s in shown)])
     put("levels", table(["pairs of", *(f"{s} p10 / p50" for s in shown)], rows))
+
+
+def _made_anew() -> list[dict[str, dict[str, float | None]]]:
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        make = [sys.executable, TOOLS / "make_pairs.py", DATA / "speech/dev", DATA / "noise/dev", root, "--every", "2"]
+        subprocess.run(make, check=True)
+        subprocess.run([COMMAND, "enhance", root / "noisy", root / "enhanced"], check=True)
+        return [_scores(root / which, root / "clean") for which in ("noisy", "enhanced")]
 
 
 def _scores(folder: Path, clean: Path) -> dict[str, dict[str, float | None]]:

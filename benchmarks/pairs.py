@@ -1,6 +1,6 @@
 """Noisy/clean pairs of unseen speakers and unseen noise, before and after the default enhancer, by the fixed yardstick.
 
-usage: python benchmarks/pairs.py [--enhancer NAME]     writes the section `pairs` of the README
+usage: python benchmarks/pairs.py [--enhancer NAME]     writes README section `pairs` and the scores in the card
 """
 
 import argparse
@@ -40,6 +40,7 @@ def main() -> None:
     parser.add_argument("--enhancer", default=enhancers.DEFAULT)
     name = parser.parse_args().enhancer
     before, after, took = compare(name)
+    _into_card(name, before, after)
     rows = []
     for snr in ("all", "00dB", "05dB", "10dB", "15dB", "20dB"):
         rows.append([f"noisy, {snr}", *(before[snr][c] for c in COLUMNS)])
@@ -49,6 +50,18 @@ def main() -> None:
     text += "\n\nGained over noisy: " + ", ".join(f"{c} {gained[c]:+.3f} (asked {NEEDED[c]:+g})" for c in NEEDED)
     text += f".\n{before['n']} pairs, enhanced in {took.wall_s:.0f} s with start-up; {machine()}."
     put("pairs", text)
+
+
+def _into_card(name: str, before: dict, after: dict) -> None:
+    path = (enhancers.WEIGHTS / name).with_suffix(".json")
+    if path.exists():
+        card = json.loads(path.read_text())
+        card["scores"] = {
+            "pairs": f"{before['n']} pairs of unseen speakers and unseen noise, 0 to 20 dB",
+            "noisy": before,
+            "enhanced": after,
+        }
+        path.write_text(json.dumps(card, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import os
 import platform
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import dataclass
 from datetime import date
@@ -47,10 +48,10 @@ def table(head: list[str], rows: list[list[object]]) -> str:
 
 @dataclass(frozen=True)
 class Measured:
-    """A command's time and the most memory its process tree held at once (sum of resident sets, shared pages twice)."""
+    """A command's time and the most memory its process tree held at once (proportional set size: shared pages once)."""
 
     wall_s: float
-    peak_rss_gib: float
+    peak_gib: float
     output: str
 
 
@@ -60,32 +61,34 @@ def measure(*command: object) -> Measured:
     Raises: subprocess.CalledProcessError with the output if it fails.
     """
     start, peak = time.perf_counter(), 0
-    process = subprocess.Popen(
-        list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
-    )
-    os.set_blocking(process.stdout.fileno(), False)
-    output = ""
-    while process.poll() is None:
-        peak = max(peak, _tree_rss(process.pid))
-        output += process.stdout.read() or ""
-        time.sleep(0.2)
-    output += process.stdout.read() or ""
+    with tempfile.TemporaryFile("w+") as log:
+        process = subprocess.Popen(list(map(str, command)), stdout=log, stderr=subprocess.STDOUT)
+        while process.poll() is None:
+            peak = max(peak, _tree_memory(process.pid))
+            time.sleep(0.2)
+        log.seek(0)
+        output = log.read()
     if process.returncode:
         raise subprocess.CalledProcessError(process.returncode, command, output)
     return Measured(time.perf_counter() - start, peak / 2**30, output)
 
 
-def _tree_rss(root: int) -> int:
-    parents, sizes = {}, {}
+def _tree_memory(root: int) -> int:
+    parents = {}
     for folder in Path("/proc").glob("[0-9]*"):
         try:
-            fields = (folder / "stat").read_text().rsplit(") ", 1)[1].split()
+            parents[int(folder.name)] = int((folder / "stat").read_text().rsplit(") ", 1)[1].split()[1])
         except OSError:  # ended meanwhile
             continue
-        pid = int(folder.name)
-        parents[pid], sizes[pid] = int(fields[1]), int(fields[21]) * os.sysconf("SC_PAGE_SIZE")
     family, grown = {root}, True
     while grown:
         grown = bool(more := {p for p, parent in parents.items() if parent in family} - family)
         family |= more
-    return sum(sizes.get(pid, 0) for pid in family)
+    total = 0
+    for pid in family:
+        try:
+            rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
+        except OSError:
+            continue
+        total += 1024 * int(rollup.split("Pss:")[1].split()[0]) if "Pss:" in rollup else 0
+    return total

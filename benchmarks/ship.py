@@ -1,13 +1,13 @@
-"""A trained run -> enhancers/weights: float16 weights and a card with data, licences, steps and scores.
+"""A trained run -> enhancers/weights: float16 weights and a card with data, licences and steps.
 
-usage: python benchmarks/ship.py RUN [--about FACTS.json]      FACTS is merged into the card
+usage: python benchmarks/ship.py RUN [--about FACTS.json]      FACTS is merged into the card;
+then benchmarks/pairs.py adds the scores
 """
 
 import argparse
 import json
 from pathlib import Path
 
-from pairs import COLUMNS, compare
 from readme import machine
 from safetensors.torch import load_file, save_file
 
@@ -39,18 +39,6 @@ def main() -> None:
     }
     card |= json.loads(arguments.about.read_text()) if arguments.about else {}
     target.with_suffix(".json").write_text(json.dumps(card, indent=2) + "\n")
-    before, after, _ = compare(card["name"])
-    card["scores"] = {
-        "pairs": "125 pairs of unseen speakers and unseen noise, 0 to 20 dB",
-        "columns": COLUMNS,
-        **{
-            f"{what} {snr}": [part[snr][c] for c in COLUMNS]
-            for what, part in (("noisy", before), ("enhanced", after))
-            for snr in ("all", "00dB", "05dB", "10dB", "15dB", "20dB")
-        },
-    }
-    target.with_suffix(".json").write_text(json.dumps(card, indent=2) + "\n")
-    print(json.dumps(card["scores"], indent=1))
 
 
 if __name__ == "__main__":

@@ -4,9 +4,13 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+
+from pipeline.errors import CleanCorpusError
 
 _REAPER = """
 import os, signal, sys
@@ -53,14 +57,42 @@ def server() -> Iterator[None]:
 
     reaper = subprocess.Popen([sys.executable, "-c", _REAPER], stdin=subprocess.PIPE, start_new_session=True)
     instance = SubprocessASGIServer()
+    log = Path(os.environ["PREFECT_HOME"]) / "server.log"
     try:
-        instance.start()
-        reaper.stdin.write(f"{instance.server_process.pid}\n".encode())
-        reaper.stdin.flush()
+        with ThreadPoolExecutor(1) as threads:
+            with _children_write_to(log):
+                starting, known = threads.submit(instance.start), None
+                while not starting.done() and instance.server_process is None:
+                    time.sleep(0.005)
+            while not starting.done() or instance.server_process is not known:  # a taken port: a second process
+                if instance.server_process is not known:
+                    known = instance.server_process
+                    reaper.stdin.write(f"{known.pid}\n".encode())
+                    reaper.stdin.flush()
+                time.sleep(0.02)
+        try:
+            starting.result()
+        except RuntimeError as error:
+            raise CleanCorpusError(f"the Prefect server of this run did not start: {error} See {log}") from None
         yield
     finally:
         reaper.stdin.close()  # its way of stopping is quick, and quiet: nobody reads this server's database
         reaper.wait()
+
+
+@contextmanager
+def _children_write_to(log: Path) -> Iterator[None]:
+    """Processes started in the block have their output in a file: a server that is killed has a lot to say."""
+    kept = [os.dup(1), os.dup(2)]
+    with log.open("wb") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    try:
+        yield
+    finally:
+        for descriptor, original in zip(kept, (1, 2), strict=True):
+            os.dup2(descriptor, original)
+            os.close(descriptor)
 
 
 @contextmanager
@@ -71,6 +103,8 @@ def interruptible(say: Callable[[str], None], message: str) -> Iterator[None]:
         say(message)
         os._exit(130)  # workers and server notice that their parent is gone, and go too
 
+    # what the sudden end leaves to the tracker of multiprocessing is not the user's concern
+    os.environ.setdefault("PYTHONWARNINGS", "ignore::UserWarning:multiprocessing.resource_tracker")
     previous = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield

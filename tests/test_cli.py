@@ -114,14 +114,14 @@ def test_a_run_says_what_it_did_and_where_the_report_is(uninterrupted):
 
 
 def test_kill_9_at_any_moment_then_the_same_result(corpus, uninterrupted, start, home, tmp_path):
-    """Killed three times at random moments of the work itself, then left alone."""
+    """Killed once at a random moment of the start and three times of the work itself, then left alone."""
     draw = random.Random(5)
     output = tmp_path / "out"
-    for _ in range(3):
+    for moment in ("start", "work", "work", "work"):
         process = start("run", corpus, output, *SETTINGS)
-        while not (output / "work" / "ingest").exists() and process.poll() is None:
-            time.sleep(0.05)  # the server's start is not what this is about
-        time.sleep(draw.uniform(0.0, 8.0))
+        while moment == "work" and not any("spawn_main" in line for line in left_behind(home)):
+            time.sleep(0.05)
+        time.sleep(draw.uniform(1.0, 8.0))
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
         assert gone(home, 10) == [], "processes outlived their parent"
