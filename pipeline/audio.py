@@ -241,8 +241,8 @@ def _announced_frames(file: BinaryIO, sound: soundfile.SoundFile) -> int | None:
         size, offset = chunk
         held = os.fstat(file.fileno()).st_size - offset
         # writers to a pipe cannot come back to fill in the size: ffmpeg and sox leave all ones, arecord 2**31
-        is_placeholder = size & 0x7FFFF000 == 0x7FFFF000 or size == 1 << 31
-        if size > held + _HEADER_SLACK and held and not is_placeholder:
+        is_unknown_length = size & 0x7FFFF000 == 0x7FFFF000 or size == 1 << 31
+        if size > held + _HEADER_SLACK and held and not is_unknown_length:
             return round(sound.frames * size / held)
     return sound.frames
 
