@@ -13,7 +13,7 @@ import pytest
 from browser import chromium, set_width
 from PIL import Image
 
-from pipeline.config import PipelineConfig
+from pipeline.config import GateConfig, PipelineConfig
 from pipeline.plots import gate_thresholds, hours_kept, plot_yield, yield_table
 from pipeline.report import write_report
 from pipeline.synthetic import coloured_noise
@@ -59,7 +59,7 @@ def run_of(**more) -> dict:
             {"name": "decode", "seconds": 2.0, "done": 20, "reused": 4},
             {"name": "enhance", "seconds": 61.5, "done": 3, "reused": 0},
         ],
-        "config": json.loads(PipelineConfig().model_dump_json()),
+        "config": json.loads(PipelineConfig(gate=GateConfig(dnsmos_ovrl_min=2.4)).model_dump_json()),
         "versions": {"clean-corpus": "0.1.0"},
         "rulers": {"dnsmos_ovrl": "sig_bak_ovr.onnx"},
     } | more
