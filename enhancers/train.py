@@ -18,8 +18,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 
 from enhancers import losses
-from enhancers.mixing import MixConfig, Mixtures, load_recordings, noise_tracks
-from enhancers.table import method
+from enhancers.mixing import MixConfig, Mixtures, Recording, load_recordings, noise_tracks
+from enhancers.table import load_enhancer, method
 from pipeline.config import Section
 
 
@@ -39,6 +39,7 @@ class TrainConfig(Section):
     workers: int = 1
     seed: int = 0
     precision: str = "32-true"
+    start_from: str | None = None  # shipped name or path of weights of the same row and sizes
     sizes: dict[str, Any] = Field(default_factory=dict)
     mix: MixConfig = MixConfig()
 
@@ -101,17 +102,24 @@ class Supervised(LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
-def _hold_out(
-    groups: dict[str, list[np.ndarray]], share: float, seed: int
-) -> tuple[dict[str, list[np.ndarray]], dict[str, list[np.ndarray]]]:
-    """A share of each folder's recordings, at least one where it has two, drawn with the seed."""
+Recordings = dict[str, list[Recording]]
+
+
+def _hold_out(groups: Recordings, share: float, seed: int) -> tuple[Recordings, Recordings]:
+    """A share of each folder's sessions, at least one where it has two, drawn with the seed.
+
+    Sessions stay whole: two takes of one sound on both sides would make validation flatter.
+    """
     rng = np.random.default_rng((seed, 7))
     kept, held = {}, {}
     for folder, files in groups.items():
-        order = rng.permutation(len(files))
-        count = min(len(files) - 1, max(1, round(share * len(files))))
-        held[folder] = [files[i] for i in order[:count]]
-        kept[folder] = [files[i] for i in order[count:]]
+        sessions = sorted({r.session for r in files})
+        if len(sessions) == 1:  # a folder of one voice: its files are all there is to divide
+            sessions = sorted(r.name for r in files)
+        order = rng.permutation(len(sessions))
+        chosen = {sessions[i] for i in order[: min(len(sessions) - 1, max(1, round(share * len(sessions))))]}
+        held[folder] = [r for r in files if {r.session, r.name} & chosen]
+        kept[folder] = [r for r in files if not {r.session, r.name} & chosen]
     return kept, held
 
 
@@ -126,19 +134,18 @@ def train(name: str, speech: Sequence[Path], noise: Sequence[Path], out: Path, c
     speech_train, speech_val = _hold_out(load_recordings(speech, rate), config.validation_share, config.seed)
     noise_train, noise_val = _hold_out(load_recordings(noise, rate), config.validation_share, config.seed)
 
-    def flat(groups: dict[str, list[np.ndarray]]) -> list[np.ndarray]:
-        return [x for files in groups.values() for x in files]
-
     length = config.steps_per_epoch * config.batch_size
-    training = Mixtures(flat(speech_train), noise_tracks(noise_train), config.mix, seed=config.seed, length=length)
+    training = Mixtures(speech_train, noise_tracks(noise_train), config.mix, seed=config.seed, length=length)
     validation = Mixtures(
-        flat(speech_val), noise_tracks(noise_val), config.mix, seed=config.seed + 1, length=config.validation_pairs
+        speech_val, noise_tracks(noise_val), config.mix, seed=config.seed + 1, length=config.validation_pairs
     )
     loaders = [
         DataLoader(training, config.batch_size, sampler=EpochSampler(length), num_workers=config.workers),
         DataLoader(validation, config.batch_size, num_workers=config.workers),
     ]
     module = Supervised(name, config)
+    if config.start_from:
+        module.network.load_state_dict(load_enhancer(config.start_from, device="cpu").network.state_dict())
     folder = out / "checkpoints"
     after_validation = {"save_on_train_epoch_end": False, "enable_version_counter": False}
     best = ModelCheckpoint(folder, "best", "val/si_sdr", mode="max", **after_validation)

@@ -59,6 +59,53 @@ def wind(rng: np.random.Generator, n_samples: int, *, sample_rate: int) -> Audio
     return _unit_rms(rumble * gusts)
 
 
+def texture(rng: np.random.Generator, n_samples: int, *, sample_rate: int) -> Audio:
+    """Noise of a random spectrum whose level swells at random or beats in time: rain, surf, rotors; unit RMS.
+
+    Shapes: -> (n_samples,).
+    """
+    noise = equalise(rng, coloured_noise(rng, n_samples, slope=rng.uniform(-0.5, 1.5)), gain_db=15.0)
+    time_s = np.arange(n_samples) / sample_rate
+    if rng.random() < 0.5:
+        beat = 0.5 + 0.5 * np.sin(2 * np.pi * (rng.uniform(0.2, 20) * time_s + rng.random()))
+        envelope = beat ** rng.uniform(0.3, 12)
+    else:
+        knots = max(2, int(n_samples / sample_rate * rng.uniform(0.5, 12)) + 2)
+        envelope = np.interp(np.linspace(0, knots - 1, n_samples), np.arange(knots), rng.random(knots) ** 2)
+    return _unit_rms(noise * (envelope + 10 ** rng.uniform(-2.5, -0.3)))
+
+
+def harmonic(rng: np.random.Generator, n_samples: int, *, sample_rate: int) -> Audio:
+    """A pitched source that glides, comes and goes: engines, saws, animals, alarms; unit RMS.
+
+    Shapes: -> (n_samples,).
+    """
+    knots = max(2, int(n_samples / sample_rate * rng.uniform(0.3, 6)) + 2)
+    at, grid = np.linspace(0, knots - 1, n_samples), np.arange(knots)
+    lowest = 10 ** rng.uniform(np.log10(30), np.log10(1500))
+    pitch = lowest * 2 ** np.interp(at, grid, np.cumsum(rng.normal(0, rng.uniform(0, 0.3), knots)))
+    turns = np.cumsum(np.clip(pitch, 20, 0.4 * sample_rate)) / sample_rate
+    turns += rng.uniform(0, 0.01) * np.cumsum(rng.standard_normal(n_samples))  # jitter: no engine runs true
+    tone, fall = np.zeros(n_samples), rng.uniform(0.2, 1.5)
+    for k in range(1, int(min(24, 0.45 * sample_rate / pitch.max())) + 1):
+        tone += rng.uniform(0.2, 1.0) * k**-fall * np.sin(2 * np.pi * (k * turns + rng.random()))
+    envelope = np.interp(at, grid, rng.random(knots) ** rng.uniform(0.2, 3))
+    breath = coloured_noise(rng, n_samples, slope=rng.uniform(0, 1.5)) * 10 ** rng.uniform(-2, 0)
+    return _unit_rms((_unit_rms(equalise(rng, tone, gain_db=12.0)) + breath) * (envelope + 0.02))
+
+
+def equalise(rng: np.random.Generator, x: NDArray[np.floating], *, gain_db: float) -> Audio:
+    """A random smooth frequency response, +-gain_db at eight frequencies a mel-like distance apart; same RMS.
+
+    Shapes: (N,) -> (N,).
+    """
+    spec = np.fft.rfft(x)
+    place = np.log1p(np.linspace(0, 1, len(spec)) * 20) / np.log(21)
+    gain = np.interp(place, np.linspace(0, 1, 8), rng.uniform(-gain_db, gain_db, 8))
+    shaped = np.fft.irfft(spec * 10 ** (gain / 20), n=len(x))
+    return _unit_rms(shaped) * np.float32(np.sqrt(np.mean(np.square(x))))
+
+
 def babble(voices: list[Audio], n_samples: int) -> Audio:
     """Several voices at equal level, each repeated to the length; unit RMS.
 

@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 
-from enhancers.mixing import MixConfig, Mixtures, load_recordings, noise_tracks
-from pipeline.errors import DataError
+from enhancers.mixing import MixConfig, Mixtures, Recording, load_recordings, noise_tracks
+from pipeline.errors import ConfigError, DataError
 from pipeline.synthetic import coloured_noise, mix_at_snr
 
 RNG = np.random.default_rng(1)
-SPEECH = [(RNG.standard_normal(n) * 3000).astype(np.int16) for n in (20000, 70000, 40000)]
+SAMPLES = [(RNG.standard_normal(n) * 3000).astype(np.int16) for n in (20000, 70000, 40000)]
+SPEECH = {"speech": [Recording(f"{i}-0", x) for i, x in enumerate(SAMPLES)]}
 TRACKS = [coloured_noise(RNG, 80000, slope=1.0)]
 
 
@@ -38,6 +39,26 @@ def test_clean_share_gives_clean_input():
     np.testing.assert_array_equal(noisy, clean)
 
 
+def test_a_folder_gets_its_share_of_the_speech_and_the_rest_goes_by_duration():
+    def tone(name, value, n):
+        return Recording(name, np.full(n, value, np.int16))
+
+    speech = {"single": [tone("a", 1000, 90000)], "many": [tone("b", 2000, 20000), tone("c", 3000, 60000)]}
+    flat = {"room_share": 0, "equaliser_share": 0, "speech_speed": (1, 1), "clean_share": 1, "seconds": 0.1}
+    pairs = Mixtures(speech, TRACKS, MixConfig(speech_shares={"single": 0.1}, **flat), seed=0, length=1)
+    np.testing.assert_allclose(pairs.weights, [0.1, 0.225, 0.675])
+    with pytest.raises(ConfigError, match=r"no speech folder 'singel'.*did you mean 'single'"):
+        Mixtures(speech, TRACKS, MixConfig(speech_shares={"singel": 0.1}), seed=0, length=1)
+
+
+@pytest.mark.parametrize("speed", [0.8, 1.0, 1.2])
+def test_speed_moves_the_pitch(speed):
+    tone = (8000 * np.sin(2 * np.pi * 1000 * np.arange(60000) / 16000)).astype(np.int16)
+    settings = {"room_share": 0, "equaliser_share": 0, "clean_share": 1, "speech_speed": (speed, speed), "seconds": 1}
+    clean = Mixtures({"s": [Recording("t", tone)]}, TRACKS, MixConfig(**settings), seed=0, length=1)[0][1]
+    assert np.abs(np.fft.rfft(clean)).argmax() == pytest.approx(1000 * speed, abs=1) and len(clean) == 16000
+
+
 def test_every_kind_of_generated_noise_comes_up():
     pairs = mixtures(recorded_share=0.0)
     for index in range(30):
@@ -51,7 +72,12 @@ def test_silent_noise_leaves_speech_alone():
 
 
 def test_noise_tracks_have_unit_level_and_skip_silence():
-    tracks = noise_tracks({"a": [SPEECH[0], np.zeros(100, np.int16)], "b": [np.zeros(100, np.int16)]})
+    tracks = noise_tracks(
+        {
+            "a": [SPEECH["speech"][0], Recording("b", np.zeros(100, np.int16))],
+            "b": [Recording("c", np.zeros(100, np.int16))],
+        }
+    )
     assert len(tracks) == 1 and np.sqrt(np.mean(tracks[0] ** 2)) == pytest.approx(1, abs=1e-4)
 
 

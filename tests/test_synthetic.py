@@ -17,6 +17,8 @@ NOISES = {
     "white": lambda: synthetic.coloured_noise(rng(), N, slope=0),
     "hum": lambda: synthetic.mains_hum(rng(), N, sample_rate=RATE, mains_hz=50),
     "clicks": lambda: synthetic.clicks(rng(), N, sample_rate=RATE, per_s=5),
+    "texture": lambda: synthetic.texture(rng(), N, sample_rate=RATE),
+    "harmonic": lambda: synthetic.harmonic(rng(), N, sample_rate=RATE),
     "wind": lambda: synthetic.wind(rng(), N, sample_rate=RATE),
     "babble": lambda: synthetic.babble([np.sin(np.arange(999) * f).astype(np.float32) for f in (0.1, 0.23)], N),
 }
@@ -56,3 +58,12 @@ def test_a_longer_reverberation_lasts_longer():
         return (energy * np.arange(len(energy))).sum() / energy.sum()
 
     assert centre(0.6) > 1.5 * centre(0.2)
+
+
+def test_an_equaliser_stays_within_its_gains_and_keeps_the_level():
+    pulse = np.zeros(N, np.float32)
+    pulse[N // 2] = 1
+    response_db = 20 * np.log10(np.abs(np.fft.rfft(synthetic.equalise(rng(), pulse, gain_db=6.0))))
+    assert 3 < np.ptp(response_db) <= 12.01
+    noise = NOISES["white"]()
+    assert np.std(synthetic.equalise(rng(), noise, gain_db=6.0)) == pytest.approx(np.std(noise), rel=1e-4)

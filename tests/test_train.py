@@ -7,10 +7,11 @@ from safetensors.torch import load_file
 
 import enhancers
 from enhancers import train as training
-from enhancers.mixing import MixConfig
+from enhancers.mixing import MixConfig, Recording
 from pipeline import audio
 from pipeline.synthetic import coloured_noise
 
+SILENCE = np.zeros(10, np.int16)
 SIZES = {"channels": (4, 4, 4, 4, 8)}
 
 
@@ -77,3 +78,24 @@ def test_a_loss_that_is_not_finite_stops_before_the_update_and_names_the_pairs(c
     monkeypatch.setattr(training.Supervised, "validation_step", lambda self, batch, index: None)
     with pytest.raises(FloatingPointError, match=r"step 0, pairs 0\.\.1 of seed 0"):
         run(corpus, tmp_path)
+
+
+def test_sessions_stay_whole_when_recordings_are_held_out():
+    names = [f"{chapter}-{i}" for chapter in "abcdefghij" for i in range(4)]
+    single = [f"voice_{i}" for i in range(10)]
+    groups = {"many": [Recording(n, SILENCE) for n in names], "one": [Recording(n, SILENCE) for n in single]}
+    kept, held = training._hold_out(groups, 0.2, seed=0)
+    assert {k: len(v) for k, v in held.items()} == {"many": 8, "one": 2}
+    for folder in groups:
+        assert not {r.session for r in kept[folder]} & {r.session for r in held[folder]}
+        assert {r.name for r in kept[folder]} | {r.name for r in held[folder]} == {r.name for r in groups[folder]}
+    kept, held = training._hold_out({"one": [Recording(f"voice-{i}", SILENCE) for i in range(10)]}, 0.2, seed=0)
+    assert (len(kept["one"]), len(held["one"])) == (8, 2)
+
+
+def test_training_starts_from_given_weights(corpus, tmp_path):
+    first = run(corpus, tmp_path / "first", steps=4)
+    again = run(corpus, tmp_path / "again", steps=1, steps_per_epoch=1, learning_rate=1e-9, start_from=str(first))
+    before, after = load_file(first), load_file(again)
+    learnt = [k for k in before if "num_batches" not in k and "running" not in k]
+    assert all(torch.allclose(before[k], after[k], atol=1e-6) for k in learnt)
