@@ -1,10 +1,12 @@
 """Waveform <-> what a network sees, and back."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from functools import cached_property
+from typing import Any, Literal, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 EPS = 1e-8
@@ -70,24 +72,102 @@ class Stft:
         return wave[:, self.n_fft // 2 : self.n_fft // 2 + n_samples]
 
 
+@dataclass(frozen=True)
+class ForwardPass:
+    """Everything a target may need of one training batch.
+
+    Shapes: noisy, clean (B, N); noisy_spec (B, T, F) complex, empty for a waveform domain; output as the network's
+    domain says.
+    """
+
+    domain: "Domain"
+    noisy: Tensor
+    clean: Tensor
+    noisy_spec: Tensor
+    output: Any
+
+    @cached_property
+    def clean_spec(self) -> Tensor:
+        return self.domain.stft(self.clean)
+
+    @cached_property
+    def estimate(self) -> Tensor:
+        return self.domain.waveform(self.output, self.noisy_spec, self.noisy.shape[-1])
+
+
 class Domain(Protocol):
-    """How a network's input is made of the noisy spectrum, and the estimate of its output."""
+    """How a network's input is made of the noisy waveform, and the estimate of its output."""
 
-    stft: Stft
+    def forward(self, network: nn.Module, noisy: Tensor, clean: Tensor) -> ForwardPass:
+        """One training pass at the level the network runs at; noisy and clean (B, N)."""
 
-    def features(self, noisy_spec: Tensor) -> Tensor: ...
-    def estimate(self, output: Tensor, noisy_spec: Tensor) -> Tensor: ...
+    def enhance(self, network: nn.Module, noisy: Tensor, lengths: Tensor) -> Tensor:
+        """The estimate for (B, N) waveforms, zero beyond lengths (B,) -> (B, N), anything beyond lengths."""
+
+    def waveform(self, output: Any, noisy_spec: Tensor, n_samples: int) -> Tensor:
+        """The estimate (B, n_samples) that a network's output stands for."""
 
 
 @dataclass(frozen=True)
-class Magnitude:
+class Spectral:
+    """What the domains on a spectrum share: level, look-ahead and resynthesis. A subclass adds features and estimate.
+
+    A network whose output comes `network.lookahead` frames late is given that many frames of silence at the end.
+
+    Source: SYSTEMS.md section 0; level 'rms' for papers [000] and [001], 'as_is' for [002] to [004].
+    """
+
+    stft: Stft
+    level: Literal["rms", "as_is"] = "rms"
+
+    def features(self, noisy_spec: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    def estimate(self, output: Any, noisy_spec: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    def run(self, network: nn.Module, spec: Tensor, frames: Tensor) -> Any:
+        """The network's output for the frames of spec (B, T, F), of which frames (B,) are valid."""
+        late = getattr(network, "lookahead", 0)
+        features = self.features(functional.pad(spec, (0, 0, 0, late)))
+        output = network(features, frames=frames) if getattr(network, "attends", False) else network(features)
+        return _map(output, lambda x: x.float().narrow(-2, late, spec.shape[1]))
+
+    def waveform(self, output: Any, noisy_spec: Tensor, n_samples: int) -> Tensor:
+        return self.stft.inverse(self.estimate(output, noisy_spec), n_samples)
+
+    def forward(self, network: nn.Module, noisy: Tensor, clean: Tensor) -> ForwardPass:
+        lengths = torch.full((noisy.shape[0],), noisy.shape[1], device=noisy.device)
+        level = self._level(noisy, lengths)
+        noisy, clean = noisy / level, clean / level
+        spec = self.stft(noisy)
+        frames = torch.full_like(lengths, spec.shape[1])
+        return ForwardPass(self, noisy, clean, spec, self.run(network, spec, frames))
+
+    def enhance(self, network: nn.Module, noisy: Tensor, lengths: Tensor) -> Tensor:
+        level = self._level(noisy, lengths)
+        spec = self.stft(noisy / level)
+        frames = -(-lengths // self.stft.hop_length) + 1
+        estimate = self.estimate(self.run(network, spec, frames), spec)
+        inside = torch.arange(spec.shape[1], device=lengths.device) < frames[:, None]
+        return self.stft.inverse(estimate * inside[:, :, None], noisy.shape[-1]) * level
+
+    def _level(self, x: Tensor, lengths: Tensor) -> Tensor:
+        return rms_level(x, lengths) if self.level == "rms" else x.new_ones(x.shape[0], 1)
+
+
+def _map(output: Any, function: Callable[[Tensor], Tensor]) -> Any:
+    """function of a tensor, or of each tensor of a named tuple."""
+    return function(output) if isinstance(output, Tensor) else type(output)(*map(function, output))
+
+
+@dataclass(frozen=True)
+class MagnitudeMask(Spectral):
     """Magnitude in, real mask out; the estimate keeps the noisy phase.
 
     Source: SYSTEMS.md section 2.1 (Hamming window, own choice there).
     Shapes: features (B, T, F, complex) -> (B, 1, T, F); output (B, 1, T, F), >= 0.
     """
-
-    stft: Stft
 
     def features(self, noisy_spec: Tensor) -> Tensor:
         return noisy_spec.abs().unsqueeze(1)
@@ -97,14 +177,27 @@ class Magnitude:
 
 
 @dataclass(frozen=True)
-class CompressedComplex:
+class MagnitudeMapping(MagnitudeMask):
+    """Magnitude in, clean magnitude out; the noisy phase is added. Of several stages (B, Q, T, F) the last counts.
+
+    Source: SYSTEMS.md section 3.1.
+    """
+
+    stages: Literal["last", "mean"] = "last"
+
+    def estimate(self, output: Tensor, noisy_spec: Tensor) -> Tensor:
+        magnitude = output[:, -1] if self.stages == "last" else output.mean(1)
+        return torch.polar(magnitude, noisy_spec.angle())
+
+
+@dataclass(frozen=True)
+class CompressedComplex(Spectral):
     """Power-compressed real and imaginary parts in, complex ratio mask out.
 
     Source: complex mask of Williamson et al. 2016; power-law input as in Li et al. 2021 (arXiv:2102.01993).
     Shapes: features (B, T, F, complex) -> (B, 2, T, F); output (B, 2, T, F) = real and imaginary part of the mask.
     """
 
-    stft: Stft
     power: float = 0.5
 
     def features(self, noisy_spec: Tensor) -> Tensor:

@@ -21,12 +21,14 @@ class Method:
     """One system: a network, what it sees and estimates, and what it is trained towards.
 
     `losses` is a name -> (function, weight) table; the training loss is the weighted sum and each term is logged.
+    `paper` is the number of the paper that describes the system.
     """
 
     network: Callable[..., nn.Module]
     domain: domains.Domain
-    target: Callable[[targets.ForwardPass], tuple[Tensor, Tensor]]
+    target: Callable[[domains.ForwardPass], tuple[Tensor, Tensor]]
     losses: dict[str, tuple[Loss, float]]
+    paper: str
     sample_rate: int = 16000
 
     def build(self, **sizes: object) -> nn.Module:
@@ -40,28 +42,19 @@ class Method:
                 raise ConfigError(f"size {key!r} is not one of {', '.join(known)}{nearest(key, known)}")
         return self.network(**sizes)
 
-    def forward(self, network: nn.Module, noisy: Tensor, clean: Tensor) -> targets.ForwardPass:
-        """One training pass at the level the network runs at.
 
-        Shapes: noisy, clean (B, N).
-        """
-        lengths = torch.full((noisy.shape[0],), noisy.shape[1], device=noisy.device)
-        level = domains.rms_level(noisy, lengths)
-        noisy, clean = noisy / level, clean / level
-        spec = self.domain.stft(noisy)
-        output = network(self.domain.features(spec)).float()
-        return targets.ForwardPass(self.domain, noisy, clean, spec, output)
-
-
-_STFT = domains.Stft(320, 160, "hamming")
+_STFT_20MS = domains.Stft(320, 160, "hamming")
 
 ENHANCERS: dict[str, Method] = {
-    "cgcrn": Method(CGCRN, domains.Magnitude(_STFT), targets.amplitude_mask, {"mask_mse": (losses.mse, 1.0)}),
+    "cgcrn": Method(
+        CGCRN, domains.MagnitudeMask(_STFT_20MS), targets.amplitude_mask, {"mask_mse": (losses.mse, 1.0)}, "000"
+    ),
     "cgcrn-complex": Method(
         partial(CGCRN, in_channels=2, out_channels=2),
-        domains.CompressedComplex(_STFT),
+        domains.CompressedComplex(_STFT_20MS),
         targets.waveform,
         {"compressed_spectrum": (losses.compressed_spectrum, 10.0), "neg_si_snr": (losses.neg_si_snr, 0.2)},
+        "000",
     ),
 }
 
@@ -95,13 +88,7 @@ class Enhancer:
         if not bool(torch.isfinite(noisy).all()):
             raise ValueError("a sample is NaN or infinite")
         noisy, lengths = noisy.to(self.device), lengths.to(self.device)
-        domain = self.row.domain
-        level = domains.rms_level(noisy, lengths)
-        spec = domain.stft(noisy / level)
-        estimate = domain.estimate(self.network(domain.features(spec)), spec)
-        frames = -(-lengths // domain.stft.hop_length) + 1
-        inside = torch.arange(spec.shape[1], device=lengths.device) < frames[:, None]
-        wave = domain.stft.inverse(estimate * inside[:, :, None], noisy.shape[-1]) * level
+        wave = self.row.domain.enhance(self.network, noisy, lengths)
         samples = torch.arange(noisy.shape[-1], device=lengths.device) < lengths[:, None]
         return (wave * samples).cpu()
 

@@ -1,35 +1,9 @@
 """What a network is trained towards: each takes one forward pass and returns (estimate, reference) to compare."""
 
-from dataclasses import dataclass
-from functools import cached_property
-
 import torch
 from torch import Tensor
 
-from enhancers.domains import EPS, Domain
-
-
-@dataclass(frozen=True)
-class ForwardPass:
-    """Everything a target may need of one training batch.
-
-    Shapes: noisy, clean (B, N); noisy_spec (B, T, F) complex; output as the network's domain says.
-    """
-
-    domain: Domain
-    noisy: Tensor
-    clean: Tensor
-    noisy_spec: Tensor
-    output: Tensor
-
-    @cached_property
-    def clean_spec(self) -> Tensor:
-        return self.domain.stft(self.clean)
-
-    @cached_property
-    def estimate(self) -> Tensor:
-        spec = self.domain.estimate(self.output, self.noisy_spec)
-        return self.domain.stft.inverse(spec, self.noisy.shape[-1])
+from enhancers.domains import EPS, ForwardPass
 
 
 def ideal_amplitude_mask(clean_spec: Tensor, noisy_spec: Tensor, *, limit: float = 10.0) -> Tensor:

@@ -69,7 +69,7 @@ class Supervised(LightningModule):
         self.network = self.row.build(**config.sizes)
 
     def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:
-        run = self.row.forward(self.network, *batch)
+        run = self.row.domain.forward(self.network, *batch)
         estimate, reference = self.row.target(run)
         terms = {name: weight * loss(estimate, reference) for name, (loss, weight) in self.row.losses.items()}
         total = torch.stack(list(terms.values())).sum()
@@ -85,7 +85,7 @@ class Supervised(LightningModule):
         return total
 
     def validation_step(self, batch: tuple[Tensor, Tensor], index: int) -> None:
-        run = self.row.forward(self.network, *batch)
+        run = self.row.domain.forward(self.network, *batch)
         self.log("val/si_sdr", -losses.neg_si_snr(run.estimate, run.clean), prog_bar=True)
 
     def configure_optimizers(self) -> dict[str, object]:

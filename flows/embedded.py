@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -97,17 +98,30 @@ def _children_write_to(log: Path) -> Iterator[None]:
 
 @contextmanager
 def interruptible(say: Callable[[str], None], message: str) -> Iterator[None]:
-    """Ctrl-C or SIGTERM ends this process at once with exit code 130: state on disk is whole at every moment."""
+    """Ctrl-C or SIGTERM ends this process at once with exit code 130: state on disk is whole at every moment.
 
-    def stop(number: int, _frame: object) -> None:
-        say(message)
-        os._exit(130)  # workers and server notice that their parent is gone, and go too
+    A thread hears of signals through the wake-up pipe, since Prefect puts a SIGTERM handler of its own in place while
+    a flow runs, which waits for every task.
+    """
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+
+    def listen() -> None:
+        while number := os.read(reader, 1):  # empty: the block was left
+            if number[0] in (signal.SIGINT, signal.SIGTERM):
+                say(message)
+                os._exit(130)  # workers and server notice that their parent is gone, and go too
+        os.close(reader)
 
     # what the sudden end leaves to the tracker of multiprocessing is not the user's concern
     os.environ.setdefault("PYTHONWARNINGS", "ignore::UserWarning:multiprocessing.resource_tracker")
-    previous = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    previous = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGINT, signal.SIGTERM)}
+    outer = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    threading.Thread(target=listen, daemon=True).start()
     try:
         yield
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
+        signal.set_wakeup_fd(outer)
+        os.close(writer)

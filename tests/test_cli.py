@@ -136,13 +136,17 @@ def test_kill_9_at_any_moment_then_the_same_result(corpus, uninterrupted, start,
     assert reused >= len([p for p in done_before if p.parent.name != "publish"]), "finished work was done again"
 
 
-def test_ctrl_c_ends_it_within_5_s_and_says_how_to_continue(corpus, start, home, tmp_path):
+@pytest.mark.parametrize("end", ["ctrl-c", "sigterm"])
+def test_a_signal_ends_it_within_5_s_and_says_how_to_continue(end, corpus, start, home, tmp_path):
     output = tmp_path / "out"
     process = start("run", corpus, output, *SETTINGS)
     while not (output / "work" / "ingest").exists() and process.poll() is None:
         time.sleep(0.05)
     began = time.monotonic()
-    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the whole group
+    if end == "ctrl-c":
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the whole group
+    else:
+        process.terminate()
     text, _ = process.communicate(timeout=20)
     assert time.monotonic() - began < 5
     assert process.returncode == 130 and "run the same command again to continue" in text and "Traceback" not in text

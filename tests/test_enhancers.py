@@ -90,7 +90,7 @@ def test_the_ideal_masks_give_the_clean_spectrum_back():
     estimate = domains.CompressedComplex(STFT).estimate(complex_mask, noisy)
     assert torch.allclose(estimate, clean, atol=1e-3)
     amplitude = targets.ideal_amplitude_mask(clean, noisy, limit=1e9)
-    estimate = domains.Magnitude(STFT).estimate(amplitude.unsqueeze(1), noisy)
+    estimate = domains.MagnitudeMask(STFT).estimate(amplitude.unsqueeze(1), noisy)
     assert torch.allclose(estimate.abs(), clean.abs(), atol=1e-3)
     assert float(targets.ideal_amplitude_mask(clean, noisy).max()) <= 10
 

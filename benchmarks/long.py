@@ -1,0 +1,59 @@
+"""One recording of three hours through the whole job: it is streamed, so memory must not follow its length.
+
+usage: python benchmarks/long.py     writes the section `long` of the README
+"""
+
+import json
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import soxr
+from readme import COMMAND, DATA, machine, measure, put
+
+from pipeline import synthetic
+
+RATE = 16000
+HOURS = 3.0
+
+
+def write_recording(path: Path) -> None:
+    """Read speech, no sentence twice at one speed, with pauses between sentences and pink noise 25 dB below."""
+    rng = np.random.default_rng(0)
+    sentences = sorted((DATA / "speech" / "train").glob("*.flac")) + sorted(
+        (DATA / "speech" / "single_speaker").glob("*.flac")
+    )
+    turns = [(sentence, percent) for percent in (100, 88, 113) for sentence in rng.permutation(sentences)]
+    left = round(HOURS * 3600 * RATE)
+    with soundfile.SoundFile(path, "w", RATE, 1, "PCM_16") as file:
+        for sentence, percent in turns:
+            speech, rate = soundfile.read(sentence, dtype="float32")
+            speech = soxr.resample(speech, rate * percent, RATE * 100)
+            block = np.concatenate([speech, np.zeros(int(rng.uniform(0.3, 2.5) * RATE), np.float32)])[:left]
+            noise = synthetic.coloured_noise(rng, len(block), slope=1.0)
+            file.write(block + noise * np.float32(10 ** (-25 / 20) * np.sqrt(np.mean(speech**2))))
+            left -= len(block)
+            if not left:
+                return
+    raise ValueError(f"{len(sentences)} sentences below {DATA / 'speech'} are too few for {HOURS:g} hours")
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        recording, output = Path(folder, "in", "long.wav"), Path(folder, "out")
+        recording.parent.mkdir()
+        write_recording(recording)
+        took = measure(COMMAND, "run", recording.parent, output)
+        run = json.loads((output / "run.json").read_text())
+    counts, seconds = run["counts"], run["seconds"]
+    put(
+        "long",
+        f"One WAV of {HOURS:g} hours: {counts['in']} utterances = {counts['kept']} kept + {counts['rejected']} rejected"
+        f" + {counts['failed']} failed ({seconds['kept'] / 60:.0f} min kept), in {took.wall_s / 60:.1f} min, "
+        f"{took.peak_gib:.2f} GiB at the peak (all processes); {machine()}.",
+    )
+
+
+if __name__ == "__main__":
+    main()

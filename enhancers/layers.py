@@ -1,0 +1,140 @@
+"""What causal networks share: memory between calls, and convolutions that look only back."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+
+class Memory:
+    """What a network remembers from one call to the next, in the order in which its layers ask.
+
+    A network is written once: called without state it starts from silence and treats a whole signal, called with the
+    state of the last call it goes on where that ended, by one frame or by many. Pass `Memory(state)` to forward and
+    keep `memory.state` for the next call; the first call's empty state stands for zeros everywhere.
+
+    >>> memory = Memory()
+    >>> memory.past(torch.ones(1, 1, 2, 3), 1).shape  # one zero frame came before
+    torch.Size([1, 1, 3, 3])
+    >>> [tuple(x.shape) for x in memory.state]
+    [(1, 1, 1, 3)]
+    """
+
+    def __init__(self, state: Sequence[Tensor] = ()) -> None:
+        self._old, self._at = list(state), 0
+        self.state: list[Tensor] = []
+
+    def recall(self, like: Tensor, *shape: int) -> Tensor:
+        """The next remembered tensor; zeros of that shape in the first call."""
+        if not self._old:
+            return like.new_zeros(shape)
+        self._at += 1
+        return self._old[self._at - 1]
+
+    def keep(self, x: Tensor) -> None:
+        """Remember a tensor for the next call; once for each `recall`, in the same order."""
+        self.state.append(x)
+
+    def past(self, x: Tensor, frames: int, dim: int = 2) -> Tensor:
+        """x behind the last `frames` frames of the previous call.
+
+        Shapes: x with T frames in dimension dim -> T + frames.
+        """
+        if not frames:
+            return x
+        shape = list(x.shape)
+        shape[dim] = frames
+        joined = torch.cat((self.recall(x, *shape), x), dim)
+        self.keep(joined.narrow(dim, joined.shape[dim] - frames, frames))
+        return joined
+
+    def delay(self, x: Tensor, frames: int, dim: int = 2) -> Tensor:
+        """x as it was `frames` frames ago.
+
+        Shapes: unchanged.
+        """
+        return self.past(x, frames, dim).narrow(dim, 0, x.shape[dim])
+
+    def recurrent(self, layer: nn.GRU | nn.LSTM, x: Tensor) -> Tensor:
+        """A batch-first recurrent layer that goes on from its last hidden state.
+
+        Shapes: x (B, T, C) -> (B, T, H).
+        """
+        shape = (layer.num_layers, x.shape[0], layer.hidden_size)
+        if isinstance(layer, nn.GRU):
+            y, hidden = layer(x, self.recall(x, *shape))
+            self.keep(hidden)
+            return y
+        y, (hidden, cell) = layer(x, (self.recall(x, *shape), self.recall(x, *shape)))
+        self.keep(hidden)
+        self.keep(cell)
+        return y
+
+
+def halved(n_freq: int, levels: int) -> list[int]:
+    """Frequency sizes down an encoder of kernels of 3 with stride 2 and no padding.
+
+    Source: SYSTEMS.md section 0.
+
+    >>> halved(161, 5)
+    [161, 80, 39, 19, 9, 4]
+    """
+    sizes = [n_freq]
+    for _ in range(levels):
+        sizes.append((sizes[-1] - 3) // 2 + 1)
+    return sizes
+
+
+class DownConv(nn.Module):
+    """Convolution over time and frequency, kernel (kernel_t, 3), stride (1, 2): half the bins, no look ahead.
+
+    Source: SYSTEMS.md section 0, Causal conv.
+    Shapes: (B, in_channels, T, F) -> (B, out_channels, T, (F - 3) // 2 + 1).
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, *, kernel_t: int = 2) -> None:
+        super().__init__()
+        self.past = kernel_t - 1
+        self.conv = nn.Conv2d(in_channels, out_channels, (kernel_t, 3), (1, 2))
+
+    def forward(self, x: Tensor, memory: Memory) -> Tensor:
+        return self.conv(memory.past(x, self.past))
+
+
+class UpConv(nn.Module):
+    """Transposed convolution, kernel (kernel_t, 3), stride (1, 2): twice the bins, no look ahead.
+
+    Source: SYSTEMS.md section 0: of the T + kernel_t - 1 frames the first T are kept.
+    Shapes: (B, in_channels, T, F) -> (B, out_channels, T, wide), wide 2 F + 1 or 2 F + 2.
+    Raises: ValueError if wide is neither.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, *, narrow: int, wide: int, kernel_t: int = 2) -> None:
+        super().__init__()
+        extra = wide - (2 * narrow + 1)
+        if extra not in (0, 1):
+            raise ValueError(f"{narrow} bins become {2 * narrow + 1} or {2 * narrow + 2}, not {wide}")
+        self.past = kernel_t - 1
+        self.conv = nn.ConvTranspose2d(in_channels, out_channels, (kernel_t, 3), (1, 2), output_padding=(0, extra))
+
+    def forward(self, x: Tensor, memory: Memory) -> Tensor:
+        return self.conv(memory.past(x, self.past))[:, :, self.past : self.past + x.shape[2]]
+
+
+def flatten_bins(x: Tensor) -> Tensor:
+    """(B, C, T, F) -> (B, T, C * F), channel-major."""
+    return x.transpose(1, 2).flatten(2)
+
+
+def unflatten_bins(x: Tensor, channels: int) -> Tensor:
+    """(B, T, C * F) -> (B, C, T, F)."""
+    return x.unflatten(2, (channels, -1)).transpose(1, 2)
+
+
+def expect(features: Tensor, *, channels: int, n_freq: int) -> None:
+    """Refuse features of another shape.
+
+    Raises: ValueError unless features are (B, channels, T, n_freq).
+    """
+    if features.dim() != 4 or (features.shape[1], features.shape[3]) != (channels, n_freq):
+        raise ValueError(f"features {tuple(features.shape)}: expected (B, {channels}, T, {n_freq})")
