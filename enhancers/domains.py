@@ -30,7 +30,8 @@ class Stft:
     hop_length: int
     window: str = "hamming"
 
-    def _window(self, like: Tensor) -> Tensor:
+    def window_of(self, like: Tensor) -> Tensor:
+        """The window, (n_fft,), on the device of a tensor."""
         make = {"hamming": torch.hamming_window, "hann": torch.hann_window}[self.window]
         return make(self.n_fft, device=like.device, dtype=like.dtype)
 
@@ -45,8 +46,21 @@ class Stft:
         """
         tail = (self.n_frames(x.shape[-1]) - 1) * self.hop_length - x.shape[-1]
         padded = functional.pad(x, (self.n_fft // 2, self.n_fft // 2 + tail))
-        frames = padded.unfold(-1, self.n_fft, self.hop_length)  # (B, T, n_fft)
-        return torch.fft.rfft(frames * self._window(x))
+        return self.analyse(padded.unfold(-1, self.n_fft, self.hop_length))
+
+    def analyse(self, frames: Tensor) -> Tensor:
+        """Spectra of frames of samples.
+
+        Shapes: (*, n_fft) -> (*, F) complex.
+        """
+        return torch.fft.rfft(frames * self.window_of(frames))
+
+    def synthesise(self, spec: Tensor) -> Tensor:
+        """Windowed frames of samples, to be overlapped and added.
+
+        Shapes: (*, F) complex -> (*, n_fft).
+        """
+        return torch.fft.irfft(spec, n=self.n_fft) * self.window_of(spec.real)
 
     def inverse(self, spec: Tensor, n_samples: int) -> Tensor:
         """Waveform by weighted overlap-add, divided by the summed squared window.
@@ -58,8 +72,7 @@ class Stft:
             raise ValueError(
                 f"spectrum has {spec.shape[1]} frames, {n_samples} samples need {self.n_frames(n_samples)}"
             )
-        window = self._window(spec.real)
-        frames = torch.fft.irfft(spec, n=self.n_fft) * window
+        frames, window = self.synthesise(spec), self.window_of(spec.real)
         total = (spec.shape[1] - 1) * self.hop_length + self.n_fft
 
         def overlap_add(parts: Tensor) -> Tensor:

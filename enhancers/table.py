@@ -4,23 +4,46 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Literal
 
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from enhancers import card, checkpoint_path, domains, losses, targets, weights_sha256
+from enhancers import card, checkpoint_path, domains, losses, progressive, targets, weights_sha256
 from enhancers.models.cgcrn import CGCRN
+from enhancers.models.cnn_gru import CNNGRU
+from enhancers.models.crn import CRN
+from enhancers.models.fcnn import FCNN
+from enhancers.models.pl_crnn import PLCRNN
+from enhancers.models.pl_dnn import PLDNN
+from enhancers.models.pl_lstm import PLLSTM
+from enhancers.models.recurrent import Recurrent
 from pipeline.errors import ConfigError, nearest
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
+class Stage:
+    """One step of a training schedule: what is compared, by which losses, and which parts of the network learn.
+
+    `losses` is a name -> (function, weight) table; the training loss is the weighted sum and each term is logged.
+    `parts` are names of submodules, all if empty; `fresh` names those that start anew instead of from the stage before.
+    """
+
+    name: str
+    target: Callable[[domains.ForwardPass], tuple[Tensor, Tensor]]
+    losses: dict[str, tuple[Loss, float]]
+    parts: tuple[str, ...] = ()
+    fresh: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Method:
     """One system: a network, what it sees and estimates, and what it is trained towards.
 
-    `losses` is a name -> (function, weight) table; the training loss is the weighted sum and each term is logged.
+    `target` and `losses` are those of the last stage of training, most systems' only one; `before` are the others.
     `paper` is the number of the paper that describes the system.
     """
 
@@ -29,6 +52,7 @@ class Method:
     target: Callable[[domains.ForwardPass], tuple[Tensor, Tensor]]
     losses: dict[str, tuple[Loss, float]]
     paper: str
+    before: tuple[Stage, ...] = ()
     sample_rate: int = 16000
 
     def build(self, **sizes: object) -> nn.Module:
@@ -45,10 +69,30 @@ class Method:
 
 _STFT_20MS = domains.Stft(320, 160, "hamming")
 
+
+def _mask(network: Callable[..., nn.Module]) -> Method:
+    """Papers [000]: magnitude to the amplitude mask."""
+    return Method(
+        network, domains.MagnitudeMask(_STFT_20MS), targets.amplitude_mask, {"mask_mse": (losses.mse, 1.0)}, "000"
+    )
+
+
+def _progressive(network: Callable[..., nn.Module], stages: Literal["last", "mean"] = "last") -> Method:
+    """Paper [001]: magnitude to magnitudes of rising SNR, a stage each."""
+    return Method(
+        network,
+        domains.MagnitudeMapping(_STFT_20MS, stages=stages),
+        progressive.stage_magnitudes,
+        {"progressive_mse": (progressive.progressive_mse, 1.0)},
+        "001",
+    )
+
+
+_CRNN = partial(CRN, last_norm=False)
+_SCRNN = partial(CRN, last_norm=False, channels=(8, 16, 32, 64, 128))
+
 ENHANCERS: dict[str, Method] = {
-    "cgcrn": Method(
-        CGCRN, domains.MagnitudeMask(_STFT_20MS), targets.amplitude_mask, {"mask_mse": (losses.mse, 1.0)}, "000"
-    ),
+    "cgcrn": _mask(CGCRN),
     "cgcrn-complex": Method(
         partial(CGCRN, in_channels=2, out_channels=2),
         domains.CompressedComplex(_STFT_20MS),
@@ -56,6 +100,21 @@ ENHANCERS: dict[str, Method] = {
         {"compressed_spectrum": (losses.compressed_spectrum, 10.0), "neg_si_snr": (losses.neg_si_snr, 0.2)},
         "000",
     ),
+    "lstm-4x1024": _mask(partial(Recurrent, cell="lstm")),
+    "gru-4x1024": _mask(partial(Recurrent, cell="gru")),
+    "crn": _mask(CRN),
+    "cnn-gru": _mask(CNNGRU),
+    "fcnn": _mask(FCNN),
+    "pl-crnn": _progressive(PLCRNN),
+    "pl-crnn-iam": _progressive(partial(PLCRNN, target="iam")),
+    "pl-dnn": _progressive(PLDNN, "mean"),
+    "pl-dnn-iam": _progressive(partial(PLDNN, target="iam"), "mean"),
+    "pl-lstm": _progressive(PLLSTM, "mean"),
+    "pl-lstm-iam": _progressive(partial(PLLSTM, target="iam"), "mean"),
+    "crnn": _progressive(_CRNN),
+    "crnn-iam": _progressive(partial(_CRNN, target="iam")),
+    "scrnn": _progressive(_SCRNN),
+    "scrnn-iam": _progressive(partial(_SCRNN, target="iam")),
 }
 
 

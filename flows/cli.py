@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from flows import embedded
 from pipeline.config import load_yaml, override, validate
@@ -169,6 +169,44 @@ def train_enhancer(
 
     settled = validate(TrainConfig, override(load_yaml(config) if config else {}, settings))
     print(f"weights: {train(name, speech, noise, out, settled)}")
+
+
+@app.command()
+def models(
+    as_json: Annotated[bool, typer.Option("--json", help="one JSON list on standard output")] = False,
+) -> None:
+    """List the enhancement systems: paper, size, work per second of audio, delay, target, shipped weights."""
+    from enhancers.catalogue import describe_all
+
+    rows = describe_all()
+    if as_json:
+        print(json.dumps(rows, indent=2))
+        return
+    heads = ("name", "paper", "parameters", "MFMA/s", "look-ahead", "shipped")
+    table = Table(*(Column(head, no_wrap=True) for head in heads))
+    for row in rows:
+        late = "all" if row["lookahead_ms"] is None else f"{row['lookahead_ms']:g} ms"
+        work, shipped = f"{row['fma_per_s'] / 1e6:,.0f}", "yes" if row["weights"] else ""
+        table.add_row(row["name"], row["paper"], f"{row['parameters']:,}", work, late, shipped)
+    Console().print(table)
+
+
+@app.command()
+def export(
+    name: Annotated[str, typer.Argument(help="shipped name, or path of trained .safetensors")],
+    output: Annotated[Path, typer.Argument(metavar="OUT.onnx", help="file to write")],
+    streaming: Annotated[
+        bool, typer.Option("--streaming", help="a hop of samples and state in, the same out: for live audio")
+    ] = False,
+) -> None:
+    """Write trained weights as an ONNX file, and check it with onnxruntime (extra `export`)."""
+    import enhancers
+    from enhancers.export import export_streaming
+
+    if not streaming:
+        raise ConfigError("export writes files that run hop by hop; add --streaming")
+    export_streaming(enhancers.load(name), output)
+    print(f"written and checked: {output}")
 
 
 def _last_words(message: str) -> None:

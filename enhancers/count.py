@@ -1,0 +1,46 @@
+"""Parameters and multiplications of a network, by the rule that reproduces the papers' figures."""
+
+from torch import Tensor, nn
+
+
+def parameters(network: nn.Module) -> int:
+    """Trainable parameters."""
+    return sum(p.numel() for p in network.parameters() if p.requires_grad)
+
+
+def fused_multiply_adds(network: nn.Module, *inputs: Tensor, frames: int) -> int:
+    """Fused multiply-adds per frame of the layers that one call runs through.
+
+    A convolution costs F_out (C_in K + 1) C_out per output frame, F_out also for transposed ones; linear and
+    recurrent layers cost their parameters at each use; normalisation and activations are free.
+    Source: SYSTEMS.md section 1, the rule of [001]; attention adds the two products of T x T with the values.
+    Shapes: inputs hold `frames` frames of one signal; put network and inputs on the meta device, no number is used.
+    """
+    total = 0
+
+    def count(module: nn.Module, given: tuple[Tensor, ...], result: Tensor | tuple[Tensor, ...]) -> None:
+        nonlocal total
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+            total += frames * result.shape[-1] * _per_place(module)
+        elif isinstance(module, nn.Conv1d | nn.ConvTranspose1d):
+            total += result.shape[-1] * _per_place(module)
+        elif isinstance(module, nn.Linear | nn.RNNBase):
+            total += frames * parameters(module)
+        elif isinstance(module, nn.MultiheadAttention):
+            total += frames * (parameters(module) + 2 * frames * module.embed_dim)
+
+    hooks = [m.register_forward_hook(count) for m in network.modules()]
+    try:
+        network(*inputs)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return total // frames
+
+
+def _per_place(conv: nn.Conv1d | nn.Conv2d | nn.ConvTranspose1d | nn.ConvTranspose2d) -> int:
+    """Of one output frame and bin."""
+    kernel = 1
+    for size in conv.kernel_size:
+        kernel *= size
+    return (conv.in_channels // conv.groups * kernel + (conv.bias is not None)) * conv.out_channels

@@ -1,0 +1,91 @@
+"""CRN, baseline of papers [000] and [001], and the encoder and decoder that PL-CRNN builds its stages of."""
+
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from enhancers.layers import DownConv, Memory, UpConv, expect, flatten_bins, halved, unflatten_bins
+from enhancers.progressive import MagnitudeTarget, StageOutput
+
+
+class Encoder(nn.Module):
+    """Causal convolutions that halve the bins, each followed by BatchNorm and ELU.
+
+    Source: paper [001], table 1.
+    Shapes: (B, in_channels, T, F) -> the output of every level, (B, channels[k], T, halved(F)[k + 1]).
+    """
+
+    def __init__(self, in_channels: int, channels: tuple[int, ...]) -> None:
+        super().__init__()
+        self.convs = nn.ModuleList(DownConv(a, b) for a, b in pairwise((in_channels, *channels)))
+        self.norms = nn.ModuleList(nn.BatchNorm2d(c) for c in channels)
+
+    def forward(self, x: Tensor, memory: Memory) -> list[Tensor]:
+        encoded = []
+        for conv, norm in zip(self.convs, self.norms, strict=True):
+            x = functional.elu(norm(conv(x, memory)))
+            encoded.append(x)
+        return encoded
+
+
+class Decoder(nn.Module):
+    """The encoder mirrored: at each level its output is concatenated, then a transposed convolution doubles the bins.
+
+    Source: paper [001], table 1; BatchNorm on the last level only if last_norm.
+    Shapes: x as encoded[-1] -> (B, 1, T, sizes[0]), linear.
+    """
+
+    def __init__(self, channels: tuple[int, ...], sizes: list[int], *, last_norm: bool) -> None:
+        super().__init__()
+        outs = (1, *channels[:-1])
+        self.convs = nn.ModuleList(
+            UpConv(2 * c, o, narrow=narrow, wide=wide)
+            for c, o, wide, narrow in zip(channels, outs, sizes[:-1], sizes[1:], strict=True)
+        )
+        self.norms = nn.ModuleList(nn.BatchNorm2d(o) if i or last_norm else nn.Identity() for i, o in enumerate(outs))
+
+    def forward(self, x: Tensor, encoded: list[Tensor], memory: Memory) -> Tensor:
+        for level in reversed(range(len(self.convs))):
+            x = self.norms[level](self.convs[level](torch.cat((x, encoded[level]), 1), memory))
+            if level:
+                x = functional.elu(x)
+        return x
+
+
+class CRN(nn.Module):
+    """Causal convolutional recurrent network with concatenated skips, noisy magnitude to a mask or a magnitude.
+
+    Source: Tan & Wang, Interspeech 2018; as CRN of paper [000], SYSTEMS.md section 2.2, and, without BatchNorm on the
+    last layer, as CRNN and (all widths halved) SCRNN of paper [001], SYSTEMS.md section 3.2.
+    Size: 17,579,459 parameters (asserted in tests); CRNN 17,579,457; SCRNN 4,399,585.
+    Shapes: features (B, 1, T, n_freq) -> (B, 1, T, n_freq), >= 0: softplus, which [000] trains as a mask and [001] as
+    a magnitude (`tms`), or a mask in (0, 1) times the features (`iam`).
+    Raises: ValueError if the features have other channels or bins, or the target is neither.
+    """
+
+    def __init__(
+        self,
+        *,
+        n_freq: int = 161,
+        channels: tuple[int, ...] = (16, 32, 64, 128, 256),
+        last_norm: bool = True,
+        target: MagnitudeTarget = "tms",
+    ) -> None:
+        super().__init__()
+        self.n_freq = n_freq
+        sizes = halved(n_freq, len(channels))
+        flat = channels[-1] * sizes[-1]
+        self.encoder = Encoder(1, channels)
+        self.lstm = nn.LSTM(flat, flat, num_layers=2, batch_first=True)
+        self.decoder = Decoder(channels, sizes, last_norm=last_norm)
+        self.output = StageOutput(target)
+
+    def forward(self, features: Tensor, memory: Memory | None = None) -> Tensor:
+        expect(features, channels=1, n_freq=self.n_freq)
+        memory = memory or Memory()
+        encoded = self.encoder(features, memory)
+        x = memory.recurrent(self.lstm, flatten_bins(encoded[-1]))
+        x = unflatten_bins(x, encoded[-1].shape[1])
+        return self.output(self.decoder(x, encoded, memory), features)

@@ -1,0 +1,50 @@
+"""PL-CRNN, paper [001]."""
+
+import torch
+from torch import Tensor, nn
+
+from enhancers.layers import Memory, expect, flatten_bins, halved, unflatten_bins
+from enhancers.models.crn import Decoder, Encoder
+from enhancers.progressive import MagnitudeTarget, StageOutput
+
+
+class PLCRNN(nn.Module):
+    """Progressive convolutional recurrent network: small CRNs in a chain, one LSTM for all, each raising the SNR.
+
+    Every stage sees the noisy magnitude and all estimates before it as channels. The LSTM's weights are shared, its
+    state is each stage's own.
+
+    Source: paper [001], table 1; SYSTEMS.md section 3.1 and its decisions.
+    Size: 1,221,731 parameters (asserted in tests); 2 stages 1,165,282, 4 stages 1,278,276, 5 stages 1,334,917.
+    Shapes: features (B, 1, T, n_freq) -> magnitude estimates (B, stages, T, n_freq), >= 0, the last the cleanest.
+    Raises: ValueError if the features have other channels or bins, or the target is neither.
+    """
+
+    def __init__(
+        self,
+        *,
+        n_freq: int = 161,
+        channels: tuple[int, ...] = (16, 16, 16, 32, 64),
+        stages: int = 3,
+        target: MagnitudeTarget = "tms",
+    ) -> None:
+        super().__init__()
+        self.n_freq = n_freq
+        sizes = halved(n_freq, len(channels))
+        flat = channels[-1] * sizes[-1]
+        self.encoders = nn.ModuleList(Encoder(1 + before, channels) for before in range(stages))
+        self.lstm = nn.LSTM(flat, flat, num_layers=2, batch_first=True)
+        self.decoders = nn.ModuleList(Decoder(channels, sizes, last_norm=False) for _ in range(stages))
+        self.output = StageOutput(target)
+
+    def forward(self, features: Tensor, memory: Memory | None = None) -> Tensor:
+        expect(features, channels=1, n_freq=self.n_freq)
+        memory = memory or Memory()
+        seen = features  # (B, 1 + stages done, T, F)
+        for encoder, decoder in zip(self.encoders, self.decoders, strict=True):
+            encoded = encoder(seen, memory)
+            x = memory.recurrent(self.lstm, flatten_bins(encoded[-1]))
+            x = unflatten_bins(x, encoded[-1].shape[1])
+            estimate = self.output(decoder(x, encoded, memory), features)
+            seen = torch.cat((seen, estimate), 1)
+        return seen[:, 1:]
