@@ -3,13 +3,15 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 EPS = 1e-8
+
+IntOrTensor = TypeVar("IntOrTensor", int, Tensor)
 
 
 @dataclass(frozen=True)
@@ -35,17 +37,20 @@ class Stft:
         make = {"hamming": torch.hamming_window, "hann": torch.hann_window}[self.window]
         return make(self.n_fft, device=like.device, dtype=like.dtype)
 
-    def n_frames(self, n_samples: int) -> int:
-        """Frames that cover `n_samples` samples: one centred on each multiple of hop_length, both ends included."""
-        return -(-n_samples // self.hop_length) + 1
+    def n_frames(self, n_samples: IntOrTensor) -> IntOrTensor:
+        """Frames, one centred on each multiple of hop_length, that touch one of `n_samples` samples.
+
+        All of them: were some left out, a batch's padding would add them.
+        """
+        return -(-(n_samples + self.n_fft // 2) // self.hop_length)
 
     def __call__(self, x: Tensor) -> Tensor:
         """Complex spectrum.
 
         Shapes: x (B, N) -> (B, T, F) complex, T = n_frames(N), F = n_fft // 2 + 1.
         """
-        tail = (self.n_frames(x.shape[-1]) - 1) * self.hop_length - x.shape[-1]
-        padded = functional.pad(x, (self.n_fft // 2, self.n_fft // 2 + tail))
+        half, last = self.n_fft // 2, (self.n_frames(x.shape[-1]) - 1) * self.hop_length
+        padded = functional.pad(x, (half, max(0, last + self.n_fft - half - x.shape[-1])))
         return self.analyse(padded.unfold(-1, self.n_fft, self.hop_length))
 
     def analyse(self, frames: Tensor) -> Tensor:
@@ -94,10 +99,14 @@ class ForwardPass:
     """
 
     domain: "Domain"
+    network: nn.Module
     noisy: Tensor
     clean: Tensor
     noisy_spec: Tensor
-    output: Any
+
+    @cached_property
+    def output(self) -> Any:
+        return self.domain.output(self)
 
     @cached_property
     def clean_spec(self) -> Tensor:
@@ -113,6 +122,9 @@ class Domain(Protocol):
 
     def forward(self, network: nn.Module, noisy: Tensor, clean: Tensor) -> ForwardPass:
         """One training pass at the level the network runs at; noisy and clean (B, N)."""
+
+    def output(self, run: ForwardPass) -> Any:
+        """What the network makes of the whole batch of a training pass."""
 
     def enhance(self, network: nn.Module, noisy: Tensor, lengths: Tensor) -> Tensor:
         """The estimate for (B, N) waveforms, zero beyond lengths (B,) -> (B, N), anything beyond lengths."""
@@ -153,14 +165,16 @@ class Spectral:
         lengths = torch.full((noisy.shape[0],), noisy.shape[1], device=noisy.device)
         level = self._level(noisy, lengths)
         noisy, clean = noisy / level, clean / level
-        spec = self.stft(noisy)
-        frames = torch.full_like(lengths, spec.shape[1])
-        return ForwardPass(self, noisy, clean, spec, self.run(network, spec, frames))
+        return ForwardPass(self, network, noisy, clean, self.stft(noisy))
+
+    def output(self, run: ForwardPass) -> Any:
+        batch, frames = run.noisy_spec.shape[:2]
+        return self.run(run.network, run.noisy_spec, torch.full((batch,), frames, device=run.noisy_spec.device))
 
     def enhance(self, network: nn.Module, noisy: Tensor, lengths: Tensor) -> Tensor:
         level = self._level(noisy, lengths)
         spec = self.stft(noisy / level)
-        frames = -(-lengths // self.stft.hop_length) + 1
+        frames = self.stft.n_frames(lengths)
         estimate = self.estimate(self.run(network, spec, frames), spec)
         inside = torch.arange(spec.shape[1], device=lengths.device) < frames[:, None]
         return self.stft.inverse(estimate * inside[:, :, None], noisy.shape[-1]) * level

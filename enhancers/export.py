@@ -114,8 +114,8 @@ class OnnxStream:
 
         Shapes: (N,) -> (N,).
         """
-        count = -(-(x.size + self.delay - self.head) // self.hop_length) + 1
-        padded = np.pad(x, (0, self.head + count * self.hop_length - x.size))
+        count = -(-(x.size + self.delay) // self.hop_length)
+        padded = np.pad(x, (0, max(0, self.head + count * self.hop_length - x.size)))
         state, parts = self.initial_state(padded[: self.head] / np.float32(level)), []
         for hop in padded[self.head :].reshape(count, self.hop_length):
             ready, state = self.step(hop, level, state)

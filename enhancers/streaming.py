@@ -1,7 +1,5 @@
 """A causal enhancer fed hop by hop: the same result as on the whole file, for live use and for ONNX."""
 
-from collections.abc import Iterator
-
 import torch
 from torch import Tensor, nn
 
@@ -10,13 +8,14 @@ from enhancers.layers import Memory
 
 
 class Stream(nn.Module):
-    """One hop of samples in, one hop of samples out; all that is remembered goes in and comes out as tensors.
+    """Hops of samples in, as many out; all that is remembered goes in and comes out as tensors.
 
-    Call k (from 0) hears samples up to head + (k + 1) * hop_length and gives those from k * hop_length - delay on,
-    where the first `head` samples were put into the initial state. Samples before 0 are to be dropped.
+    The first call begins with sample `head`, since those before it are part of the initial state, and gives samples
+    from -delay on; each other goes on where the last one ended. Samples before 0 are to be dropped.
 
-    Shapes: hop (1, hop_length), level (1, 1) the RMS that the recording is brought to 1 from (1 where the domain takes
-    levels as they are; a running estimate will do for live use), state as `initial_state` -> (1, hop_length), state.
+    Shapes: samples (1, K * hop_length), level (1, 1) the RMS that the recording is brought to 1 from (1 where the
+    domain takes levels as they are; a running estimate will do for live use), state as `initial_state` ->
+    (1, K * hop_length), state.
     Raises: ValueError if the network needs the whole signal, or its domain is not a spectral one.
     """
 
@@ -47,56 +46,59 @@ class Stream(nn.Module):
         n_fft = self.domain.stft.n_fft
         memory = Memory()
         with torch.no_grad():
-            self._frame(head.new_zeros(1, n_fft), memory)
+            self._frames(head.new_zeros(1, 1, n_fft), memory)
         silence = [torch.zeros_like(x) for x in memory.state]
         before = torch.cat((head.new_zeros(1, n_fft // 2), head), 1)
-        return [before, head.new_zeros(1, n_fft), head.new_zeros(1, n_fft), *silence]
+        return [before, *(head.new_zeros(1, n_fft - self.hop_length) for _ in range(2)), *silence]
 
-    def forward(self, hop: Tensor, level: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
+    def forward(self, samples: Tensor, level: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
         before, total, norm = state[:3]
         memory = Memory(state[3:])
-        samples = torch.cat((before, hop / level), 1)  # (1, n_fft)
-        frame, there = self._frame(samples, memory)
-        total, norm = total + frame * there, norm + self.weight * there
-        ready = total[:, : self.hop_length] / norm[:, : self.hop_length].clamp_min(EPS)
-        empty = torch.zeros_like(hop)
-        total = torch.cat((total[:, self.hop_length :], empty), 1)
-        norm = torch.cat((norm[:, self.hop_length :], empty), 1)
-        return ready * level, samples[:, self.hop_length :], total, norm, *memory.state
+        n_samples = samples.shape[1]
+        samples = torch.cat((before, samples / level), 1)
+        frames, there = self._frames(samples.unfold(1, self.domain.stft.n_fft, self.hop_length), memory)
+        total, norm = self._add(total, frames), self._add(norm, self.weight * there)
+        ready = total[:, :n_samples] / norm[:, :n_samples].clamp_min(EPS)
+        return ready * level, samples[:, n_samples:], total[:, n_samples:], norm[:, n_samples:], *memory.state
 
-    def _frame(self, samples: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
-        """Samples of the frame that becomes ready with these, and 0 instead of 1 as long as there is none.
+    def _frames(self, frames: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
+        """Cleaned frames, `lookahead` of them late, and 0 instead of 1 as long as there are none.
 
-        Shapes: (1, n_fft) -> (1, n_fft), (1, 1).
+        Shapes: (1, K, n_fft) -> (1, K, n_fft), (1, K, 1).
         """
-        spec = torch.complex(*(samples[:, None] @ basis for basis in self.analysis))  # (1, 1, F)
+        spec = torch.complex(*(frames @ basis for basis in self.analysis))  # (1, K, F)
         output = self.network(self.domain.features(spec), memory)
         past = torch.complex(memory.delay(spec.real, self.lookahead, 1), memory.delay(spec.imag, self.lookahead, 1))
-        there = memory.delay(torch.ones_like(samples[:, None, :1]), self.lookahead, 1)[:, 0]
+        there = memory.delay(torch.ones_like(frames[..., :1]), self.lookahead, 1)
         estimate = self.domain.estimate(output, past)
-        return (estimate.real @ self.synthesis[0] + estimate.imag @ self.synthesis[1])[:, 0], there
+        return (estimate.real @ self.synthesis[0] + estimate.imag @ self.synthesis[1]) * there, there
+
+    def _add(self, total: Tensor, frames: Tensor) -> Tensor:
+        """What earlier calls left, and the frames overlapped, added.
+
+        Shapes: total (1, n_fft - hop_length), frames (1, K, n_fft) -> (1, n_fft + (K - 1) * hop_length).
+        """
+        parts = -(-frames.shape[2] // self.hop_length)
+        frames = nn.functional.pad(frames, (0, parts * self.hop_length - frames.shape[2]))
+        added = sum(
+            nn.functional.pad(part, (0, 0, i, parts - 1 - i)) for i, part in enumerate(frames.split(self.hop_length, 2))
+        ).flatten(1)
+        length = total.shape[1] + (frames.shape[1] * self.hop_length)
+        return added[:, :length] + nn.functional.pad(total, (0, length - total.shape[1]))
 
     @torch.inference_mode()
-    def run(self, x: Tensor, level: Tensor) -> Tensor:
-        """A whole recording hop by hop.
+    def run(self, x: Tensor, level: Tensor, *, hops: int = 1) -> Tensor:
+        """A whole recording, some hops at a time.
 
         Shapes: x (1, N), level (1, 1) -> (1, N).
         """
-        n_frames = self.domain.stft.n_frames(x.shape[1])
-        head, hops = x[:, : self.head], self.hops(x, n_frames + self.lookahead)
-        state = self.initial_state(nn.functional.pad(head, (0, self.head - head.shape[1])) / level)
-        parts = []
-        for hop in hops:
-            ready, *state = self(hop, level, *state)
+        n_samples = x.shape[1]
+        count = self.domain.stft.n_frames(n_samples) + self.lookahead
+        wanted = self.head + count * self.hop_length
+        x = nn.functional.pad(x, (0, max(0, wanted - n_samples)))[:, :wanted]
+        state, parts = self.initial_state(x[:, : self.head] / level), []
+        for samples in x[:, self.head :].split(hops * self.hop_length, 1):
+            ready, *state = self(samples, level, *state)
             parts.append(ready)
         parts.append(state[1] / state[2].clamp_min(EPS) * level)  # of the last frames, what no other will add to
-        return torch.cat(parts, 1)[:, self.delay : self.delay + x.shape[1]]
-
-    def hops(self, x: Tensor, count: int) -> Iterator[Tensor]:
-        """The samples after the head, cut into hops, with silence at the end.
-
-        Shapes: (1, N) -> count times (1, hop_length).
-        """
-        wanted = self.head + count * self.hop_length
-        padded = nn.functional.pad(x, (0, max(0, wanted - x.shape[1])))[:, self.head : wanted]
-        yield from padded.split(self.hop_length, 1)
+        return torch.cat(parts, 1)[:, self.delay : self.delay + n_samples]

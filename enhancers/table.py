@@ -1,8 +1,6 @@
 """The table of enhancement systems, and a trained one as the pipeline sees it."""
 
-import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
@@ -10,64 +8,47 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from enhancers import card, checkpoint_path, domains, losses, progressive, targets, weights_sha256
+from enhancers import (
+    card,
+    checkpoint_path,
+    dccrn_domains,
+    domains,
+    losses,
+    progressive,
+    schedules,
+    separation,
+    targets,
+    weights_sha256,
+)
+from enhancers.method import Method
 from enhancers.models.cgcrn import CGCRN
 from enhancers.models.cnn_gru import CNNGRU
+from enhancers.models.complex_crn import ComplexCRN
 from enhancers.models.crn import CRN
+from enhancers.models.crn_dnn_dec import CRNDNNDEC
+from enhancers.models.dccrn import DCCRN
+from enhancers.models.dcunet import DCUNet
+from enhancers.models.dnn_dec import DNNDEC
+from enhancers.models.dnn_irm import DNNIRM
+from enhancers.models.dnn_nmf import DNNNMF
 from enhancers.models.fcnn import FCNN
+from enhancers.models.lstm_irm import LSTMIRM
+from enhancers.models.lstm_msa import LstmMsa
+from enhancers.models.masker_crn import MaskerCRN
+from enhancers.models.mhanet import MHANet
+from enhancers.models.nsnet import NSNet
 from enhancers.models.pl_crnn import PLCRNN
 from enhancers.models.pl_dnn import PLDNN
 from enhancers.models.pl_lstm import PLLSTM
 from enhancers.models.recurrent import Recurrent
+from enhancers.schedules import stepwise
 from pipeline.errors import ConfigError, nearest
 
-Loss = Callable[[Tensor, Tensor], Tensor]
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One step of a training schedule: what is compared, by which losses, and which parts of the network learn.
-
-    `losses` is a name -> (function, weight) table; the training loss is the weighted sum and each term is logged.
-    `parts` are names of submodules, all if empty; `fresh` names those that start anew instead of from the stage before.
-    """
-
-    name: str
-    target: Callable[[domains.ForwardPass], tuple[Tensor, Tensor]]
-    losses: dict[str, tuple[Loss, float]]
-    parts: tuple[str, ...] = ()
-    fresh: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Method:
-    """One system: a network, what it sees and estimates, and what it is trained towards.
-
-    `target` and `losses` are those of the last stage of training, most systems' only one; `before` are the others.
-    `paper` is the number of the paper that describes the system.
-    """
-
-    network: Callable[..., nn.Module]
-    domain: domains.Domain
-    target: Callable[[domains.ForwardPass], tuple[Tensor, Tensor]]
-    losses: dict[str, tuple[Loss, float]]
-    paper: str
-    before: tuple[Stage, ...] = ()
-    sample_rate: int = 16000
-
-    def build(self, **sizes: object) -> nn.Module:
-        """The network with other sizes than the paper's where given.
-
-        Raises: ConfigError if a size is not a keyword of the network.
-        """
-        known = [p.name for p in inspect.signature(self.network).parameters.values()]
-        for key in sizes:
-            if key not in known:
-                raise ConfigError(f"size {key!r} is not one of {', '.join(known)}{nearest(key, known)}")
-        return self.network(**sizes)
-
-
 _STFT_20MS = domains.Stft(320, 160, "hamming")
+_STFT_32MS = domains.Stft(512, 128, "hamming")
+_STFT_25MS = dccrn_domains.ShortWindowStft(512, 100, "hann", win_length=400)
+_POLAR_MASK = dccrn_domains.ComplexMask(_STFT_25MS, "as_is", "E")
+_SEPARATION = separation.Separation(_STFT_32MS, "as_is")
 
 
 def _mask(network: Callable[..., nn.Module]) -> Method:
@@ -86,6 +67,17 @@ def _progressive(network: Callable[..., nn.Module], stages: Literal["last", "mea
         {"progressive_mse": (progressive.progressive_mse, 1.0)},
         "001",
     )
+
+
+def _ratio_mask(network: Callable[..., nn.Module]) -> Method:
+    """Paper [002]: magnitude to the ideal ratio mask of speech."""
+    domain = domains.MagnitudeMask(_STFT_32MS, "as_is")
+    return Method(network, domain, separation.ratio_masks, {"mask_mse": (losses.mse, 1.0)}, "002")
+
+
+def _si_snr(network: Callable[..., nn.Module], domain: domains.Domain) -> Method:
+    """Paper [003]: complex spectrum to the waveform."""
+    return Method(network, domain, targets.waveform, {"neg_si_snr": (losses.neg_si_snr, 1.0)}, "003")
 
 
 _CRNN = partial(CRN, last_norm=False)
@@ -115,6 +107,51 @@ ENHANCERS: dict[str, Method] = {
     "crnn-iam": _progressive(partial(_CRNN, target="iam")),
     "scrnn": _progressive(_SCRNN),
     "scrnn-iam": _progressive(partial(_SCRNN, target="iam")),
+    "crn-dnn-dec": stepwise(CRNDNNDEC, _SEPARATION, schedules.JNT4_2, "002"),
+    "crn-dnn-dec-sep": stepwise(CRNDNNDEC, _SEPARATION, schedules.SEP, "002"),
+    "crn-dnn-dec-jnt3": stepwise(partial(CRNDNNDEC, code_output="leaky_relu"), _SEPARATION, schedules.JNT3, "002"),
+    "crn-dnn-dec-jnt4-1": stepwise(CRNDNNDEC, _SEPARATION, schedules.JNT4_1, "002"),
+    "crn-cpsirm": Method(
+        MaskerCRN,
+        separation.SourceMasks(_STFT_32MS, "as_is"),
+        separation.constrained_masks,
+        {"loss1": (separation.both_mse, 1.0)},
+        "002",
+    ),
+    "crn-irm": _ratio_mask(partial(MaskerCRN, out_channels=1)),
+    "crn-mag": Method(
+        partial(MaskerCRN, out_channels=1, output="softplus"),
+        domains.MagnitudeMapping(_STFT_32MS, "as_is"),
+        separation.speech_magnitude,
+        {"magnitude_mse": (losses.mse, 1.0)},
+        "002",
+    ),
+    "dnn-dec": stepwise(DNNDEC, _SEPARATION, schedules.DNN_DEC, "002"),
+    "dnn-irm-dnn-nmf": stepwise(DNNNMF, _SEPARATION, schedules.DNN_NMF, "002"),
+    "dnn-irm": _ratio_mask(DNNIRM),
+    "lstm-irm": _ratio_mask(LSTMIRM),
+    "mhanet-irm": _ratio_mask(MHANet),
+    "dccrn-r": _si_snr(DCCRN, dccrn_domains.ComplexMask(_STFT_25MS, "as_is", "R")),
+    "dccrn-c": _si_snr(DCCRN, dccrn_domains.ComplexMask(_STFT_25MS, "as_is", "C")),
+    "dccrn-e": _si_snr(DCCRN, _POLAR_MASK),
+    "dccrn-e-printed": _si_snr(partial(DCCRN, channels=(32, 64, 128, 128, 256, 256)), _POLAR_MASK),
+    "dccrn-cl": _si_snr(partial(DCCRN, channels=(32, 64, 128, 256, 256, 256), lstm="complex"), _POLAR_MASK),
+    "dcunet-16": _si_snr(DCUNet, _POLAR_MASK),
+    "lstm-9.6m": Method(
+        LstmMsa,
+        domains.MagnitudeMask(_STFT_25MS, "as_is"),
+        dccrn_domains.masked_magnitude,
+        {"magnitude_mse": (losses.mse, 1.0)},
+        "003",
+    ),
+    "complex-crn": _si_snr(ComplexCRN, dccrn_domains.ComplexMapping(_STFT_25MS, "as_is")),
+    "nsnet": Method(
+        NSNet,
+        dccrn_domains.LogPowerMask(dccrn_domains.ShortWindowStft(512, 160, "hamming", win_length=320), "as_is"),
+        dccrn_domains.speech_and_noise,
+        {"weighted_distortion": (dccrn_domains.weighted_distortion, 1.0)},
+        "003",
+    ),
 }
 
 

@@ -21,6 +21,24 @@ def rows():
     return {row["name"]: row for row in describe_all()}
 
 
+PARAMETERS = {
+    "pl-crnn": 1_221_731, "pl-dnn": 17_871_331, "pl-lstm": 42_249_699, "crnn": 17_579_457, "scrnn": 4_399_585,
+    "crn-dnn-dec": 27_351_388, "dnn-dec": 4_917_962, "dcunet-16": 3_604_000, "nsnet": 1_259_814,
+    "lstm-9.6m": 9_183_657, "complex-crn": 5_707_698,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "parameters"), PARAMETERS.items())
+def test_parameters_are_those_of_the_papers(rows, name, parameters):
+    assert rows[name]["parameters"] == parameters
+
+
+def test_look_ahead_is_six_frames_of_6_25_ms_for_dccrn_and_all_for_attention(rows):
+    assert rows["dccrn-e"]["lookahead_ms"] == 37.5 and not rows["dccrn-e"]["causal"]
+    assert rows["mhanet-irm"]["lookahead_ms"] is None and not rows["mhanet-irm"]["causal"]
+    assert rows["nsnet"]["lookahead_ms"] == 0 and rows["nsnet"]["causal"]
+
+
 def test_every_row_of_the_table_is_described(rows):
     assert list(rows) == list(ENHANCERS)
 

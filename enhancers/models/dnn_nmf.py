@@ -1,0 +1,54 @@
+"""DNN-IRM+DNN-NMF-Sep, baseline of paper [002]."""
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+from enhancers import nmf
+from enhancers.domains import ForwardPass
+from enhancers.layers import Memory, flatten_bins, unflatten_bins
+from enhancers.models.dae import Dense
+from enhancers.models.dnn_irm import DNNIRM
+from enhancers.separation import Separated, source_magnitudes, wiener_gains
+
+
+class DNNNMF(nn.Module):
+    """A ratio mask splits speech from noise, a second DNN finds the activations of NMF bases fitted to each.
+
+    The stages are trained apart: no gradient of the second reaches the first. Bases are buffers, flat until fitted.
+
+    Source: paper [002], sections II and IV; SYSTEMS.md section 4.4.
+    Size: 7,573,961 parameters (asserted in tests).
+    Shapes: noisy_mag (B, 1, T, n_freq) -> Separated, whose codes are activations (B, 2, T, n_bases).
+    Raises: ValueError if noisy_mag has other channels or bins.
+    """
+
+    bases: Tensor  # (2, n_bases, n_freq), speech first
+
+    def __init__(
+        self, *, n_freq: int = 257, hidden: tuple[int, ...] = (1024, 1024, 1024, 1024), n_bases: int = 100
+    ) -> None:
+        super().__init__()
+        self.masker = DNNIRM(n_freq=n_freq, hidden=hidden)
+        self.enhancer = Dense((2 * n_freq, *hidden, 2 * n_bases), nn.ReLU())
+        self.register_buffer("bases", torch.full((2, n_bases, n_freq), 1 / n_freq))
+
+    def forward(self, noisy_mag: Tensor, memory: Memory | None = None) -> Separated:
+        mask = self.masker(noisy_mag)
+        masks = torch.cat((mask, 1 - mask), 1)
+        found = unflatten_bins(self.enhancer(flatten_bins(masks.detach() * noisy_mag)), 2)  # (B, 2, T, n_bases)
+        decoded = found @ self.bases
+        return Separated(masks, found, decoded, wiener_gains(decoded) * noisy_mag)
+
+    @torch.no_grad()
+    def fit_bases(self, passes: Iterable[ForwardPass]) -> None:
+        """Replace the bases by those of the clean and the noise magnitudes of all frames of some training batches."""
+        frames = torch.cat([source_magnitudes(run).transpose(0, 1).flatten(1, 2) for run in passes], 1)
+        generator = torch.Generator().manual_seed(0)
+        self.bases.copy_(nmf.fit(frames, n_bases=self.bases.shape[1], generator=generator))
+
+
+def activations(run: ForwardPass) -> tuple[Tensor, Tensor]:
+    """Activations of the noisy signal against those that the bases have in S and N."""
+    return run.output.codes, nmf.activations(source_magnitudes(run), run.network.bases)
