@@ -21,6 +21,7 @@ def describe(name: str) -> dict[str, Any]:
     row = method(name)
     with torch.device("meta"):
         network = row.build().eval()
+        critic = row.adversary.critic() if row.adversary else None
     spectral = isinstance(row.domain, Spectral)
     work = _work(row, network)
     hop_s = row.domain.stft.hop_length / row.sample_rate if spectral else None
@@ -32,6 +33,7 @@ def describe(name: str) -> dict[str, Any]:
         "paper": row.paper,
         "network": type(network).__name__,
         "parameters": count.parameters(network),
+        "critic_parameters": count.parameters(critic) if critic else None,
         "fma_per_frame": work if spectral else None,
         "fma_per_s": round(work / hop_s) if spectral else work,
         "sample_rate": row.sample_rate,
@@ -57,8 +59,8 @@ def _work(row: Method, network: torch.nn.Module) -> int:
             bins = row.domain.stft.n_fft // 2 + 1
             features = row.domain.features(torch.zeros(1, FRAMES, bins, dtype=torch.complex64))
             return count.fused_multiply_adds(network, features, frames=FRAMES)
-        window = row.domain.window_length
-        inputs = row.domain.meta_inputs(network)
+        window = row.domain.window
+        inputs = torch.zeros(1, 1, window), torch.zeros(1, *network.latent_shape(window))
         return round(count.fused_multiply_adds(network, *inputs, frames=1) * row.sample_rate / window)
 
 

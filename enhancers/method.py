@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from enhancers.adversarial import Adversary
 from enhancers.domains import Domain, ForwardPass
 from pipeline.errors import ConfigError, nearest
 
@@ -35,7 +36,7 @@ class Method:
     """One system: a network, what it sees and estimates, and what it is trained towards.
 
     `target`, `losses` and `parts` are those of the last stage of training, most systems' only one; `before` are the
-    others. `paper` is the number of the paper that describes the system.
+    others. An adversary makes the last stage adversarial. `paper` is the number of the paper that describes the system.
     """
 
     network: Callable[..., nn.Module]
@@ -45,6 +46,7 @@ class Method:
     paper: str
     before: tuple[Stage, ...] = ()
     parts: tuple[str, ...] = ()
+    adversary: Adversary | None = None
     sample_rate: int = 16000
 
     @property

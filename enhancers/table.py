@@ -9,6 +9,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from enhancers import (
+    adversarial,
     card,
     checkpoint_path,
     dccrn_domains,
@@ -19,11 +20,14 @@ from enhancers import (
     separation,
     targets,
     weights_sha256,
+    windows,
 )
+from enhancers.adversarial import Adversary
 from enhancers.method import Method
 from enhancers.models.cgcrn import CGCRN
 from enhancers.models.cnn_gru import CNNGRU
 from enhancers.models.complex_crn import ComplexCRN
+from enhancers.models.critic import Critic
 from enhancers.models.crn import CRN
 from enhancers.models.crn_dnn_dec import CRNDNNDEC
 from enhancers.models.dccrn import DCCRN
@@ -41,6 +45,7 @@ from enhancers.models.pl_crnn import PLCRNN
 from enhancers.models.pl_dnn import PLDNN
 from enhancers.models.pl_lstm import PLLSTM
 from enhancers.models.recurrent import Recurrent
+from enhancers.models.segan import SEGAN
 from enhancers.schedules import stepwise
 from pipeline.errors import ConfigError, nearest
 
@@ -78,6 +83,26 @@ def _ratio_mask(network: Callable[..., nn.Module]) -> Method:
 def _si_snr(network: Callable[..., nn.Module], domain: domains.Domain) -> Method:
     """Paper [003]: complex spectrum to the waveform."""
     return Method(network, domain, targets.waveform, {"neg_si_snr": (losses.neg_si_snr, 1.0)}, "003")
+
+
+def _wgan(activation: Literal["glu", "prelu"]) -> Method:
+    """Paper [004]: Wasserstein loss with gradient penalty."""
+    adversary = Adversary(
+        partial(Critic, activation=activation),
+        windows.noisy_windows,
+        adversarial.wgan_d,
+        adversarial.wgan_g,
+        penalty=10.0,
+        critic_learning_rate=2.5e-5,
+    )
+    return Method(
+        partial(SEGAN, activation=activation),
+        windows.WaveformWindows(),
+        windows.clean_windows,
+        {"l1": (adversarial.l1, 100.0)},
+        "004",
+        adversary=adversary,
+    )
 
 
 _CRNN = partial(CRN, last_norm=False)
@@ -151,6 +176,21 @@ ENHANCERS: dict[str, Method] = {
         dccrn_domains.speech_and_noise,
         {"weighted_distortion": (dccrn_domains.weighted_distortion, 1.0)},
         "003",
+    ),
+    "wgan-glu": _wgan("glu"),
+    "wgan-prelu": _wgan("prelu"),
+    "segan": Method(
+        SEGAN,
+        windows.WaveformWindows("normal"),
+        windows.clean_windows,
+        {"l1": (adversarial.l1, 100.0)},
+        "004",
+        adversary=Adversary(
+            partial(Critic, activation="leaky_relu", norm=True),
+            windows.noisy_windows,
+            adversarial.lsgan_d,
+            adversarial.lsgan_g,
+        ),
     ),
 }
 

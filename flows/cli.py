@@ -118,6 +118,23 @@ def score(
     _end_of_folder(source, "scored", len(scores), failed)
 
 
+@app.command()
+def evaluate(
+    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="shipped names, or paths of .safetensors")],
+    pairs: Annotated[Path, typer.Option(help="folder with noisy/ and clean/ WAVs of the same names")],
+    out: Annotated[Path, typer.Option(help="folder for the tables and plots")],
+    workers: Workers = None,
+) -> None:
+    """Compare systems on noisy/clean pairs: 17 measures per SNR and noise class, intervals and tests."""
+    from flows import evaluation
+
+    with embedded.interruptible(_last_words, "interrupted; run the same command again to start over"):
+        report, failed = evaluation.evaluate(names, pairs, out, workers or _cores(), console)
+    for clip, error in failed.items():
+        console.print(f"failed: {clip}: {error}", markup=False)
+    print(f"report: {report}")
+
+
 @app.command("yield")
 def yield_(
     source: Annotated[Path, typer.Argument(metavar="INPUT", help="folder of recordings")],

@@ -23,7 +23,7 @@ Item = TypeVar("Item")
 GROUP = 8
 
 
-def _each(
+def each(
     what: str,
     items: Sequence[Item],
     unit: str,
@@ -72,7 +72,7 @@ def enhance(source: Path, output: Path, name: str, workers: int, console: Consol
     groups = [recordings[i : i + GROUP] for i in range(0, len(recordings), GROUP)]
     failed: dict[str, str] = {}
     done = 0
-    for group, result in _each(
+    for group, result in each(
         "enhance", groups, "groups", workers, console, _enhance_group, source, output, names, name
     ):
         if isinstance(result, WorkerDied):
@@ -100,7 +100,7 @@ def score(source: Path, clean: Path | None, workers: int, console: Console) -> t
         raise ConfigError(f"--clean {clean}: no such folder")
     scores: dict[str, Scores] = {}
     failed: dict[str, str] = {}
-    for recording, result in _each(
+    for recording, result in each(
         "score", discover(source, exclude=None), "recordings", workers, console, _score_file, base(source), clean
     ):
         if isinstance(result, dict):
@@ -142,7 +142,7 @@ def yield_curve(source: Path, sample: int, plot: Path, config: RunConfig, consol
     scores: dict[str, list[float]] = {}
     durations: list[float] = []
     unread = 0
-    for _, clips in _each("score", drawn, "recordings", config.engine.workers, console, _score_clips, config):
+    for _, clips in each("score", drawn, "recordings", config.engine.workers, console, _score_clips, config):
         if isinstance(clips, WorkerDied) or not clips:
             unread += 1
             continue

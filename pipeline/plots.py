@@ -109,7 +109,7 @@ def plot_yield(
         raise ValueError(f"nothing to plot: none of the scores {sorted(scores)} has a value")
     columns = min(3, len(measured))
     n_rows = -(-len(measured) // columns)
-    with matplotlib.rc_context(_style(PAPER, salt=out.name)):
+    with matplotlib.rc_context(style(PAPER, salt=out.name)):
         figure = Figure(figsize=(3.2 * columns, 2.3 * n_rows), layout="constrained")
         panels = list(figure.subplots(n_rows, columns, squeeze=False).flat)
         for ax, (score, values) in zip(panels, measured.items(), strict=False):
@@ -119,7 +119,7 @@ def plot_yield(
             ax.set_title(score, loc="left", fontsize=9)
         for ax in panels[len(measured) :]:
             ax.remove()
-        figure.savefig(out, dpi=150, facecolor="white", metadata=_no_metadata(out.suffix))
+        figure.savefig(out, dpi=150, facecolor="white", metadata=no_metadata(out.suffix))
     return out
 
 
@@ -132,7 +132,7 @@ def histogram_svg(
     """
     before, after = finite(before), finite(after)
     edges = axis(np.concatenate([before, after]), threshold, 33)
-    with matplotlib.rc_context(_style(PAGE, salt=name)):
+    with matplotlib.rc_context(style(PAGE, salt=name)):
         figure = Figure(figsize=(2.9, 1.45), layout="constrained")
         ax = figure.subplots()
         # The few values outside go to the outer bars: one outlier must not squeeze the rest into one bar.
@@ -158,7 +158,7 @@ def yield_svg(
     Shapes: values by version (raw, enhanced) and durations_s (N,), NaN for a clip that never passes; grid (M,).
     """
     curves = {getattr(PAGE, version): hours_kept(score, values[version], durations_s, grid) for version in values}
-    with matplotlib.rc_context(_style(PAGE, salt="yield")):
+    with matplotlib.rc_context(style(PAGE, salt="yield")):
         figure = Figure(figsize=(4.2, 2.7), layout="constrained")
         ax = figure.subplots()
         _draw_yield(ax, score, grid, curves, durations_s)
@@ -250,7 +250,7 @@ def _draw_threshold(ax: Axes, threshold: float | None, palette: Palette) -> None
         ax.axvline(threshold, color=palette.ink, linewidth=1.1, linestyle=(0, (4, 2)))
 
 
-def _style(palette: Palette, *, salt: str) -> dict[str, Any]:
+def style(palette: Palette, *, salt: str) -> dict[str, Any]:
     return {
         "font.size": 8,
         "text.color": palette.ink,
@@ -273,7 +273,7 @@ def _style(palette: Palette, *, salt: str) -> dict[str, Any]:
 
 def _svg(figure: Figure) -> Markup:
     buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", transparent=True, metadata=_no_metadata(".svg"))
+    figure.savefig(buffer, format="svg", transparent=True, metadata=no_metadata(".svg"))
     svg = buffer.getvalue()
     svg = re.sub(r' id="[\w.]+_\d+"', "", svg[svg.index("<svg") :])  # names of parts: the same in every plot
     for colour, variable in zip(PAGE, Palette._fields, strict=True):
@@ -281,6 +281,6 @@ def _svg(figure: Figure) -> Markup:
     return Markup(svg)
 
 
-def _no_metadata(suffix: str) -> dict[str, None]:
+def no_metadata(suffix: str) -> dict[str, None]:
     """Neither dates nor versions: the same input must give the same bytes."""
     return dict.fromkeys(("Date", "Creator", "Format", "Type") if suffix == ".svg" else ("Software",))

@@ -84,8 +84,8 @@ class Scorer:
         values["loudness_lufs"] = dsp.loudness_lufs(x, sample_rate)
         if clean is not None and np.any(clean):
             clean_at_16k = _resample(clean, sample_rate)
-            values["pesq_wb"] = _pesq_wb(at_16k, clean_at_16k)
-            values["stoi"] = _stoi(at_16k, clean_at_16k)
+            values["pesq_wb"] = pesq_lqo(at_16k, clean_at_16k, "wb")
+            values["stoi"] = stoi(at_16k, clean_at_16k, extended=False)
             values["si_sdr_db"] = metrics.si_sdr_db(x, clean)
         return {name: _rounded(value) for name, value in values.items()}
 
@@ -103,23 +103,33 @@ def _rounded(value: float | None) -> float | None:
     return None if value is None or not math.isfinite(value) else float(f"{value:.6g}")
 
 
-def _pesq_wb(estimate: Audio, reference: Audio) -> float | None:
+def pesq_lqo(estimate: Audio, reference: Audio, mode: str) -> float:
+    """PESQ as package pesq has it: MOS-LQO of P.862.1 (nb) or P.862.2 (wb); nan if it finds no speech or no estimate.
+
+    Shapes: (N,) samples at 16 kHz twice.
+    """
     import pesq
 
+    if not np.any(estimate):
+        return float("nan")
     try:
-        return pesq.pesq(RATE, reference, estimate, "wb")
+        return pesq.pesq(RATE, reference, estimate, mode)
     except (pesq.NoUtterancesError, pesq.BufferTooShortError):
-        return None
+        return float("nan")
 
 
-def _stoi(estimate: Audio, reference: Audio) -> float | None:
+def stoi(estimate: Audio, reference: Audio, *, extended: bool) -> float:
+    """STOI as package pystoi has it; nan if under 384 ms are left without the pauses.
+
+    Shapes: (N,) samples at 16 kHz twice.
+    """
     import pystoi
 
     if reference.size < MIN_STOI_S * RATE:
-        return None
+        return float("nan")
     with warnings.catch_warnings():
-        warnings.simplefilter("error", RuntimeWarning)  # too little is left without the pauses: 1e-5 and a warning
+        warnings.simplefilter("error", RuntimeWarning)  # too little is left: 1e-5 and a warning
         try:
-            return pystoi.stoi(reference, estimate, RATE)
+            return float(pystoi.stoi(reference, estimate, RATE, extended=extended))
         except RuntimeWarning:
-            return None
+            return float("nan")

@@ -34,7 +34,7 @@ def test_only_audio_knows_soundfile_in_the_pipeline():
     assert users <= {"audio.py", "demo.py"}  # demo.py writes formats that the pipeline only reads
 
 
-@pytest.mark.parametrize("module", ["flows.cli", "flows.clean_corpus"])
+@pytest.mark.parametrize("module", ["flows.cli", "flows.clean_corpus", "flows.evaluation"])
 def test_the_flow_process_loads_no_network_library(module):
     """Two workers with torch and a server already fill a small laptop; the process that waits must stay small."""
     code = f"import sys, {module}; sys.exit('torch' in sys.modules or 'librosa' in sys.modules)"

@@ -67,7 +67,7 @@ def test_a_resumed_run_ends_with_the_same_weights(corpus, tmp_path, monkeypatch)
     with monkeypatch.context() as patch, pytest.raises(BaseException):  # noqa: B017 - Lightning may wrap it
         patch.setattr(training.Supervised, "training_step", dies)
         run(corpus, tmp_path / "cut")
-    assert (tmp_path / "cut" / "checkpoints" / "last.ckpt").exists()
+    assert (tmp_path / "cut" / "checkpoints" / "0-final" / "last.ckpt").exists()
     resumed = load_file(run(corpus, tmp_path / "cut"))
     for name, value in whole.items():
         assert torch.equal(value, resumed[name]), name

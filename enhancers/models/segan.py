@@ -1,0 +1,115 @@
+"""Generator of SEGAN and of WGAN with PReLU or gated units, paper [004], and what its critic shares with it."""
+
+import math
+from itertools import pairwise
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+WINDOW = 16384
+CHANNELS = (16, 32, 32, 64, 64, 128, 128, 256, 256, 512, 1024)
+Activation = Literal["glu", "prelu", "leaky_relu"]
+_SLOPE = {"prelu": 0.25, "leaky_relu": 0.3}  # PReLU starts there and learns
+_GAIN = {"glu": 2.0} | {kind: nn.init.calculate_gain("leaky_relu", slope) for kind, slope in _SLOPE.items()}
+
+
+class SEGAN(nn.Module):
+    """Strided convolutional encoder and decoder with skips over a waveform window, a latent drawn at the bottleneck.
+
+    Source: paper [004], section 3 (layers as Pascual et al. 2017); SYSTEMS.md section 6.1. Gated layers have two sets
+    of filters (eq. 3), the last layer is plain.
+    Size: 73,100,049 parameters with PReLU, 146,191,105 with GLU (asserted in tests).
+    Shapes: noisy (B, 1, N) samples, latent (B, channels[-1], N / 2^len(channels)) -> (B, 1, N) in (-1, 1); N is 16384
+    in the paper. Not causal: the whole window is seen.
+    Raises: ValueError if N does not halve len(channels) times, the latent does not fit, or kernel_size is even.
+    """
+
+    def __init__(
+        self,
+        *,
+        channels: tuple[int, ...] = CHANNELS,
+        kernel_size: int = 31,
+        activation: Literal["glu", "prelu"] = "prelu",
+    ) -> None:
+        super().__init__()
+        self.channels = channels
+        self.encoder = nn.ModuleList(
+            down_layer(a, b, kernel_size=kernel_size, activation=activation) for a, b in pairwise((1, *channels))
+        )
+        levels = list(reversed((1, *channels)))
+        self.decoder = nn.ModuleList(
+            _up_layer(2 * a, b, kernel_size=kernel_size, activation=activation) for a, b in pairwise(levels[:-1])
+        )
+        self.last = _up_conv(2 * channels[0], 1, kernel_size)
+        initialise(self, activation)
+
+    def latent_shape(self, n_samples: int) -> tuple[int, int]:
+        """Channels and frames of the latent that belongs to a window of `n_samples` samples."""
+        return self.channels[-1], n_samples >> len(self.channels)
+
+    def forward(self, noisy: Tensor, latent: Tensor) -> Tensor:
+        step = 2 ** len(self.channels)
+        if noisy.dim() != 3 or noisy.shape[1] != 1 or noisy.shape[2] % step:
+            raise ValueError(f"noisy {tuple(noisy.shape)}: expected (B, 1, N), N a multiple of {step}")
+        wanted = (noisy.shape[0], *self.latent_shape(noisy.shape[2]))
+        if latent.shape != wanted:
+            raise ValueError(f"latent {tuple(latent.shape)}: noisy {tuple(noisy.shape)} needs {wanted}")
+        x, encoded = noisy, []
+        for layer in self.encoder:
+            x = layer(x)
+            encoded.append(x)
+        x = torch.cat((encoded.pop(), latent), 1)
+        for layer in self.decoder:
+            x = torch.cat((layer(x), encoded.pop()), 1)
+        return torch.tanh(self.last(x))
+
+
+def down_layer(
+    in_channels: int, out_channels: int, *, kernel_size: int, activation: Activation, norm: bool = False
+) -> nn.Sequential:
+    """Convolution with stride 2, BatchNorm if wanted, activation: half the samples.
+
+    Shapes: (B, in_channels, N) -> (B, out_channels, N / 2).
+    Raises: ValueError if kernel_size is even.
+    """
+    if kernel_size % 2 == 0:
+        raise ValueError(f"kernel_size {kernel_size} is even: a layer would not halve its input exactly")
+    filters, function = _activation(activation, out_channels)
+    conv = nn.Conv1d(in_channels, filters, kernel_size, 2, kernel_size // 2)
+    return nn.Sequential(conv, *([nn.BatchNorm1d(filters)] if norm else []), function)
+
+
+def initialise(network: nn.Module, activation: Activation) -> None:
+    """Weights that keep the variance of what passes through them, biases zero.
+
+    Source: He et al. 2015, eq. 10; a gate near one half takes three quarters of the variance, hence 2 for GLU.
+    Departs: SYSTEMS.md section 6.2 has N(0, 0.02) as its own choice. A fresh gated critic then has a slope of 2e-6 and
+    gradients of 5e-10 and less, below Adam's eps (full width; 1e-9 and 5e-13 at a quarter): it hardly learns. Here its
+    slope is near 1 at any width.
+    """
+    for layer in network.modules():
+        if isinstance(layer, nn.ConvTranspose1d):
+            fan_in = layer.in_channels * layer.kernel_size[0] / layer.stride[0]
+        elif isinstance(layer, nn.Conv1d | nn.Linear):
+            fan_in = layer.weight[0].numel()
+        else:
+            continue
+        nn.init.normal_(layer.weight, std=_GAIN[activation] / math.sqrt(fan_in))
+        nn.init.zeros_(layer.bias)
+
+
+def _up_conv(in_channels: int, out_channels: int, kernel_size: int) -> nn.ConvTranspose1d:
+    return nn.ConvTranspose1d(in_channels, out_channels, kernel_size, 2, kernel_size // 2, output_padding=1)
+
+
+def _up_layer(in_channels: int, out_channels: int, *, kernel_size: int, activation: Activation) -> nn.Sequential:
+    filters, function = _activation(activation, out_channels)
+    return nn.Sequential(_up_conv(in_channels, filters, kernel_size), function)
+
+
+def _activation(kind: Activation, channels: int) -> tuple[int, nn.Module]:
+    """Filters that a layer of `channels` outputs needs, and what follows them."""
+    if kind == "glu":
+        return 2 * channels, nn.GLU(1)
+    return channels, nn.PReLU(channels, _SLOPE[kind]) if kind == "prelu" else nn.LeakyReLU(_SLOPE[kind])
