@@ -5,6 +5,7 @@ Torch is loaded only with the first network, so that a flow's own process stays 
 
 import hashlib
 import json
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,9 +53,22 @@ def card(name_or_path: str) -> dict[str, Any]:
 
 
 def weights_sha256(name_or_path: str) -> str:
-    """Hash of weights and card together: what an enhanced shard's identity rests on."""
+    """Hash of weights and card together."""
     path = checkpoint_path(name_or_path)
     return hashlib.sha256(path.read_bytes() + path.with_suffix(".json").read_bytes()).hexdigest()
+
+
+def identity(name_or_path: str) -> str:
+    """Hash of weights, card and this package's code: what an enhanced shard's identity rests on."""
+    return hashlib.sha256(f"{weights_sha256(name_or_path)} {_code_sha256()}".encode()).hexdigest()
+
+
+@cache
+def _code_sha256() -> str:
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.rglob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 def load(name_or_path: str, *, device: str = "cpu") -> "Enhancer":

@@ -163,7 +163,7 @@ class Spectral:
 
     def forward(self, network: nn.Module, noisy: Tensor, clean: Tensor) -> ForwardPass:
         lengths = torch.full((noisy.shape[0],), noisy.shape[1], device=noisy.device)
-        level = self._level(noisy, lengths)
+        level = self.level_of(noisy, lengths)
         noisy, clean = noisy / level, clean / level
         return ForwardPass(self, network, noisy, clean, self.stft(noisy))
 
@@ -172,14 +172,18 @@ class Spectral:
         return self.run(run.network, run.noisy_spec, torch.full((batch,), frames, device=run.noisy_spec.device))
 
     def enhance(self, network: nn.Module, noisy: Tensor, lengths: Tensor) -> Tensor:
-        level = self._level(noisy, lengths)
+        level = self.level_of(noisy, lengths)
         spec = self.stft(noisy / level)
         frames = self.stft.n_frames(lengths)
         estimate = self.estimate(self.run(network, spec, frames), spec)
         inside = torch.arange(spec.shape[1], device=lengths.device) < frames[:, None]
         return self.stft.inverse(estimate * inside[:, :, None], noisy.shape[-1]) * level
 
-    def _level(self, x: Tensor, lengths: Tensor) -> Tensor:
+    def level_of(self, x: Tensor, lengths: Tensor) -> Tensor:
+        """What each signal is divided by before the network and multiplied by after it.
+
+        Shapes: x (B, N) zero beyond lengths (B,) -> (B, 1).
+        """
         return rms_level(x, lengths) if self.level == "rms" else x.new_ones(x.shape[0], 1)
 
 

@@ -23,6 +23,7 @@ from enhancers import (
     windows,
 )
 from enhancers.adversarial import Adversary
+from enhancers.long import BLOCK_S, enhance_long
 from enhancers.method import Method
 from enhancers.models.cgcrn import CGCRN
 from enhancers.models.cnn_gru import CNNGRU
@@ -208,6 +209,8 @@ def method(name: str) -> Method:
 class Enhancer:
     """A trained system as the pipeline sees it: a batch of waveforms and their lengths in, waveforms out.
 
+    Long signals go through in blocks, in memory that does not grow with their length but for the waveforms themselves.
+
     Shapes: (B, N) float32, zero beyond lengths (B,) in samples -> (B, N), zero beyond lengths.
     Raises: ValueError if a length exceeds N or a sample is not finite.
     """
@@ -224,7 +227,13 @@ class Enhancer:
         if not bool(torch.isfinite(noisy).all()):
             raise ValueError("a sample is NaN or infinite")
         noisy, lengths = noisy.to(self.device), lengths.to(self.device)
-        wave = self.row.domain.enhance(self.network, noisy, lengths)
+        domain = self.row.domain
+        if isinstance(domain, domains.Spectral) and noisy.shape[-1] > BLOCK_S * self.sample_rate:
+            wave = torch.zeros_like(noisy)
+            for clip, result, n in zip(noisy, wave, lengths.tolist(), strict=True):
+                result[:n] = enhance_long(self.network, domain, clip[None, :n], self.sample_rate)[0]
+        else:
+            wave = domain.enhance(self.network, noisy, lengths)
         samples = torch.arange(noisy.shape[-1], device=lengths.device) < lengths[:, None]
         return (wave * samples).cpu()
 

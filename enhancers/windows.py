@@ -11,6 +11,8 @@ from torchaudio.functional import lfilter, preemphasis
 from enhancers.domains import ForwardPass
 from enhancers.models.segan import WINDOW
 
+WINDOWS_AT_ONCE = 64  # in use: a minute of audio, whatever the signals' length
+
 
 @dataclass(frozen=True)
 class WaveformWindows:
@@ -72,8 +74,12 @@ class WaveformWindows:
         if network.training:
             return network(windows, self._draw(windows.new_empty(len(windows), *shape))).float()
         generator = torch.Generator().manual_seed(0)  # on the CPU: every device gets the same latent
-        fixed = torch.stack([self._draw(torch.empty(shape), generator) for _ in range(per_signal)])
-        return network(windows, fixed.to(windows).repeat(len(noisy), 1, 1)).float()
+        by_place = windows.reshape(-1, per_signal, 1, self.window)
+        parts = []
+        for block in by_place.split(max(1, WINDOWS_AT_ONCE // len(noisy)), 1):
+            latent = torch.stack([self._draw(torch.empty(shape), generator) for _ in range(block.shape[1])])
+            parts.append(network(block.flatten(0, 1), latent.to(windows).repeat(len(noisy), 1, 1)).float())
+        return torch.cat([part.reshape(len(noisy), -1, 1, self.window) for part in parts], 1).flatten(0, 1)
 
     def _draw(self, empty: Tensor, generator: torch.Generator | None = None) -> Tensor:
         if self.latent == "uniform":

@@ -58,10 +58,10 @@ def clean(config: RunConfig, raw: RawShard) -> Cleaned:
     """Stages `score` (before), `enhance` and `score` (after) of one raw shard."""
     from pipeline import stages
 
-    store, weights = Store(config.output), enhancers.weights_sha256(config.enhancer)
+    store, identity = Store(config.output), enhancers.identity(config.enhancer)
     ruler = partial(scorer, config.segment.speech_threshold)
     before = stages.score_shard(store, raw.shard, raw.wanted, ruler, config)
-    enhanced = stages.enhance_shard(store, raw, lambda: enhancer(config.enhancer), weights, config)
+    enhanced = stages.enhance_shard(store, raw, lambda: enhancer(config.enhancer), identity, config)
     survivors = [clip for clip in raw.wanted if clip.clip_id not in enhanced.result.failed]
     after = stages.score_shard(store, enhanced.result.shard, survivors, ruler, config)
     return Cleaned(before, enhanced, after)

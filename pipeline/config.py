@@ -54,8 +54,6 @@ class EnhanceConfig(Section):
     """Running the network."""
 
     batch_s: float = Field(12.0, gt=0, description="padded audio per batch, seconds")
-    chunk_s: float = Field(30.0, gt=1, description="longer signals are run in overlapping chunks, seconds")
-    overlap_s: float = Field(2.0, gt=0, description="overlap of the chunks, seconds")
 
 
 class ScoreConfig(Section):

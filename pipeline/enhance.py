@@ -31,19 +31,15 @@ def batches(lengths: Sequence[int], batch_samples: int) -> Iterator[list[int]]:
 
 
 def enhance(clips: Sequence[Audio], enhancer: Enhancer, config: EnhanceConfig, *, sample_rate: int) -> list[Audio]:
-    """Each clip enhanced, in length-bucketed batches; signals longer than chunk_s in overlapping chunks.
+    """Each clip enhanced, in length-bucketed batches; a clip longer than a batch may be goes alone.
 
     Shapes: clips (N_i,) at the enhancer's rate -> (N_i,) each.
     Raises: DataError if the enhancer returns other lengths or samples that are not finite.
     """
     results: list[Audio] = [np.zeros(0, np.float32)] * len(clips)
-    chunk = int(config.chunk_s * sample_rate)
-    for index, clip in enumerate(clips):
-        if len(clip) > chunk:
-            results[index] = _in_chunks(clip, enhancer, chunk, int(config.overlap_s * sample_rate))
-    short = [i for i, clip in enumerate(clips) if 0 < len(clip) <= chunk]
-    for batch in batches([len(clips[i]) for i in short], int(config.batch_s * sample_rate)):
-        indices = [short[i] for i in batch]
+    sounding = [i for i, clip in enumerate(clips) if len(clip)]
+    for batch in batches([len(clips[i]) for i in sounding], int(config.batch_s * sample_rate)):
+        indices = [sounding[i] for i in batch]
         for index, audio in zip(indices, _run([clips[i] for i in indices], enhancer), strict=True):
             results[index] = audio
     return results
@@ -60,19 +56,3 @@ def _run(clips: list[Audio], enhancer: Enhancer) -> list[Audio]:
     if not bool(torch.isfinite(output).all()):
         raise DataError("enhancer returned samples that are NaN or infinite")
     return [row[: len(clip)].numpy().copy() for row, clip in zip(output, clips, strict=True)]
-
-
-def _in_chunks(clip: Audio, enhancer: Enhancer, chunk: int, overlap: int) -> Audio:
-    """Chunks that overlap; the first half of each overlap only warms the network up, the second half is cross-faded."""
-    half = overlap // 2
-    fade = np.linspace(0, 1, overlap - half, dtype=np.float32)
-    result = np.zeros_like(clip)
-    for start in range(0, max(1, len(clip) - overlap), chunk - overlap):
-        (part,) = _run([clip[start : start + chunk]], enhancer)
-        if start == 0:
-            result[:chunk] = part
-            continue
-        seam, end = start + half, start + overlap
-        result[seam:end] = result[seam:end] * (1 - fade) + part[half:overlap] * fade
-        result[end : start + len(part)] = part[overlap:]
-    return result

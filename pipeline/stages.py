@@ -188,16 +188,14 @@ def _to_text(fingerprint: np.ndarray) -> str:
 
 
 def enhance_shard(
-    store: Store, raw: RawShard, enhancer: Callable[[], enhance.Enhancer], weights_sha256: str, config: PipelineConfig
+    store: Store, raw: RawShard, enhancer: Callable[[], enhance.Enhancer], identity: str, config: PipelineConfig
 ) -> Outcome[Enhanced]:
-    """The enhanced twin of a raw shard; `enhancer` loads the network, and is called only if there is work.
+    """The enhanced twin of a raw shard; `enhancer` loads the network `identity`, and is called only if there is work.
 
     Raises: StorageError if the output cannot be written.
     """
     ids = [clip.clip_id for clip in raw.wanted]
-    name = content_name(
-        "enhance", raw.shard.sha256, ids, weights_sha256, config.enhance.model_dump(), _code(enhance, shards)
-    )
+    name = content_name("enhance", raw.shard.sha256, ids, identity, config.enhance.model_dump(), _code(enhance, shards))
 
     def make() -> Enhanced:
         rate = config.audio.sample_rate

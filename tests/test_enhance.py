@@ -31,24 +31,6 @@ def test_batches_hold_like_lengths_and_at_most_their_budget():
     assert padding < 0.05 * sum(lengths)
 
 
-def test_chunks_leave_no_seam():
-    """A callable that changes nothing must give the signal back across every chunk border."""
-    clip = RNG.standard_normal(RATE * 10).astype(np.float32)
-    (result,) = enhance([clip], lambda x, n: x, EnhanceConfig(chunk_s=2, overlap_s=0.5), sample_rate=RATE)
-    np.testing.assert_allclose(result, clip, atol=1e-6)  # the two fades add up to 1 within float32
-
-
-def test_no_chunk_is_longer_than_asked_for():
-    seen = []
-
-    def watch(noisy, lengths):
-        seen.append(noisy.shape[-1])
-        return noisy
-
-    enhance([np.zeros(RATE * 9, np.float32)], watch, EnhanceConfig(chunk_s=2, overlap_s=0.5), sample_rate=RATE)
-    assert max(seen) == 2 * RATE
-
-
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [(lambda x, n: x[:, 1:], "lengths must be kept"), (lambda x, n: x * torch.nan, "NaN or infinite")],

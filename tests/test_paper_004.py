@@ -133,14 +133,14 @@ def test_training_uses_whole_windows_and_compares_them_emphasised():
 
 @pytest.mark.parametrize(("latent", "largest"), [("uniform", (0.9, 1.0)), ("normal", (2.0, 6.0))])
 def test_latents_are_random_in_training_and_fixed_per_window_in_use(latent, largest):
-    domain, network, x = WaveformWindows(latent, window=WINDOW), Echo(), torch.zeros(50, 2 * WINDOW)
+    domain, network, x = WaveformWindows(latent, window=WINDOW), Echo(), torch.zeros(30, 2 * WINDOW)
     domain.run(network.train(), x)
     first = network.latent
     domain.run(network, x)
-    assert first.shape == (100, 1, 2) and not torch.equal(first, network.latent)
+    assert first.shape == (60, 1, 2) and not torch.equal(first, network.latent)
     assert largest[0] < float(first.abs().max()) <= largest[1] and abs(float(first.mean())) < 0.3
-    domain.enhance(network.eval(), x, torch.full((50,), 2 * WINDOW))
-    batch = network.latent.unflatten(0, (50, 2))
+    domain.enhance(network.eval(), x, torch.full((30,), 2 * WINDOW))
+    batch = network.latent.unflatten(0, (30, 2))
     assert torch.equal(batch, batch[:1].expand_as(batch)) and not torch.equal(batch[0, 0], batch[0, 1])
     domain.enhance(network, x[:1, :1], torch.tensor([1]))
     assert torch.equal(network.latent[0], batch[0, 0])

@@ -1,0 +1,40 @@
+"""Signals of any length through an enhancer in bounded memory."""
+
+import torch
+from torch import Tensor, nn
+
+from enhancers.domains import Spectral
+from enhancers.streaming import Stream
+
+BLOCK_S = 20.0  # of audio that a network sees at once
+OVERLAP_S = 2.0  # of the blocks of a network that attends to all of its input
+
+
+def enhance_long(network: nn.Module, domain: Spectral, noisy: Tensor, sample_rate: int) -> Tensor:
+    """One signal block after block: exactly as a whole where the network remembers, else with blocks that overlap.
+
+    Shapes: (1, N) -> (1, N).
+    """
+    lengths = torch.tensor([noisy.shape[1]], device=noisy.device)
+    block = int(BLOCK_S * sample_rate)
+    if getattr(network, "attends", False):
+        return _overlapping(network, domain, noisy, block, int(OVERLAP_S * sample_rate))
+    stream = Stream(network, domain).to(noisy.device)
+    return stream.run(noisy, domain.level_of(noisy, lengths), hops=block // stream.hop_length)
+
+
+def _overlapping(network: nn.Module, domain: Spectral, noisy: Tensor, block: int, overlap: int) -> Tensor:
+    """The first half of each overlap only warms the network up, the second half is cross-faded."""
+    half, n_samples = overlap // 2, noisy.shape[1]
+    fade = torch.linspace(0, 1, overlap - half, device=noisy.device)
+    result = torch.zeros_like(noisy)
+    for start in range(0, max(1, n_samples - overlap), block - overlap):
+        cut = noisy[:, start : start + block]
+        part = domain.enhance(network, cut, torch.tensor([cut.shape[1]], device=noisy.device))
+        if start == 0:
+            result[:, :block] = part
+            continue
+        seam, end = start + half, start + overlap
+        result[:, seam:end] = result[:, seam:end] * (1 - fade) + part[:, half:overlap] * fade
+        result[:, end : start + block] = part[:, overlap:]
+    return result
