@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import soundfile
@@ -21,11 +22,15 @@ FULL_SCALE = 32767
 
 
 class MixConfig(Section):
-    """How pairs are drawn. Shares are probabilities; levels in dB; a speed changes pitch and tempo alike."""
+    """How pairs are drawn. Shares are probabilities; levels in dB; a speed changes pitch and tempo alike.
+
+    The defaults vary more than any of the papers does; their recipes (enhancers/recipes) switch that off.
+    """
 
     sample_rate: int = 16000
     seconds: float = 3.0
     snr_db: tuple[float, float] = (-5.0, 25.0)
+    snr_set_db: tuple[float, ...] = ()  # these values instead of that range
     recorded_share: float = 0.65  # noise from recordings, else generated
     speech_shares: dict[str, float] = Field(default_factory=dict)  # folder: share of the speech; others by duration
     room_share: float = 0.3  # speech and noise put in a room; the target stays reverberant
@@ -35,8 +40,10 @@ class MixConfig(Section):
     noise_speed: tuple[float, float] = (0.7, 1.4)
     equaliser_share: float = 0.5  # speech and noise each through a random smooth response
     equaliser_db: float = 6.0
-    level_db: tuple[float, float] = (-35.0, -12.0)
-    rooms: int = 200
+    level_db: tuple[float, float] | None = (-35.0, -12.0)  # null: as recorded, but for what would clip
+    rirs: str = "simulated"  # or a folder of recorded room responses
+    rooms: int = 200  # simulated ones
+    shuffle_clips: int = Field(256, ge=1)  # of speech and of noise, held to draw from when shards are streamed
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,16 +66,54 @@ def load_recordings(folders: Sequence[Path], sample_rate: int) -> dict[str, list
     """
     found: dict[str, list[Recording]] = {}
     for folder in folders:
-        for path in sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES):
-            audio, rate = soundfile.read(path, dtype="float32", always_2d=True)
-            mono = soxr.resample(audio.mean(1), rate, sample_rate)
+        for path in _audio_files(folder, "--speech and --noise"):
+            mono = _decode(path, sample_rate).mean(1)
             samples = (mono.clip(-1, 1) * FULL_SCALE).astype(np.int16)
             found.setdefault(path.parent.name, []).append(Recording(path.stem, samples))
-    if not found:
-        raise DataError(
-            f"no {' '.join(sorted(SUFFIXES))} below {', '.join(map(str, folders))}; check --speech and --noise"
-        )
     return found
+
+
+def load_rirs(folder: Path, sample_rate: int) -> dict[str, list[Recording]]:
+    """Room responses below a folder by the name of the folder they lie in; each channel of a file is one.
+
+    Each begins at its direct sound, the first sample that reaches half of the peak, and is scaled to peak 1.
+    Raises: DataError if there is none, or if one is silent or not finite.
+    """
+    found: dict[str, list[Recording]] = {}
+    for path in _audio_files(folder, "--rirs"):
+        for number, response in enumerate(_decode(path, sample_rate).T):
+            peak = float(np.abs(response).max(initial=0.0))
+            if not 0 < peak < np.inf:
+                raise DataError(f"room response {path}, channel {number}: its peak is {peak}; remove the file")
+            start = int(np.argmax(np.abs(response) >= 0.5 * peak))
+            response = np.ascontiguousarray(response[start:] / np.float32(peak))
+            found.setdefault(path.parent.name, []).append(Recording(f"{path.stem}-{number}", response))
+    return found
+
+
+def simulated_rooms(config: MixConfig, seed: int) -> list[Audio]:
+    """Responses of config.rooms random rooms, none if no pair is put in a room."""
+    rng = np.random.default_rng((seed, 0))
+    return [
+        synthetic.room_impulse_response(rng, sample_rate=config.sample_rate, rt60_s=rng.uniform(0.1, 0.6))
+        for _ in range(config.rooms if config.room_share else 0)
+    ]
+
+
+def _audio_files(folder: Path, option: str) -> list[Path]:
+    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
+    if not paths:
+        raise DataError(f"no {' '.join(sorted(SUFFIXES))} below {folder}; check {option}")
+    return paths
+
+
+def _decode(path: Path, sample_rate: int) -> Audio:
+    """Samples of a file, (N, channels)."""
+    try:
+        audio, rate = soundfile.read(path, dtype="float32", always_2d=True)
+    except soundfile.LibsndfileError as error:
+        raise DataError(f"{path}: {error.error_string}") from None
+    return soxr.resample(audio, rate, sample_rate)
 
 
 def _unit(samples: np.ndarray) -> Audio:
@@ -88,9 +133,79 @@ def noise_tracks(recordings: dict[str, list[Recording]]) -> list[Audio]:
     return tracks
 
 
-class Mixtures(Dataset):
-    """Pair i of an endless list, a function of (seed, i) alone.
+class Source(Protocol):
+    """Where a pair takes its recordings from; each draw depends on `rng` and on nothing that was drawn before.
 
+    Shapes: -> (n,) float32.
+    """
+
+    has_noise: bool
+
+    def speech(self, rng: np.random.Generator, n: int) -> Audio:
+        """A stretch of speech that is not mostly a pause, at a random speed."""
+        ...
+
+    def voice(self, rng: np.random.Generator, n: int) -> Audio:
+        """Any stretch of speech."""
+        ...
+
+    def noise(self, rng: np.random.Generator, n: int) -> Audio:
+        """A stretch of recorded noise at a random speed."""
+        ...
+
+
+def draw_pair(rng: np.random.Generator, source: Source, rooms: Sequence[Audio], cfg: MixConfig) -> tuple[Audio, Audio]:
+    """One noisy/clean pair.
+
+    Shapes: -> (noisy, clean), each (seconds * sample_rate,) float32 in [-1, 1].
+    """
+    n = int(cfg.seconds * cfg.sample_rate)
+    clean = source.speech(rng, n)
+    noise = _noise(rng, n, source, cfg)
+    if rng.random() < cfg.second_noise_share:
+        noise = synthetic.mix_at_snr(noise, _noise(rng, n, source, cfg), rng.uniform(-10, 10))
+    if rng.random() < cfg.equaliser_share:
+        clean = synthetic.equalise(rng, clean, gain_db=cfg.equaliser_db)
+    if rng.random() < cfg.equaliser_share:
+        noise = synthetic.equalise(rng, noise, gain_db=cfg.equaliser_db)
+    if rng.random() < cfg.room_share:
+        room, other = rooms[rng.integers(len(rooms))], rooms[rng.integers(len(rooms))]
+        clean = fftconvolve(clean, room)[:n].astype(np.float32)
+        noise = fftconvolve(noise, other)[:n].astype(np.float32)
+    if rng.random() < cfg.clean_share:
+        noisy = clean
+    else:
+        snr_db = rng.choice(cfg.snr_set_db) if cfg.snr_set_db else rng.uniform(*cfg.snr_db)
+        noisy = synthetic.mix_at_snr(clean, noise, snr_db)
+    level = 1.0
+    if cfg.level_db:
+        level = 10 ** (rng.uniform(*cfg.level_db) / 20) / max(float(np.sqrt(np.mean(noisy**2))), 1e-6)
+    gain = min(level, 0.99 / max(float(np.abs(noisy).max()), float(np.abs(clean).max()), 1e-6))
+    return noisy * np.float32(gain), clean * np.float32(gain)
+
+
+def _noise(rng: np.random.Generator, n: int, source: Source, cfg: MixConfig) -> Audio:
+    rate = cfg.sample_rate
+    if source.has_noise and rng.random() < cfg.recorded_share:
+        return source.noise(rng, n)
+    kind = rng.integers(7)
+    if kind == 0:
+        return synthetic.coloured_noise(rng, n, slope=rng.uniform(-0.5, 2.0))
+    if kind == 1:
+        return synthetic.babble([source.voice(rng, n) for _ in range(rng.integers(3, 9))], n)
+    if kind == 2:
+        hum = synthetic.mains_hum(rng, n, sample_rate=rate, mains_hz=rng.choice([50.0, 60.0]) * rng.uniform(0.99, 1.01))
+        return hum + synthetic.coloured_noise(rng, n, slope=rng.uniform(0, 1.5)) * np.float32(rng.uniform(0.05, 1.0))
+    if kind == 3:
+        return synthetic.clicks(rng, n, sample_rate=rate, per_s=rng.uniform(1, 30))
+    kinds = {4: synthetic.wind, 5: synthetic.texture, 6: synthetic.harmonic}
+    return kinds[int(kind)](rng, n, sample_rate=rate)
+
+
+class Mixtures(Dataset):
+    """Pair i of an endless list, a function of (seed, i) alone; the recordings lie in memory.
+
+    `rooms` are simulated unless given.
     Shapes: item -> (noisy, clean), each (seconds * sample_rate,) float32 in [-1, 1].
     Raises: ConfigError if speech_shares names a folder that speech lacks.
     """
@@ -103,6 +218,7 @@ class Mixtures(Dataset):
         *,
         seed: int,
         length: int,
+        rooms: Sequence[Audio] | None = None,
     ) -> None:
         for folder in config.speech_shares:
             if folder not in speech:
@@ -110,75 +226,41 @@ class Mixtures(Dataset):
                     f"mix.speech_shares: no speech folder {folder!r}, there are {', '.join(sorted(speech))}"
                     + nearest(folder, speech)
                 )
-        self.speech = [r.samples for group in speech.values() for r in group]
+        self.recordings = [r.samples for group in speech.values() for r in group]
         self.tracks, self.config = list(tracks), config
+        self.has_noise = bool(self.tracks)
         self.seed, self.length = seed, length
         self.weights = _weights(speech, config.speech_shares)
-        rooms_rng = np.random.default_rng((seed, 0))
-        self.rooms = [
-            synthetic.room_impulse_response(
-                rooms_rng, sample_rate=config.sample_rate, rt60_s=rooms_rng.uniform(0.1, 0.6)
-            )
-            for _ in range(config.rooms if config.room_share else 0)
-        ]
+        self.rooms = simulated_rooms(config, seed) if rooms is None else list(rooms)
 
     def __len__(self) -> int:
         return self.length
 
     def __getitem__(self, index: int) -> tuple[Audio, Audio]:
-        cfg = self.config
-        rng = np.random.default_rng((self.seed, 1, index))
-        n = int(cfg.seconds * cfg.sample_rate)
-        clean = self._speech(rng, n)
-        noise = self._noise(rng, n)
-        if rng.random() < cfg.second_noise_share:
-            noise = synthetic.mix_at_snr(noise, self._noise(rng, n), rng.uniform(-10, 10))
-        if rng.random() < cfg.equaliser_share:
-            clean = synthetic.equalise(rng, clean, gain_db=cfg.equaliser_db)
-        if rng.random() < cfg.equaliser_share:
-            noise = synthetic.equalise(rng, noise, gain_db=cfg.equaliser_db)
-        if rng.random() < cfg.room_share:
-            room, other = self.rooms[rng.integers(len(self.rooms))], self.rooms[rng.integers(len(self.rooms))]
-            clean = fftconvolve(clean, room)[:n].astype(np.float32)
-            noise = fftconvolve(noise, other)[:n].astype(np.float32)
-        noisy = (
-            clean if rng.random() < cfg.clean_share else synthetic.mix_at_snr(clean, noise, rng.uniform(*cfg.snr_db))
-        )
-        level = 10 ** (rng.uniform(*cfg.level_db) / 20) / max(float(np.sqrt(np.mean(noisy**2))), 1e-6)
-        gain = min(level, 0.99 / max(float(np.abs(noisy).max()), float(np.abs(clean).max()), 1e-6))
-        return noisy * np.float32(gain), clean * np.float32(gain)
+        return draw_pair(np.random.default_rng((self.seed, 1, index)), self, self.rooms, self.config)
 
-    def _speech(self, rng: np.random.Generator, n: int) -> Audio:
-        for _ in range(8):  # a cut that is mostly a pause has no meaningful SNR: draw again
-            samples = self.speech[rng.choice(len(self.speech), p=self.weights)]
-            cut = _at_speed(rng, samples, n, self.config.speech_speed)
-            if np.sqrt(np.mean(cut**2)) > 0.3 * np.sqrt(np.mean(_unit(samples) ** 2)):
+    def speech(self, rng: np.random.Generator, n: int) -> Audio:
+        for _ in range(PAUSE_DRAWS):  # a cut that is mostly a pause has no meaningful SNR: draw again
+            samples = self.recordings[rng.choice(len(self.recordings), p=self.weights)]
+            cut = at_speed(rng, samples, n, self.config.speech_speed)
+            if not is_pause(cut, samples):
                 break
         return cut
 
-    def _noise(self, rng: np.random.Generator, n: int) -> Audio:
-        rate = self.config.sample_rate
-        if self.tracks and rng.random() < self.config.recorded_share:
-            return _at_speed(rng, self.tracks[rng.integers(len(self.tracks))], n, self.config.noise_speed)
-        kind = rng.integers(7)
-        if kind == 0:
-            return synthetic.coloured_noise(rng, n, slope=rng.uniform(-0.5, 2.0))
-        if kind == 1:
-            voices = [
-                _random_cut(rng, self.speech[rng.integers(len(self.speech))], n) for _ in range(rng.integers(3, 9))
-            ]
-            return synthetic.babble(voices, n)
-        if kind == 2:
-            hum = synthetic.mains_hum(
-                rng, n, sample_rate=rate, mains_hz=rng.choice([50.0, 60.0]) * rng.uniform(0.99, 1.01)
-            )
-            return hum + synthetic.coloured_noise(rng, n, slope=rng.uniform(0, 1.5)) * np.float32(
-                rng.uniform(0.05, 1.0)
-            )
-        if kind == 3:
-            return synthetic.clicks(rng, n, sample_rate=rate, per_s=rng.uniform(1, 30))
-        kinds = {4: synthetic.wind, 5: synthetic.texture, 6: synthetic.harmonic}
-        return kinds[int(kind)](rng, n, sample_rate=rate)
+    def voice(self, rng: np.random.Generator, n: int) -> Audio:
+        return random_cut(rng, self.recordings[rng.integers(len(self.recordings))], n)
+
+    def noise(self, rng: np.random.Generator, n: int) -> Audio:
+        return at_speed(rng, self.tracks[rng.integers(len(self.tracks))], n, self.config.noise_speed)
+
+
+PAUSE_DRAWS = 8
+
+
+def is_pause(cut: Audio, samples: np.ndarray) -> bool:
+    """Whether a cut is much weaker than the recording it comes from."""
+    whole = _unit(samples) if samples.dtype == np.int16 else samples
+    return bool(np.sqrt(np.mean(cut**2)) <= 0.3 * np.sqrt(np.mean(whole**2)))
 
 
 def _weights(speech: Mapping[str, Sequence[Recording]], shares: Mapping[str, float]) -> np.ndarray:
@@ -193,14 +275,14 @@ def _weights(speech: Mapping[str, Sequence[Recording]], shares: Mapping[str, flo
     return np.array(weights) / sum(weights)
 
 
-def _at_speed(rng: np.random.Generator, samples: np.ndarray, n: int, speed: tuple[float, float]) -> Audio:
+def at_speed(rng: np.random.Generator, samples: np.ndarray, n: int, speed: tuple[float, float]) -> Audio:
     """n samples of a random cut played at a random speed, in steps of 2% so that soxr keeps few filters."""
     percent = int(2 * round(50 * rng.uniform(*speed)))
-    cut = _random_cut(rng, samples, -(-n * percent // 100))
+    cut = random_cut(rng, samples, -(-n * percent // 100))
     return cut if percent == 100 else soxr.resample(cut, percent, 100)[:n]
 
 
-def _random_cut(rng: np.random.Generator, samples: np.ndarray, n: int) -> Audio:
+def random_cut(rng: np.random.Generator, samples: np.ndarray, n: int) -> Audio:
     """n samples from a random start, wrapped round at the end; int16 becomes full scale 1."""
     start = int(rng.integers(0, max(1, len(samples) - n)))
     cut = np.resize(samples[start : start + n], n)

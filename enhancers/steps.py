@@ -1,11 +1,11 @@
 """What one step of training does: the part that supervised and adversarial training share."""
 
 import math
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
-from lightning.pytorch import LightningModule
+from lightning.pytorch import Callback, LightningModule, Trainer
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -21,8 +21,12 @@ class StepConfig(Section):
     """What steps depend on."""
 
     steps: int = 20000  # of each stage
+    epochs: int | None = Field(None, ge=1)  # of each stage, instead of steps
     batch_size: int = 8
+    optimizer: Literal["adamw", "adam"] = "adamw"  # adamw: weight decay 1e-4; adam: none
     learning_rate: float | None = None  # 1e-3, or what the row's adversary says
+    lr_schedule: Literal["cosine", "constant", "halve_on_plateau"] = "cosine"  # after the warm-up
+    halve_after: int = Field(1, ge=1)  # rises of the validation loss in a row, with halve_on_plateau
     warmup_steps: int = 500
     steps_per_epoch: int = 500  # a checkpoint and a validation after each
     seed: int = 0
@@ -30,6 +34,40 @@ class StepConfig(Section):
     precision: str | None = None  # Lightning's names; bf16-mixed on a GPU, 32-true without, unless set
     sizes: dict[str, Any] = Field(default_factory=dict)
     mix: MixConfig = MixConfig()
+
+    @property
+    def steps_per_stage(self) -> int:
+        return self.epochs * self.steps_per_epoch if self.epochs else self.steps
+
+
+class HalveOnRise(Callback):
+    """Halves the learning rate when the validation loss rose so many validations in a row.
+
+    Source: papers [001] (three) and [003] (one); SYSTEMS.md sections 3.1 and 5.
+    """
+
+    def __init__(self, rises: int) -> None:
+        self.wanted, self.rises, self.previous = rises, 0, math.inf
+
+    def on_validation_end(self, trainer: Trainer, module: LightningModule) -> None:
+        if trainer.sanity_checking:
+            return
+        loss = float(trainer.callback_metrics["val/loss"])
+        self.rises = self.rises + 1 if loss > self.previous else 0
+        self.previous = loss
+        if self.rises < self.wanted:
+            return
+        self.rises = 0
+        for config in trainer.lr_scheduler_configs:
+            config.scheduler.base_lrs = [rate / 2 for rate in config.scheduler.base_lrs]
+        for group in (group for optimizer in trainer.optimizers for group in optimizer.param_groups):
+            group["lr"] /= 2  # the next step's was computed before the validation
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"rises": self.rises, "previous": self.previous}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.rises, self.previous = state_dict["rises"], state_dict["previous"]
 
 
 class Supervised(LightningModule):
@@ -94,12 +132,17 @@ class Supervised(LightningModule):
     def configure_optimizers(self) -> dict[str, object]:
         cfg = self.config
         learning = [p for p in self.parameters() if p.requires_grad]
-        optimizer = torch.optim.AdamW(learning, lr=cfg.learning_rate or LEARNING_RATE, weight_decay=1e-4)
+        rate = cfg.learning_rate or LEARNING_RATE
+        optimizer: torch.optim.Optimizer = torch.optim.Adam(learning, lr=rate)
+        if cfg.optimizer == "adamw":
+            optimizer = torch.optim.AdamW(learning, lr=rate, weight_decay=1e-4)
 
         def shape(step: int) -> float:
             if step < cfg.warmup_steps:
                 return (step + 1) / cfg.warmup_steps
-            done = (step - cfg.warmup_steps) / max(1, cfg.steps - cfg.warmup_steps)
+            if cfg.lr_schedule != "cosine":
+                return 1.0
+            done = (step - cfg.warmup_steps) / max(1, cfg.steps_per_stage - cfg.warmup_steps)
             return 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
 
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, shape)

@@ -1,7 +1,9 @@
 """Training of a row of ENHANCERS with Lightning, stage by stage, checkpointed and resumable."""
 
 import json
-from collections.abc import Iterator, Sequence
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from itertools import islice
 from pathlib import Path
@@ -10,7 +12,7 @@ from typing import Any
 import lightning as lightning_pkg
 import numpy as np
 import torch
-from lightning.pytorch import Trainer, seed_everything
+from lightning.pytorch import Callback, LightningModule, Trainer, seed_everything
 from lightning.pytorch.callbacks import EarlyStopping, EMAWeightAveraging, LearningRateMonitor, ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 from safetensors.torch import load_file, save_file
@@ -18,20 +20,23 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Sampler
 
 from enhancers.method import Stage
-from enhancers.mixing import Mixtures, Recording, load_recordings, noise_tracks
-from enhancers.steps import StepConfig, Supervised
+from enhancers.mixing import Mixtures, Recording, load_recordings, load_rirs, noise_tracks
+from enhancers.shard_speech import ShardMixtures, find_shards, hold_out_shards
+from enhancers.steps import HalveOnRise, StepConfig, Supervised
 from enhancers.table import load_enhancer, method
 from enhancers.train_gan import Adversarial
+from pipeline.errors import ConfigError
+from pipeline.synthetic import Audio
 
 
 class TrainConfig(StepConfig):
     """Everything one training run depends on beside its recordings."""
 
     validation_pairs: int = 96
-    validation_share: float = 0.08  # of the speech and noise sessions, held out
+    validation_share: float = 0.08  # of the speech and noise sessions or shards, and of recorded rooms, held out
     patience: int = 20  # epochs without a better validation
-    ema_decay: float = 0.998
-    clip_norm: float = 5.0
+    ema_decay: float | None = 0.998  # of the running mean of the weights that is validated and kept; null: none
+    clip_norm: float | None = 5.0  # of the gradient; null: none
     workers: int = 1
     budget_min: float | None = None  # stop after so many minutes, shared equally by the stages
     start_from: str | None = None  # shipped name or path of weights of the same row and sizes
@@ -80,33 +85,105 @@ def _hold_out(groups: Recordings, share: float, seed: int) -> tuple[Recordings, 
     return kept, held
 
 
-def train(name: str, speech: Sequence[Path], noise: Sequence[Path], out: Path, config: TrainConfig) -> Path:
+Pairs = Mixtures | ShardMixtures
+
+
+def _pairs(speech: Sequence[Path], noise: Sequence[Path], config: TrainConfig, sample_rate: int) -> tuple[Pairs, Pairs]:
+    """Pairs to train with and pairs to validate with, which have no session, shard or room in common."""
+    share, seed = config.validation_share, config.seed
+    speech_shards, noise_shards = find_shards(speech, "--speech"), find_shards(noise, "--noise")
+    rooms = _recorded_rooms(config, sample_rate)
+    if noise_shards:
+        noises: Any = hold_out_shards(noise_shards, share, seed)
+    else:
+        noises = [noise_tracks(part) for part in _hold_out(load_recordings(noise, sample_rate), share, seed)]
+    if speech_shards:
+        voices: Any = hold_out_shards(speech_shards, share, seed)
+    else:
+        voices = _hold_out(load_recordings(speech, sample_rate), share, seed)
+    kind = ShardMixtures if speech_shards or noise_shards else Mixtures
+    epoch = min(config.steps_per_epoch, config.steps_per_stage)  # an epoch that is not finished is not validated
+    lengths = (epoch * config.batch_size, config.validation_pairs)
+    training, validation = (
+        kind(voices[i], noises[i], config.mix, seed=seed + i, length=lengths[i], rooms=rooms[i]) for i in (0, 1)
+    )
+    return training, validation
+
+
+def _recorded_rooms(config: TrainConfig, sample_rate: int) -> tuple[list[Audio] | None, list[Audio] | None]:
+    """Recorded responses to train and to validate with, the same ones if there is but one; None for simulated rooms."""
+    mix = config.mix
+    if mix.rirs == "simulated":
+        return None, None
+    if not Path(mix.rirs).is_dir():
+        raise ConfigError(f"mix.rirs {mix.rirs}: no such folder; give one, or 'simulated'")
+    if not mix.room_share:
+        raise ConfigError(f"mix.rirs is {mix.rirs}, but mix.room_share is 0; set mix.room_share=0.3, for example")
+    parts = _hold_out(load_rirs(Path(mix.rirs), sample_rate), config.validation_share, config.seed)
+    kept, held = ([r.samples for group in part.values() for r in group] for part in parts)
+    return kept, held or kept
+
+
+FREE = {"workers", "budget_min"}  # may change from one run in the same folder to the next
+
+
+def _claim(out: Path, name: str, speech: Sequence[Path], noise: Sequence[Path], config: TrainConfig) -> None:
+    """Write down what is trained in `out`.
+
+    Raises: ConfigError if that is something else than what was begun there.
+    """
+    asked = {"name": name, "speech": [str(p.absolute()) for p in speech], "noise": [str(p.absolute()) for p in noise]}
+    asked |= config.model_dump(mode="json", exclude=FREE)
+    path = out / "run.json"
+    if path.exists():
+        begun = json.loads(path.read_text())
+        differing = [k for k in sorted(begun.keys() | asked.keys()) if begun.get(k) != asked.get(k)]
+        if differing:
+            first = "; ".join(f"{k}: {begun.get(k)!r} there, {asked.get(k)!r} now" for k in differing[:3])
+            raise ConfigError(f"{out} holds another training ({first}); choose another --out, or the settings it has")
+    out.mkdir(parents=True, exist_ok=True)
+    _write(path, asked)
+
+
+def _write(path: Path, data: dict[str, Any]) -> None:
+    """JSON that is there whole or not at all."""
+    new = path.with_suffix(f".{os.getpid()}")  # several processes may train together
+    new.write_text(json.dumps(data, indent=2) + "\n")
+    os.replace(new, path)
+
+
+def train(
+    name: str,
+    speech: Sequence[Path],
+    noise: Sequence[Path],
+    out: Path,
+    config: TrainConfig,
+    say: Callable[[str], None] | None = None,
+) -> Path:
     """Train row `name` and write `out`/best.safetensors with its card; resumes from `out` where a checkpoint lies.
 
-    Each stage starts from the best weights of the one before; a finished stage is not trained again.
-    Returns the path of the weights.
-    Raises: DataError if a folder holds no recordings, FloatingPointError if the loss is not finite.
+    Speech and noise are folders of recordings, which are held in memory, or .tar shards, which are streamed. Each stage
+    starts from the best weights of the one before; a finished stage is not trained again. `say` is called with a line
+    after each validation. Returns the path of the weights.
+    Raises: DataError if a folder holds no recordings or a shard cannot be read; ConfigError if a path is not there, or
+    if `out` holds a training with other settings; FloatingPointError if the loss is not finite.
     """
-    seed_everything(config.seed, workers=True)
+    seed_everything(config.seed, workers=True, verbose=False)
     row = method(name)
-    speech_train, speech_val = _hold_out(load_recordings(speech, row.sample_rate), config.validation_share, config.seed)
-    noise_train, noise_val = _hold_out(load_recordings(noise, row.sample_rate), config.validation_share, config.seed)
-    length = config.steps_per_epoch * config.batch_size
-    training = Mixtures(speech_train, noise_tracks(noise_train), config.mix, seed=config.seed, length=length)
-    validation = Mixtures(
-        speech_val, noise_tracks(noise_val), config.mix, seed=config.seed + 1, length=config.validation_pairs
-    )
+    network = row.build(**config.sizes)
+    training, validation = _pairs(speech, noise, config, row.sample_rate)
+    _claim(out, name, speech, noise, config)
+    length = len(training)
     loaders = (
         DataLoader(training, config.batch_size, sampler=EpochSampler(length), num_workers=config.workers),
         DataLoader(validation, config.batch_size, num_workers=config.workers),
     )
-    network = row.build(**config.sizes)
     if config.start_from:
         network.load_state_dict(load_enhancer(config.start_from, device="cpu").network.state_dict())
     facts: dict[str, Any] = {}
     for number, stage in enumerate(row.schedule):
         folder = out / "checkpoints" / f"{number}-{stage.name}"
-        facts = _train_stage(name, number, stage, network, loaders, folder, config)
+        facts = _train_stage(name, number, stage, network, loaders, folder, config, say)
         network.load_state_dict(load_file(folder / "best.safetensors"))
     path = out / "best.safetensors"
     save_file({k: v.contiguous() for k, v in network.state_dict().items()}, path)
@@ -122,8 +199,20 @@ def train(name: str, speech: Sequence[Path], noise: Sequence[Path], out: Path, c
         "noise": [p.name for p in noise],
         "versions": {"torch": torch.__version__, "lightning": lightning_pkg.__version__},
     }
-    path.with_suffix(".json").write_text(json.dumps(card, indent=2) + "\n")
+    _write(path.with_suffix(".json"), card)
     return path
+
+
+class _Lines(Callback):
+    """A line for people after each validation."""
+
+    def __init__(self, say: Callable[[str], None], stage: str, watched: str, total: str) -> None:
+        self.say, self.stage, self.watched, self.total = say, stage, watched, total
+
+    def on_validation_end(self, trainer: Trainer, module: LightningModule) -> None:
+        if not trainer.sanity_checking and trainer.is_global_zero:
+            value = float(trainer.callback_metrics[self.watched])
+            self.say(f"{self.stage}: step {trainer.global_step}{self.total}, {self.watched} {value:.3f}")
 
 
 Batch = tuple[Tensor, Tensor]
@@ -137,6 +226,7 @@ def _train_stage(
     loaders: tuple[DataLoader[Batch], DataLoader[Batch]],
     folder: Path,
     config: TrainConfig,
+    say: Callable[[str], None] | None,
 ) -> dict[str, Any]:
     """Train one stage unless `folder` holds it finished; best.safetensors and facts.json are what it leaves."""
     done = folder / "facts.json"
@@ -150,22 +240,30 @@ def _train_stage(
     best = ModelCheckpoint(folder, "best", watched, mode=mode, **after_validation)
     latest = ModelCheckpoint(folder, "last", **after_validation)  # every epoch, better or not: what a resume needs
     minutes = config.budget_min / len(row.schedule) if config.budget_min else None
+    extras: list[Callback] = [EMAWeightAveraging(decay=config.ema_decay)] if config.ema_decay else []
+    if config.lr_schedule == "halve_on_plateau" and module.automatic_optimization:
+        extras.append(HalveOnRise(config.halve_after))
+    if say:
+        extras.append(_Lines(say, stage.name, watched, f"/{config.steps_per_stage}"))
     trainer = Trainer(
-        max_steps=config.steps,
+        max_epochs=config.epochs,
+        max_steps=-1 if config.epochs else config.steps,
         max_time=timedelta(minutes=minutes) if minutes else None,
         precision=config.precision or ("bf16-mixed" if torch.cuda.is_available() else "32-true"),
         gradient_clip_val=config.clip_norm if module.automatic_optimization else None,
         default_root_dir=folder,
         logger=TensorBoardLogger(folder.parents[1], name="", version=f"tensorboard/{folder.name}"),
         callbacks=[
-            EMAWeightAveraging(decay=config.ema_decay),
+            *extras,
             best,
             latest,
             LearningRateMonitor(),
             EarlyStopping(watched, mode=mode, patience=config.patience, check_on_train_epoch_end=False),
         ],
         use_distributed_sampler=False,
-        log_every_n_steps=min(50, config.steps_per_epoch),
+        enable_progress_bar=sys.stderr.isatty(),
+        enable_model_summary=False,
+        log_every_n_steps=min(50, config.steps_per_epoch, config.steps_per_stage),
     )
     resume = folder / "last.ckpt"
     if stage.prepare and not resume.exists():
@@ -179,5 +277,5 @@ def _train_stage(
     save_file(state, folder / "best.safetensors")
     key = {"val/si_sdr": "validation_si_sdr_db", "val/loss": "validation_loss"}[watched]
     facts = {"steps": int(chosen["global_step"]), key: round(float(best.best_model_score), 3)}
-    done.write_text(json.dumps(facts))
+    _write(done, facts)
     return facts

@@ -13,8 +13,8 @@ class Adversarial(Supervised):
     """A network and its critic, updated in turn.
 
     `global_step` counts the network's updates. Learning rates stay constant, the row's own unless the config sets
-    one (the critic's is scaled alike), and gradients are not clipped: `warmup_steps` and `clip_norm` of the config are
-    for supervised training.
+    one (the critic's is scaled alike), and gradients are not clipped: `optimizer`, `lr_schedule`, `warmup_steps` and
+    `clip_norm` of the config are for supervised training.
 
     Source: paper [004], eq. 1 and 2; SYSTEMS.md section 6.2.
     Raises: ConfigError for float16: the penalty's second derivatives underflow there.

@@ -172,20 +172,49 @@ def demo(
 
 @app.command("train-enhancer")
 def train_enhancer(
-    name: Annotated[str, typer.Argument(help="row of the table of systems")],
-    speech: Annotated[list[Path], typer.Option(help="folder of clean speech; repeat for more")],
-    noise: Annotated[
-        list[Path], typer.Option(help="folder of noise recordings, one subfolder a class; repeat for more")
+    name: Annotated[str, typer.Argument(help="row of the table of systems; `clean-corpus models` lists them")],
+    speech: Annotated[
+        list[Path], typer.Option(help="folder of clean speech, or of .tar shards, or a glob of them; repeat for more")
     ],
-    out: Annotated[Path, typer.Option(help="folder for checkpoints, curves and weights; resumes what lies there")],
-    config: ConfigFile = None,
-    settings: Settings = [],  # noqa: B006 - typer copies it
+    noise: Annotated[
+        list[Path], typer.Option(help="folder of noise, one subfolder a class, or shards as above; repeat for more")
+    ],
+    out: Annotated[Path, typer.Option(help="folder for checkpoints, curves and weights; continues what lies there")],
+    rirs: Annotated[str | None, typer.Option(help="simulated, or a folder of recorded room responses")] = None,
+    recipe: Annotated[str | None, typer.Option(help="a paper's settings; default: the row's own, if there is")] = None,
+    config: Annotated[Path | None, typer.Option("--config", help="YAML of settings, laid over the recipe's")] = None,
+    budget: Annotated[
+        float | None, typer.Option(min=0.01, help="stop after so many minutes; epochs become shorter")
+    ] = None,
+    settings: Annotated[list[str], typer.Option("--set", help="one setting, for example mix.seconds=4")] = [],  # noqa: B006
 ) -> None:
-    """Train an enhancement network on noisy/clean pairs mixed on the fly (extra `train`)."""
-    from enhancers.train import TrainConfig, train
+    """Train an enhancement network on noisy/clean pairs mixed on the fly (extra `train`). Run it again to continue."""
+    embedded.configure()
+    again = "interrupted; the same command continues from the last checkpoint"
+    with embedded.interruptible(_last_words, again):
+        console.print("starting")
+        from enhancers import recipes
+        from enhancers.shard_speech import find_shards
+        from enhancers.table import method
+        from flows import train_enhancer as training
 
-    settled = validate(TrainConfig, override(load_yaml(config) if config else {}, settings))
-    print(f"weights: {train(name, speech, noise, out, settled)}")
+        method(name)
+        recipe = recipe or recipes.default_recipe(name)
+        chosen = recipes.load_recipe(recipe) if recipe else None
+        layers = [recipes.shortened(chosen, budget)] if budget else []
+        layers += [load_yaml(config) if config else {}, {"mix": {"rirs": rirs}} if rirs else {}]
+        settled = recipes.settings(chosen, *layers, override({}, settings))
+        for option, places in (("--speech", speech), ("--noise", noise)):
+            find_shards(places, option)
+        if chosen:
+            said = "; ".join(f"{role}: {what}" for role, what in chosen.corpora if what)
+            console.print(f"recipe {recipe}, paper [{chosen.paper}], which had {said}", markup=False, highlight=False)
+        if training.is_helper():
+            training.train_row.fn(name, speech, noise, out, settled)
+            return
+        with embedded.server():
+            path = training.train_enhancer(name, speech, noise, out, settled)
+    print(f"weights: {path}")
 
 
 @app.command()

@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+import soundfile
 
-from enhancers.mixing import MixConfig, Mixtures, Recording, load_recordings, noise_tracks
+from enhancers.mixing import MixConfig, Mixtures, Recording, load_recordings, load_rirs, noise_tracks
 from pipeline.errors import ConfigError, DataError
 from pipeline.synthetic import coloured_noise, mix_at_snr
 
@@ -84,3 +85,74 @@ def test_noise_tracks_have_unit_level_and_skip_silence():
 def test_a_folder_without_recordings_is_named(tmp_path):
     with pytest.raises(DataError, match=str(tmp_path)):
         load_recordings([tmp_path], 16000)
+
+
+def test_a_set_of_snrs_is_used_instead_of_the_range():
+    pairs, seen = mixtures(snr_set_db=(-5.0, 0.0, 10.0), clean_share=0.0, room_share=0.0), set()
+    for index in range(25):
+        noisy, clean = pairs[index]
+        snr_db = 10 * np.log10(np.mean(clean**2) / np.mean((noisy - clean) ** 2))
+        seen.add(round(snr_db, 1) + 0.0)
+    assert seen == {-5, 0, 10}
+
+
+def test_without_a_level_the_speech_keeps_its_own_unless_that_clips():
+    flat = {"room_share": 0, "equaliser_share": 0, "speech_speed": (1, 1), "level_db": None, "seconds": 0.1}
+    speech = {"s": [Recording("quiet", np.full(9000, 300, np.int16))]}
+    noise = [np.ones(9000, np.float32)]
+    pairs = Mixtures(speech, noise, MixConfig(snr_db=(0, 0), clean_share=0, **flat), seed=0, length=1)
+    np.testing.assert_allclose(pairs[0][1], 300 / 32767, rtol=1e-6)
+    loud = Mixtures(speech, noise, MixConfig(snr_db=(-60, -60), clean_share=0, **flat), seed=0, length=1)
+    assert max(np.abs(x).max() for x in loud[0]) == pytest.approx(0.99)
+
+
+def test_old_settings_still_give_the_same_pairs():
+    """Sums of pairs as they were before shards, recorded rooms and sets of SNRs."""
+    pairs = mixtures()
+    sums = [float(np.abs(x).sum()) for index in (0, 11, 29) for x in pairs[index]]
+    before = [2705.9927, 2539.7451, 1840.8613, 1820.3218, 1122.3838, 1119.2656]
+    assert sums == pytest.approx(before, rel=1e-4)  # libraries' FFTs differ in the last bits
+
+
+def test_recorded_rooms_begin_at_the_direct_sound_with_peak_1(tmp_path):
+    (tmp_path / "hall").mkdir()
+    response = np.zeros((400, 2))
+    response[100, 0], response[101, 0], response[200, 0] = -0.4, 0.2, 0.1
+    response[300, 1], response[310, 1] = 0.05, 0.01
+    soundfile.write(tmp_path / "hall" / "a.wav", response, 16000, subtype="FLOAT")
+    left, right = load_rirs(tmp_path, 16000)["hall"]
+    assert (left.name, right.name) == ("a-0", "a-1") and left.session == right.session == "a"
+    np.testing.assert_allclose(left.samples[[0, 1, 100]], [-1, 0.5, 0.25], rtol=1e-5)
+    assert len(left.samples) == 300 and len(right.samples) == 100 and right.samples[10] == pytest.approx(0.2)
+    (doubled, _) = load_rirs(tmp_path, 32000)["hall"]
+    assert len(doubled.samples) == pytest.approx(600, abs=2) and np.abs(doubled.samples).max() == 1
+
+
+def test_pairs_are_put_in_the_rooms_given():
+    echo = np.zeros(1601, np.float32)
+    echo[[0, 1600]] = 1, 0.5
+    flat = {"equaliser_share": 0, "speech_speed": (1, 1), "level_db": None, "clean_share": 1, "seconds": 0.5}
+    speech = {"s": [Recording("click", np.eye(1, 8000, 0, dtype=np.int16)[0] * 10000)]}
+    pairs = Mixtures(speech, TRACKS, MixConfig(room_share=1, **flat), seed=0, length=1, rooms=[echo])
+    clean = pairs[0][1]
+    place = int(np.argmax(np.abs(clean)))
+    assert clean[place + 1600] == pytest.approx(0.5 * clean[place], rel=1e-4)
+
+
+def test_rooms_that_cannot_be_used_are_named(tmp_path):
+    with pytest.raises(DataError, match=f"below {tmp_path}; check --rirs"):
+        load_rirs(tmp_path, 16000)
+    soundfile.write(tmp_path / "silent.wav", np.zeros(100), 16000)
+    with pytest.raises(DataError, match=r"silent\.wav, channel 0: its peak is 0"):
+        load_rirs(tmp_path, 16000)
+    (tmp_path / "silent.wav").write_bytes(b"no sound")
+    with pytest.raises(DataError, match=r"silent\.wav: "):
+        load_rirs(tmp_path, 16000)
+
+
+def test_each_of_several_folders_must_hold_recordings(tmp_path):
+    (tmp_path / "full").mkdir()
+    (tmp_path / "empty").mkdir()
+    soundfile.write(tmp_path / "full" / "a.wav", np.zeros(100), 16000)
+    with pytest.raises(DataError, match=r"below .*empty"):
+        load_recordings([tmp_path / "full", tmp_path / "empty"], 16000)

@@ -9,6 +9,9 @@ import enhancers
 from enhancers import train as training
 from enhancers.mixing import MixConfig, Recording
 from pipeline import audio
+from pipeline.errors import ConfigError
+from pipeline.shards import write_shard
+from pipeline.storage import Store
 from pipeline.synthetic import coloured_noise
 
 SILENCE = np.zeros(10, np.int16)
@@ -42,6 +45,24 @@ def run(corpus, out, **settings):
     return training.train("cgcrn-complex", [corpus / "speech"], [corpus / "noise"], out, config(**settings))
 
 
+class Killed(BaseException):
+    pass
+
+
+def killed_at(step_number, monkeypatch, train):
+    """Train until a step begins, as if the process died there."""
+    step = training.Supervised.training_step
+
+    def dies(self, batch, index):
+        if self.global_step == step_number:
+            raise Killed
+        return step(self, batch, index)
+
+    with monkeypatch.context() as patch, pytest.raises(BaseException):  # noqa: B017 - Lightning may wrap it
+        patch.setattr(training.Supervised, "training_step", dies)
+        train()
+
+
 def test_training_lowers_the_loss_and_leaves_usable_weights(corpus, tmp_path):
     path = run(corpus, tmp_path, steps=60, steps_per_epoch=20, learning_rate=5e-3)
     card = enhancers.card(str(path))
@@ -54,19 +75,7 @@ def test_training_lowers_the_loss_and_leaves_usable_weights(corpus, tmp_path):
 def test_a_resumed_run_ends_with_the_same_weights(corpus, tmp_path, monkeypatch):
     whole = load_file(run(corpus, tmp_path / "whole"))
 
-    class Killed(BaseException):
-        pass
-
-    step = training.Supervised.training_step
-
-    def dies(self, batch, index):
-        if self.global_step == 6:
-            raise Killed
-        return step(self, batch, index)
-
-    with monkeypatch.context() as patch, pytest.raises(BaseException):  # noqa: B017 - Lightning may wrap it
-        patch.setattr(training.Supervised, "training_step", dies)
-        run(corpus, tmp_path / "cut")
+    killed_at(6, monkeypatch, lambda: run(corpus, tmp_path / "cut"))
     assert (tmp_path / "cut" / "checkpoints" / "0-final" / "last.ckpt").exists()
     resumed = load_file(run(corpus, tmp_path / "cut"))
     for name, value in whole.items():
@@ -99,3 +108,96 @@ def test_training_starts_from_given_weights(corpus, tmp_path):
     before, after = load_file(first), load_file(again)
     learnt = [k for k in before if "num_batches" not in k and "running" not in k]
     assert all(torch.allclose(before[k], after[k], atol=1e-6) for k in learnt)
+
+
+PLAIN = {"lr_schedule": "halve_on_plateau", "optimizer": "adam", "ema_decay": None, "clip_norm": None}
+
+
+@pytest.mark.parametrize(("halve_after", "halvings"), [(1, [0, 0, 1, 1, 2, 3]), (2, [0, 0, 0, 0, 0, 1])])
+def test_the_learning_rate_halves_when_the_validation_rises(corpus, tmp_path, monkeypatch, halve_after, halvings):
+    """Losses 5, 6, 4, 5, 7 after the epochs, the same when the run is cut in the fourth and resumed."""
+    rates, step = {}, training.Supervised.training_step
+
+    def notes(self, batch, index):
+        rates[self.current_epoch] = self.optimizers().param_groups[0]["lr"]
+        return step(self, batch, index)
+
+    def validation_step(self, batch, index):
+        self.log("val/loss", float([5, 6, 4, 5, 7, 9][self.current_epoch]))
+        self.log("val/si_sdr", float(self.current_epoch))
+
+    monkeypatch.setattr(training.Supervised, "training_step", notes)
+    monkeypatch.setattr(training.Supervised, "validation_step", validation_step)
+    settings = PLAIN | {"epochs": 6, "steps_per_epoch": 1, "learning_rate": 0.01, "warmup_steps": 0}
+    settings["halve_after"] = halve_after
+    killed_at(3, monkeypatch, lambda: run(corpus, tmp_path, **settings))
+    run(corpus, tmp_path, **settings)
+    assert rates == {epoch: pytest.approx(0.01 / 2**n) for epoch, n in enumerate(halvings)}
+
+
+def test_an_epoch_longer_than_the_budget_still_leaves_weights(corpus, tmp_path):
+    path = run(corpus, tmp_path, epochs=1000, steps_per_epoch=10000, budget_min=0.01, lr_schedule="constant")
+    assert 0 < enhancers.card(str(path))["steps"] < 10000
+
+
+def test_fewer_steps_than_an_epoch_still_leave_weights(corpus, tmp_path):
+    assert enhancers.card(str(run(corpus, tmp_path, steps=2, steps_per_epoch=5)))["steps"] == 2
+
+
+def test_another_training_in_the_same_folder_is_refused(corpus, tmp_path):
+    path = run(corpus, tmp_path, steps=1, steps_per_epoch=1)
+    before = path.read_bytes()
+    assert run(corpus, tmp_path, steps=1, steps_per_epoch=1, budget_min=5.0).read_bytes() == before
+    with pytest.raises(ConfigError, match=r"holds another training \(seed: 0 there, 1 now\); choose another --out"):
+        run(corpus, tmp_path, steps=1, steps_per_epoch=1, seed=1)
+
+
+@pytest.fixture(scope="module")
+def shards(corpus):
+    """The same recordings as three shards of speech and two of noise."""
+    store = Store(corpus / "shards")
+    for kind, count in (("speech", 3), ("noise", 2)):
+        files = sorted((corpus / kind).rglob("*.wav"))
+        for i in range(count):
+            members = [{"__key__": f"{kind}{p.stem}", "wav": p.read_bytes()} for p in files[i::count]]
+            write_shard(store, f"{kind}/{i}.tar", members)
+    return corpus / "shards"
+
+
+def test_training_from_shards_resumes_as_if_it_had_not_stopped(shards, tmp_path, monkeypatch):
+    def train(out):
+        mix = MixConfig(seconds=0.5, room_share=0, shuffle_clips=3)
+        settings = config(**PLAIN, steps=6, steps_per_epoch=2, mix=mix)
+        return training.train("cgcrn-complex", [shards / "speech"], [shards / "noise" / "*.tar"], out, settings)
+
+    whole = load_file(train(tmp_path / "whole"))
+    killed_at(3, monkeypatch, lambda: train(tmp_path / "cut"))
+    resumed = load_file(train(tmp_path / "cut"))
+    assert all(torch.equal(value, resumed[name]) for name, value in whole.items())
+
+
+def test_recorded_rooms_are_divided_and_wrong_ones_refused(tmp_path):
+    for i in range(5):
+        audio.write_wav(tmp_path / f"room{i}.wav", np.full(10 + i, 0.5, np.float32), 16000)
+
+    def lengths(**mix):
+        return [{len(r) for r in part} for part in training._recorded_rooms(config(mix=MixConfig(**mix)), 16000)]
+
+    kept, held = lengths(rirs=str(tmp_path))
+    assert len(kept) == 4 and len(held) == 1 and kept | held == {10, 11, 12, 13, 14}
+    with pytest.raises(ConfigError, match=r"room_share is 0"):
+        lengths(rirs=str(tmp_path), room_share=0)
+    with pytest.raises(ConfigError, match=r"mix\.rirs simulatd: no such folder; give one, or 'simulated'"):
+        lengths(rirs="simulatd")
+
+
+def test_settings_of_older_cards_load():
+    old = {
+        "steps": 5250, "batch_size": 8, "learning_rate": 0.001, "warmup_steps": 500, "steps_per_epoch": 250,
+        "validation_pairs": 64, "validation_share": 0.08, "patience": 20, "ema_decay": 0.998, "clip_norm": 5.0,
+        "workers": 1, "seed": 0, "precision": "bf16-mixed", "sizes": {},
+        "mix": {"sample_rate": 16000, "seconds": 3.0, "snr_db": [-5.0, 25.0], "level_db": [-35.0, -12.0], "rooms": 200},
+    }  # fmt: skip
+    assert training.TrainConfig(**old).steps_per_stage == 5250
+    shipped = enhancers.card(enhancers.DEFAULT)["config"]
+    assert training.TrainConfig.model_validate(shipped).batch_size == shipped["batch_size"]
