@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from enhancers.table import Enhancer
 
 WEIGHTS = Path(__file__).parent / "weights"
-DEFAULT = "cgcrn-complex"
+DEFAULT = "cgcrn-refined"
 
 
 def checkpoint_path(name_or_path: str) -> Path:

@@ -26,6 +26,7 @@ from enhancers.adversarial import Adversary
 from enhancers.long import BLOCK_S, enhance_long
 from enhancers.method import Method
 from enhancers.models.cgcrn import CGCRN
+from enhancers.models.cgcrn_refined import RefinedCGCRN
 from enhancers.models.cnn_gru import CNNGRU
 from enhancers.models.complex_crn import ComplexCRN
 from enhancers.models.critic import Critic
@@ -61,6 +62,17 @@ def _mask(network: Callable[..., nn.Module]) -> Method:
     """Papers [000]: magnitude to the amplitude mask."""
     return Method(
         network, domains.MagnitudeMask(_STFT_20MS), targets.amplitude_mask, {"mask_mse": (losses.mse, 1.0)}, "000"
+    )
+
+
+def _complex(network: Callable[..., nn.Module]) -> Method:
+    """Beyond paper [000]: complex spectrum to a complex mask, compared by compressed spectra and SI-SNR."""
+    return Method(
+        network,
+        domains.CompressedComplex(_STFT_20MS),
+        targets.waveform,
+        {"compressed_spectrum": (losses.compressed_spectrum, 10.0), "neg_si_snr": (losses.neg_si_snr, 0.2)},
+        "000",
     )
 
 
@@ -111,13 +123,8 @@ _SCRNN = partial(CRN, last_norm=False, channels=(8, 16, 32, 64, 128))
 
 ENHANCERS: dict[str, Method] = {
     "cgcrn": _mask(CGCRN),
-    "cgcrn-complex": Method(
-        partial(CGCRN, in_channels=2, out_channels=2),
-        domains.CompressedComplex(_STFT_20MS),
-        targets.waveform,
-        {"compressed_spectrum": (losses.compressed_spectrum, 10.0), "neg_si_snr": (losses.neg_si_snr, 0.2)},
-        "000",
-    ),
+    "cgcrn-complex": _complex(partial(CGCRN, in_channels=2, out_channels=2)),
+    "cgcrn-refined": _complex(RefinedCGCRN),
     "lstm-4x1024": _mask(partial(Recurrent, cell="lstm")),
     "gru-4x1024": _mask(partial(Recurrent, cell="gru")),
     "crn": _mask(CRN),

@@ -76,8 +76,8 @@ def evaluate(
 def label(name: str) -> str:
     """What a system is called in the tables.
 
-    >>> [label(name) for name in ("cgcrn-complex", "runs/a", "runs/a/best.safetensors", "runs/b.safetensors")]
-    ['cgcrn-complex', 'a', 'a', 'b']
+    >>> [label(name) for name in ("cgcrn-refined", "runs/a", "runs/a/best.safetensors", "runs/b.safetensors")]
+    ['cgcrn-refined', 'a', 'a', 'b']
     """
     path = Path(name)
     return path.parent.name if path.name == "best.safetensors" else path.name.removesuffix(".safetensors")

@@ -162,7 +162,7 @@ def test_a_signal_ends_it_within_5_s_and_says_how_to_continue(end, corpus, start
         (["run", "{in}", "{tmp}/file"], 2, "cannot be written"),
         (["run", "{in}", "{tmp}/out", "--set", "gate.dnsmos_ovrl_mn=2"], 2, "did you mean 'dnsmos_ovrl_min'?"),
         (["run", "{in}", "{tmp}/out", "--config", "{tmp}/no.yaml"], 2, "no such file"),
-        (["run", "{in}", "{tmp}/out", "--enhancer", "cgcrn-complx"], 2, "did you mean 'cgcrn-complex'?"),
+        (["run", "{in}", "{tmp}/out", "--enhancer", "cgcrn-refind"], 2, "did you mean 'cgcrn-refined'?"),
         (["enhance", "{tmp}/absent", "{tmp}/out"], 2, "{tmp}/absent"),
         (["enhance", "{in}", "{tmp}/out", "--enhancer", "nothing"], 2, "has no weights"),
         (["score", "{in}", "--clean", "{tmp}/absent"], 2, "no such folder"),

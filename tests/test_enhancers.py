@@ -10,6 +10,7 @@ from safetensors.torch import load_file, save_file
 import enhancers
 from enhancers import domains, losses, table, targets
 from enhancers.models.cgcrn import CGCRN
+from enhancers.models.cgcrn_refined import RefinedCGCRN, post_filter_gain
 from pipeline.errors import ConfigError
 
 TINY = {"channels": (4, 4, 8, 8, 16)}
@@ -37,6 +38,30 @@ def test_parameter_counts_are_those_of_the_specification(sizes, count):
     assert sum(p.numel() for p in CGCRN(**sizes).parameters()) == count
 
 
+def test_the_refined_network_is_one_network_heard_twice():
+    """The second pass hears 0.7 of the first one's estimate and 0.3 of the noisy spectrum."""
+    torch.manual_seed(0)
+    once = CGCRN(in_channels=2, out_channels=2, **TINY).eval()
+    twice = RefinedCGCRN(share=0.3, post_filter=0.0, **TINY).eval()
+    twice.network.load_state_dict(once.state_dict())
+    domain, spec = table.method("cgcrn-refined").domain, STFT(torch.randn(1, 4000))
+    with torch.inference_mode():
+        heard = 0.7 * domain.estimate(once(domain.features(spec)), spec) + 0.3 * spec
+        wanted = domain.estimate(once(domain.features(heard)), heard)
+        assert torch.allclose(domain.estimate(twice(domain.features(spec)), spec), wanted, atol=1e-5)
+    assert sum(p.numel() for p in RefinedCGCRN().parameters()) == 3_764_502
+    with pytest.raises(ValueError, match=r"share 1\.5"):
+        RefinedCGCRN(share=1.5)
+
+
+def test_the_post_filter_lowers_small_masks_alone():
+    modulus = torch.tensor([1e-9, 0.1, 0.5, 1.0, 1.7])
+    mask = torch.stack((modulus * 0.6, modulus * -0.8))[None, :, None]
+    gain = post_filter_gain(mask, 0.02)[0, 0, 0]
+    wanted = [0, 1.02 / (1 + 0.02 / np.sin(np.pi * 0.05) ** 2), 1.02 / 1.04, 1, 1]
+    assert gain.tolist() == pytest.approx(wanted, abs=1e-6)
+
+
 @pytest.mark.parametrize("skip", ["none", "add", "conv", "cat"])
 def test_shape_is_kept_and_every_parameter_learns(skip):
     network = CGCRN(skip=skip, **TINY)
@@ -47,7 +72,7 @@ def test_shape_is_kept_and_every_parameter_learns(skip):
         assert parameter.grad is not None and parameter.grad.abs().sum() > 0, name
 
 
-@pytest.mark.parametrize("name", ["cgcrn", "cgcrn-complex"])
+@pytest.mark.parametrize("name", ["cgcrn", "cgcrn-complex", "cgcrn-refined"])
 def test_the_network_is_causal(name):
     """A changed frame leaves every earlier output frame bit-equal: look-ahead 0."""
     row = table.method(name)
@@ -139,8 +164,8 @@ def test_bad_batches_are_refused(trained):
 
 
 def test_unknown_names_and_foreign_weights_are_explained(trained):
-    with pytest.raises(ConfigError, match="did you mean 'cgcrn-complex'"):
-        enhancers.load("cgcrn-complx")
+    with pytest.raises(ConfigError, match="did you mean 'cgcrn-refined'"):
+        enhancers.load("cgcrn-refind")
     with pytest.raises(ConfigError, match="did you mean 'cgcrn'"):
         table.method("cgcnr")
     with pytest.raises(ConfigError, match=r"size 'chanels'.*did you mean 'channels'"):

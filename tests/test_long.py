@@ -13,7 +13,8 @@ from enhancers.table import Enhancer
 RATE = 16000
 NARROW = {"channels": (4, 4, 4, 4, 8)}
 SMALL = {
-    "cgcrn-complex": NARROW, "pl-crnn-iam": NARROW, "dccrn-e": {"channels": (4, 4, 4, 8, 8, 8), "units": 8},
+    "cgcrn-complex": NARROW, "cgcrn-refined": NARROW, "pl-crnn-iam": NARROW,
+    "dccrn-e": {"channels": (4, 4, 4, 8, 8, 8), "units": 8},
     "nsnet": {"layers": 1}, "segan": {"channels": (2, 2, 4), "kernel_size": 5},
     "mhanet-irm": {"d_model": 16, "layers": 1, "feedforward": 16},
 }  # fmt: skip
@@ -28,7 +29,7 @@ def enhancer(name):
     return Enhancer(row, network, name=name, sha256="")
 
 
-@pytest.mark.parametrize("name", ["cgcrn-complex", "pl-crnn-iam", "dccrn-e", "nsnet", "segan"])
+@pytest.mark.parametrize("name", ["cgcrn-complex", "cgcrn-refined", "pl-crnn-iam", "dccrn-e", "nsnet", "segan"])
 def test_blocks_give_what_the_whole_gives(name, monkeypatch):
     whole = enhancer(name)
     x, n = 0.1 * torch.randn(2, 50001), torch.tensor([50001, 33000])
