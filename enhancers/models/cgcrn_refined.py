@@ -30,7 +30,7 @@ class RefinedCGCRN(nn.Module):
         channels: tuple[int, ...] = (16, 32, 64, 128, 256),
         groups: int = 2,
         share: float = 0.3,
-        post_filter: float = 0.0035,
+        post_filter: float = 0.004,
         power: float = 0.5,
     ) -> None:
         super().__init__()
