@@ -29,7 +29,7 @@ HOP = 16000  # samples from window to window, 1 s
 FRAME_HOP = 160  # of both networks
 FRAMES = 900  # per window
 FRAMES_PER_HOP = HOP // FRAME_HOP
-WINDOWS_AT_ONCE = 4  # 12 s; holds the trunk's activations below 200 MB
+WINDOWS_AT_ONCE = 7  # 15 s; holds the trunk's activations below 300 MB
 
 TRUNK_IN = "mos_estimator_logpow/concat:0"  # (B, T, 320) frames
 TRUNK_OUT = "mos_estimator_logpow/conv2d_5/Relu:0"  # (B, 32, T/4, 40)

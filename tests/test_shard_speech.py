@@ -73,7 +73,9 @@ def test_a_resumed_epoch_and_any_number_of_workers_give_the_same_batches(corpus)
     def batches(epoch, workers):
         sampler = EpochSampler(LENGTH)
         sampler.set_epoch(epoch)
-        return [b.numpy() for x in DataLoader(pairs(corpus), 2, sampler=sampler, num_workers=workers) for b in x]
+        start = "spawn" if workers else None  # a fork of a process that other tests left threads in is not safe
+        loader = DataLoader(pairs(corpus), 2, sampler=sampler, num_workers=workers, multiprocessing_context=start)
+        return [b.numpy() for batch in loader for b in batch]
 
     uninterrupted = pairs(corpus)
     epochs = [[uninterrupted[i] for i in range(e * LENGTH, (e + 1) * LENGTH)] for e in range(3)]

@@ -58,7 +58,7 @@ def post_filter_gain(mask: Tensor, strength: float) -> Tensor:
     >>> post_filter_gain(torch.tensor([1.0, 0.0]).reshape(1, 2, 1, 1), 0.02).item()
     1.0
     """
-    modulus = mask.square().sum(1, keepdim=True).clamp_min(EPS**2).sqrt().clamp(1e-6, 1)
+    modulus = mask.square().sum(1, keepdim=True).clamp_min(EPS**2).clamp_max(1.0).sqrt()
     return (1 + strength) / (1 + strength / torch.sin(torch.pi / 2 * modulus).square())
 
 
