@@ -1,5 +1,6 @@
 """Waveform <-> what a network sees, and back."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -134,7 +135,7 @@ class Domain(Protocol):
 
 
 @dataclass(frozen=True)
-class Spectral:
+class Spectral(ABC):
     """What the domains on a spectrum share: level, look-ahead and resynthesis. A subclass adds features and estimate.
 
     A network whose output comes `network.lookahead` frames late is given that many frames of silence at the end.
@@ -145,11 +146,19 @@ class Spectral:
     stft: Stft
     level: Literal["rms", "as_is"] = "rms"
 
+    @abstractmethod
     def features(self, noisy_spec: Tensor) -> Tensor:
-        raise NotImplementedError
+        """What the network sees of a spectrum.
 
+        Shapes: (B, T, F) complex -> (B, C, T, F').
+        """
+
+    @abstractmethod
     def estimate(self, output: Any, noisy_spec: Tensor) -> Tensor:
-        raise NotImplementedError
+        """The spectrum that the network's output stands for.
+
+        Shapes: output as the network gives it, noisy_spec (B, T, F) complex -> (B, T, F) complex.
+        """
 
     def run(self, network: nn.Module, spec: Tensor, frames: Tensor) -> Any:
         """The network's output for the frames of spec (B, T, F), of which frames (B,) are valid."""

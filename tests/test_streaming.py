@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 
 import enhancers
 from enhancers import table
-from enhancers.domains import Spectral, rms_level
+from enhancers.domains import rms_level
 from enhancers.export import OnnxStream, export_streaming
 from enhancers.streaming import Stream
 from pipeline.errors import CleanCorpusError, ConfigError
@@ -74,7 +74,7 @@ def test_a_system_that_needs_the_whole_signal_is_refused():
         attends = True
 
     with pytest.raises(ValueError, match="Whole needs whole signals"):
-        Stream(Whole(), Spectral(table.method("cgcrn").domain.stft))
+        Stream(Whole(), table.method("mhanet-irm").domain)
 
 
 def test_a_foreign_file_is_explained(tmp_path):
