@@ -27,7 +27,8 @@ SPEECH, NOISE = [DATA / "speech" / "dev"], [DATA / "noise" / "dev"]
 CONFIG = TrainConfig.model_validate(
     {
         "steps": STEPS, "steps_per_epoch": EPOCH, "batch_size": 4, "lr_schedule": "constant", "warmup_steps": 0,
-        "validation_pairs": 8, "pesq_pairs": 0, "ema_decay": None, "workers": 0, "mix": {"seconds": 2.0},
+        "validation_pairs": 8, "pesq_pairs": 0, "ema_decay": None, "workers": 0,
+        "mix": {"seconds": 2.0, "room_share": 0},
     }
 )  # fmt: skip
 

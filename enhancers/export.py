@@ -36,7 +36,8 @@ def export_streaming(enhancer: Enhancer, path: Path) -> None:
     given = (torch.zeros(1, stream.hop_length), torch.ones(1, 1), *state)
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # about attributes of GRUs that tracing touches
-        logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+        for name in ("torch.onnx", "onnxscript"):
+            logging.getLogger(name).setLevel(logging.ERROR)
         program = torch.onnx.export(
             stream, given, dynamo=True, verbose=False, opset_version=OPSET,
             input_names=["hop", "level", *names], output_names=["clean_hop", *(f"next_{n}" for n in names)],

@@ -11,9 +11,11 @@ import glob
 import io
 import tarfile
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import soundfile
@@ -32,6 +34,7 @@ from enhancers.mixing import (
     simulated_rooms,
 )
 from pipeline.errors import ConfigError, DataError
+from pipeline.s3 import SCHEME, S3Object, find_objects
 from pipeline.synthetic import Audio
 
 MEMBERS = (".flac", ".wav", ".ogg")  # decoded by libsndfile; other members are passed over, nothing is unpickled
@@ -39,31 +42,22 @@ END_BYTES = 1024  # zeros that every tar ends with
 SHORTEST_S = 0.1  # clips of noise below are skipped: a hundred of them would be needed for one pair
 
 
-def find_shards(places: Sequence[Path], option: str) -> list[Path] | None:
-    """The .tar files that folders, globs or files name; None if they are folders of recordings.
+Shard = Path | S3Object
+
+
+def find_shards(places: Sequence[str | Path], option: str) -> list[Shard] | None:
+    """The .tar files or objects that folders, globs, files and s3:// places name; None for folders of recordings.
 
     Raises: ConfigError if a place is not there, or if some hold shards and others recordings; DataError if a glob
-    matches no .tar.
+    or an s3:// place has no .tar.
     """
-    found: list[Path] = []
+    found: list[Shard] = []
     recordings: list[Path] = []
     for place in places:
-        if place.is_dir():
-            tars = sorted(place.glob("*.tar"))
-            found += tars
-            if not tars:
-                recordings.append(place)
-        elif place.is_file():
-            if place.suffix != ".tar":
-                raise ConfigError(f"{option} {place}: neither a folder nor a .tar")
-            found.append(place)
-        elif glob.has_magic(str(place)):
-            tars = sorted(Path(p) for p in glob.glob(str(place), recursive=True) if p.endswith(".tar"))
-            if not tars:
-                raise DataError(f"{option} {place}: matches no .tar")
-            found += tars
-        else:
-            raise ConfigError(f"{option} {place}: no such folder or .tar")
+        named = _at_place(place, option)
+        found += named
+        if not named:
+            recordings.append(Path(place))
     if found and recordings:
         raise ConfigError(
             f"{option}: {found[0]} is a shard, {recordings[0]} a folder without shards; give shards or recordings"
@@ -71,7 +65,27 @@ def find_shards(places: Sequence[Path], option: str) -> list[Path] | None:
     return found or None
 
 
-def hold_out_shards(shards: Sequence[Path], share: float, seed: int) -> tuple[list[Path], list[Path]]:
+def _at_place(place: str | Path, option: str) -> Sequence[Shard]:
+    """Shards that one place names; none for a local folder without any."""
+    if isinstance(place, str) and place.startswith(SCHEME):
+        if objects := find_objects(place, ".tar"):
+            return objects
+        raise DataError(f"{option} {place}: no .tar there; recordings in a bucket are read as shards")
+    path = Path(place)
+    if path.is_dir():
+        return sorted(path.glob("*.tar"))
+    if path.is_file():
+        if path.suffix != ".tar":
+            raise ConfigError(f"{option} {place}: neither a folder nor a .tar")
+        return [path]
+    if glob.has_magic(str(place)):
+        if tars := sorted(Path(p) for p in glob.glob(str(place), recursive=True) if p.endswith(".tar")):
+            return tars
+        raise DataError(f"{option} {place}: matches no .tar")
+    raise ConfigError(f"{option} {place}: no such folder or .tar")
+
+
+def hold_out_shards(shards: Sequence[Shard], share: float, seed: int) -> tuple[list[Shard], list[Shard]]:
     """Shards to train with and shards to validate with: whole ones, since who speaks in them is not known beforehand.
 
     Raises: DataError if there is only one.
@@ -87,7 +101,7 @@ def hold_out_shards(shards: Sequence[Path], share: float, seed: int) -> tuple[li
 class Encoded:
     """One audio member of a tar, not decoded."""
 
-    shard: Path
+    shard: Shard
     name: str
     data: bytes
 
@@ -106,13 +120,17 @@ class Encoded:
         return mono
 
 
-def clips(shard: Path) -> Iterator[Encoded]:
-    """Audio members of a tar in their order, one at a time.
+def _opened(shard: Shard) -> AbstractContextManager[BinaryIO]:
+    return shard.open("rb") if isinstance(shard, Path) else shard.opened()
+
+
+def clips(shard: Shard) -> Iterator[Encoded]:
+    """Audio members of a tar in their order, one at a time; an object of a bucket lies in a temporary file meanwhile.
 
     Raises: DataError if it is damaged or has a member with an absolute name or one that leads outside.
     """
     try:
-        with shard.open("rb") as file:
+        with _opened(shard) as file:
             size = file.seek(0, io.SEEK_END)
             file.seek(max(0, size - END_BYTES))
             if file.read() != bytes(END_BYTES):  # tarfile takes a cut between two members for the end
@@ -135,7 +153,7 @@ class Shuffled:
     Raises: DataError if no shard holds a clip.
     """
 
-    def __init__(self, shards: Sequence[Path], held: int, key: tuple[int, ...]) -> None:
+    def __init__(self, shards: Sequence[Shard], held: int, key: tuple[int, ...]) -> None:
         self._shards, self._rng = shards, np.random.default_rng(key)
         self._stream = self._passes()
         self.held = list(islice(self._stream, held))
@@ -166,8 +184,8 @@ class ShardMixtures(Dataset):
 
     def __init__(
         self,
-        speech: Sequence[Path] | Mapping[str, Sequence[Recording]],
-        noise: Sequence[Path] | Sequence[Audio],
+        speech: Sequence[Shard] | Mapping[str, Sequence[Recording]],
+        noise: Sequence[Shard] | Sequence[Audio],
         config: MixConfig,
         *,
         seed: int,
@@ -181,8 +199,8 @@ class ShardMixtures(Dataset):
             raise ConfigError("mix.speech_shares divides folders of recordings; shards of speech are read in turn")
         else:
             self.shards = list(speech)
-        self.noise_shards = [x for x in noise if isinstance(x, Path)]
-        self.tracks = [x for x in noise if not isinstance(x, Path)]
+        self.noise_shards = [x for x in noise if isinstance(x, Shard)]
+        self.tracks = [x for x in noise if not isinstance(x, Shard)]
         self.config, self.seed, self.length = config, seed, length
         self.rooms = simulated_rooms(config, seed) if rooms is None else list(rooms)
         self._reader: _Block | None = None

@@ -26,6 +26,7 @@ from enhancers.steps import HalveOnRise, StepConfig, Supervised
 from enhancers.table import load_enhancer, method
 from enhancers.train_gan import Adversarial
 from pipeline.errors import ConfigError
+from pipeline.s3 import SCHEME
 from pipeline.synthetic import Audio
 
 
@@ -86,10 +87,19 @@ def _hold_out(groups: Recordings, share: float, seed: int) -> tuple[Recordings, 
 
 
 Pairs = Mixtures | ShardMixtures
+Place = str | Path  # a folder of recordings, or of shards, or a shard, or a glob; s3:// places must be str
+
+
+def _folders(places: Sequence[Place]) -> list[Path]:
+    return [Path(p) for p in places]
+
+
+def _absolute(place: Place) -> str:
+    return str(place) if str(place).startswith(SCHEME) else str(Path(place).absolute())
 
 
 def divided_pairs(
-    speech: Sequence[Path], noise: Sequence[Path], config: TrainConfig, sample_rate: int
+    speech: Sequence[Place], noise: Sequence[Place], config: TrainConfig, sample_rate: int
 ) -> tuple[Pairs, Pairs]:
     """Pairs to train with and pairs to validate with, which have no session, shard or room in common."""
     share, seed = config.validation_share, config.seed
@@ -98,11 +108,11 @@ def divided_pairs(
     if noise_shards:
         noises: Any = hold_out_shards(noise_shards, share, seed)
     else:
-        noises = [noise_tracks(part) for part in _hold_out(load_recordings(noise, sample_rate), share, seed)]
+        noises = [noise_tracks(part) for part in _hold_out(load_recordings(_folders(noise), sample_rate), share, seed)]
     if speech_shards:
         voices: Any = hold_out_shards(speech_shards, share, seed)
     else:
-        voices = _hold_out(load_recordings(speech, sample_rate), share, seed)
+        voices = _hold_out(load_recordings(_folders(speech), sample_rate), share, seed)
     kind = ShardMixtures if speech_shards or noise_shards else Mixtures
     epoch = min(config.steps_per_epoch, config.steps_per_stage)  # an epoch that is not finished is not validated
     lengths = (epoch * config.batch_size, config.validation_pairs)
@@ -129,12 +139,12 @@ def _recorded_rooms(config: TrainConfig, sample_rate: int) -> tuple[list[Audio] 
 FREE = {"workers", "budget_min"}  # may change from one run in the same folder to the next
 
 
-def _claim(out: Path, name: str, speech: Sequence[Path], noise: Sequence[Path], config: TrainConfig) -> None:
+def _claim(out: Path, name: str, speech: Sequence[Place], noise: Sequence[Place], config: TrainConfig) -> None:
     """Write down what is trained in `out`.
 
     Raises: ConfigError if that is something else than what was begun there.
     """
-    asked = {"name": name, "speech": [str(p.absolute()) for p in speech], "noise": [str(p.absolute()) for p in noise]}
+    asked = {"name": name, "speech": [_absolute(p) for p in speech], "noise": [_absolute(p) for p in noise]}
     asked |= config.model_dump(mode="json", exclude=FREE)
     path = out / "run.json"
     if path.exists():
@@ -156,15 +166,16 @@ def _write(path: Path, data: dict[str, Any]) -> None:
 
 def train(
     name: str,
-    speech: Sequence[Path],
-    noise: Sequence[Path],
+    speech: Sequence[Place],
+    noise: Sequence[Place],
     out: Path,
     config: TrainConfig,
     say: Callable[[str], None] | None = None,
 ) -> Path:
     """Train row `name` and write `out`/best.safetensors with its card; resumes from `out` where a checkpoint lies.
 
-    Speech and noise are folders of recordings, which are held in memory, or .tar shards, which are streamed. Each stage
+    Speech and noise are folders of recordings, which are held in memory, or .tar shards, local or s3://, which are
+    streamed. Each stage
     starts from the best weights of the one before; a finished stage is not trained again. `say` is called with a line
     after each validation. Returns the path of the weights.
     Raises: DataError if a folder holds no recordings or a shard cannot be read; ConfigError if a path is not there, or
@@ -197,8 +208,8 @@ def train(
         "parameters": sum(p.numel() for p in network.parameters()),
         **facts,
         "config": config.model_dump(mode="json"),
-        "speech": [p.name for p in speech],
-        "noise": [p.name for p in noise],
+        "speech": [Path(p).name for p in speech],
+        "noise": [Path(p).name for p in noise],
         "versions": {"torch": torch.__version__, "lightning": lightning_pkg.__version__},
     }
     _write(path.with_suffix(".json"), card)
@@ -271,8 +282,8 @@ def _train_stage(
     if stage.prepare and not resume.exists():
         batches = islice(loaders[0], PREPARE_BATCHES)
         stage.prepare(network, (row.domain.forward(network, *batch) for batch in batches))
-    trainer.fit(module, *loaders, ckpt_path=str(resume) if resume.exists() else None, weights_only=False)
-    chosen = torch.load(folder / "best.ckpt", map_location="cpu", weights_only=False)
+    trainer.fit(module, *loaders, ckpt_path=str(resume) if resume.exists() else None, weights_only=True)
+    chosen = torch.load(folder / "best.ckpt", map_location="cpu", weights_only=True)
     state = {
         k.removeprefix("network."): v.contiguous() for k, v in chosen["state_dict"].items() if k.startswith("network.")
     }

@@ -174,10 +174,10 @@ def demo(
 def train_enhancer(
     name: Annotated[str, typer.Argument(help="row of the table of systems; `clean-corpus models` lists them")],
     speech: Annotated[
-        list[Path], typer.Option(help="folder of clean speech, or of .tar shards, or a glob of them; repeat for more")
+        list[str], typer.Option(help="folder of clean speech or of .tar shards, or a glob, or s3://; repeat for more")
     ],
     noise: Annotated[
-        list[Path], typer.Option(help="folder of noise, one subfolder a class, or shards as above; repeat for more")
+        list[str], typer.Option(help="folder of noise, one subfolder a class, or shards as above; repeat for more")
     ],
     out: Annotated[Path, typer.Option(help="folder for checkpoints, curves and weights; continues what lies there")],
     rirs: Annotated[str | None, typer.Option(help="simulated, or a folder of recorded room responses")] = None,
@@ -192,6 +192,7 @@ def train_enhancer(
     embedded.configure()
     again = "interrupted; the same command continues from the last checkpoint"
     with embedded.interruptible(_last_words, again):
+        console.quiet = embedded.is_helper()
         console.print("starting")
         from enhancers import recipes
         from enhancers.shard_speech import find_shards
@@ -209,7 +210,7 @@ def train_enhancer(
         if chosen:
             said = "; ".join(f"{role}: {what}" for role, what in chosen.corpora if what)
             console.print(f"recipe {recipe}, paper [{chosen.paper}], which had {said}", markup=False, highlight=False)
-        if training.is_helper():
+        if embedded.is_helper():
             training.train_row.fn(name, speech, noise, out, settled)
             return
         with embedded.server():

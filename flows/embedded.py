@@ -48,6 +48,11 @@ def configure() -> None:
         Path(os.environ["PREFECT_HOME"]).mkdir(parents=True, exist_ok=True)
 
 
+def is_helper() -> bool:
+    """Whether this process was started by a training on several GPUs, for one of them: it has no flow of its own."""
+    return os.environ.get("LOCAL_RANK", "0") != "0"
+
+
 @contextmanager
 def server() -> Iterator[None]:
     """A Prefect server for this process alone, unless PREFECT_API_URL names one; it dies with this process."""

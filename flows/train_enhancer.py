@@ -1,7 +1,6 @@
 """The flow `train-enhancer`: one row of the table of systems trained in a folder, or from where that stopped."""
 
 import logging
-import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,13 +18,13 @@ from pipeline.errors import CleanCorpusError, ConfigError
 
 
 @task(name="train", cache_policy=NO_CACHE)
-def train_row(name: str, speech: list[Path], noise: list[Path], out: Path, config: TrainConfig) -> Path:
+def train_row(name: str, speech: list[str], noise: list[str], out: Path, config: TrainConfig) -> Path:
     say = partial(Console(stderr=True).print, markup=False, highlight=False)
     return train.train(name, speech, noise, out, config, say)
 
 
 @flow(name="train-enhancer")
-def train_enhancer(name: str, speech: list[Path], noise: list[Path], out: Path, config: TrainConfig) -> Path:
+def train_enhancer(name: str, speech: list[str], noise: list[str], out: Path, config: TrainConfig) -> Path:
     """Train a row on folders of recordings or on shards; returns the path of the weights.
 
     Raises: ConfigError if another process trains in `out`, and what `enhancers.train.train` raises; a loss that is not
@@ -36,11 +35,6 @@ def train_enhancer(name: str, speech: list[Path], noise: list[Path], out: Path, 
             return train_row(name, speech, noise, out, config)
         except FloatingPointError as error:
             raise CleanCorpusError(f"training of {name} in {out}: {error}") from None
-
-
-def is_helper() -> bool:
-    """Whether this process was started by a training on several GPUs, for one of them: it has no flow of its own."""
-    return os.environ.get("LOCAL_RANK", "0") != "0"
 
 
 @contextmanager

@@ -28,6 +28,23 @@ def home(tmp_path_factory):
     return tmp_path_factory.mktemp("home")
 
 
+@pytest.fixture(scope="session")
+def s3_server():
+    """Address of an S3 server of this test session, which every client here talks to."""
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    about = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
+    about["AWS_ENDPOINT_URL_S3"] = url = f"http://{host}:{port}"
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in about.items():
+            patch.setenv(name, value)
+        yield url
+    server.stop()
+
+
 @pytest.fixture
 def start(home):
     """Start the command as a user would; whatever is left of it at the end of the test is killed."""

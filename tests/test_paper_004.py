@@ -366,7 +366,7 @@ def test_a_resumed_run_ends_with_the_same_weights_of_both_players(corpus, tmp_pa
         run("wgan-glu", corpus, tmp_path / "cut")
     again = run("wgan-glu", corpus, tmp_path / "cut")
     assert path.read_bytes() == again.read_bytes()
-    last = [torch.load(p.parent / "checkpoints" / "0-final" / "last.ckpt", weights_only=False) for p in (path, again)]
+    last = [torch.load(p.parent / "checkpoints" / "0-final" / "last.ckpt", weights_only=True) for p in (path, again)]
     assert any(key.startswith("critic.") for key in last[0]["state_dict"])
     for key, value in last[0]["state_dict"].items():
         assert torch.equal(value, last[1]["state_dict"][key]), key

@@ -3,6 +3,7 @@
 import io
 import tarfile
 
+import boto3
 import numpy as np
 import pytest
 import soundfile
@@ -155,6 +156,20 @@ def test_folders_globs_and_files_of_shards_are_found(corpus, tmp_path):
     (tmp_path / "x.zip").write_bytes(b"")
     with pytest.raises(ConfigError, match="neither"):
         find_shards([tmp_path / "x.zip"], "--speech")
+
+
+def test_shards_in_a_bucket_give_the_same_pairs(corpus, s3_server):
+    client = boto3.client("s3")
+    client.create_bucket(Bucket="shards")
+    for path in sorted(corpus.glob("*/*.tar")):
+        client.upload_file(str(path), "shards", f"{path.parent.name}/{path.name}")
+    speech, noise = (find_shards([f"s3://shards/{kind}"], f"--{kind}") for kind in ("speech", "noise"))
+    assert [str(s) for s in noise] == ["s3://shards/noise/0.tar", "s3://shards/noise/1.tar"]
+    stored, local = ShardMixtures(speech, noise, PLAIN, seed=0, length=LENGTH), pairs(corpus)
+    for index in (2, LENGTH + 3):
+        assert same(stored[index], local[index]), index
+    with pytest.raises(DataError, match=r"--noise s3://shards/absent: no \.tar there"):
+        find_shards(["s3://shards/absent"], "--noise")
 
 
 def test_whole_shards_are_held_out(corpus):

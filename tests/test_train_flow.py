@@ -24,7 +24,7 @@ from pipeline.synthetic import coloured_noise
 
 SETTINGS = {
     "epochs": 4, "steps_per_epoch": 1, "batch_size": 2, "validation_pairs": 2, "pesq_pairs": 0, "workers": 0,
-    "sizes": {"channels": [4, 4, 4, 4, 8]}, "mix": {"seconds": 0.5},
+    "sizes": {"channels": [4, 4, 4, 4, 8]}, "mix": {"seconds": 0.5, "room_share": 0},
 }  # fmt: skip
 
 
@@ -42,9 +42,9 @@ def corpus(tmp_path_factory):
     return root
 
 
-def arguments(corpus, out):
+def arguments(corpus, out, name="cgcrn", config="tiny.yaml"):
     folders = ["--speech", corpus / "speech", "--noise", corpus / "noise", "--out", out]
-    return list(map(str, ["train-enhancer", "cgcrn", *folders, "--config", corpus / "tiny.yaml"]))
+    return list(map(str, ["train-enhancer", name, *folders, "--config", corpus / config]))
 
 
 @pytest.fixture
@@ -91,6 +91,26 @@ def test_ctrl_c_ends_it_at_once_and_says_how_to_continue(begin):
     assert text.strip() == "interrupted; the same command continues from the last checkpoint"
 
 
+TWO_PROCESSES = {"PL_TRAINER_ACCELERATOR": "cpu", "PL_TRAINER_DEVICES": "2", "PL_TRAINER_STRATEGY": "ddp"}
+
+
+def test_two_processes_train_what_one_does_with_twice_the_batch(corpus, start, tmp_path):
+    """As on two GPUs: each process has its half of an epoch's pairs, gradients are averaged, one of them speaks."""
+    name = "nsnet"  # without BatchNorm, whose statistics each process has of its own
+    settings = SETTINGS | {"sizes": {"layers": 1}, "clip_norm": None, "optimizer": "adam"}
+    (tmp_path / "two.yaml").write_text(json.dumps(settings))
+    process = start(*arguments(corpus, tmp_path / "two", name, tmp_path / "two.yaml"), **TWO_PROCESSES)
+    text, _ = process.communicate(timeout=200)
+    assert process.returncode == 0 and "Traceback" not in text, text
+    assert [text.count(said) for said in ("starting", "recipe", "step 4/4", "weights: ")] == [1] * 4, text
+
+    doubled = recipes.settings(recipes.load_recipe("dccrn-dns"), settings | {"batch_size": 4})
+    twin = train(name, [corpus / "speech"], [corpus / "noise"], tmp_path / "one", doubled)
+    expected, weights = load_file(twin), load_file(tmp_path / "two" / "best.safetensors")
+    for key, value in expected.items():
+        assert torch.allclose(weights[key], value, atol=1e-5, rtol=1e-4), key
+
+
 @pytest.fixture
 def without_server(monkeypatch):
     """The command in this process, its flow's function called as it is."""
@@ -120,7 +140,7 @@ def test_what_is_given_reaches_the_training(corpus, tmp_path, without_server, mo
     more = ["--recipe", "dccrn", "--budget", "2", "--rirs", str(corpus), "--set", "mix.room_share=1"]
     assert run(monkeypatch, [*arguments(corpus, tmp_path / "out"), *more]) == 0
     name, speech, noise, out, config, say = seen[0]
-    assert (name, speech, noise, out) == ("cgcrn", [corpus / "speech"], [corpus / "noise"], tmp_path / "out")
+    assert (name, speech, noise, out) == ("cgcrn", [str(corpus / "speech")], [str(corpus / "noise")], tmp_path / "out")
     assert (config.budget_min, config.epochs, config.lr_schedule) == (2, 4, "halve_on_plateau")
     assert (config.mix.rirs, config.mix.room_share, config.mix.seconds) == (str(corpus), 1, 0.5)
     say("a line")
