@@ -10,7 +10,8 @@ from conftest import REPOSITORY
 ALLOWED = {
     "pipeline": {"pipeline"},
     "enhancers": {"enhancers", "pipeline"},
-    "flows": {"flows", "enhancers", "pipeline"},
+    "vocoder": {"vocoder", "pipeline"},
+    "flows": {"flows", "enhancers", "vocoder", "pipeline"},
 }
 
 

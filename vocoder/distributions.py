@@ -1,0 +1,193 @@
+"""What the vocoder says of the next sample, and how one is drawn from it.
+
+A draw is a function of the parameters and of noise that was drawn before, so that two ways of computing the parameters
+can be compared sample by sample.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from pipeline.errors import ConfigError, nearest
+
+
+class Distribution(Protocol):
+    """One way to say what the next sample may be.
+
+    Shapes: `channels` parameters for each sample (B, channels, N); samples (B, N) full scale +-1; noise
+    (B, N, noise_channels).
+    """
+
+    name: str
+    channels: int
+    noise_channels: int
+
+    def quantised(self, x: Tensor) -> Tensor:
+        """The samples as the network gets them back, (B, N)."""
+        ...
+
+    def nll(self, parameters: Tensor, x: Tensor) -> Tensor:
+        """Negative log-likelihood of each sample in nats, (B, N)."""
+        ...
+
+    def noise(self, n: int, generator: torch.Generator) -> Tensor:
+        """What n draws use up, (n, noise_channels)."""
+        ...
+
+    def draw(self, parameters: Tensor, noise: Tensor) -> Tensor:
+        """One sample for each set of parameters, (B, channels), (B, noise_channels) -> (B,)."""
+        ...
+
+
+def mu_law_encode(x: Tensor, *, levels: int = 256) -> Tensor:
+    """Companded class indices, WaveNet's target.
+
+    Source: van den Oord et al. 2016, section 2.2.
+    Shapes: x (*, N) samples, full scale +-1 -> (*, N) int64 in [0, levels).
+    Raises: ValueError if any |x| > 1; clipping belongs to audio.py.
+
+    >>> mu_law_encode(torch.tensor([-1.0, 0.0, 1.0])).tolist()
+    [0, 128, 255]
+    """
+    if x.numel() and float(x.abs().max()) > 1:
+        raise ValueError(f"sample {float(x.abs().max()):g} is beyond full scale")
+    mu = levels - 1
+    companded = x.sign() * torch.log1p(mu * x.abs()) / math.log1p(mu)
+    return ((companded + 1) / 2 * mu + 0.5).long()
+
+
+def mu_law_decode(classes: Tensor, *, levels: int = 256) -> Tensor:
+    """Samples of class indices.
+
+    Shapes: (*, N) integers in [0, levels) -> (*, N), full scale +-1.
+
+    >>> mu_law_encode(mu_law_decode(torch.arange(256))).equal(torch.arange(256))
+    True
+    """
+    mu = levels - 1
+    companded = 2 * classes / mu - 1
+    return companded.sign() * torch.expm1(companded.abs() * math.log1p(mu)) / mu
+
+
+@dataclass(frozen=True)
+class MuLaw:
+    """Softmax over companded classes.
+
+    Source: paper [004], section 4.3; van den Oord et al. 2016, section 2.2.
+    """
+
+    levels: int = 256
+    name: str = "mu-law"
+
+    @property
+    def channels(self) -> int:
+        return self.levels
+
+    noise_channels = 1
+
+    def quantised(self, x: Tensor) -> Tensor:
+        return mu_law_decode(mu_law_encode(x, levels=self.levels), levels=self.levels)
+
+    def nll(self, parameters: Tensor, x: Tensor) -> Tensor:
+        return functional.cross_entropy(parameters, mu_law_encode(x, levels=self.levels), reduction="none")
+
+    def noise(self, n: int, generator: torch.Generator) -> Tensor:
+        return torch.rand(n, 1, generator=generator)
+
+    def draw(self, parameters: Tensor, noise: Tensor) -> Tensor:
+        odds = (parameters - parameters.amax(1, keepdim=True)).exp().cumsum(1)
+        classes = (odds < noise * odds[:, -1:]).sum(1).clamp_max(self.levels - 1)
+        return mu_law_decode(classes, levels=self.levels)
+
+
+LOG_SCALE_MIN = -9.0  # of a distribution's width: 1e-4, a few steps of 16 bit
+
+
+@dataclass(frozen=True)
+class Gaussian:
+    """Mean and logarithm of the standard deviation.
+
+    Source: Ping et al. 2019 (ClariNet), section 3.1.
+    """
+
+    name: str = "gaussian"
+    channels: int = 2
+    noise_channels: int = 1
+
+    def quantised(self, x: Tensor) -> Tensor:
+        return x
+
+    def nll(self, parameters: Tensor, x: Tensor) -> Tensor:
+        mean, log_scale = parameters[:, 0], parameters[:, 1].clamp_min(LOG_SCALE_MIN)
+        return 0.5 * ((x - mean) * (-log_scale).exp()).square() + log_scale + 0.5 * math.log(2 * math.pi)
+
+    def noise(self, n: int, generator: torch.Generator) -> Tensor:
+        return torch.randn(n, 1, generator=generator)
+
+    def draw(self, parameters: Tensor, noise: Tensor) -> Tensor:
+        scale = parameters[:, 1].clamp_min(LOG_SCALE_MIN).exp()
+        return (parameters[:, 0] + scale * noise[:, 0]).clamp(-1, 1)
+
+
+@dataclass(frozen=True)
+class Logistics:
+    """Mixture of discretised logistics over 16-bit steps: weights, means and log scales, `components` of each.
+
+    Source: Salimans et al. 2017 (PixelCNN++), section 2.1; van den Oord et al. 2018 (Parallel WaveNet), section 2.1.
+    """
+
+    components: int = 10
+    levels: int = 65536
+    name: str = "logistics"
+    noise_channels: int = 2
+
+    @property
+    def channels(self) -> int:
+        return 3 * self.components
+
+    def quantised(self, x: Tensor) -> Tensor:
+        return x
+
+    def nll(self, parameters: Tensor, x: Tensor) -> Tensor:
+        weights, means, log_scales = parameters.chunk(3, 1)
+        log_scales, x, half = log_scales.clamp_min(LOG_SCALE_MIN), x.unsqueeze(1), 1 / (self.levels - 1)
+        inverse = (-log_scales).exp()
+        above, below = inverse * (x - means + half), inverse * (x - means - half)
+        step = above.sigmoid() - below.sigmoid()
+        middle = inverse * (x - means)
+        # where a step holds too little for float32: density times width
+        density = middle - log_scales - 2 * functional.softplus(middle) + math.log(2 * half)
+        within = torch.where(step > 1e-5, step.clamp_min(1e-12).log(), density)
+        low, high = functional.logsigmoid(above), functional.logsigmoid(-below)  # the outermost steps have no other end
+        log_p = torch.where(x < -1 + half, low, torch.where(x > 1 - half, high, within))
+        return -torch.logsumexp(log_p + weights.log_softmax(1), 1)
+
+    def noise(self, n: int, generator: torch.Generator) -> Tensor:
+        u = torch.rand(n, 2, generator=generator).clamp(1e-5, 1 - 1e-5)
+        return torch.stack((u[:, 0], u[:, 1].logit()), 1)
+
+    def draw(self, parameters: Tensor, noise: Tensor) -> Tensor:
+        weights, means, log_scales = parameters.chunk(3, 1)
+        odds = (weights - weights.amax(1, keepdim=True)).exp().cumsum(1)
+        chosen = (odds < noise[:, :1] * odds[:, -1:]).sum(1, keepdim=True).clamp_max(self.components - 1)
+        mean, log_scale = means.gather(1, chosen)[:, 0], log_scales.gather(1, chosen)[:, 0]
+        return (mean + log_scale.clamp_min(LOG_SCALE_MIN).exp() * noise[:, 1]).clamp(-1, 1)
+
+
+DISTRIBUTIONS: dict[str, Distribution] = {d.name: d for d in (MuLaw(), Gaussian(), Logistics())}
+
+
+def distribution(name: str) -> Distribution:
+    """The distribution of that name.
+
+    Raises: ConfigError that names the nearest.
+    """
+    if name not in DISTRIBUTIONS:
+        raise ConfigError(
+            f"distribution {name!r} is not one of {', '.join(DISTRIBUTIONS)}{nearest(name, DISTRIBUTIONS)}"
+        )
+    return DISTRIBUTIONS[name]

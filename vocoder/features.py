@@ -1,0 +1,70 @@
+"""Log-mel frames, what the vocoder speaks from."""
+
+from dataclasses import dataclass
+from functools import cache
+
+import torch
+import torchaudio
+from torch import Tensor
+from torch.nn import functional
+
+from pipeline.errors import ConfigError
+
+FLOOR = 1e-10  # of energies before the logarithm: digital silence
+
+
+@dataclass(frozen=True)
+class LogMel:
+    """Mel energies, natural logarithm; frame t is centred on the hop_length samples from t * hop_length on.
+
+    Source: paper [004], section 4.3; SYSTEMS.md section 6.4 (45 bands to 8 kHz, 25 ms every 5 ms).
+    Departs: zeros, not reflections, lie outside the signal, so that what a batch is padded with changes nothing.
+    Shapes: call (B, N) samples -> (B, n_mels, T), T = ceil(N / hop_length); sizes in samples.
+    Raises: ConfigError if the sizes do not fit together.
+
+    >>> LogMel()(torch.zeros(1, 400)).shape
+    torch.Size([1, 45, 5])
+    """
+
+    sample_rate: int = 16000
+    n_mels: int = 45
+    win_length: int = 400
+    hop_length: int = 80
+    n_fft: int = 512
+    f_max_hz: float = 8000.0
+
+    def __post_init__(self) -> None:
+        if not self.hop_length <= self.win_length <= self.n_fft:
+            sizes = f"hop_length {self.hop_length}, win_length {self.win_length}, n_fft {self.n_fft}"
+            raise ConfigError(f"features: {sizes}: none may be smaller than the one before")
+        if self.f_max_hz > self.sample_rate / 2:
+            raise ConfigError(
+                f"features: f_max_hz {self.f_max_hz:g} is above half of sample_rate {self.sample_rate}; lower f_max_hz"
+            )
+
+    def __call__(self, x: Tensor) -> Tensor:
+        n_frames = -(-x.shape[-1] // self.hop_length)
+        before = (self.n_fft - self.hop_length) // 2
+        after = (n_frames - 1) * self.hop_length + self.n_fft - before - x.shape[-1]
+        frames = functional.pad(x, (before, after)).unfold(-1, self.n_fft, self.hop_length)
+        energies = torch.fft.rfft(frames * _window(self.win_length, self.n_fft)).abs().square()  # (B, T, F)
+        bands = energies @ _bands(self)
+        return bands.clamp_min(FLOOR).log().transpose(1, 2)
+
+    def n_samples(self, n_frames: int) -> int:
+        """Samples that so many frames stand for."""
+        return n_frames * self.hop_length
+
+
+@cache
+def _window(win_length: int, n_fft: int) -> Tensor:
+    side = (n_fft - win_length) // 2
+    return functional.pad(torch.hann_window(win_length), (side, n_fft - win_length - side))
+
+
+@cache
+def _bands(mel: LogMel) -> Tensor:
+    """(F, n_mels)"""
+    return torchaudio.functional.melscale_fbanks(
+        mel.n_fft // 2 + 1, 0.0, mel.f_max_hz, mel.n_mels, mel.sample_rate, norm=None, mel_scale="htk"
+    )

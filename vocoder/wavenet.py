@@ -1,0 +1,155 @@
+"""WaveNet, the vocoder of paper [004]."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from vocoder.distributions import MuLaw, distribution
+
+CONDITIONING_SLOPE = 0.4
+
+
+class WaveNet(nn.Module):
+    """Autoregressive network from log-mel frames and past samples to the distribution of the next sample.
+
+    Causal in samples, not causal in frames: two convolutions and the transposed ones that stretch frames to samples
+    look 2 frames and a few milliseconds ahead.
+
+    Source: paper [004], section 4.3; van den Oord et al. 2016; SYSTEMS.md section 6.4.
+    Departs: the configuration is SYSTEMS.md's, the paper gives none; leaky slopes of 0.4 also between the transposed
+    convolutions; residual and skip connection are scaled by sqrt(0.5) and sqrt(1 / layers), which keeps activations
+    at unit variance; one `speakers` > 0 adds an embedding to the conditioning.
+    Size: 2,251,968 parameters, 493,056 of them in the conditioning (asserted in tests).
+    Shapes: x (B, N) past samples as `distribution.quantised` gives them, of which the network sees x[:, :n] for sample
+    n; log_mel (B, n_mels, T) with N = T * hop_length; speaker (B,) -> (B, distribution.channels, N).
+    Raises: ValueError if N is not T * hop_length, layers do not split into stacks, or a speaker is missing or given in
+    vain.
+    """
+
+    def __init__(
+        self,
+        *,
+        n_mels: int = 45,
+        layers: int = 30,
+        stacks: int = 3,
+        kernel_size: int = 2,
+        residual_channels: int = 64,
+        gate_channels: int = 128,
+        skip_channels: int = 256,
+        conditioning_channels: int = 128,
+        upsampling: tuple[int, ...] = (5, 4, 4),
+        speakers: int = 0,
+        output: str = "mu-law",
+    ) -> None:
+        super().__init__()
+        if layers % stacks or gate_channels % 2:
+            raise ValueError(f"{layers} layers in {stacks} stacks, {gate_channels} gate channels: must divide evenly")
+        self.distribution = distribution(output)
+        self.n_mels, self.hop_length = n_mels, math.prod(upsampling)
+        self.dilations = tuple(2 ** (i % (layers // stacks)) for i in range(layers))
+        self.register_buffer("mel_mean", torch.zeros(n_mels))
+        self.register_buffer("mel_std", torch.ones(n_mels))
+        self.conditioning = Conditioning(n_mels, conditioning_channels, upsampling)
+        self.speaker = nn.Embedding(speakers, conditioning_channels) if speakers else None
+        categorical = isinstance(self.distribution, MuLaw)
+        self.input = nn.Conv1d(self.distribution.channels if categorical else 1, residual_channels, 1)
+        self.blocks = nn.ModuleList(
+            Block(residual_channels, gate_channels, skip_channels, conditioning_channels, kernel_size, dilation)
+            for dilation in self.dilations
+        )
+        self.hidden = nn.Conv1d(skip_channels, skip_channels, 1)
+        self.output = nn.Conv1d(skip_channels, self.distribution.channels, 1)
+
+    @property
+    def receptive_field(self) -> int:
+        """Past samples that a sample depends on."""
+        return sum((block.dilated.kernel_size[0] - 1) * block.dilated.dilation[0] for block in self.blocks) + 1
+
+    def condition(self, log_mel: Tensor, speaker: Tensor | None = None) -> Tensor:
+        """Conditioning of each sample.
+
+        Shapes: (B, n_mels, T), (B,) -> (B, conditioning_channels, T * hop_length).
+        """
+        if log_mel.dim() != 3 or log_mel.shape[1] != self.n_mels:
+            raise ValueError(f"log_mel {tuple(log_mel.shape)}: expected (B, {self.n_mels}, T)")
+        if (speaker is None) != (self.speaker is None):
+            said = "none was given" if speaker is None else "this network was trained without speakers"
+            raise ValueError(f"speaker: {said}")
+        c = self.conditioning((log_mel - self.mel_mean[:, None]) / self.mel_std[:, None])
+        return c if self.speaker is None else c + self.speaker(speaker).unsqueeze(-1)
+
+    def forward(self, x: Tensor, log_mel: Tensor, speaker: Tensor | None = None) -> Tensor:
+        if x.shape[1] != log_mel.shape[-1] * self.hop_length:
+            raise ValueError(f"{x.shape[1]} samples, {log_mel.shape[-1]} frames of {self.hop_length}: must be as long")
+        c = self.condition(log_mel, speaker)
+        x = self.embed(functional.pad(x[:, :-1], (1, 0)))
+        skips = torch.zeros((), device=x.device)
+        for block in self.blocks:
+            x, skip = block(x, c)
+            skips = skips + skip
+        skips = (skips * math.sqrt(1 / len(self.blocks))).relu()
+        return self.output(self.hidden(skips).relu())
+
+    def embed(self, x: Tensor) -> Tensor:
+        """What the first block sees of past samples.
+
+        Shapes: (B, N) -> (B, residual_channels, N).
+        """
+        if not isinstance(self.distribution, MuLaw):
+            return self.input(x.unsqueeze(1))
+        from vocoder.distributions import mu_law_encode
+
+        columns = self.input.weight[:, :, 0].t()  # a convolution over one-hot vectors picks a column of its weights
+        classes = mu_law_encode(x, levels=self.distribution.levels)
+        return functional.embedding(classes, columns).transpose(1, 2) + self.input.bias[:, None]
+
+    def nll(self, x: Tensor, log_mel: Tensor, speaker: Tensor | None = None) -> Tensor:
+        """Negative log-likelihood of each sample in nats, (B, N)."""
+        parameters = self(self.distribution.quantised(x), log_mel, speaker)
+        return self.distribution.nll(parameters.float(), x)
+
+
+class Conditioning(nn.Module):
+    """Frames to samples.
+
+    Source: SYSTEMS.md section 6.4: convolutions over 3 frames, then transposed convolutions of twice their stride.
+    Shapes: (B, n_mels, T) -> (B, channels, T * prod(upsampling)).
+    """
+
+    def __init__(self, n_mels: int, channels: int, upsampling: tuple[int, ...]) -> None:
+        super().__init__()
+        self.convs = nn.ModuleList(nn.Conv1d(a, channels, 3, padding=1) for a in (n_mels, channels))
+        self.stretches = nn.ModuleList(
+            nn.ConvTranspose1d(channels, channels, 2 * s, s, padding=(s + 1) // 2, output_padding=s % 2)
+            for s in upsampling
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        for conv in self.convs:
+            x = functional.leaky_relu(conv(x), CONDITIONING_SLOPE)
+        for i, stretch in enumerate(self.stretches):
+            x = stretch(functional.leaky_relu(x, CONDITIONING_SLOPE) if i else x)
+        return x
+
+
+class Block(nn.Module):
+    """Gated dilated convolution with conditioning, to a residual and a skip.
+
+    Source: van den Oord et al. 2016, section 2.3 and figure 4.
+    Shapes: x (B, residual, N), c (B, conditioning, N) -> (B, residual, N), (B, skip, N).
+    """
+
+    def __init__(self, residual: int, gate: int, skip: int, conditioning: int, kernel_size: int, dilation: int) -> None:
+        super().__init__()
+        self.dilated = nn.Conv1d(residual, gate, kernel_size, dilation=dilation)
+        self.conditioning = nn.Conv1d(conditioning, gate, 1, bias=False)
+        self.residual = nn.Conv1d(gate // 2, residual, 1)
+        self.skip = nn.Conv1d(gate // 2, skip, 1)
+
+    def forward(self, x: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+        past = (self.dilated.kernel_size[0] - 1) * self.dilated.dilation[0]
+        signal, gate = (self.dilated(functional.pad(x, (past, 0))) + self.conditioning(c)).chunk(2, 1)
+        y = signal.tanh() * gate.sigmoid()
+        return (x + self.residual(y)) * math.sqrt(0.5), self.skip(y)
