@@ -21,12 +21,13 @@ from torch.utils.data import DataLoader, Sampler
 
 from enhancers.method import Stage
 from enhancers.mixing import Mixtures, Recording, load_recordings, load_rirs, noise_tracks
-from enhancers.shard_speech import ShardMixtures, find_shards, hold_out_shards
+from enhancers.shard_speech import ShardMixtures
 from enhancers.steps import HalveOnRise, StepConfig, Supervised
 from enhancers.table import load_enhancer, method
 from enhancers.train_gan import Adversarial
 from pipeline.errors import ConfigError
 from pipeline.s3 import SCHEME
+from pipeline.shard_stream import find_shards, hold_out_shards
 from pipeline.synthetic import Audio
 
 

@@ -195,9 +195,9 @@ def train_enhancer(
         console.quiet = embedded.is_helper()
         console.print("starting")
         from enhancers import recipes
-        from enhancers.shard_speech import find_shards
         from enhancers.table import method
         from flows import train_enhancer as training
+        from pipeline.shard_stream import find_shards
 
         method(name)
         recipe = recipe or recipes.default_recipe(name)

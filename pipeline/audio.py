@@ -173,19 +173,20 @@ def write_wav(path: Path, x: Audio, rate: int) -> None:
     path.write_bytes(_encode(x, rate, bits=16, container="WAV"))
 
 
-def decode(data: bytes) -> tuple[Audio, int]:
+def decode(data: bytes, *, mix: bool = False) -> tuple[Audio, int]:
     """Samples and rate in Hz of an encoded mono clip that lies in memory, such as a shard's member.
 
+    With `mix`, of several channels their mean.
     Shapes: -> (N,).
-    Raises: DataError if it is not audio, is damaged or is not mono.
+    Raises: DataError if it is not audio, is damaged or, without `mix`, is not mono.
     """
     try:
         x, sample_rate = soundfile.read(io.BytesIO(data), dtype="float32")
     except soundfile.LibsndfileError as error:
         raise DataError(_text(error)) from None
-    if x.ndim != 1:
+    if x.ndim != 1 and not mix:
         raise DataError(f"clip has {x.shape[1]} channels, expected 1")
-    return x, sample_rate
+    return x if x.ndim == 1 else x.mean(1), sample_rate
 
 
 def _encode(x: Audio, sample_rate: int, *, bits: Literal[16, 24], container: Literal["FLAC", "WAV"]) -> bytes:

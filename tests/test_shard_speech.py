@@ -9,11 +9,12 @@ import pytest
 import soundfile
 from torch.utils.data import DataLoader
 
-from enhancers import shard_speech
 from enhancers.mixing import MixConfig, Recording
-from enhancers.shard_speech import ShardMixtures, Shuffled, clips, find_shards, hold_out_shards
+from enhancers.shard_speech import ShardMixtures
 from enhancers.train import EpochSampler
+from pipeline import shard_stream
 from pipeline.errors import ConfigError, DataError
+from pipeline.shard_stream import Shuffled, clips, find_shards, hold_out_shards
 from pipeline.shards import write_shard
 from pipeline.storage import Store
 
@@ -95,13 +96,13 @@ def test_every_clip_comes_once_per_pass_in_an_order_of_its_own_each_epoch(corpus
 
 def test_clips_are_read_only_as_far_as_they_are_needed(corpus, monkeypatch):
     opened, decoded = [], []
-    read, decode = shard_speech.clips, shard_speech.Encoded.decode
-    monkeypatch.setattr(shard_speech, "clips", lambda shard: opened.append(shard) or read(shard))
-    monkeypatch.setattr(shard_speech.Encoded, "decode", lambda *a: decoded.append(a[0].name) or decode(*a))
+    read, decode = shard_stream.clips, shard_stream.Encoded.decode
+    monkeypatch.setattr(shard_stream, "clips", lambda shard: opened.append(shard) or read(shard))
+    monkeypatch.setattr(shard_stream.Encoded, "decode", lambda *a: decoded.append(a[0].name) or decode(*a))
     data = pairs(corpus)
     data[0]
     assert len([s for s in opened if s.parent.name == "speech"]) == 2  # 4 held, 1 taken: 5 clips, 4 in each shard
-    assert len(data._reader.voices.held) == 4
+    assert len(data._blocks.streams[0].held) == 4
     data[6]
     assert len([name for name in decoded if name.startswith("s")]) == 2, "what is passed over is not decoded"
 
