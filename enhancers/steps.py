@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import LightningModule
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -38,36 +38,6 @@ class StepConfig(Section):
     @property
     def steps_per_stage(self) -> int:
         return self.epochs * self.steps_per_epoch if self.epochs else self.steps
-
-
-class HalveOnRise(Callback):
-    """Halves the learning rate when the validation loss rose so many validations in a row.
-
-    Source: papers [001] (three) and [003] (one); SYSTEMS.md sections 3.1 and 5.
-    """
-
-    def __init__(self, rises: int) -> None:
-        self.wanted, self.rises, self.previous = rises, 0, math.inf
-
-    def on_validation_end(self, trainer: Trainer, module: LightningModule) -> None:
-        if trainer.sanity_checking:
-            return
-        loss = float(trainer.callback_metrics["val/loss"])
-        self.rises = self.rises + 1 if loss > self.previous else 0
-        self.previous = loss
-        if self.rises < self.wanted:
-            return
-        self.rises = 0
-        for config in trainer.lr_scheduler_configs:
-            config.scheduler.base_lrs = [rate / 2 for rate in config.scheduler.base_lrs]
-        for group in (group for optimizer in trainer.optimizers for group in optimizer.param_groups):
-            group["lr"] /= 2  # the next step's was computed before the validation
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"rises": self.rises, "previous": self.previous}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.rises, self.previous = state_dict["rises"], state_dict["previous"]
 
 
 class Supervised(LightningModule):

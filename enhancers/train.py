@@ -1,9 +1,8 @@
 """Training of a row of ENHANCERS with Lightning, stage by stage, checkpointed and resumable."""
 
 import json
-import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from itertools import islice
 from pathlib import Path
@@ -12,23 +11,24 @@ from typing import Any
 import lightning as lightning_pkg
 import numpy as np
 import torch
-from lightning.pytorch import Callback, LightningModule, Trainer, seed_everything
+from lightning.pytorch import Callback, Trainer, seed_everything
 from lightning.pytorch.callbacks import EarlyStopping, EMAWeightAveraging, LearningRateMonitor, ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import DataLoader
 
 from enhancers.method import Stage
 from enhancers.mixing import Mixtures, Recording, load_recordings, load_rirs, noise_tracks
 from enhancers.shard_speech import ShardMixtures
-from enhancers.steps import HalveOnRise, StepConfig, Supervised
+from enhancers.steps import StepConfig, Supervised
 from enhancers.table import load_enhancer, method
 from enhancers.train_gan import Adversarial
 from pipeline.errors import ConfigError
 from pipeline.s3 import SCHEME
 from pipeline.shard_stream import find_shards, hold_out_shards
 from pipeline.synthetic import Audio
+from pipeline.training import EpochSampler, HalveOnRise, Lines, claim, write_json
 
 
 class TrainConfig(StepConfig):
@@ -45,25 +45,6 @@ class TrainConfig(StepConfig):
 
 
 PREPARE_BATCHES = 32  # training batches that a stage's preparation sees
-
-
-class EpochSampler(Sampler[int]):
-    """Indices epoch * length .. : fresh pairs every epoch, the same ones after a resume; each process has its share."""
-
-    def __init__(self, length: int) -> None:
-        self.length, self.epoch = length, 0
-
-    def set_epoch(self, epoch: int) -> None:
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        return self.length
-
-    def __iter__(self) -> Iterator[int]:
-        distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
-        rank, processes = (torch.distributed.get_rank(), torch.distributed.get_world_size()) if distributed else (0, 1)
-        first = (self.epoch * processes + rank) * self.length
-        return iter(range(first, first + self.length))
 
 
 Recordings = dict[str, list[Recording]]
@@ -140,31 +121,6 @@ def _recorded_rooms(config: TrainConfig, sample_rate: int) -> tuple[list[Audio] 
 FREE = {"workers", "budget_min"}  # may change from one run in the same folder to the next
 
 
-def _claim(out: Path, name: str, speech: Sequence[Place], noise: Sequence[Place], config: TrainConfig) -> None:
-    """Write down what is trained in `out`.
-
-    Raises: ConfigError if that is something else than what was begun there.
-    """
-    asked = {"name": name, "speech": [_absolute(p) for p in speech], "noise": [_absolute(p) for p in noise]}
-    asked |= config.model_dump(mode="json", exclude=FREE)
-    path = out / "run.json"
-    if path.exists():
-        begun = json.loads(path.read_text())
-        differing = [k for k in sorted(begun.keys() | asked.keys()) if begun.get(k) != asked.get(k)]
-        if differing:
-            first = "; ".join(f"{k}: {begun.get(k)!r} there, {asked.get(k)!r} now" for k in differing[:3])
-            raise ConfigError(f"{out} holds another training ({first}); choose another --out, or the settings it has")
-    out.mkdir(parents=True, exist_ok=True)
-    _write(path, asked)
-
-
-def _write(path: Path, data: dict[str, Any]) -> None:
-    """JSON that is there whole or not at all."""
-    new = path.with_suffix(f".{os.getpid()}")  # several processes may train together
-    new.write_text(json.dumps(data, indent=2) + "\n")
-    os.replace(new, path)
-
-
 def train(
     name: str,
     speech: Sequence[Place],
@@ -186,7 +142,8 @@ def train(
     row = method(name)
     network = row.build(**config.sizes)
     training, validation = divided_pairs(speech, noise, config, row.sample_rate)
-    _claim(out, name, speech, noise, config)
+    places = {"speech": [_absolute(p) for p in speech], "noise": [_absolute(p) for p in noise]}
+    claim(out, {"name": name, **places, **config.model_dump(mode="json", exclude=FREE)})
     length = len(training)
     loaders = (
         DataLoader(training, config.batch_size, sampler=EpochSampler(length), num_workers=config.workers),
@@ -213,20 +170,8 @@ def train(
         "noise": [Path(p).name for p in noise],
         "versions": {"torch": torch.__version__, "lightning": lightning_pkg.__version__},
     }
-    _write(path.with_suffix(".json"), card)
+    write_json(path.with_suffix(".json"), card)
     return path
-
-
-class _Lines(Callback):
-    """A line for people after each validation."""
-
-    def __init__(self, say: Callable[[str], None], stage: str, watched: str, total: str) -> None:
-        self.say, self.stage, self.watched, self.total = say, stage, watched, total
-
-    def on_validation_end(self, trainer: Trainer, module: LightningModule) -> None:
-        if not trainer.sanity_checking and trainer.is_global_zero:
-            value = float(trainer.callback_metrics[self.watched])
-            self.say(f"{self.stage}: step {trainer.global_step}{self.total}, {self.watched} {value:.3f}")
 
 
 Batch = tuple[Tensor, Tensor]
@@ -258,7 +203,7 @@ def _train_stage(
     if config.lr_schedule == "halve_on_plateau" and module.automatic_optimization:
         extras.append(HalveOnRise(config.halve_after))
     if say:
-        extras.append(_Lines(say, stage.name, watched, f"/{config.steps_per_stage}"))
+        extras.append(Lines(say, f"{stage.name}: ", watched, config.steps_per_stage))
     trainer = Trainer(
         max_epochs=config.epochs,
         max_steps=-1 if config.epochs else config.steps,
@@ -291,5 +236,5 @@ def _train_stage(
     save_file(state, folder / "best.safetensors")
     key = {"val/si_sdr": "validation_si_sdr_db", "val/loss": "validation_loss"}[watched]
     facts = {"steps": int(chosen["global_step"]), key: round(float(best.best_model_score), 3)}
-    _write(done, facts)
+    write_json(done, facts)
     return facts

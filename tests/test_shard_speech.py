@@ -11,12 +11,12 @@ from torch.utils.data import DataLoader
 
 from enhancers.mixing import MixConfig, Recording
 from enhancers.shard_speech import ShardMixtures
-from enhancers.train import EpochSampler
 from pipeline import shard_stream
 from pipeline.errors import ConfigError, DataError
 from pipeline.shard_stream import Shuffled, clips, find_shards, hold_out_shards
 from pipeline.shards import write_shard
 from pipeline.storage import Store
+from pipeline.training import EpochSampler
 
 RATE = 16000
 LENGTH = 8  # pairs per block
