@@ -218,6 +218,59 @@ def train_enhancer(
     print(f"weights: {path}")
 
 
+@app.command("train-vocoder")
+def train_vocoder(
+    shards: Annotated[
+        list[str], typer.Argument(metavar="SHARDS...", help="OUTPUT/shards of a run, .tar files, a glob or s3://")
+    ],
+    out: Annotated[Path, typer.Option(help="folder for checkpoints, curves and weights; continues what lies there")],
+    config: Annotated[Path | None, typer.Option("--config", help="YAML of settings")] = None,
+    budget: Annotated[float | None, typer.Option(min=0.01, help="stop after so many minutes")] = None,
+    force: Annotated[bool, typer.Option("--force", help="train on less than ten minutes too")] = False,
+    settings: Annotated[list[str], typer.Option("--set", help="one setting, for example sizes.layers=20")] = [],  # noqa: B006
+) -> None:
+    """Train a WaveNet on kept clips (extra `vocoder`). Run it again to continue."""
+    embedded.configure()
+    again = "interrupted; the same command continues from the last checkpoint"
+    with embedded.interruptible(_last_words, again):
+        console.quiet = embedded.is_helper()
+        console.print("starting")
+        from flows import train_vocoder as training
+        from vocoder.train import VocoderConfig
+
+        layer = {"budget_min": budget} if budget else {}
+        settled = validate(VocoderConfig, override((load_yaml(config) if config else {}) | layer, settings))
+        if embedded.is_helper():
+            training.train_wavenet.fn(shards, out, settled, force)
+            return
+        with embedded.server():
+            path = training.train_vocoder(shards, out, settled, force)
+    print(f"weights: {path}")
+
+
+@app.command()
+def vocode(
+    sources: Annotated[
+        list[Path], typer.Argument(metavar="MEL_OR_AUDIO...", help="recordings, folders of them, or saved frames")
+    ],
+    checkpoint: Annotated[Path, typer.Option(help="--out of train-vocoder, or a .safetensors file of it")],
+    out: Annotated[Path, typer.Option(help="folder for NAME.wav")],
+    seed: Annotated[int, typer.Option(help="of what is drawn; the same one gives the same speech")] = 0,
+    speaker: Annotated[str | None, typer.Option(help="whose voice, if the vocoder knows several")] = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="utterances side by side in one thread")] = 32,
+    threads: Annotated[int | None, typer.Option(min=1, help="default: one per core")] = None,
+) -> None:
+    """Speak recordings or log-mel frames with a trained vocoder (extra `vocoder`)."""
+    from flows import vocoding
+
+    with embedded.interruptible(_last_words, "interrupted; nothing was written"):
+        done, failed = vocoding.vocode(
+            sources, checkpoint, out, console,
+            seed=seed, speaker=speaker, batch_size=batch_size, threads=threads or _cores(),
+        )  # fmt: skip
+    _end_of_folder(sources[0], "spoken", done, failed)
+
+
 @app.command()
 def models(
     as_json: Annotated[bool, typer.Option("--json", help="one JSON list on standard output")] = False,

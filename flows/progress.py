@@ -5,25 +5,33 @@ from contextlib import contextmanager
 from typing import Protocol
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 
 class Advance(Protocol):
-    """Called once for each finished piece."""
+    """Called with the number of pieces that were finished."""
 
-    def __call__(self) -> None: ...
+    def __call__(self, pieces: int = 1) -> None: ...
 
 
 @contextmanager
 def stage(console: Console, name: str, total: int, unit: str) -> Iterator[Advance]:
-    """Show one stage of `total` pieces while the block runs."""
+    """Show one stage of `total` pieces while the block runs; on a terminal with pieces per second."""
     if not console.is_terminal:
         done = 0
 
-        def say() -> None:
+        def say(pieces: int = 1) -> None:
             nonlocal done
-            done += 1
-            if done == total or done * 10 // total != (done - 1) * 10 // total:
+            before, done = done, done + pieces
+            if done == total or done * 10 // total != before * 10 // total:
                 console.print(f"{name}: {done}/{total} {unit}")
 
         yield say
@@ -33,9 +41,10 @@ def stage(console: Console, name: str, total: int, unit: str) -> Iterator[Advanc
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn(unit),
+        TaskProgressColumn(text_format="", show_speed=True),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console) as progress:
         task = progress.add_task(name, total=total)
-        yield lambda: progress.advance(task)
+        yield lambda pieces=1: progress.advance(task, pieces)

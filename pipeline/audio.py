@@ -189,6 +189,18 @@ def decode(data: bytes, *, mix: bool = False) -> tuple[Audio, int]:
     return x if x.ndim == 1 else x.mean(1), sample_rate
 
 
+def length(data: bytes) -> tuple[int, int]:
+    """Samples and rate in Hz of an encoded clip that lies in memory, by its header.
+
+    Raises: DataError if it is not audio.
+    """
+    try:
+        about = soundfile.info(io.BytesIO(data))
+    except soundfile.LibsndfileError as error:
+        raise DataError(_text(error)) from None
+    return about.frames, about.samplerate
+
+
 def _encode(x: Audio, sample_rate: int, *, bits: Literal[16, 24], container: Literal["FLAC", "WAV"]) -> bytes:
     if x.ndim != 1 or not len(x):
         raise ValueError(f"expected (N,) samples, N >= 1, got shape {x.shape}")

@@ -97,6 +97,16 @@ class Encoded:
         """The name without its extensions: what WebDataset calls __key__."""
         return _key(self.name)
 
+    def length(self) -> tuple[int, int]:
+        """Samples and rate in Hz, by the header.
+
+        Raises: DataError that names the member if it has none.
+        """
+        try:
+            return audio.length(self.data)
+        except DataError as error:
+            raise DataError(f"shard {self.shard}: {self.name}: {error}") from None
+
     def decode(self, sample_rate: int) -> Audio:
         """The mean of all channels at a rate, (N,).
 

@@ -41,18 +41,20 @@ def test_a_sample_depends_on_the_past_and_on_frames_a_little_ahead():
     assert 12 * 80 - first <= 0.014 * 16000 and first < 12 * 80
 
 
-@pytest.mark.parametrize("kernel_size", [2, 3])
+@pytest.mark.parametrize(("kernel_size", "batch"), [(2, 3), (3, 17), (3, 1)])
 @pytest.mark.parametrize("output", DISTRIBUTIONS)
-def test_generation_equals_the_parallel_forward(output, kernel_size):
+def test_generation_equals_the_parallel_forward(output, kernel_size, batch):
     """Logits of the loop against those of the forward pass on the samples that the loop drew, and the draws again."""
     net = network(output, kernel_size=kernel_size)
-    batch, n = 3, 200
+    n = 200
     mel = torch.randn(batch, 45, n // net.hop_length)
     generator = torch.Generator().manual_seed(1)
     noise = torch.stack([net.distribution.noise(n, generator) for _ in range(batch)], 1)
     with torch.no_grad():
         c = net.condition(mel)
-        drawn, logits = Loop(Weights.of(net), batch).run(c.permute(2, 1, 0).numpy(), noise.numpy(), keep_logits=True)
+        drawn, logits = Loop(Weights.of(net), batch, alone=batch == 1).run(
+            c.permute(2, 1, 0).numpy(), noise.numpy(), keep_logits=True
+        )
         samples = torch.as_tensor(np.ascontiguousarray(drawn.T))
         expected = net(samples, mel)  # (B, O, N)
     assert np.abs(logits.transpose(2, 1, 0) - expected.numpy()).max() < 1e-4
@@ -66,10 +68,12 @@ def test_generation_equals_the_parallel_forward(output, kernel_size):
 def test_an_utterance_does_not_depend_on_its_neighbours():
     net = network()
     mels = [torch.randn(45, frames) for frames in (30, 7, 120, 55)]
-    together = generate(net, mels, [0, 1, 2, 3], threads=2, batch_size=2)
+    together = generate(net, mels, [0, 1, 2, 3], batch_size=4)
+    apart = generate(net, mels[::-1], [3, 2, 1, 0], threads=2, batch_size=1)[::-1]
     for i, mel in enumerate(mels):
-        (alone,) = generate(net, [mel], [i])
-        assert together[i].shape == (mel.shape[1] * net.hop_length,) and np.array_equal(alone, together[i]), i
+        assert together[i].shape == (mel.shape[1] * net.hop_length,) and np.array_equal(apart[i], together[i]), i
+    many = generate(net, mels * 5, [0, 1, 2, 3] * 5)
+    assert all(np.array_equal(x, together[i % 4]) for i, x in enumerate(many)), "in two rows of lanes"
 
 
 def test_mu_law_there_and_back():

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from vocoder.wavenet import WaveNet
 
 CONTEXT = 8  # frames on each side of a block whose conditioning is computed; more than it depends on
 BLOCK = 50  # frames
-CHUNK_FLOATS = 4_000_000  # of conditioning for all layers, computed at a time
+PROJECTED = 500  # samples of one utterance whose conditioning goes through all layers' weights at a time
 
 
 def generate(
@@ -31,7 +31,8 @@ def generate(
 ) -> list[np.ndarray]:
     """Speech for each utterance.
 
-    What an utterance becomes depends on its frames, its seed and nothing else: not on its neighbours, nor on threads.
+    What an utterance becomes depends on its frames, its seed and nothing else: not on its neighbours, nor on threads. A
+    call with one utterance rounds differently, so that once in many seconds it may draw another sample.
     `advance` is called with the number of samples made since the last call.
     Shapes: each log_mel (n_mels, T) -> (T * hop_length,) float32, full scale +-1.
     Raises: ValueError if seeds or speakers are not as many as utterances, or frames are not as the network's.
@@ -47,7 +48,8 @@ def generate(
 
     def one(group: list[int]) -> list[np.ndarray]:
         chosen = None if speakers is None else [speakers[i] for i in group]
-        return _group(network, weights, [log_mels[i] for i in group], [seeds[i] for i in group], chosen, advance)
+        mels, own_seeds = [log_mels[i] for i in group], [seeds[i] for i in group]
+        return _group(network, weights, mels, own_seeds, chosen, len(log_mels) == 1, advance)
 
     results: list[np.ndarray] = [np.empty(0, np.float32)] * len(order)
     with threadpool_limits(1), ThreadPoolExecutor(threads) as pool:
@@ -67,6 +69,8 @@ class Weights:
     input_bias: np.ndarray
     dilations: np.ndarray
     dilated: np.ndarray
+    dilated_bias: np.ndarray
+    conditioner: np.ndarray
     residual: np.ndarray
     residual_bias: np.ndarray
     skip: np.ndarray
@@ -75,8 +79,6 @@ class Weights:
     hidden_bias: np.ndarray
     output: np.ndarray
     output_bias: np.ndarray
-    conditioning: np.ndarray  # (L * G, C)
-    conditioning_bias: np.ndarray  # (L * G,), those of the dilated convolutions
 
     @classmethod
     def of(cls, network: WaveNet) -> "Weights":
@@ -92,6 +94,8 @@ class Weights:
             input_bias=_array(network.input.bias),
             dilations=np.array(network.dilations, np.int64),
             dilated=_array(torch.stack([b.dilated.weight.permute(2, 0, 1) for b in blocks])),
+            dilated_bias=_array(torch.stack([b.dilated.bias for b in blocks])),
+            conditioner=_array(torch.stack([b.conditioning.weight[:, :, 0] for b in blocks])),
             residual=_array(torch.stack([b.residual.weight[:, :, 0] for b in blocks]) * math.sqrt(0.5)),
             residual_bias=_array(torch.stack([b.residual.bias for b in blocks]) * math.sqrt(0.5)),
             skip=_array(torch.stack([b.skip.weight[:, :, 0] for b in blocks]) * share),
@@ -100,17 +104,7 @@ class Weights:
             hidden_bias=_array(network.hidden.bias),
             output=_array(network.output.weight[:, :, 0]),
             output_bias=_array(network.output.bias),
-            conditioning=_array(torch.cat([b.conditioning.weight[:, :, 0] for b in blocks])),
-            conditioning_bias=_array(torch.cat([b.dilated.bias for b in blocks])),
         )
-
-    @property
-    def loop(self) -> tuple[object, ...]:
-        """What the compiled loop takes, in its order."""
-        return (
-            self.kind, self.levels, self.table, self.input_bias, self.dilations, self.dilated, self.residual,
-            self.residual_bias, self.skip, self.skip_bias, self.hidden, self.hidden_bias, self.output, self.output_bias,
-        )  # fmt: skip
 
 
 def _array(x: Tensor) -> np.ndarray:
@@ -118,18 +112,21 @@ def _array(x: Tensor) -> np.ndarray:
 
 
 class Loop:
-    """What a batch of utterances remembers from one stretch of samples to the next."""
+    """What a batch of utterances remembers from one stretch of samples to the next.
 
-    def __init__(self, weights: Weights, batch: int) -> None:
+    An utterance alone is computed in another order of sums than one in a batch, with up to LANES times less work.
+    """
+
+    def __init__(self, weights: Weights, batch: int, *, alone: bool = False) -> None:
         self.weights, self.batch = weights, batch
-        lanes = 1 if batch == 1 else -(-batch // cpu.LANES) * cpu.LANES
+        self._lanes = 1 if alone else -(-batch // cpu.LANES) * cpu.LANES
         pasts = (weights.dilated.shape[1] - 1) * weights.dilations
         self._starts = np.concatenate(([0], np.cumsum(pasts)[:-1])).astype(np.int64)
-        self._rings = np.zeros((int(pasts.sum()), weights.dilated.shape[3], lanes), np.float32)
-        self._sample = np.zeros(lanes, np.float32)
-        middle = len(weights.levels) // 2  # silence
-        self._chosen = np.full(lanes, middle, np.int64)
-        self._at, self._lanes = 0, lanes
+        self._rings = np.zeros((int(pasts.sum()), weights.dilated.shape[3], self._lanes), np.float32)
+        self._sample = np.zeros(self._lanes, np.float32)
+        silence = len(weights.levels) // 2
+        self._chosen = np.full(self._lanes, silence, np.int64)
+        self._at = 0
 
     def run(self, conditioning: np.ndarray, noise: np.ndarray, *, keep_logits: bool = False) -> tuple[np.ndarray, ...]:
         """The next samples, and the distributions they were drawn from if these are to be kept.
@@ -137,31 +134,34 @@ class Loop:
         Shapes: conditioning (N, C, B), noise (N, B, W) -> (N, B), (N, O, B) or (0, O, B).
         """
         n, w = len(noise), self.weights
-        padded = np.zeros((n, self._lanes, noise.shape[2]), np.float32)
-        padded[:, : self.batch] = noise
+        noise, conditioning = self._padded(noise, 1), self._padded(conditioning, 2)
         samples = np.empty((n, self._lanes), np.float32)
         logits = np.empty((n if keep_logits else 0, len(w.output), self._lanes), np.float32)
-        per_sample = len(w.conditioning) * self._lanes
-        size = max(1, CHUNK_FLOATS // per_sample)
+        arguments = [getattr(w, field.name) for field in fields(w)]
+        size = PROJECTED if self._lanes == 1 else max(1, n)
         for start in range(0, n, size):
             part = slice(start, min(n, start + size))
+            c = conditioning[part]
+            c, projected = (c[:0], self._projected(c)) if self._lanes == 1 else (c, np.empty((0, 1, 1, 1), np.float32))
             cpu.run(
-                *w.loop, self._projected(conditioning[part]), padded[part], self._rings, self._starts, self._at,
-                self._sample, self._chosen, samples[part], logits[part],
+                *arguments, c, projected, noise[part], self._rings, self._starts, self._at, self._sample, self._chosen,
+                samples[part], logits[part],
             )  # fmt: skip
             self._at += part.stop - start
         return samples[:, : self.batch], logits[:, :, : self.batch]
 
+    def _padded(self, x: np.ndarray, axis: int) -> np.ndarray:
+        shape = list(x.shape)
+        shape[axis] = self._lanes
+        padded = np.zeros(shape, np.float32)
+        padded[tuple(slice(0, size) for size in x.shape)] = x
+        return padded
+
     def _projected(self, c: np.ndarray) -> np.ndarray:
-        """Conditioning of all layers with their biases, (n, C, B) -> (n, L * G, lanes)."""
+        """Conditioning of all layers of many samples at once: for one utterance the weights are read but once."""
         w = self.weights
-        if self._lanes == 1:
-            return (c[:, :, 0] @ w.conditioning.T + w.conditioning_bias)[:, :, None]
-        lanes = np.zeros((len(c), c.shape[1], self._lanes), np.float32)
-        lanes[:, :, : self.batch] = c
-        projected = np.matmul(w.conditioning, lanes)
-        projected += w.conditioning_bias[:, None]
-        return projected
+        flat = c[:, :, 0] @ w.conditioner.reshape(-1, c.shape[1]).T + w.dilated_bias.reshape(-1)
+        return flat.reshape(len(c), *w.dilated_bias.shape, 1)
 
 
 def _group(
@@ -170,11 +170,12 @@ def _group(
     log_mels: Sequence[Tensor],
     seeds: Sequence[int],
     speakers: Sequence[int] | None,
+    alone: bool,
     advance: Callable[[int], None] | None,
 ) -> list[np.ndarray]:
     hop = network.hop_length
     frames = [m.shape[-1] for m in log_mels]
-    loop = Loop(weights, len(log_mels))
+    loop = Loop(weights, len(log_mels), alone=alone)
     conditionings = [
         _conditioning(network, mel, None if speakers is None else speakers[i]) for i, mel in enumerate(log_mels)
     ]
@@ -182,7 +183,7 @@ def _group(
     parts = []
     for start in range(0, max(frames), BLOCK):
         n = min(BLOCK, max(frames) - start) * hop
-        c = np.zeros((n, len(weights.conditioning[0]), len(log_mels)), np.float32)
+        c = np.zeros((n, weights.conditioner.shape[-1], len(log_mels)), np.float32)
         for i, blocks in enumerate(conditionings):
             if (block := next(blocks, None)) is not None:
                 c[: block.shape[1], :, i] = block.T

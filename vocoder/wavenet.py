@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from vocoder.distributions import MuLaw, distribution
+from vocoder.distributions import MuLaw, distribution, mu_law_encode
 
 CONDITIONING_SLOPE = 0.4
 
@@ -23,7 +23,8 @@ class WaveNet(nn.Module):
     at unit variance; one `speakers` > 0 adds an embedding to the conditioning.
     Size: 2,251,968 parameters, 493,056 of them in the conditioning (asserted in tests).
     Shapes: x (B, N) past samples as `distribution.quantised` gives them, of which the network sees x[:, :n] for sample
-    n; log_mel (B, n_mels, T) with N = T * hop_length; speaker (B,) -> (B, distribution.channels, N).
+    n; log_mel (B, n_mels, T) with N = T * hop_length, or more by `context` frames on each side, which are seen and not
+    spoken; speaker (B,) -> (B, distribution.channels, N).
     Raises: ValueError if N is not T * hop_length, layers do not split into stacks, or a speaker is missing or given in
     vain.
     """
@@ -80,10 +81,11 @@ class WaveNet(nn.Module):
         c = self.conditioning((log_mel - self.mel_mean[:, None]) / self.mel_std[:, None])
         return c if self.speaker is None else c + self.speaker(speaker).unsqueeze(-1)
 
-    def forward(self, x: Tensor, log_mel: Tensor, speaker: Tensor | None = None) -> Tensor:
-        if x.shape[1] != log_mel.shape[-1] * self.hop_length:
-            raise ValueError(f"{x.shape[1]} samples, {log_mel.shape[-1]} frames of {self.hop_length}: must be as long")
-        c = self.condition(log_mel, speaker)
+    def forward(self, x: Tensor, log_mel: Tensor, speaker: Tensor | None = None, *, context: int = 0) -> Tensor:
+        n_frames = log_mel.shape[-1] - 2 * context
+        if x.shape[1] != n_frames * self.hop_length:
+            raise ValueError(f"{x.shape[1]} samples, {n_frames} frames of {self.hop_length}: must be as long")
+        c = self.condition(log_mel, speaker).narrow(-1, context * self.hop_length, x.shape[1])
         x = self.embed(functional.pad(x[:, :-1], (1, 0)))
         skips = torch.zeros((), device=x.device)
         for block in self.blocks:
@@ -99,15 +101,13 @@ class WaveNet(nn.Module):
         """
         if not isinstance(self.distribution, MuLaw):
             return self.input(x.unsqueeze(1))
-        from vocoder.distributions import mu_law_encode
-
         columns = self.input.weight[:, :, 0].t()  # a convolution over one-hot vectors picks a column of its weights
         classes = mu_law_encode(x, levels=self.distribution.levels)
         return functional.embedding(classes, columns).transpose(1, 2) + self.input.bias[:, None]
 
-    def nll(self, x: Tensor, log_mel: Tensor, speaker: Tensor | None = None) -> Tensor:
+    def nll(self, x: Tensor, log_mel: Tensor, speaker: Tensor | None = None, *, context: int = 0) -> Tensor:
         """Negative log-likelihood of each sample in nats, (B, N)."""
-        parameters = self(self.distribution.quantised(x), log_mel, speaker)
+        parameters = self(self.distribution.quantised(x), log_mel, speaker, context=context)
         return self.distribution.nll(parameters.float(), x)
 
 

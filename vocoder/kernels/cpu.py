@@ -116,21 +116,24 @@ def _draw(kind, parameters, j, noise, levels):
 
 @numba.njit(nogil=True, fastmath=False, cache=True)
 def run(
-    kind, levels, table, input_bias, dilations, dilated, residual, residual_bias, skip, skip_bias, hidden, hidden_bias,
-    output, output_bias, conditioning, noise, rings, starts, at, sample, chosen, samples, logits,
+    kind, levels, table, input_bias, dilations, dilated, dilated_bias, conditioner, residual, residual_bias, skip,
+    skip_bias, hidden, hidden_bias, output, output_bias, conditioning, projected, noise, rings, starts, at, sample,
+    chosen, samples, logits,
 ):  # fmt: skip
     """The next samples of a batch.
 
     Shapes, all float32 and C-contiguous unless said: levels (classes,); table (classes or 1, R); dilations (L,) int64;
-    dilated (L, K, G, R), tap K - 1 the newest; residual (L, R, G / 2), scaled; skip (L, S, G / 2), scaled, skip_bias
-    (S,) summed over the layers; hidden (S, S); output (O, S); conditioning (N, L * G, B) with the biases of the
-    dilated convolutions, destroyed; noise (N, B, W); rings (sum of L's pasts, R, B), starts (L,) int64 of each layer's;
-    `at` samples that were made before; sample (B,) and chosen (B,) int64 the last one and its class, updated; samples
-    (N, B) written; logits (N, O, B) written, or (0, O, B).
+    dilated (L, K, G, R), tap K - 1 the newest; conditioner (L, G, C); residual (L, R, G / 2), scaled; skip
+    (L, S, G / 2), scaled, skip_bias (S,) summed over the layers; hidden (S, S); output (O, S); conditioning (N, C, B),
+    or what the conditioner makes of it with dilated_bias, projected (N, L, G, B), which is destroyed, the other being
+    empty; noise (N, B, W); rings (sum of the layers' pasts, R, B), starts (L,) int64 of each layer's; `at` samples that
+    were made before; sample (B,) and chosen (B,) int64 the last one and its class, updated; samples (N, B) written;
+    logits (N, O, B) written, or (0, O, B).
     """
     n_layers, n_taps, n_gates, n_residual = dilated.shape
     batch = sample.shape[0]
     x = np.empty((n_residual, batch), np.float32)
+    gates = np.empty((n_gates, batch), np.float32)
     y = np.empty((n_gates // 2, batch), np.float32)
     skips = np.empty((skip.shape[1], batch), np.float32)
     deep = np.empty_like(skips)
@@ -143,7 +146,12 @@ def run(
         for i in range(skips.shape[0]):
             skips[i, :] = skip_bias[i]
         for layer in range(n_layers):
-            gates = conditioning[n, layer * n_gates : (layer + 1) * n_gates]
+            if projected.shape[0]:
+                gates = projected[n, layer]
+            else:
+                for i in range(n_gates):
+                    gates[i, :] = dilated_bias[layer, i]
+                _add_product(conditioner[layer], conditioning[n], gates)
             past = (n_taps - 1) * dilations[layer]
             place = at % past
             for tap in range(n_taps - 1):

@@ -1,0 +1,37 @@
+"""The flow `train-vocoder`: a WaveNet trained on shards in a folder, or from where that stopped."""
+
+from functools import partial
+from pathlib import Path
+
+from prefect import flow, task
+from prefect.cache_policies import NO_CACHE
+from rich.console import Console
+
+from flows.running import only_run, quiet
+from pipeline.errors import CleanCorpusError
+from pipeline.shard_stream import find_shards
+from vocoder import train
+from vocoder.train import VocoderConfig
+
+
+@task(name="train", cache_policy=NO_CACHE)
+def train_wavenet(shards: list[str], out: Path, config: VocoderConfig, force: bool) -> Path:
+    say = partial(Console(stderr=True).print, markup=False, highlight=False)
+    found = find_shards(shards, "SHARDS")
+    if found is None:
+        raise CleanCorpusError(f"SHARDS {', '.join(shards)}: no .tar there; give OUTPUT/shards of a run")
+    return train.train(found, out, config, say, force=force)
+
+
+@flow(name="train-vocoder")
+def train_vocoder(shards: list[str], out: Path, config: VocoderConfig, force: bool = False) -> Path:
+    """Train a vocoder on the clips of some shards, local or s3://; returns the path of the weights.
+
+    Raises: ConfigError if another process trains in `out`, and what `vocoder.train.train` raises; a loss that is not
+    finite is a CleanCorpusError.
+    """
+    with quiet(), only_run(out):
+        try:
+            return train_wavenet(shards, out, config, force)
+        except FloatingPointError as error:
+            raise CleanCorpusError(f"training in {out}: {error}") from None

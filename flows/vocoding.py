@@ -1,0 +1,129 @@
+"""`clean-corpus vocode`: recordings or saved frames to speech. Starts no server."""
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import torch
+from rich.console import Console
+from safetensors import safe_open
+from torch import Tensor
+
+from flows import progress
+from pipeline import audio
+from pipeline.config import AudioConfig
+from pipeline.errors import ConfigError, DataError
+from vocoder.checkpoint import Vocoder, load_vocoder
+from vocoder.generate import generate
+
+FRAMES = {".npy", ".safetensors"}
+
+
+def vocode(
+    sources: Sequence[Path],
+    checkpoint: Path,
+    out: Path,
+    console: Console,
+    *,
+    seed: int,
+    speaker: str | None,
+    batch_size: int,
+    threads: int,
+) -> tuple[int, dict[str, str]]:
+    """Speak every file to OUT/NAME.wav; returns their number, and failures by file.
+
+    A source is a recording, a folder of them, log-mel frames as .npy (n_mels, T), or as .safetensors whose tensor is
+    `log_mel` and whose metadata `features` are those of the card.
+    Raises: ConfigError if there is no vocoder, a source is not there, two have one name or the speaker is unknown.
+    """
+    vocoder = load_vocoder(checkpoint)
+    number = _speaker_number(vocoder, speaker)
+    files = _files(sources)
+    frames: dict[Path, Tensor] = {}
+    failed: dict[str, str] = {}
+    for path in files:
+        try:
+            frames[path] = frames_of(path, vocoder)
+        except (DataError, OSError) as error:
+            failed[str(path)] = str(error)
+    if not frames:
+        return 0, failed
+    out.mkdir(parents=True, exist_ok=True)
+    hop, rate = vocoder.mel.hop_length, vocoder.mel.sample_rate
+    total = sum(mel.shape[1] for mel in frames.values()) * hop
+    began = time.perf_counter()
+    with progress.stage(console, "vocode", total, "samples") as advance:
+        waves = generate(
+            vocoder.network,
+            list(frames.values()),
+            [seed] * len(frames),
+            speakers=None if number is None else [number] * len(frames),
+            batch_size=batch_size,
+            threads=threads,
+            advance=advance,
+        )
+    took = time.perf_counter() - began
+    for path, wave in zip(frames, waves, strict=True):
+        audio.write_wav(out / f"{path.stem}.wav", wave, rate)
+    console.print(f"{total / rate:.1f} s of speech in {took:.1f} s: {total / took:,.0f} samples per second")
+    return len(waves), failed
+
+
+def frames_of(path: Path, vocoder: Vocoder) -> Tensor:
+    """Log-mel frames of a recording or of saved frames, (n_mels, T).
+
+    Raises: DataError if it cannot be read, or holds frames of other settings than the vocoder's.
+    """
+    if path.suffix not in FRAMES:
+        with audio.open_recording(path, AudioConfig(sample_rate=vocoder.mel.sample_rate)) as reader:
+            x = np.concatenate(list(reader.blocks()))
+        return vocoder.mel(torch.as_tensor(x)[None])[0]
+    if path.suffix == ".npy":
+        try:
+            log_mel = torch.as_tensor(np.load(path, allow_pickle=False)).float()
+        except ValueError as error:
+            raise DataError(f"{path}: {error}") from None
+    else:
+        with safe_open(path, "pt") as file:
+            saved = json.loads((file.metadata() or {}).get("features", "null"))
+            wanted = asdict(vocoder.mel)
+            if saved != wanted:
+                named = [k for k in wanted if saved is None or saved.get(k) != wanted[k]]
+                theirs = None if saved is None else {k: saved.get(k) for k in named}
+                raise DataError(
+                    f"{path}: frames of {theirs}, the checkpoint's are of { {k: wanted[k] for k in named} }; "
+                    "make them anew"
+                )
+            log_mel = file.get_tensor("log_mel")
+    if log_mel.dim() != 2 or log_mel.shape[0] != vocoder.mel.n_mels or not torch.isfinite(log_mel).all():
+        raise DataError(
+            f"{path}: frames {tuple(log_mel.shape)}, expected ({vocoder.mel.n_mels}, T) finite values; make them anew"
+        )
+    return log_mel
+
+
+def _speaker_number(vocoder: Vocoder, speaker: str | None) -> int | None:
+    if not vocoder.card["speaker_conditioning"]:
+        if speaker is not None:
+            raise ConfigError(f"--speaker {speaker}: this vocoder was trained without speaker_conditioning")
+        return None
+    if speaker not in vocoder.speakers:
+        raise ConfigError(f"--speaker {speaker!r} is not one of {', '.join(vocoder.speakers)}")
+    return vocoder.speakers.index(speaker)
+
+
+def _files(sources: Sequence[Path]) -> list[Path]:
+    found: list[Path] = []
+    for source in sources:
+        if not source.exists():
+            raise ConfigError(f"{source}: no such file or folder")
+        found += sorted(p for p in source.rglob("*") if p.is_file()) if source.is_dir() else [source]
+    stems: dict[str, Path] = {}
+    for path in found:
+        if path.stem in stems:
+            raise ConfigError(f"{path} and {stems[path.stem]} would both become {path.stem}.wav; rename one")
+        stems[path.stem] = path
+    return found
