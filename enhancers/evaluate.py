@@ -8,21 +8,19 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import signal, stats
+from scipy import signal
 from scipy.linalg import toeplitz
 
 from pipeline import audio, composite, dnsmos, metrics, scoring
 from pipeline.clip import Scores
 from pipeline.config import AudioConfig
 from pipeline.errors import ConfigError, DataError
+from pipeline.statistics import anova, mean, wilcoxon
 from pipeline.synthetic import Audio
 
 NOISY = "noisy"  # the system that does nothing, first in every table
 RATE = scoring.RATE  # Hz, of PESQ, STOI and DNSMOS
 SDR_TAPS = 512
-RESAMPLES = 2000  # of the bootstrap
-CONFIDENCE = 0.95
-SIGNIFICANT_P = 0.05
 
 _NAME = re.compile(r"(?P<utterance>.+)__(?P<noise>.+)__(?P<snr_db>-?\d+)dB")
 
@@ -235,7 +233,7 @@ def conditions(pairs: Sequence[Pair]) -> dict[Condition, NDArray[np.bool_]]:
 def summarise(values: Values, pairs: Sequence[Pair]) -> list[Summary]:
     """Mean of every measure in every condition for every system."""
     return [
-        Summary(metric, condition, system, *_mean(columns[system]))
+        Summary(metric, condition, system, *mean(columns[system]))
         for metric, condition, columns in _columns(values, pairs)
         for system in values
     ]
@@ -255,12 +253,12 @@ def compare(values: Values, pairs: Sequence[Pair]) -> list[Comparison]:
     tests = []
     for metric, condition, columns in _columns(values, pairs):
         for system, against in duels:
-            result = _wilcoxon(columns[system], columns[against])
+            result = wilcoxon(columns[system], columns[against])
             tests.append(Comparison(metric, condition, "wilcoxon", system, against, *result, None))
         for against in (system for system in values if system != first):
-            result = _anova([columns[first], columns[against]])
+            result = anova([columns[first], columns[against]])
             tests.append(Comparison(metric, condition, "anova", first, against, *result))
-        tests.append(Comparison(metric, condition, "anova", first, "all", *_anova(list(columns.values()))))
+        tests.append(Comparison(metric, condition, "anova", first, "all", *anova(list(columns.values()))))
     return tests
 
 
@@ -269,43 +267,3 @@ def _columns(values: Values, pairs: Sequence[Pair]) -> Iterator[tuple[str, Condi
     for index, metric in enumerate(METRICS):
         for condition, chosen in parts.items():
             yield metric, condition, {system: table[chosen, index] for system, table in values.items()}
-
-
-def _mean(column: NDArray[np.float64]) -> tuple[int, int, float | None, float | None, float | None]:
-    """Clips, those not scored, mean, and the interval that holds it with 95 % confidence."""
-    scored = column[np.isfinite(column)]
-    counts = column.size, column.size - scored.size
-    if scored.size == 0:
-        return *counts, None, None, None
-    if scored.size == 1:  # nothing is known of the spread
-        return *counts, float(scored[0]), None, None
-    interval = stats.bootstrap(
-        (scored,),
-        np.mean,
-        n_resamples=RESAMPLES,
-        batch=100,
-        confidence_level=CONFIDENCE,
-        method="percentile",  # BCa has no answer where all values are equal
-        random_state=np.random.default_rng(0),
-    ).confidence_interval
-    return *counts, float(scored.mean()), float(interval.low), float(interval.high)
-
-
-def _wilcoxon(a: NDArray[np.float64], b: NDArray[np.float64]) -> tuple[int, float | None, float | None]:
-    """Clips that both have, the sum of signed ranks, and p."""
-    difference = (a - b)[np.isfinite(a - b)]
-    if not np.any(difference):
-        return difference.size, None, None
-    result = stats.wilcoxon(difference)
-    return difference.size, float(result.statistic), float(result.pvalue)
-
-
-def _anova(groups: Sequence[NDArray[np.float64]]) -> tuple[int, float | None, float | None, float | None]:
-    """Values of all groups, F, p, and the critical F; no F of one group, of an empty one, or if none varies."""
-    groups = [group[np.isfinite(group)] for group in groups]
-    count = sum(group.size for group in groups)
-    if len(groups) < 2 or not all(group.size for group in groups) or not any(np.ptp(group) for group in groups):
-        return count, None, None, None
-    result = stats.f_oneway(*groups)
-    critical = stats.f.ppf(1 - SIGNIFICANT_P, len(groups) - 1, count - len(groups))
-    return count, float(result.statistic), float(result.pvalue), float(critical)

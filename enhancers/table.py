@@ -27,7 +27,7 @@ from enhancers import (
 from enhancers.adversarial import Adversary
 from enhancers.batches import check_batch
 from enhancers.long import QUANTUM_S, block_s, enhance_long
-from enhancers.method import Method
+from enhancers.method import Loss, Method, Stage
 from enhancers.models.cgcrn import CGCRN
 from enhancers.models.cgcrn_refined import RefinedCGCRN
 from enhancers.models.cnn_gru import CNNGRU
@@ -40,6 +40,7 @@ from enhancers.models.dcunet import DCUNet
 from enhancers.models.dnn_dec import DNNDEC
 from enhancers.models.dnn_irm import DNNIRM
 from enhancers.models.dnn_nmf import DNNNMF
+from enhancers.models.dual_path import CGCRNDualPath
 from enhancers.models.fcnn import FCNN
 from enhancers.models.lstm_irm import LSTMIRM
 from enhancers.models.lstm_msa import LstmMsa
@@ -68,15 +69,18 @@ def _mask(network: Callable[..., nn.Module]) -> Method:
     )
 
 
-def _complex(network: Callable[..., nn.Module]) -> Method:
-    """Beyond paper [000]: complex spectrum to a complex mask, compared by compressed spectra and SI-SNR."""
-    return Method(
-        network,
-        domains.CompressedComplex(_STFT_20MS),
-        targets.waveform,
-        {"compressed_spectrum": (losses.compressed_spectrum, 10.0), "neg_si_snr": (losses.neg_si_snr, 0.2)},
-        "000",
-    )
+def _complex(network: Callable[..., nn.Module], first: str = "", then: str = "") -> Method:
+    """Beyond paper [000]: complex spectrum to a complex mask, compared by compressed spectra and SI-SNR.
+
+    Of a network in two parts each may have a stage of training to itself.
+    """
+    compared: dict[str, tuple[Loss, float]] = {
+        "compressed_spectrum": (losses.compressed_spectrum, 10.0),
+        "neg_si_snr": (losses.neg_si_snr, 0.2),
+    }
+    before = (Stage(first, targets.waveform, compared, (first,)),) if first else ()
+    domain = domains.CompressedComplex(_STFT_20MS)
+    return Method(network, domain, targets.waveform, compared, "000", before, (then,) if then else ())
 
 
 def _progressive(network: Callable[..., nn.Module], stages: Literal["last", "mean"] = "last") -> Method:
@@ -128,6 +132,7 @@ ENHANCERS: dict[str, Method] = {
     "cgcrn": _mask(CGCRN),
     "cgcrn-complex": _complex(partial(CGCRN, in_channels=2, out_channels=2)),
     "cgcrn-refined": _complex(RefinedCGCRN),
+    "cgcrn-dual-path": _complex(CGCRNDualPath, first="first", then="second"),
     "lstm-4x1024": _mask(partial(Recurrent, cell="lstm")),
     "gru-4x1024": _mask(partial(Recurrent, cell="gru")),
     "crn": _mask(CRN),

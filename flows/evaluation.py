@@ -17,7 +17,6 @@ from enhancers.evaluate import (
     METRICS,
     NOISY,
     RATE,
-    SIGNIFICANT_P,
     Comparison,
     Condition,
     Pair,
@@ -34,6 +33,7 @@ from pipeline.clip import Scores
 from pipeline.config import AudioConfig, EnhanceConfig
 from pipeline.errors import ConfigError, DataError
 from pipeline.plots import PAPER, no_metadata, style
+from pipeline.statistics import SIGNIFICANT_P
 from pipeline.synthetic import Audio
 
 if TYPE_CHECKING:

@@ -10,8 +10,9 @@ from safetensors.torch import load_file, save_file
 
 import enhancers
 from enhancers import domains, losses, table, targets
+from enhancers.masks import post_filter_gain
 from enhancers.models.cgcrn import CGCRN
-from enhancers.models.cgcrn_refined import RefinedCGCRN, post_filter_gain
+from enhancers.models.cgcrn_refined import RefinedCGCRN
 from pipeline.errors import ConfigError
 
 TINY = {"channels": (4, 4, 8, 8, 16)}

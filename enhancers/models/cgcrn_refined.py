@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor, nn
 
-from enhancers.domains import EPS
 from enhancers.layers import Memory
+from enhancers.masks import compressed_gain, limited, post_filter_gain, product
 from enhancers.models.cgcrn import CGCRN
 
 
@@ -44,43 +44,6 @@ class RefinedCGCRN(nn.Module):
         memory = memory or Memory()
         first = limited(self.network(features, memory), self.max_gain)
         gain = torch.stack(((1 - self.share) * first[:, 0] + self.share, (1 - self.share) * first[:, 1]), 1)
-        softened = _product(gain, features)  # a gain on the spectrum compresses as the spectrum does:
-        features = softened * _modulus(gain).pow(self.power - 1)
-        mask = limited(_product(self.network(features, memory), gain), self.max_gain)
+        second = self.network(compressed_gain(features, gain, self.power), memory)
+        mask = limited(product(second, gain), self.max_gain)
         return mask if self.training else mask * post_filter_gain(mask, self.post_filter)
-
-
-def limited(mask: Tensor, max_gain: float) -> Tensor:
-    """A complex mask whose modulus is at most max_gain.
-
-    Where a recording was low-passed the network has nothing to go by, and would raise what is left by 60 dB.
-
-    Shapes: (B, 2, T, F) real and imaginary part -> the same.
-
-    >>> limited(torch.tensor([3.0, 4.0]).reshape(1, 2, 1, 1), 2.5).flatten().tolist()
-    [1.5, 2.0]
-    """
-    return mask * (max_gain / _modulus(mask)).clamp_max(1.0)
-
-
-def post_filter_gain(mask: Tensor, strength: float) -> Tensor:
-    """What a post-filter makes of each bin: 1 where the mask's modulus is 1 or more, less below, 0 where it is 0.
-
-    Source: Valin et al. 2020 (arXiv:2008.04259), as a gain: (1 + b) / (1 + b / sin^2(pi |M| / 2)).
-    Shapes: (B, 2, T, F) real and imaginary part -> (B, 1, T, F).
-
-    >>> post_filter_gain(torch.tensor([1.0, 0.0]).reshape(1, 2, 1, 1), 0.02).item()
-    1.0
-    """
-    modulus = _modulus(mask).clamp_max(1.0)
-    return (1 + strength) / (1 + strength / torch.sin(torch.pi / 2 * modulus).square())
-
-
-def _modulus(mask: Tensor) -> Tensor:
-    """Shapes: (B, 2, T, F) real and imaginary part -> (B, 1, T, F), > 0."""
-    return mask.square().sum(1, keepdim=True).clamp_min(EPS**2).sqrt()
-
-
-def _product(a: Tensor, b: Tensor) -> Tensor:
-    """Complex product of real and imaginary parts in dimension 1."""
-    return torch.stack((a[:, 0] * b[:, 0] - a[:, 1] * b[:, 1], a[:, 0] * b[:, 1] + a[:, 1] * b[:, 0]), 1)

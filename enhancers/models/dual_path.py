@@ -1,0 +1,141 @@
+"""CGCRN, then a dual-path network that hears past and future: an own extension of paper [000]."""
+
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from enhancers.layers import DownConv, Memory, UpConv, expect, halved
+from enhancers.masks import compressed_gain, limited, post_filter_gain
+from enhancers.models.cgcrn import CGCRN
+
+
+class CGCRNDualPath(nn.Module):
+    """The complex CGCRN, whose mask a second network corrects that knows the whole signal.
+
+    The second network sees noisy spectrum and first estimate: convolutions to fewer bins, then blocks of recurrent
+    layers that go across the bins of a frame and along the frames of a bin, both ways, then convolutions back. What it
+    adds to the first mask is nothing before training. No bin is raised by more than `max_gain`; in use, not in
+    training, the post-filter of `cgcrn-refined` follows.
+
+    Source: own; first network paper [000] with two channels in and out (SYSTEMS.md section 2.1, `crm`), blocks of
+    Luo et al. 2020 (arXiv:1910.06379) and, between convolutions, of Le et al. 2021 (arXiv:2107.05429).
+    Departs: features are the spectrum compressed by `power`, as `domains.CompressedComplex` makes them.
+    Shapes: features (B, 2, T, n_freq), of which frames (B,) are valid -> (B, 2, T, n_freq), real and imaginary part of
+    a mask.
+    Raises: ValueError if the features have other channels or bins.
+    """
+
+    attends = True
+
+    def __init__(
+        self,
+        *,
+        n_freq: int = 161,
+        channels: tuple[int, ...] = (24, 48, 64),
+        blocks: int = 3,
+        across: int = 32,
+        along: int = 64,
+        power: float = 0.5,
+        max_gain: float = 2.0,
+        post_filter: float = 0.004,
+    ) -> None:
+        super().__init__()
+        self.n_freq, self.power, self.max_gain, self.post_filter = n_freq, power, max_gain, post_filter
+        self.first = CGCRN(n_freq=n_freq, in_channels=2, out_channels=2)
+        self.second = Correction(n_freq, channels, blocks, across, along)
+
+    def forward(self, features: Tensor, *, frames: Tensor | None = None) -> Tensor:
+        expect(features, channels=2, n_freq=self.n_freq)
+        if frames is None:
+            frames = torch.full((features.shape[0],), features.shape[2], device=features.device)
+        first = limited(self.first(features), self.max_gain)
+        estimate = compressed_gain(features, first, self.power)
+        mask = limited(first + self.second(torch.cat((features, estimate), 1), frames), self.max_gain)
+        return mask if self.training else mask * post_filter_gain(mask, self.post_filter)
+
+
+class Correction(nn.Module):
+    """What is to be added to a mask, from noisy spectrum and first estimate.
+
+    Shapes: (B, 4, T, n_freq), frames (B,) -> (B, 2, T, n_freq).
+    """
+
+    def __init__(self, n_freq: int, channels: tuple[int, ...], blocks: int, across: int, along: int) -> None:
+        super().__init__()
+        sizes = halved(n_freq, len(channels))
+        self.encoder = nn.ModuleList(DownConv(a, b) for a, b in pairwise((4, *channels)))
+        self.encoder_norms = nn.ModuleList(nn.BatchNorm2d(c) for c in channels)
+        self.blocks = nn.ModuleList(DualPath(channels[-1], across, along) for _ in range(blocks))
+        self.skips = nn.ModuleList(nn.Conv2d(c, c, 1) for c in channels)
+        outs = (2, *channels[:-1])
+        self.decoder = nn.ModuleList(
+            UpConv(c, o, narrow=narrow, wide=wide)
+            for c, o, wide, narrow in zip(channels, outs, sizes[:-1], sizes[1:], strict=True)
+        )
+        self.decoder_norms = nn.ModuleList(nn.BatchNorm2d(o) for o in outs[1:])
+        self.activation = nn.LeakyReLU(0.1)
+        nn.init.zeros_(self.decoder[0].conv.weight)
+        nn.init.zeros_(self.decoder[0].conv.bias)
+
+    def forward(self, x: Tensor, frames: Tensor) -> Tensor:
+        memory, encoded = Memory(), []
+        for conv, norm in zip(self.encoder, self.encoder_norms, strict=True):
+            x = self.activation(norm(conv(x, memory)))
+            encoded.append(x)
+        x = x.permute(0, 2, 3, 1)  # (B, T, F, C)
+        order = reversal(frames, x.shape[1])
+        for block in self.blocks:
+            x = block(x, order)
+        x = x.permute(0, 3, 1, 2)
+        for level in reversed(range(len(self.decoder))):
+            x = self.decoder[level](x + self.skips[level](encoded[level]), memory)
+            if level:
+                x = self.activation(self.decoder_norms[level - 1](x))
+        return x
+
+
+class DualPath(nn.Module):
+    """Across the bins of each frame, then along the frames of each bin; each adds to what it was given.
+
+    Source: Luo et al. 2020 (arXiv:1910.06379), section 2.1.
+    Departs: GRUs instead of LSTMs, normalised before the layer and over channels alone, so that no padding is counted.
+    Shapes: x (B, T, F, C), order (B, T) as `reversal` gives it -> (B, T, F, C).
+    """
+
+    def __init__(self, channels: int, across: int, along: int) -> None:
+        super().__init__()
+        self.across_norm, self.along_norm = nn.LayerNorm(channels), nn.LayerNorm(channels)
+        self.across = nn.GRU(channels, across, batch_first=True, bidirectional=True)
+        self.across_out = nn.Linear(2 * across, channels)
+        self.forth = nn.GRU(channels, along, batch_first=True)
+        self.back = nn.GRU(channels, along, batch_first=True)
+        self.along_out = nn.Linear(2 * along, channels)
+
+    def forward(self, x: Tensor, order: Tensor) -> Tensor:
+        batch, n_bins = x.shape[0], x.shape[2]
+        across, _ = self.across(self.across_norm(x).flatten(0, 1))
+        x = x + self.across_out(across).unflatten(0, (batch, -1))
+        bins = self.along_norm(x).transpose(1, 2).flatten(0, 1)  # (B * F, T, C)
+        order = order.repeat_interleave(n_bins, 0)
+        forth, _ = self.forth(bins)
+        back, _ = self.back(_reordered(bins, order))
+        along = self.along_out(torch.cat((forth, _reordered(back, order)), -1))
+        return x + along.unflatten(0, (batch, n_bins)).transpose(1, 2)
+
+
+def reversal(frames: Tensor, n_frames: int) -> Tensor:
+    """Indices that turn each signal's valid frames round and leave its padding behind them.
+
+    Shapes: frames (B,) -> (B, n_frames).
+
+    >>> reversal(torch.tensor([3, 2]), 3).tolist()
+    [[2, 1, 0], [1, 0, 2]]
+    """
+    at = torch.arange(n_frames, device=frames.device)
+    return torch.where(at < frames[:, None], frames[:, None] - 1 - at, at)
+
+
+def _reordered(x: Tensor, order: Tensor) -> Tensor:
+    """Shapes: x (B, T, C), order (B, T) -> (B, T, C)."""
+    return x.gather(1, order.unsqueeze(-1).expand_as(x))

@@ -1,0 +1,57 @@
+"""Means over clips with their intervals, and tests of one set of clips against another."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+RESAMPLES = 2000  # of the bootstrap
+CONFIDENCE = 0.95
+SIGNIFICANT_P = 0.05
+
+Column = NDArray[np.float64]
+"""One value a clip, NaN where it was not measured."""
+
+
+def mean(column: Column) -> tuple[int, int, float | None, float | None, float | None]:
+    """Clips, those not scored, mean, and the interval that holds it with 95 % confidence.
+
+    Source: percentile bootstrap over clips, the same resamples each time.
+    """
+    scored = column[np.isfinite(column)]
+    counts = column.size, column.size - scored.size
+    if scored.size == 0:
+        return *counts, None, None, None
+    if scored.size == 1:  # nothing is known of the spread
+        return *counts, float(scored[0]), None, None
+    interval = stats.bootstrap(
+        (scored,),
+        np.mean,
+        n_resamples=RESAMPLES,
+        batch=100,
+        confidence_level=CONFIDENCE,
+        method="percentile",  # BCa has no answer where all values are equal
+        random_state=np.random.default_rng(0),
+    ).confidence_interval
+    return *counts, float(scored.mean()), float(interval.low), float(interval.high)
+
+
+def wilcoxon(a: Column, b: Column) -> tuple[int, float | None, float | None]:
+    """Clips that both have, the sum of signed ranks, and p."""
+    difference = (a - b)[np.isfinite(a - b)]
+    if not np.any(difference):
+        return difference.size, None, None
+    result = stats.wilcoxon(difference)
+    return difference.size, float(result.statistic), float(result.pvalue)
+
+
+def anova(groups: Sequence[Column]) -> tuple[int, float | None, float | None, float | None]:
+    """Values of all groups, F, p, and the critical F; no F of one group, of an empty one, or if none varies."""
+    groups = [group[np.isfinite(group)] for group in groups]
+    count = sum(group.size for group in groups)
+    if len(groups) < 2 or not all(group.size for group in groups) or not any(np.ptp(group) for group in groups):
+        return count, None, None, None
+    result = stats.f_oneway(*groups)
+    critical = stats.f.ppf(1 - SIGNIFICANT_P, len(groups) - 1, count - len(groups))
+    return count, float(result.statistic), float(result.pvalue), float(critical)
