@@ -28,7 +28,7 @@ from pipeline.errors import ConfigError
 from pipeline.s3 import SCHEME
 from pipeline.shard_stream import find_shards, hold_out_shards
 from pipeline.synthetic import Audio
-from pipeline.training import EpochSampler, HalveOnRise, Lines, claim, write_json
+from pipeline.training import EpochSampler, HalveOnRise, Lines, checkpoint, claim, write_json
 
 
 class TrainConfig(StepConfig):
@@ -229,7 +229,7 @@ def _train_stage(
         batches = islice(loaders[0], PREPARE_BATCHES)
         stage.prepare(network, (row.domain.forward(network, *batch) for batch in batches))
     trainer.fit(module, *loaders, ckpt_path=str(resume) if resume.exists() else None, weights_only=True)
-    chosen = torch.load(folder / "best.ckpt", map_location="cpu", weights_only=True)
+    chosen = checkpoint(folder / "best.ckpt", config.steps_per_epoch)
     state = {
         k.removeprefix("network."): v.contiguous() for k, v in chosen["state_dict"].items() if k.startswith("network.")
     }

@@ -272,6 +272,54 @@ def vocode(
 
 
 @app.command()
+def compare(
+    sets: Annotated[
+        list[str],
+        typer.Option("--set", metavar="NAME=SHARDS", help="a version of the corpus; gains are over the first one's"),
+    ],
+    out: Annotated[Path, typer.Option(help="folder for trainings, speech and report; continues what lies there")],
+    budget: Annotated[
+        float | None,
+        typer.Option("--budget-minutes", min=0.01, help="of the first training; the others do as many updates"),
+    ] = None,
+    config: Annotated[Path | None, typer.Option("--config", help="YAML of settings")] = None,
+    force: Annotated[bool, typer.Option("--force", help="compare less than ten minutes of audio too")] = False,
+    settings: Annotated[
+        list[str], typer.Option("--setting", help="one setting, for example vocoder.sizes.layers=20")
+    ] = [],  # noqa: B006
+) -> None:
+    """Train one vocoder per version of a corpus, all else equal, and report what each sounds like (extra `vocoder`)."""
+    embedded.configure()
+    again = "interrupted; the same command continues from the last checkpoint"
+    with embedded.interruptible(_last_words, again):
+        console.quiet = embedded.is_helper()
+        console.print("starting")
+        from flows import compare_vocoders as comparison
+
+        data = load_yaml(config) if config else {}
+        if budget:
+            data = override(data, [f"vocoder.budget_min={budget}"])
+        settled = validate(comparison.CompareConfig, override(data, settings))
+        with embedded.server():
+            page = comparison.compare_vocoders(_named(sets), out, settled, force)
+    print((page.parent.parent / "verdict.txt").read_text(), end="")
+    print(f"report: {page.absolute()}")
+
+
+def _named(sets: list[str]) -> dict[str, list[str]]:
+    """NAME=PLACE[,PLACE] by name."""
+    named: dict[str, list[str]] = {}
+    for given in sets:
+        name, equals, places = given.partition("=")
+        if not (name and equals and places) or not name.replace("-", "").replace("_", "").isalnum():
+            raise ConfigError(f"--set {given}: write NAME=SHARDS, NAME of letters, digits, - and _")
+        if name in named:
+            raise ConfigError(f"--set {given}: {name} was given before; separate several places by commas")
+        named[name] = places.split(",")
+    return named
+
+
+@app.command()
 def models(
     as_json: Annotated[bool, typer.Option("--json", help="one JSON list on standard output")] = False,
 ) -> None:

@@ -143,7 +143,7 @@ def histogram_svg(
         _draw_threshold(ax, threshold, PAGE)
         ax.xaxis.set_major_locator(MaxNLocator(5))
         ax.yaxis.set_major_locator(MaxNLocator(3, integer=True))
-        return _svg(figure)
+        return svg(figure)
 
 
 def yield_svg(
@@ -163,7 +163,7 @@ def yield_svg(
         ax = figure.subplots()
         _draw_yield(ax, score, grid, curves, durations_s)
         _draw_threshold(ax, threshold, PAGE)
-        return _svg(figure)
+        return svg(figure)
 
 
 def power_spectrogram(samples: Audio) -> NDArray[np.float64]:
@@ -271,14 +271,15 @@ def style(palette: Palette, *, salt: str) -> dict[str, Any]:
     }
 
 
-def _svg(figure: Figure) -> Markup:
+def svg(figure: Figure) -> Markup:
+    """A figure to inline in a page: placeholders of PAGE become the page's own colours."""
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", transparent=True, metadata=no_metadata(".svg"))
-    svg = buffer.getvalue()
-    svg = re.sub(r' id="[\w.]+_\d+"', "", svg[svg.index("<svg") :])  # names of parts: the same in every plot
+    text = buffer.getvalue()
+    text = re.sub(r' id="[\w.]+_\d+"', "", text[text.index("<svg") :])  # names of parts: the same in every plot
     for colour, variable in zip(PAGE, Palette._fields, strict=True):
-        svg = svg.replace(colour, f"var(--{variable})")
-    return Markup(svg)
+        text = text.replace(colour, f"var(--{variable})")
+    return Markup(text)
 
 
 def no_metadata(suffix: str) -> dict[str, None]:

@@ -73,7 +73,7 @@ class Scorer:
         if clean is not None and clean.shape != x.shape:
             raise DataError(f"clean twin has {clean.size} samples, the clip {x.size}; they must be sample-aligned")
         speech = segment.speech_mask(x, self._speech_threshold, sample_rate=sample_rate)
-        at_16k = _resample(x, sample_rate)
+        at_16k = at_scoring_rate(x, sample_rate)
         values: dict[str, float | None] = dict.fromkeys(SCORES)
         if at_16k.size >= MIN_S * RATE and np.any(at_16k):
             values |= self._dnsmos(at_16k / max(1.0, float(np.abs(at_16k).max())))
@@ -83,14 +83,15 @@ class Scorer:
         values["speech_ratio"] = float(np.mean(speech))
         values["loudness_lufs"] = dsp.loudness_lufs(x, sample_rate)
         if clean is not None and np.any(clean):
-            clean_at_16k = _resample(clean, sample_rate)
+            clean_at_16k = at_scoring_rate(clean, sample_rate)
             values["pesq_wb"] = pesq_lqo(at_16k, clean_at_16k, "wb")
             values["stoi"] = stoi(at_16k, clean_at_16k, extended=False)
             values["si_sdr_db"] = metrics.si_sdr_db(x, clean)
         return {name: _rounded(value) for name, value in values.items()}
 
 
-def _resample(x: Audio, sample_rate: int) -> Audio:
+def at_scoring_rate(x: Audio, sample_rate: int) -> Audio:
+    """The samples at RATE, (N,) -> (N,)."""
     return x if sample_rate == RATE else soxr.resample(x, sample_rate, RATE)
 
 

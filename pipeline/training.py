@@ -11,7 +11,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch.utils.data import Sampler
 
-from pipeline.errors import ConfigError
+from pipeline.errors import CleanCorpusError, ConfigError
 
 
 class EpochSampler(Sampler[int]):
@@ -89,6 +89,19 @@ def claim(out: Path, asked: dict[str, Any]) -> None:
             raise ConfigError(f"{out} holds another training ({first}); choose another --out, or the settings it has")
     out.mkdir(parents=True, exist_ok=True)
     write_json(path, asked)
+
+
+def checkpoint(path: Path, steps_per_epoch: int) -> dict[str, Any]:
+    """What Lightning saved: tensors and plain values, nothing is unpickled.
+
+    Raises: CleanCorpusError if there is none, since a budget of time ended before the first validation.
+    """
+    if not path.exists():
+        raise CleanCorpusError(
+            f"{path.parent}: the time was over before the first validation, after {steps_per_epoch} steps; give more "
+            "time, or lower steps_per_epoch"
+        )
+    return torch.load(path, map_location="cpu", weights_only=True)
 
 
 def write_json(path: Path, data: dict[str, Any]) -> None:

@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from pipeline.config import Section
 from pipeline.errors import DataError
 from pipeline.shard_stream import Encoded, Shard
-from pipeline.training import EpochSampler, HalveOnRise, Lines, claim
+from pipeline.training import EpochSampler, HalveOnRise, Lines, checkpoint, claim
 from vocoder.checkpoint import Vocoder, build, save_vocoder
 from vocoder.data import CONTEXT, Segments, Survey, is_held_out, speaker_of, stretch, survey, validation_clips
 from vocoder.features import LogMel
@@ -56,6 +56,7 @@ class VocoderConfig(Section):
     validation_disjoint: Literal["utterance", "speaker"] = "utterance"
     validation_clips: int = 32
     patience: int = 20  # epochs without a better validation
+    keep: Literal["best", "last"] = "best"  # validation; last: the same number of steps for all that are compared
     ema_decay: float = 0.999
     clip_norm: float = 1.0
     shuffle_clips: int = Field(256, ge=1)
@@ -218,10 +219,11 @@ def _fit(
     """Train, or go on; returns the weights of the best validation, and what the card says of them."""
     folder, watched = out / "checkpoints", "val/loss"
     after_validation = {"save_on_train_epoch_end": False, "enable_version_counter": False}
+    best = ModelCheckpoint(folder, "best", watched, mode="min", **after_validation)
     callbacks: list[Callback] = [
         EMAWeightAveraging(decay=config.ema_decay),
         HalveOnRise(config.halve_after),
-        ModelCheckpoint(folder, "best", watched, mode="min", **after_validation),
+        best,
         ModelCheckpoint(folder, "last", **after_validation),
         LearningRateMonitor(),
         EarlyStopping(watched, mode="min", patience=config.patience, check_on_train_epoch_end=False),
@@ -243,7 +245,7 @@ def _fit(
     )
     last = folder / "last.ckpt"
     trainer.fit(module, *loaders, ckpt_path=str(last) if last.exists() else None, weights_only=True)
-    chosen = torch.load(folder / "best.ckpt", map_location="cpu", weights_only=True)
+    chosen = checkpoint(folder / f"{config.keep}.ckpt", config.steps_per_epoch)
     state = {k.removeprefix("network."): v for k, v in chosen["state_dict"].items()}
-    nll = float(callbacks[2].best_model_score)
-    return state, {"steps": int(chosen["global_step"]), "validation_nll_nats": round(nll, 4)}
+    facts = {"steps": int(chosen["global_step"]), "best_validation_nll_nats": round(float(best.best_model_score), 4)}
+    return state, facts

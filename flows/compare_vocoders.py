@@ -1,0 +1,150 @@
+"""The flow `compare-vocoders`: one WaveNet per version of a corpus, all else equal, and what each then sounds like."""
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from prefect import flow, task
+from prefect.cache_policies import NO_CACHE
+from pydantic import Field
+from rich.console import Console
+
+from flows.engines import LocalEngine
+from flows.running import only_run, quiet
+from pipeline import audio
+from pipeline.config import Section
+from pipeline.errors import CleanCorpusError, ConfigError
+from pipeline.shard_stream import find_shards
+from pipeline.training import claim
+from vocoder import compare, comparison_report, train
+from vocoder.checkpoint import load_vocoder
+from vocoder.compare import CLEAN, Spoken
+from vocoder.data import is_held_out
+from vocoder.sets import Aligned, Utterances, align
+from vocoder.train import VocoderConfig
+
+Job = tuple[str, str | None, str, Path, Path | None, Path | None]
+"""System, frames, utterance, and where it lies, its source and its clean version."""
+
+
+class CompareConfig(Section):
+    """What a comparison depends on beside its sets."""
+
+    utterances: Utterances = "common"
+    spoken: int = Field(20, ge=2)  # held-out utterances
+    vocoder: VocoderConfig = VocoderConfig()
+
+
+@task(name="train", cache_policy=NO_CACHE)
+def train_set(name: str, folder: Path, out: Path, config: VocoderConfig, force: bool) -> int:
+    """Train on one set, unless that is done; returns the number of updates."""
+    card = out / "best.json"
+    if not card.exists():
+        say = partial(Console(stderr=True).print, f"{name}:", markup=False, highlight=False)
+        train.train(sorted(folder.glob("*.tar")), out, config, say, force=force)
+    return int(json.loads(card.read_text())["steps"])
+
+
+@task(name="speak", cache_policy=NO_CACHE)
+def speak_set(name: str, run: Path, sources: Mapping[str, Path], keys: Sequence[str], out: Path) -> None:
+    """Write OUT/SYSTEM/FRAMES/KEY.wav for frames of each source."""
+    vocoder = load_vocoder(run)
+    rate = vocoder.mel.sample_rate
+    for frames, folder in sources.items():
+        there = out / name / frames
+        if all((there / f"{key}.wav").exists() for key in keys):
+            continue
+        there.mkdir(parents=True, exist_ok=True)
+        waves = compare.speak(
+            vocoder, compare.held_out_audio(folder, keys, rate), seed=vocoder.card["config"]["seed"], threads=_cores()
+        )
+        for key, wave in waves.items():
+            audio.write_wav(there / f"{key}.wav", wave, rate)
+
+
+@task(name="score", cache_policy=NO_CACHE)
+def score_all(jobs: list[Job]) -> list[Spoken]:
+    with LocalEngine(_cores()) as engine, ThreadPoolExecutor(_cores()) as threads:
+        return list(threads.map(lambda job: engine.run(_score, *job), jobs))
+
+
+def _score(system: str, frames: str | None, key: str, wave: Path, source: Path | None, clean: Path | None) -> Spoken:
+    def read(path: Path | None) -> Any:
+        return None if path is None else audio.decode(path.read_bytes())
+
+    (x, rate), other, twin = read(wave), read(source), read(clean)
+    return Spoken(system, frames, key, compare.measure(x, other and other[0], twin and twin[0], rate))
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@flow(name="compare-vocoders")
+def compare_vocoders(sets: dict[str, list[str]], out: Path, config: CompareConfig, force: bool = False) -> Path:
+    """Train a vocoder on each set, let them speak the same utterances, score, report; returns the report's path.
+
+    The first set trains for the budget, the others as many updates as it made. What is finished is not done again.
+    Raises: ConfigError if a set holds no shards or another comparison runs in `out`; what `sets.align` and
+    `train.train` raise.
+    """
+    shards = {name: find_shards(places, f"--set {name}") for name, places in sets.items()}
+    for name, found in shards.items():
+        if not found:
+            raise ConfigError(f"--set {name}={','.join(sets[name])}: no .tar there; give OUTPUT/shards of a run")
+    with quiet(), only_run(out):
+        claim(out, {"sets": sets, **config.model_dump(mode="json", exclude={"vocoder": train.FREE})})
+        aligned = align(shards, out / "sets", config.utterances)
+        steps = 0
+        for name, folder in aligned.folders.items():
+            equal = {"steps": steps, "budget_min": None} if steps else {}
+            settled = config.vocoder.model_copy(update={"keep": "last", **equal})
+            try:
+                steps = train_set(name, folder, out / "runs" / name, settled, force)
+            except FloatingPointError as error:
+                raise CleanCorpusError(f"training on set {name}: {error}") from None
+        first = next(iter(aligned.folders))
+        held = partial(
+            is_held_out,
+            share=config.vocoder.validation_share,
+            disjoint=config.vocoder.validation_disjoint,
+            seed=config.vocoder.seed,
+        )
+        keys = compare.held_out(aligned.folders[first], held, config.spoken)
+        spoken = score_all(_jobs(aligned, keys, out))
+        curves = {name: compare.curve(out / "runs" / name, "val/loss") for name in sets}
+        facts = {
+            "steps": steps,
+            "common": aligned.common,
+            "hours": aligned.hours,
+            "took_s": {name: compare.trained_s(out / "runs" / name) for name in sets},
+        }
+        return comparison_report.write(spoken, keys, curves, facts, config.model_dump(mode="json"), out)
+
+
+def _jobs(aligned: Aligned, keys: Sequence[str], out: Path) -> list[Job]:
+    """Everything that is to be scored, spoken first where that is not done."""
+    rate = load_vocoder(out / "runs" / next(iter(aligned.folders))).mel.sample_rate
+    own: dict[str, Path] = {}
+    for name, folder in aligned.folders.items():
+        own[name] = out / "speech" / name / "audio"
+        own[name].mkdir(parents=True, exist_ok=True)
+        for key, wave in compare.held_out_audio(folder, keys, rate).items():
+            audio.write_wav(own[name] / f"{key}.wav", wave, rate)
+    jobs: list[Job] = []
+    for name, folder in aligned.folders.items():
+        sources = {"own": folder}
+        if CLEAN in aligned.folders and name != CLEAN:
+            sources[CLEAN] = aligned.folders[CLEAN]
+        speak_set(name, out / "runs" / name, sources, keys, out / "speech")
+        for key in keys:
+            twin = own[CLEAN] / f"{key}.wav" if CLEAN in own else None
+            jobs.append((name, None, key, own[name] / f"{key}.wav", None, twin))
+            for frames in sources:
+                source = own[name if frames == "own" else frames] / f"{key}.wav"
+                jobs.append((name, frames, key, out / "speech" / name / frames / f"{key}.wav", source, twin))
+    return jobs
