@@ -56,6 +56,13 @@ def publish_shard(
     return engine.run(work.publish, config, raw, enhanced, endings)
 
 
+@task(name="version", retries=2, retry_condition_fn=_worth_retrying, cache_policy=NO_CACHE)
+def version_shard(
+    engine: LocalEngine, config: RunConfig, raw: RawShard, enhanced: Shard | None, endings: list[Ending], name: str
+) -> Any:
+    return engine.run(work.version, config, raw, enhanced, endings, name)
+
+
 @task(name="report", cache_policy=NO_CACHE)
 def make_report(
     engine: LocalEngine, config: RunConfig, run: dict[str, Any], pairs: list[tuple[RawShard, Shard | None]]
@@ -122,6 +129,17 @@ def groups(recordings: Sequence[Recording], max_clips: int) -> list[list[Recordi
     return [group for group in result if group]
 
 
+VERSIONS = ("raw", "enhanced")
+
+
+def _enhanced(result: work.Cleaned | str) -> Shard | None:
+    return None if isinstance(result, str) else result.enhanced.result.shard
+
+
+def _ending(row: ledger.Row) -> Ending:
+    return Ending(row.clip, row.decision, row.after if row.decision.chosen == "enhanced" else row.before)
+
+
 class _Run:
     """One run from discovery to report: what it knows so far, and how long each stage took."""
 
@@ -151,7 +169,9 @@ class _Run:
             config_sha256=hashlib.sha256(canonical_json(self._settings())).hexdigest(),
         )
         self.store.write("ledger.parquet", ledger.to_parquet(table))
-        for folder in ("shards", "rejected"):
+        if self.config.versions:
+            kept_shards |= self._write_versions(raws, cleaned, rows)
+        for folder in ("shards", "rejected", *(f"versions/{name}" for name in VERSIONS)):
             for key in self.store.keys(folder):
                 if key not in kept_shards:
                     self.store.delete(key)  # of an earlier run with other settings
@@ -214,11 +234,8 @@ class _Run:
         calls = {}
         for raw, result in zip(raws, cleaned, strict=True):
             rows = [self._judge(clip, result) for clip in raw.clips]
-            endings = [
-                Ending(r.clip, r.decision, r.after if r.decision.chosen == "enhanced" else r.before) for r in rows
-            ]
-            enhanced = None if isinstance(result, str) else result.enhanced.result.shard
-            calls[publish_shard.submit(self.engine, self.config, raw, enhanced, endings)] = rows
+            endings = [_ending(row) for row in rows]
+            calls[publish_shard.submit(self.engine, self.config, raw, _enhanced(result), endings)] = rows
         for rows, outcome in self._collect("publish", calls, "shards"):
             if isinstance(outcome, Exception):
                 yield [self._failed(row, f"publish: {outcome}") for row in rows], set()
@@ -237,6 +254,28 @@ class _Run:
                 ],
                 {shard.key for shard in named_shards(outcome.result)},
             )
+
+    def _write_versions(
+        self, raws: Sequence[RawShard], cleaned: Sequence[work.Cleaned | str], rows: Sequence[ledger.Row]
+    ) -> set[str]:
+        """Keys of the tars with the kept clips as raw and as enhanced.
+
+        Raises: CleanCorpusError if one could not be written: a comparison of other clips would be none.
+        """
+        by_id = {row.clip.clip_id: row for row in rows}
+        calls = {}
+        for raw, result in zip(raws, cleaned, strict=True):
+            endings = [_ending(by_id[clip.clip_id]) for clip in raw.clips]
+            for name in VERSIONS:
+                call = version_shard.submit(self.engine, self.config, raw, _enhanced(result), endings, name)
+                calls[call] = raw.shard.key
+        written: set[str] = set()
+        for key, outcome in self._collect("version", calls, "shards"):
+            if isinstance(outcome, Exception):
+                raise CleanCorpusError(f"versions of {key}: {outcome}; run the same command again")
+            self._account("version", outcome)
+            written |= {shard.key for shard in named_shards(outcome.result)}
+        return written
 
     def _judge(self, clip: Clip, result: work.Cleaned | str) -> ledger.Row:
         if decision := settled(clip):
@@ -291,7 +330,7 @@ class _Run:
 
     def _settings(self) -> dict[str, Any]:
         """What decides over the result: where it lies and how many workers there are does not."""
-        return self.config.model_dump(mode="json", exclude={"input", "output", "engine"})
+        return self.config.model_dump(mode="json", exclude={"input", "output", "engine", "versions"})
 
     def _summary(self, counted: dict[str, object]) -> dict[str, Any]:
         finished = datetime.now(UTC)

@@ -47,8 +47,14 @@ def run(
     enhancer: EnhancerName = None,
     settings: Settings = [],  # noqa: B006 - typer copies it
     workers: Workers = None,
+    compare_minutes: Annotated[
+        float | None,
+        typer.Option("--compare", min=0.01, help="then train a vocoder each on raw, enhanced and gated: minutes each"),
+    ] = None,
 ) -> None:
     """Clean a folder of recordings: shards, ledger and report. Run it again to continue or after a change."""
+    if compare_minutes:
+        settings = [*settings, "versions=true"]
     settled = _run_config(source, output, config, enhancer, settings, workers)
     embedded.configure()
     again = "interrupted; finished work is kept: run the same command again to continue"
@@ -62,6 +68,10 @@ def run(
     counts = summary["counts"]
     if counts["kept"] + counts["rejected"] == 0:
         raise CleanCorpusError(f"nothing could be read in {source}: {counts['in']} files, {counts['failed']} failed")
+    if compare_minutes:
+        versions = {name: output / "versions" / name for name in ("raw", "enhanced")} | {"gated": output / "shards"}
+        sets = [f"{name}={folder}" for name, folder in versions.items()]
+        compare(sets, output / "comparison", budget=compare_minutes)
 
 
 def _print_summary(summary: dict[str, Any]) -> None:

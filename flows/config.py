@@ -23,4 +23,7 @@ class RunConfig(PipelineConfig):
     input: Path
     output: Path
     enhancer: str = Field(enhancers.DEFAULT, description="shipped name, or path of trained .safetensors")
+    versions: bool = Field(
+        False, description="also write kept clips as raw and as enhanced, for `compare`; --compare sets it"
+    )
     engine: EngineConfig = EngineConfig()

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import enhancers
 from flows.config import RunConfig
@@ -72,6 +72,19 @@ def publish(config: RunConfig, raw: RawShard, enhanced: Shard | None, endings: S
     from pipeline import stages
 
     return stages.publish_shard(Store(config.output), raw, enhanced, endings, config)
+
+
+def version(
+    config: RunConfig,
+    raw: RawShard,
+    enhanced: Shard | None,
+    endings: Sequence[Ending],
+    name: Literal["raw", "enhanced"],
+) -> Outcome[Published]:
+    """Stage `version` of one raw shard."""
+    from pipeline import stages
+
+    return stages.version_shard(Store(config.output), raw, enhanced, endings, name, config)
 
 
 def report(config: RunConfig, run: dict[str, object], shard_pairs: Sequence[tuple[RawShard, Shard | None]]) -> Path:

@@ -311,11 +311,8 @@ def publish_shard(
 
     Raises: DataError if a shard's bytes are not those that were written; StorageError if the output is full.
     """
-    level = config.audio.model_dump(include={"loudness_lufs", "true_peak_db", "sample_rate"})
     facts = [_facts(ending) for ending in endings]
-    name = content_name(
-        "publish", raw.shard.sha256, enhanced and enhanced.sha256, facts, level, _code(audio, dsp, shards)
-    )
+    name = _published_name("publish", raw, enhanced, facts, config)
 
     def make() -> Published:
         rate = config.audio.sample_rate
@@ -333,22 +330,66 @@ def publish_shard(
                 clip_id, gain = ending.clip.clip_id, 0.0
                 x = clips[clip_id]
                 if verdict is Verdict.KEPT:
-                    x, gain = dsp.level(
-                        x, rate, loudness_lufs=config.audio.loudness_lufs, true_peak_db=config.audio.true_peak_db
-                    )
+                    x, gain = _levelled(x, config)
                     gains[clip_id] = round(gain, 3)
                     fact = {**fact, "gain_db": gains[clip_id]}
-                yield {
-                    "__key__": clip_id,
-                    "flac": audio.encode_flac(_in_range(x), rate, bits=16),
-                    "json": canonical_json(fact),
-                }
+                yield _sample(clip_id, x, fact, rate)
 
         kept = shards.write_shard(store, f"shards/{name}.tar", samples(Verdict.KEPT))
         thrown = shards.write_shard(store, f"rejected/{name}.tar", samples(Verdict.REJECTED))
         return Published(kept, thrown, gains)
 
     return _stage(store, "publish", name, Published, make)
+
+
+def version_shard(
+    store: Store,
+    raw: RawShard,
+    enhanced: Shard | None,
+    endings: Sequence[Ending],
+    version: Literal["raw", "enhanced"],
+    config: PipelineConfig,
+) -> Outcome[Published]:
+    """One version of the kept clips, whichever of them was published, at their final level: what a comparison hears.
+
+    Clips that have no such version are left out. The tar is `kept` of the result.
+    """
+    kept = {e.clip.clip_id: _facts(e) for e in endings if e.decision.verdict is Verdict.KEPT}
+    name = _published_name(f"version {version}", raw, enhanced, list(kept.values()), config)
+
+    def make() -> Published:
+        shard = raw.shard if version == "raw" else enhanced
+        found = dict(_audio_of(store, shard, set(kept))) if shard else {}
+        samples = (
+            _sample(clip_id, _levelled(found[clip_id], config)[0], kept[clip_id], config.audio.sample_rate)
+            for clip_id in kept
+            if clip_id in found
+        )
+        return Published(shards.write_shard(store, f"versions/{version}/{name}.tar", samples), None, {})
+
+    return _stage(store, "version", name, Published, make)
+
+
+def _published_name(
+    stage: str, raw: RawShard, enhanced: Shard | None, facts: list[dict[str, Any]], config: PipelineConfig
+) -> str:
+    level = config.audio.model_dump(include={"loudness_lufs", "true_peak_db", "sample_rate"})
+    return content_name(stage, raw.shard.sha256, enhanced and enhanced.sha256, facts, level, _code(audio, dsp, shards))
+
+
+def _levelled(x: Audio, config: PipelineConfig) -> tuple[Audio, float]:
+    audio_config = config.audio
+    return dsp.level(
+        x,
+        audio_config.sample_rate,
+        loudness_lufs=audio_config.loudness_lufs,
+        true_peak_db=audio_config.true_peak_db,
+    )
+
+
+def _sample(clip_id: str, x: Audio, facts: dict[str, Any], sample_rate: int) -> Sample:
+    encoded = audio.encode_flac(_in_range(x), sample_rate, bits=16)
+    return {"__key__": clip_id, "flac": encoded, "json": canonical_json(facts)}
 
 
 def _facts(ending: Ending) -> dict[str, Any]:

@@ -250,3 +250,27 @@ def test_groups_are_cut_by_names_so_that_additions_stay_local():
     second = flow.groups([*recordings[:500], added, *recordings[500:]], 64)
     old = {tuple(r.path for r in g) for g in first}
     assert len([g for g in second if tuple(r.path for r in g) not in old]) <= 2
+
+
+def test_versions_of_the_kept_clips_are_written_when_asked_for(corpus, tmp_path):
+    """Same keys as the kept; each at the published loudness; what was published is one of the two."""
+    source, _ = corpus
+    summary = run(source / "good", tmp_path, "versions=true")
+
+    def clips(folder: str) -> dict[str, bytes]:
+        tars = sorted(str(p) for p in (tmp_path / folder).glob("*.tar"))
+        return {s["__key__"]: s["flac"] for s in webdataset.WebDataset(tars, shardshuffle=False)}
+
+    kept, raw, enhanced = clips("shards"), clips("versions/raw"), clips("versions/enhanced")
+    assert kept.keys() == raw.keys() == enhanced.keys() and len(kept) == summary["counts"]["kept"]
+    for row in rows(tmp_path):
+        if row["verdict"] == "kept":
+            key = row["clip_id"]
+            assert kept[key] == (raw if row["chosen"] == "raw" else enhanced)[key]
+            x, rate = audio.decode(raw[key])
+            assert dsp.loudness_lufs(x, rate) == pytest.approx(-23, abs=0.1) or dsp.true_peak_db(x, rate) > -1.1
+    assert stages(run(source / "good", tmp_path, "versions=true"))["version"][0] == 0, (
+        "a second run writes nothing anew"
+    )
+    run(source / "good", tmp_path)
+    assert not list((tmp_path / "versions").rglob("*.tar")), "versions that were not asked for are of another run"
