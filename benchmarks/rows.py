@@ -1,6 +1,7 @@
 """Every system of the table on real recordings: a loss that falls, a training that resumes, weights that enhance.
 
-usage: python benchmarks/rows.py [NAME ...]     writes the section `rows` of docs/RESULTS.md if no name is given
+usage: python benchmarks/rows.py RUNS [NAME ...]     checks what RUNS has no line of yet, of the names or of all, and
+  writes the section `rows` of docs/RESULTS.md once it has every line; two calls may share the names between them.
 """
 
 import json
@@ -16,17 +17,18 @@ import soundfile
 import torch
 from lightning.pytorch import seed_everything
 from readme import COMMAND, DATA, machine, put, table
-from safetensors.torch import load_file
 
 from enhancers.steps import Supervised
 from enhancers.table import ENHANCERS
 from enhancers.train import TrainConfig, divided_pairs, train
+from pipeline.training import checkpoint
 
 STEPS, EPOCH = 20, 5  # a checkpoint after each epoch
 SPEECH, NOISE = [DATA / "speech" / "dev"], [DATA / "noise" / "dev"]
 CONFIG = TrainConfig.model_validate(
     {
         "steps": STEPS, "steps_per_epoch": EPOCH, "batch_size": 4, "lr_schedule": "constant", "warmup_steps": 0,
+        "learning_rate": 3e-4,
         "validation_pairs": 8, "pesq_pairs": 0, "ema_decay": None, "workers": 0,
         "mix": {"seconds": 2.0, "room_share": 0},
     }
@@ -37,13 +39,14 @@ class Stopped(Exception):
     """What ends the first half of a training."""
 
 
-def validation_loss(name: str, weights: Path | None) -> float:
-    """Loss of the last stage on the held-out pairs; without weights, of the network that training begins with."""
+def validation_loss(name: str, trained: Path | None) -> float:
+    """Loss of the last stage on the held-out pairs: of a checkpoint, or of the network that training begins with."""
     seed_everything(CONFIG.seed, verbose=False)
     row = ENHANCERS[name]
     network = row.build()
-    if weights:
-        network.load_state_dict(load_file(weights))
+    if trained:
+        state = checkpoint(trained, EPOCH)["state_dict"]
+        network.load_state_dict({k.removeprefix("network."): v for k, v in state.items() if k.startswith("network.")})
     _, validation = divided_pairs(SPEECH, NOISE, CONFIG, row.sample_rate)
     module = Supervised(row, row.schedule[-1], network.eval(), CONFIG)
     total = 0.0
@@ -75,7 +78,9 @@ def check(name: str, out: Path) -> list[object]:
     took = time.perf_counter() - began
     stage = ENHANCERS[name].schedule[0].name
     assert lines[first].startswith(f"{stage}: step {STEPS // 2}/"), f"{name} began anew: {lines}"
-    before, after = validation_loss(name, None), validation_loss(name, weights)
+    stages = len(ENHANCERS[name].schedule)
+    last = out / "checkpoints" / f"{stages - 1}-final" / "last.ckpt"
+    before, after = validation_loss(name, None), validation_loss(name, last)
     assert after < before, f"{name}: loss {before} -> {after}"
     recording = next(iter(sorted(DATA.glob("crowd/*/*/*.wav"))))
     single = out / "in"
@@ -85,21 +90,26 @@ def check(name: str, out: Path) -> list[object]:
     assert done.returncode == 0, done.stderr.decode()
     made = soundfile.info(out / "enhanced" / f"{recording.stem}.wav")
     assert abs(made.duration - soundfile.info(recording).duration) < 1e-3
-    stages = len(ENHANCERS[name].schedule)
     parameters = json.loads(weights.with_suffix(".json").read_text())["parameters"]
     return [name, f"{parameters:,}", stages, f"{took:.0f}", f"{before:.4g}", f"{after:.4g}"]
 
 
 def main() -> None:
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-    rows = []
-    for name in sys.argv[1:] or ENHANCERS:
-        with tempfile.TemporaryDirectory() as folder:
-            rows.append(check(name, Path(folder)))
-        print(*rows[-1], flush=True)
-    head = ["system", "parameters", "stages", "s in all", "loss before", "loss after"]
-    if not sys.argv[1:]:
-        put("rows", f"{table(head, rows)}\n\nBatches of 4 times 2 s; {machine()}.", "docs/RESULTS.md")
+    torch.set_num_threads(1)
+    runs, names = Path(sys.argv[1]), sys.argv[2:] or list(ENHANCERS)
+    runs.mkdir(parents=True, exist_ok=True)
+    lines = {name: runs / f"{name}.json" for name in ENHANCERS}
+    for name in names:
+        if not lines[name].exists():
+            with tempfile.TemporaryDirectory() as folder:
+                line = check(name, Path(folder))
+            lines[name].write_text(json.dumps(line))
+            print(*line, flush=True)
+    if all(path.exists() for path in lines.values()):
+        head = ["system", "parameters", "stages", "s in all", "loss before", "loss after"]
+        rows = [json.loads(path.read_text()) for path in lines.values()]
+        put("rows", f"{table(head, rows)}\n\nBatches of 4 times 2 s, one core each; {machine()}.", "docs/RESULTS.md")
 
 
 if __name__ == "__main__":

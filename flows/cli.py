@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,6 +14,15 @@ from rich.table import Column, Table
 from flows import embedded
 from pipeline.config import load_yaml, override, validate
 from pipeline.errors import CleanCorpusError, ConfigError
+
+
+class Mode(StrEnum):
+    """What listeners are asked."""
+
+    acr = "acr"
+    ab = "ab"
+    mushra = "mushra"
+
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 console = Console(stderr=True)
@@ -314,6 +324,59 @@ def compare(
             page = comparison.compare_vocoders(_named(sets), out, settled, force)
     print((page.parent.parent / "verdict.txt").read_text(), end="")
     print(f"report: {page.absolute()}")
+
+
+@app.command("listening-test")
+def listening_test(
+    source: Annotated[
+        Path,
+        typer.Argument(
+            metavar="DIR", help="folder with one folder per system, DIR/SYSTEM/UTTERANCE.wav, same names in each"
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="folder for the page, to be given to listeners")],
+    mode: Annotated[
+        Mode, typer.Option(help="acr: naturalness 1 to 5; ab: which of two is better; mushra: sliders 0 to 100")
+    ] = Mode.acr,
+    seed: Annotated[int, typer.Option(help="same recordings, settings and seed: same bytes, same orders")] = 0,
+    per_system: Annotated[
+        int | None, typer.Option(min=1, help="utterances drawn, the same for all; default: all that every system has")
+    ] = None,
+    reference: Annotated[
+        str | None, typer.Option(help="the system that others are compared with; in mushra also the hidden reference")
+    ] = None,
+    key: Annotated[
+        Path | None, typer.Option(help="where the key goes, outside --out; default: NAME.key.json beside --out")
+    ] = None,
+    traps: Annotated[
+        int, typer.Option(min=0, help="clips that ask for a number by beeps, to find who does not listen")
+    ] = 2,
+    headphones: Annotated[bool, typer.Option(help="check for headphones by three tones, one in antiphase")] = True,
+    title: Annotated[str, typer.Option(help="what listeners see on top; must not name a system")] = "Listening test",
+) -> None:
+    """Make a blind listening test: one folder with a page that needs no server, and a key that stays with you."""
+    from flows import listening
+
+    page = listening.listening_test(
+        source, out, console,
+        mode=mode.value, seed=seed, per_system=per_system, reference=reference, key=key, traps=traps,
+        headphones=headphones, title=title,
+    )  # fmt: skip
+    print(f"page: {page}")
+
+
+@app.command("listening-results")
+def listening_results(
+    exports: Annotated[
+        list[Path], typer.Argument(metavar="CSV...", help="what listeners saved, CSV or JSON, one or many a file")
+    ],
+    key: Annotated[Path, typer.Option(help="NAME.key.json that listening-test wrote")],
+    out: Annotated[Path, typer.Option(help="folder for results.md, results.json and results.png")],
+) -> None:
+    """Opinions of listeners: screening, means with intervals, tests, a plot."""
+    from flows import listening
+
+    print(f"results: {listening.listening_results(exports, key, out, console)}")
 
 
 def _named(sets: list[str]) -> dict[str, list[str]]:
