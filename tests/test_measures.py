@@ -2,8 +2,11 @@
 
 import numpy as np
 import pytest
+import torch
+import torchaudio
 
 from pipeline.errors import DataError
+from vocoder import squim
 from vocoder.measures import log_spectral_distance_db, mel_cepstral_distortion_db, melody
 
 RATE = 16000
@@ -55,6 +58,15 @@ def test_another_pitch_is_found_and_lost_voicing_counted():
     mixed = x.copy()
     mixed[RATE // 2 : RATE] = hiss
     assert 0.3 < melody(mixed, x, RATE).voicing_error < 0.7
+
+
+def test_squim_is_asked_only_where_its_weights_are(tmp_path, monkeypatch):
+    """With weights of the right shapes that mean nothing: they are found, and nothing is fetched."""
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    assert squim.scores(noise()) is None
+    squim.weights().parent.mkdir(parents=True)
+    torch.save(torchaudio.models.squim_objective_base().state_dict(), squim.weights())
+    assert squim.scores(noise()).keys() == {"squim_stoi", "squim_pesq", "squim_si_sdr_db"}
 
 
 def test_what_cannot_be_compared_is_refused():

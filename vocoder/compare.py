@@ -15,7 +15,7 @@ from pipeline.clip import Scores
 from pipeline.errors import DataError
 from pipeline.shard_stream import Encoded, clips
 from pipeline.synthetic import Audio
-from vocoder import measures
+from vocoder import measures, squim
 from vocoder.checkpoint import Vocoder
 from vocoder.generate import generate
 
@@ -23,7 +23,6 @@ CLEAN = "clean"  # the set that all others are held against, where there is one
 OPINION = "dnsmos_p808"  # the headline; the gate has chosen by the other ruler, P.835
 PREDICTED = ("dnsmos_p808", "dnsmos_ovrl", "dnsmos_sig", "dnsmos_bak")
 COPY = ("mcd_db", "lsd_db", "f0_rmse_hz", "voicing_error")
-TWIN = ("pesq_wb", "stoi", "si_sdr_db")
 MEASURES: dict[str, str] = {
     "dnsmos_p808": "DNSMOS P.808, predicted opinion of the whole, 1 to 5",
     "dnsmos_ovrl": "DNSMOS P.835, predicted opinion of the whole, 1 to 3.93",
@@ -36,6 +35,9 @@ MEASURES: dict[str, str] = {
     "pesq_wb": "PESQ wide-band against the clean version",
     "stoi": "STOI against the clean version",
     "si_sdr_db": "SI-SDR against the clean version, dB; meaningless for a vocoder, which keeps no phase",
+    "squim_pesq": "PESQ as TorchAudio-Squim guesses it without a clean version, if its weights are here",
+    "squim_stoi": "STOI as guessed by it",
+    "squim_si_sdr_db": "SI-SDR as guessed by it, dB",
 }
 LOWER_IS_BETTER = frozenset(COPY)
 
@@ -86,6 +88,7 @@ def measure(wave: Audio, source: Audio | None, clean: Audio | None, sample_rate:
     if np.any(wave) and len(wave) >= scoring.MIN_S * sample_rate:
         heard = scoring.at_scoring_rate(wave, sample_rate)
         values |= _dnsmos()(heard / max(1.0, float(np.abs(heard).max())))
+        values |= squim.scores(heard) or {}
     if source is not None and np.any(source):
         melody = measures.melody(wave, source, sample_rate)
         values["mcd_db"] = measures.mel_cepstral_distortion_db(wave, source, sample_rate)

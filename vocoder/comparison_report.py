@@ -139,7 +139,7 @@ def write(
         facts=facts,
         verdict=said,
         groups=groups,
-        measures=MEASURES,
+        measures={m: about for m, about in MEASURES.items() if any(np.isfinite(t[m]).any() for t in found.values())},
         predicted=PREDICTED,
         opinion=OPINION,
         lower=LOWER_IS_BETTER,
