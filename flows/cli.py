@@ -277,7 +277,9 @@ def vocode(
     out: Annotated[Path, typer.Option(help="folder for NAME.wav")],
     seed: Annotated[int, typer.Option(help="of what is drawn; the same one gives the same speech")] = 0,
     speaker: Annotated[str | None, typer.Option(help="whose voice, if the vocoder knows several")] = None,
-    batch_size: Annotated[int, typer.Option(min=1, help="utterances side by side in one thread")] = 32,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="utterances side by side; default: 32 a thread, 1024 on a GPU")
+    ] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="default: one per core")] = None,
 ) -> None:
     """Speak recordings or log-mel frames with a trained vocoder (extra `vocoder`)."""

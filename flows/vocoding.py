@@ -30,7 +30,7 @@ def vocode(
     *,
     seed: int,
     speaker: str | None,
-    batch_size: int,
+    batch_size: int | None,
     threads: int,
 ) -> tuple[int, dict[str, str]]:
     """Speak every file to OUT/NAME.wav; returns their number, and failures by file.
@@ -40,6 +40,7 @@ def vocode(
     Raises: ConfigError if there is no vocoder, a source is not there, two have one name or the speaker is unknown.
     """
     vocoder = load_vocoder(checkpoint)
+    vocoder.network.to("cuda" if torch.cuda.is_available() else "cpu")
     number = _speaker_number(vocoder, speaker)
     files = _files(sources)
     frames: dict[Path, Tensor] = {}

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -14,6 +15,10 @@ from vocoder.distributions import Gaussian, MuLaw, mu_law_decode
 from vocoder.kernels import cpu
 from vocoder.wavenet import WaveNet
 
+if TYPE_CHECKING:
+    from vocoder.gpu_loop import GpuLoop
+
+BATCH, GPU_BATCH = 32, 1024  # utterances side by side, unless asked otherwise
 CONTEXT = 8  # frames on each side of a block whose conditioning is computed; more than it depends on
 BLOCK = 50  # frames
 PROJECTED = 500  # samples of one utterance whose conditioning goes through all layers' weights at a time
@@ -25,7 +30,7 @@ def generate(
     seeds: Sequence[int],
     *,
     speakers: Sequence[int] | None = None,
-    batch_size: int = 32,
+    batch_size: int | None = None,
     threads: int = 1,
     advance: Callable[[int], None] | None = None,
 ) -> list[np.ndarray]:
@@ -42,8 +47,9 @@ def generate(
             raise ValueError(f"{len(log_mels)} utterances, but {len(given)} {what}")
     weights = Weights.of(network)
     order = sorted(range(len(log_mels)), key=lambda i: -log_mels[i].shape[-1])  # as long ones side by side as may be
-    share = -(-len(order) // max(1, threads))
-    size = max(1, min(batch_size, share))
+    on_gpu = network.mel_mean.is_cuda
+    threads = 1 if on_gpu else max(1, threads)
+    size = max(1, min(batch_size or (GPU_BATCH if on_gpu else BATCH), -(-len(order) // threads)))
     groups = [order[i : i + size] for i in range(0, len(order), size)]
 
     def one(group: list[int]) -> list[np.ndarray]:
@@ -128,13 +134,15 @@ class Loop:
         self._chosen = np.full(self._lanes, silence, np.int64)
         self._at = 0
 
-    def run(self, conditioning: np.ndarray, noise: np.ndarray, *, keep_logits: bool = False) -> tuple[np.ndarray, ...]:
+    def run(
+        self, conditioning: Tensor | np.ndarray, noise: Tensor | np.ndarray, *, keep_logits: bool = False
+    ) -> tuple[np.ndarray, np.ndarray]:
         """The next samples, and the distributions they were drawn from if these are to be kept.
 
         Shapes: conditioning (N, C, B), noise (N, B, W) -> (N, B), (N, O, B) or (0, O, B).
         """
         n, w = len(noise), self.weights
-        noise, conditioning = self._padded(noise, 1), self._padded(conditioning, 2)
+        noise, conditioning = self._padded(np.asarray(noise), 1), self._padded(np.asarray(conditioning), 2)
         samples = np.empty((n, self._lanes), np.float32)
         logits = np.empty((n if keep_logits else 0, len(w.output), self._lanes), np.float32)
         arguments = [getattr(w, field.name) for field in fields(w)]
@@ -173,9 +181,10 @@ def _group(
     alone: bool,
     advance: Callable[[int], None] | None,
 ) -> list[np.ndarray]:
-    hop = network.hop_length
+    hop, device = network.hop_length, network.mel_mean.device
     frames = [m.shape[-1] for m in log_mels]
-    loop = Loop(weights, len(log_mels), alone=alone)
+    n = len(log_mels)
+    loop = _gpu_loop(weights, n, device) if device.type == "cuda" else Loop(weights, n, alone=alone)
     conditionings = [
         _conditioning(network, mel, None if speakers is None else speakers[i]) for i, mel in enumerate(log_mels)
     ]
@@ -183,11 +192,11 @@ def _group(
     parts = []
     for start in range(0, max(frames), BLOCK):
         n = min(BLOCK, max(frames) - start) * hop
-        c = np.zeros((n, weights.conditioner.shape[-1], len(log_mels)), np.float32)
+        c = torch.zeros(n, weights.conditioner.shape[-1], len(log_mels), device=device)
         for i, blocks in enumerate(conditionings):
             if (block := next(blocks, None)) is not None:
-                c[: block.shape[1], :, i] = block.T
-        noise = np.stack([network.distribution.noise(n, g).numpy() for g in generators], 1)
+                c[: block.shape[1], :, i] = block.t()
+        noise = torch.stack([network.distribution.noise(n, g) for g in generators], 1)
         parts.append(loop.run(c, noise)[0])
         if advance:
             advance(sum(min(n, max(0, f - start) * hop) for f in frames))
@@ -195,13 +204,20 @@ def _group(
     return [np.ascontiguousarray(whole[: f * hop, i]) for i, f in enumerate(frames)]
 
 
+def _gpu_loop(weights: Weights, batch: int, device: torch.device) -> "GpuLoop":
+    from vocoder.gpu_loop import GpuLoop  # loads Triton, which is there with CUDA alone
+
+    return GpuLoop(weights, batch, device)
+
+
 @torch.inference_mode()
-def _conditioning(network: WaveNet, log_mel: Tensor, speaker: int | None) -> Iterator[np.ndarray]:
+def _conditioning(network: WaveNet, log_mel: Tensor, speaker: int | None) -> Iterator[Tensor]:
     """Conditioning of one utterance, block after block, (C, n) each: of hours, only a few frames are held."""
-    n_frames, hop = log_mel.shape[-1], network.hop_length
-    chosen = None if speaker is None else torch.tensor([speaker])
+    n_frames, hop, device = log_mel.shape[-1], network.hop_length, network.mel_mean.device
+    log_mel = log_mel.to(device)
+    chosen = None if speaker is None else torch.tensor([speaker], device=device)
     for start in range(0, n_frames, BLOCK):
         stop = min(n_frames, start + BLOCK)
         left, right = max(0, start - CONTEXT), min(n_frames, stop + CONTEXT)
         c = network.condition(log_mel[None, :, left:right], chosen)[0]
-        yield c[:, (start - left) * hop : (stop - left) * hop].numpy()
+        yield c[:, (start - left) * hop : (stop - left) * hop]
