@@ -17,6 +17,7 @@ from pathlib import Path
 import torch
 from readme import COMMAND, DATA, TOOLS, machine, put, table
 
+import enhancers
 from enhancers.train import TrainConfig, train
 
 QUARTER_WIDTH = (4, 8, 8, 16, 16, 32, 32, 64, 64, 128, 256)
@@ -58,6 +59,9 @@ PAPERS = {
 }
 """SYSTEMS.md, the sections of reported results: means over the noises or SNRs of a table."""
 
+Scores = dict[str, list[float]]
+"""Measure -> mean, low and high end of its interval."""
+
 CLAIMS = (
     ("000", "cgcrn", "crn", ("pesq_nb", "stoi")),
     ("001", "pl-crnn-iam", "pl-crnn", ("pesq_nb",)),
@@ -75,8 +79,8 @@ def config(name: str, minutes: float) -> TrainConfig:
     return TrainConfig.model_validate(
         {
             "steps": 100_000, "steps_per_epoch": 20, "patience": 100_000, "budget_min": minutes,
-            "lr_schedule": "constant", "warmup_steps": 20, "ema_decay": 0.98, "workers": 0, "batch_size": 8,
-            "validation_pairs": 24, "pesq_pairs": 0, "mix": {"seconds": 2.0},
+            "lr_schedule": "constant", "warmup_steps": 20, "ema_decay": 0.98, "keep": "last", "workers": 0,
+            "batch_size": 8, "validation_pairs": 24, "pesq_pairs": 0, "mix": {"seconds": 2.0},
         }
         | OWN.get(name, {})
     )  # fmt: skip
@@ -91,44 +95,50 @@ def train_all(names: tuple[str, ...], runs: Path, minutes: float) -> None:
             train(name, speech, [DATA / "noise" / "train"], runs / name, config(name, minutes), print)
 
 
-def evaluate(runs: Path) -> list[dict[str, str]]:
-    """Rows of summary.csv of all systems on the fixed pairs."""
-    with tempfile.TemporaryDirectory() as folder:
-        pairs, out = Path(folder, "pairs"), Path(folder, "out")
-        make = [sys.executable, TOOLS / "make_pairs.py", DATA / "speech/dev", DATA / "noise/dev", pairs, "--every", "2"]
-        subprocess.run(make, check=True)
-        weights = [runs / name / "best.safetensors" for name in ROWS]
-        subprocess.run([COMMAND, "evaluate", *weights, "--pairs", pairs, "--out", out], check=True)
-        with (out / "summary.csv").open() as file:
-            return list(csv.DictReader(file))
+def evaluate(runs: Path) -> dict[str, Scores]:
+    """Scores of every system on the fixed pairs, and of the noisy speech; what RUNS has of the same weights is kept."""
+    wanted = {name: enhancers.weights_sha256(str(runs / name)) for name in ROWS}
+    kept = {name: runs / name / "scores.json" for name in ROWS} | {"noisy": runs / "noisy.json"}
+    found = {name: json.loads(path.read_text()) for name, path in kept.items() if path.exists()}
+    missing = [name for name in ROWS if found.get(name, {}).get("weights") != wanted[name]]
+    if missing:
+        with tempfile.TemporaryDirectory() as folder:
+            pairs, out = Path(folder, "pairs"), Path(folder, "out")
+            make = [TOOLS / "make_pairs.py", DATA / "speech/dev", DATA / "noise/dev", pairs, "--every", "2"]
+            subprocess.run([sys.executable, *make], check=True)
+            weights = [runs / name / "best.safetensors" for name in missing]
+            subprocess.run([COMMAND, "evaluate", *weights, "--pairs", pairs, "--out", out], check=True)
+            with (out / "summary.csv").open() as file:
+                rows = [row for row in csv.DictReader(file) if row["by"] == "all" and row["metric"] in MEASURES]
+        for name in ("noisy", *missing):
+            scores = {
+                row["metric"]: [float(row[k]) for k in ("mean", "low", "high")] for row in rows if row["system"] == name
+            }
+            found[name] = {"weights": wanted.get(name), "scores": scores}
+            kept[name].write_text(json.dumps(found[name]))
+    return {name: found[name]["scores"] for name in ("noisy", *ROWS)}
 
 
-def report(summary: list[dict[str, str]], runs: Path, minutes: float) -> str:
-    means = {(row["system"], row["metric"]): row for row in summary if row["by"] == "all"}
+def report(scores: dict[str, Scores], runs: Path, minutes: float) -> str:
+    def cells(system: str) -> list[str]:
+        return [f"{mean:.3g} ± {(high - low) / 2:.1g}" for mean, low, high in (scores[system][m] for m in MEASURES)]
 
-    def cell(system: str, metric: str) -> str:
-        row = means[system, metric]
-        half = (float(row["high"]) - float(row["low"])) / 2
-        return f"{float(row['mean']):.3g} ± {half:.1g}"
-
-    rows = [["noisy", "", "", *(cell("noisy", m) for m in MEASURES), ""]]
+    rows = [["noisy", "", "", *cells("noisy"), ""]]
     for name in ROWS:
         card = json.loads((runs / name / "best.json").read_text())
-        rows.append(
-            [name, f"{card['parameters'] / 1e6:.2f} M", card["steps"], *(cell(name, m) for m in MEASURES), PAPERS[name]]
-        )
+        rows.append([name, f"{card['parameters'] / 1e6:.2f} M", card["steps"], *cells(name), PAPERS[name]])
     text = table(["system", "size", "steps", *MEASURES, "the paper's own"], rows)
     said = {True: [], False: []}
     for paper, better, other, metrics in CLAIMS:
         for metric in metrics:
-            a, b = (float(means[system, metric]["mean"]) for system in (better, other))
+            a, b = (scores[system][metric][0] for system in (better, other))
             said[a > b].append(f"- [{paper}] {better} above {other} in {metric}: {a:.3g} against {b:.3g}")
     return (
         f"Each was trained for {minutes:g} minutes on one core, alike: speech of `speech/train` and "
         "`speech/single_speaker`, noise of `noise/train`, batches of 8 times 2 s, the losses and stages of its paper "
-        "(stages share the time equally). `steps` are those of the best validation of the last stage; wgan-glu and "
-        "segan are a quarter as wide as printed and learn ten times as fast. Mean and half of the 95 % bootstrap "
-        f"interval; {machine()}.\n\n{text}\n\n"
+        "(stages share the time equally). `steps` are those of the last stage, of both players where there are two; "
+        "wgan-glu and segan are a quarter as wide as printed and learn ten times as fast. Other work shared the "
+        f"machine now and then. Mean and half of the 95 % bootstrap interval; {machine()}.\n\n{text}\n\n"
         "Orders that the papers claim and this table shows:\n\n" + "\n".join(said[True]) + "\n\n"
         "Orders that the papers claim and this table does not show:\n\n" + "\n".join(said[False])
     )

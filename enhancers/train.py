@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import lightning as lightning_pkg
 import numpy as np
@@ -37,6 +37,7 @@ class TrainConfig(StepConfig):
     validation_pairs: int = 96
     validation_share: float = 0.08  # of the speech and noise sessions or shards, and of recorded rooms, held out
     patience: int = 20  # epochs without a better validation
+    keep: Literal["best", "last"] = "best"  # validation; last: the same time for all that are compared
     ema_decay: float | None = 0.998  # of the running mean of the weights that is validated and kept; null: none
     clip_norm: float | None = 5.0  # of the gradient; null: none
     workers: int = 1
@@ -98,8 +99,10 @@ def divided_pairs(
     kind = ShardMixtures if speech_shards or noise_shards else Mixtures
     epoch = min(config.steps_per_epoch, config.steps_per_stage)  # an epoch that is not finished is not validated
     lengths = (epoch * config.batch_size, config.validation_pairs)
+    # the SI-SDR of clean speech passed through is so high that a mean over it would be its share alone
+    mixes = config.mix, config.mix.model_copy(update={"clean_share": 0.0})
     training, validation = (
-        kind(voices[i], noises[i], config.mix, seed=seed + i, length=lengths[i], rooms=rooms[i]) for i in (0, 1)
+        kind(voices[i], noises[i], mixes[i], seed=seed + i, length=lengths[i], rooms=rooms[i]) for i in (0, 1)
     )
     return training, validation
 
@@ -229,7 +232,7 @@ def _train_stage(
         batches = islice(loaders[0], PREPARE_BATCHES)
         stage.prepare(network, (row.domain.forward(network, *batch) for batch in batches))
     trainer.fit(module, *loaders, ckpt_path=str(resume) if resume.exists() else None, weights_only=True)
-    chosen = checkpoint(folder / "best.ckpt", config.steps_per_epoch)
+    chosen = checkpoint(folder / f"{config.keep}.ckpt", config.steps_per_epoch)
     state = {
         k.removeprefix("network."): v.contiguous() for k, v in chosen["state_dict"].items() if k.startswith("network.")
     }

@@ -72,6 +72,12 @@ def test_training_lowers_the_loss_and_leaves_usable_weights(corpus, tmp_path):
     assert enhancers.load(str(path))(x, torch.tensor([8000])).shape == x.shape
 
 
+def test_validation_is_without_clean_input(corpus):
+    """Its SI-SDR passed through is 80 dB: a mean with such pairs would choose the network that does nothing."""
+    pairs = training.divided_pairs([corpus / "speech"], [corpus / "noise"], config(mix=MixConfig(clean_share=1)), 16000)
+    assert [any(not np.array_equal(*p[i]) for i in range(2)) for p in pairs] == [False, True]
+
+
 def test_a_resumed_run_ends_with_the_same_weights(corpus, tmp_path, monkeypatch):
     whole = load_file(run(corpus, tmp_path / "whole"))
 
