@@ -17,6 +17,7 @@ import soundfile
 import torch
 from lightning.pytorch import seed_everything
 from readme import COMMAND, DATA, machine, put, table
+from safetensors.torch import load_file
 
 from enhancers.steps import Supervised
 from enhancers.table import ENHANCERS
@@ -30,7 +31,7 @@ CONFIG = TrainConfig.model_validate(
         "steps": STEPS, "steps_per_epoch": EPOCH, "batch_size": 4, "lr_schedule": "constant", "warmup_steps": 0,
         "learning_rate": 3e-4,
         "validation_pairs": 8, "pesq_pairs": 0, "ema_decay": None, "workers": 0,
-        "mix": {"seconds": 1.0, "snr_set_db": [0], "room_share": 0, "clean_share": 0},
+        "mix": {"seconds": 1.024, "snr_set_db": [0], "room_share": 0, "clean_share": 0},
     }
 )  # fmt: skip
 
@@ -39,17 +40,16 @@ class Stopped(Exception):
     """What ends the first half of a training."""
 
 
-def validation_loss(name: str, trained: Path | None) -> float:
-    """Loss of the last stage on the held-out pairs: of a checkpoint, or of the network that training begins with.
+def validation_loss(name: str, state: dict[str, torch.Tensor] | None) -> float:
+    """Loss of the last stage on the held-out pairs: of some weights, or of those that training begins with.
 
     As in training, BatchNorm takes the statistics of the batch: its running ones know little after twenty steps.
     """
     seed_everything(CONFIG.seed, verbose=False)
     row = ENHANCERS[name]
     network = row.build()
-    if trained:
-        state = checkpoint(trained, EPOCH)["state_dict"]
-        network.load_state_dict({k.removeprefix("network."): v for k, v in state.items() if k.startswith("network.")})
+    if state:
+        network.load_state_dict(state)
     _, validation = divided_pairs(SPEECH, NOISE, CONFIG, row.sample_rate)
     module = Supervised(row, row.schedule[-1], network, CONFIG)
     pairs = [validation[i] for i in range(len(validation))]
@@ -81,8 +81,11 @@ def check(name: str, out: Path) -> list[object]:
     stage = ENHANCERS[name].schedule[0].name
     assert lines[first].startswith(f"{stage}: step {STEPS // 2}/"), f"{name} began anew: {lines}"
     stages = len(ENHANCERS[name].schedule)
-    last = out / "checkpoints" / f"{stages - 1}-final" / "last.ckpt"
-    before, after = validation_loss(name, None), validation_loss(name, last)
+    folders = sorted((out / "checkpoints").iterdir())
+    saved = checkpoint(folders[-1] / "last.ckpt", EPOCH)["state_dict"]
+    last = {k.removeprefix("network."): v for k, v in saved.items() if k.startswith("network.")}
+    begun = load_file(folders[-2] / "best.safetensors") if stages > 1 else None
+    before, after = validation_loss(name, begun), validation_loss(name, last)
     assert after < before, f"{name}: loss {before} -> {after}"
     recording = next(iter(sorted(DATA.glob("crowd/*/*/*.wav"))))
     single = out / "in"

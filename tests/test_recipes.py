@@ -45,7 +45,7 @@ def test_a_recipe_is_what_the_paper_says(name):
 def test_a_row_has_one_default_recipe_and_every_papers_row_has_one():
     rows = Counter(row for name in recipes.names() for row in recipes.load_recipe(name).rows)
     assert set(rows.values()) == {1}
-    assert ENHANCERS.keys() - rows.keys() <= {"cgcrn-complex", "cgcrn-refined"}, (
+    assert ENHANCERS.keys() - rows.keys() <= {"cgcrn-complex", "cgcrn-dual-path", "cgcrn-refined"}, (
         "not a paper's: trained by the defaults"
     )
     assert recipes.default_recipe("pl-lstm-iam") == "pl-crnn" and recipes.default_recipe("cgcrn-complex") is None
