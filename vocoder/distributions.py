@@ -93,7 +93,8 @@ class MuLaw:
         return mu_law_decode(mu_law_encode(x, levels=self.levels), levels=self.levels)
 
     def nll(self, parameters: Tensor, x: Tensor) -> Tensor:
-        return functional.cross_entropy(parameters, mu_law_encode(x, levels=self.levels), reduction="none")
+        logits, classes = parameters.transpose(1, 2).flatten(0, 1), mu_law_encode(x, levels=self.levels)
+        return functional.cross_entropy(logits, classes.flatten(), reduction="none").view(x.shape)
 
     def noise(self, n: int, generator: torch.Generator) -> Tensor:
         return torch.rand(n, 1, generator=generator)

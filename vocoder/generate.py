@@ -126,6 +126,10 @@ class Loop:
     def __init__(self, weights: Weights, batch: int, *, alone: bool = False) -> None:
         self.weights, self.batch = weights, batch
         self._lanes = 1 if alone else -(-batch // cpu.LANES) * cpu.LANES
+        arrays = {field.name: getattr(weights, field.name) for field in fields(weights)}
+        matrices = ("dilated", "conditioner", "residual", "skip", "hidden", "output")
+        arrays |= {name: cpu.tiled(arrays[name], 1 if alone else cpu.TILE) for name in matrices}
+        self._arguments = list(arrays.values())
         pasts = (weights.dilated.shape[1] - 1) * weights.dilations
         self._starts = np.concatenate(([0], np.cumsum(pasts)[:-1])).astype(np.int64)
         self._rings = np.zeros((int(pasts.sum()), weights.dilated.shape[3], self._lanes), np.float32)
@@ -145,15 +149,14 @@ class Loop:
         noise, conditioning = self._padded(np.asarray(noise), 1), self._padded(np.asarray(conditioning), 2)
         samples = np.empty((n, self._lanes), np.float32)
         logits = np.empty((n if keep_logits else 0, len(w.output), self._lanes), np.float32)
-        arguments = [getattr(w, field.name) for field in fields(w)]
         size = PROJECTED if self._lanes == 1 else max(1, n)
         for start in range(0, n, size):
             part = slice(start, min(n, start + size))
             c = conditioning[part]
             c, projected = (c[:0], self._projected(c)) if self._lanes == 1 else (c, np.empty((0, 1, 1, 1), np.float32))
             cpu.run(
-                *arguments, c, projected, noise[part], self._rings, self._starts, self._at, self._sample, self._chosen,
-                samples[part], logits[part],
+                *self._arguments, c, projected, noise[part], self._rings, self._starts, self._at, self._sample,
+                self._chosen, samples[part], logits[part],
             )  # fmt: skip
             self._at += part.stop - start
         return samples[:, : self.batch], logits[:, :, : self.batch]

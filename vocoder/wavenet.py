@@ -85,25 +85,26 @@ class WaveNet(nn.Module):
         n_frames = log_mel.shape[-1] - 2 * context
         if x.shape[1] != n_frames * self.hop_length:
             raise ValueError(f"{x.shape[1]} samples, {n_frames} frames of {self.hop_length}: must be as long")
-        c = self.condition(log_mel, speaker).narrow(-1, context * self.hop_length, x.shape[1])
+        c = self.condition(log_mel, speaker).narrow(-1, context * self.hop_length, x.shape[1]).transpose(1, 2)
+        c = c.contiguous()
         x = self.embed(functional.pad(x[:, :-1], (1, 0)))
         skips = torch.zeros((), device=x.device)
         for block in self.blocks:
             x, skip = block(x, c)
             skips = skips + skip
         skips = (skips * math.sqrt(1 / len(self.blocks))).relu()
-        return self.output(self.hidden(skips).relu())
+        return pointwise(self.output, pointwise(self.hidden, skips).relu()).transpose(1, 2)
 
     def embed(self, x: Tensor) -> Tensor:
         """What the first block sees of past samples.
 
-        Shapes: (B, N) -> (B, residual_channels, N).
+        Shapes: (B, N) -> (B, N, residual_channels).
         """
         if not isinstance(self.distribution, MuLaw):
-            return self.input(x.unsqueeze(1))
+            return pointwise(self.input, x.unsqueeze(2))
         columns = self.input.weight[:, :, 0].t()  # a convolution over one-hot vectors picks a column of its weights
         classes = mu_law_encode(x, levels=self.distribution.levels)
-        return functional.embedding(classes, columns).transpose(1, 2) + self.input.bias[:, None]
+        return functional.embedding(classes, columns) + self.input.bias
 
     def nll(self, x: Tensor, log_mel: Tensor, speaker: Tensor | None = None, *, context: int = 0) -> Tensor:
         """Negative log-likelihood of each sample in nats, (B, N)."""
@@ -138,7 +139,9 @@ class Block(nn.Module):
     """Gated dilated convolution with conditioning, to a residual and a skip.
 
     Source: van den Oord et al. 2016, section 2.3 and figure 4.
-    Shapes: x (B, residual, N), c (B, conditioning, N) -> (B, residual, N), (B, skip, N).
+    Channels come last, so that each layer is two matrix products: in bfloat16 on a CPU a training step takes two thirds
+    of what Conv1d takes.
+    Shapes: x (B, N, residual), c (B, N, conditioning) -> (B, N, residual), (B, N, skip).
     """
 
     def __init__(self, residual: int, gate: int, skip: int, conditioning: int, kernel_size: int, dilation: int) -> None:
@@ -149,7 +152,15 @@ class Block(nn.Module):
         self.skip = nn.Conv1d(gate // 2, skip, 1)
 
     def forward(self, x: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
-        past = (self.dilated.kernel_size[0] - 1) * self.dilated.dilation[0]
-        signal, gate = (self.dilated(functional.pad(x, (past, 0))) + self.conditioning(c)).chunk(2, 1)
+        (taps,), (step,) = self.dilated.kernel_size, self.dilated.dilation
+        past = functional.pad(x.to(c.dtype), (0, 0, (taps - 1) * step, 0))  # c has autocast's type already
+        seen = torch.cat([past[:, tap * step : tap * step + x.shape[1]] for tap in range(taps)] + [c], 2)
+        weight = torch.cat((self.dilated.weight.transpose(1, 2).flatten(1), self.conditioning.weight[:, :, 0]), 1)
+        signal, gate = functional.linear(seen, weight, self.dilated.bias).chunk(2, 2)
         y = signal.tanh() * gate.sigmoid()
-        return (x + self.residual(y)) * math.sqrt(0.5), self.skip(y)
+        return (x + pointwise(self.residual, y)) * math.sqrt(0.5), pointwise(self.skip, y)
+
+
+def pointwise(conv: nn.Conv1d, x: Tensor) -> Tensor:
+    """A convolution over one sample, channels last: (B, N, in) -> (B, N, out)."""
+    return functional.linear(x, conv.weight[:, :, 0], conv.bias)

@@ -1,15 +1,18 @@
 """WaveNet's sample loop, compiled: all layers of one sample in one call, a batch of utterances side by side.
 
-Arrays hold utterances in their last dimension, so that every product is a sum of scaled rows, which the compiler turns
-into wide instructions; each pass over a row adds eight products, and two rows share what they read. The batch is a
-multiple of LANES, or 1, which has dot products instead.
+Arrays hold utterances in their last dimension. A product works on tiles of TILE rows and LANES utterances, whose sums
+stay in registers while all inputs are added. The batch is a multiple of LANES, or 1, which has dot products instead.
 """
 
+import llvmlite.binding
 import numba
 import numpy as np
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.extending import intrinsic
 
 LANES = 16
-UNROLLED = 8  # inputs that one pass over a row adds
+TILE = 8 if llvmlite.binding.get_host_cpu_features().get("avx512f") else 4  # rows whose sums fit the registers
 
 MU_LAW, GAUSSIAN, LOGISTICS = range(3)
 LOG_SCALE_MIN = -9.0  # as in distributions.py
@@ -34,40 +37,70 @@ def _tanh(x):
     return x * over / under
 
 
+@intrinsic
+def _add_tile(typing, weights, at, x, y, row, column):
+    """y[row : row + TILE, column : column + LANES] += the tile of weights that begins at `at`, times x's columns.
+
+    Written in LLVM's terms because its vectoriser reads and writes y at every input.
+    """
+    signature = types.void(weights, types.intp, x, y, types.intp, types.intp)
+
+    def build(context, builder, signature, arguments):
+        weights, at, x, y, row, column = arguments
+        x, y = (context.make_array(t)(context, builder, v) for t, v in zip(signature.args[2:4], (x, y), strict=True))
+        weights = context.make_array(signature.args[0])(context, builder, weights)
+        index, vector = types.intp, ir.VectorType(ir.FloatType(), LANES)
+        number = context.get_value_type(index)
+        inner = cgutils.unpack_tuple(builder, weights.shape, 3)[1]
+        lanes = cgutils.unpack_tuple(builder, x.shape, 2)[1]
+        kind = ir.FunctionType(vector, [vector] * 3)
+        fused = cgutils.get_or_insert_function(builder.module, kind, f"llvm.fmuladd.v{LANES}f32")
+
+        def vector_at(base, row, column):
+            place = builder.gep(base, [builder.add(builder.mul(row, lanes), column)])
+            return builder.bitcast(place, vector.as_pointer())
+
+        outputs = [vector_at(y.data, builder.add(row, number(r)), column) for r in range(TILE)]
+        sums = [cgutils.alloca_once_value(builder, builder.load(place, align=4)) for place in outputs]
+        with cgutils.for_range(builder, inner) as loop:
+            read = builder.load(vector_at(x.data, loop.index, column), align=4)
+            first = builder.add(at, builder.mul(loop.index, number(TILE)))
+            for r, total in enumerate(sums):
+                weight = builder.load(builder.gep(weights.data, [builder.add(first, number(r))]))
+                lane = builder.insert_element(ir.Constant(vector, ir.Undefined), weight, ir.IntType(32)(0))
+                every = builder.shuffle_vector(lane, lane, ir.Constant(ir.VectorType(ir.IntType(32), LANES), None))
+                builder.store(builder.call(fused, [every, read, builder.load(total)]), total)
+        for place, total in zip(outputs, sums, strict=True):
+            builder.store(builder.load(total), place, align=4)
+        return context.get_dummy_value()
+
+    return signature, build
+
+
 @numba.njit(fastmath=True)
 def _add_product(weights, x, y):
-    """y (M, B) += weights (M, K) @ x (K, B)."""
-    rows, inner = weights.shape
+    """y (M, B) += the product of weights, tiled as by `tiled`, and x (K, B)."""
+    tiles, inner, tile = weights.shape
     batch = x.shape[1]
     if batch == 1:
-        for i in range(rows):
+        flat = weights.reshape(tiles, inner * tile)
+        for i in range(tiles):
             total = np.float32(0)
             for k in range(inner):
-                total += weights[i, k] * x[k, 0]
+                total += flat[i, k] * x[k, 0]
             y[i, 0] += total
         return
-    whole = inner - inner % UNROLLED
-    for i in range(0, rows - 1, 2):
-        for k in range(0, whole, UNROLLED):
-            a0, a1, a2, a3 = weights[i, k], weights[i, k + 1], weights[i, k + 2], weights[i, k + 3]
-            a4, a5, a6, a7 = weights[i, k + 4], weights[i, k + 5], weights[i, k + 6], weights[i, k + 7]
-            b0, b1, b2, b3 = weights[i + 1, k], weights[i + 1, k + 1], weights[i + 1, k + 2], weights[i + 1, k + 3]
-            b4, b5, b6, b7 = weights[i + 1, k + 4], weights[i + 1, k + 5], weights[i + 1, k + 6], weights[i + 1, k + 7]
-            for j in range(batch):
-                x0, x1, x2, x3 = x[k, j], x[k + 1, j], x[k + 2, j], x[k + 3, j]
-                x4, x5, x6, x7 = x[k + 4, j], x[k + 5, j], x[k + 6, j], x[k + 7, j]
-                y[i, j] += (a0 * x0 + a1 * x1) + (a2 * x2 + a3 * x3) + (a4 * x4 + a5 * x5) + (a6 * x6 + a7 * x7)
-                y[i + 1, j] += (b0 * x0 + b1 * x1) + (b2 * x2 + b3 * x3) + (b4 * x4 + b5 * x5) + (b6 * x6 + b7 * x7)
-        for k in range(whole, inner):
-            a0, b0 = weights[i, k], weights[i + 1, k]
-            for j in range(batch):
-                y[i, j] += a0 * x[k, j]
-                y[i + 1, j] += b0 * x[k, j]
-    if rows % 2:
-        for k in range(inner):
-            a0 = weights[rows - 1, k]
-            for j in range(batch):
-                y[rows - 1, j] += a0 * x[k, j]
+    for i in range(tiles):
+        for j in range(0, batch, LANES):
+            _add_tile(weights, i * inner * TILE, x, y, i * TILE, j)
+
+
+def tiled(weights: np.ndarray, tile: int) -> np.ndarray:
+    """(..., M, K) -> (..., M / tile rounded up, K, tile), C-contiguous, the rows that M lacks being zero."""
+    *before, rows, inner = weights.shape
+    padded = np.zeros((*before, -(-rows // tile) * tile, inner), np.float32)
+    padded[..., :rows, :] = weights
+    return np.ascontiguousarray(padded.reshape(*before, -1, tile, inner).swapaxes(-1, -2))
 
 
 @numba.njit(fastmath=True)
@@ -124,26 +157,29 @@ def run(
 
     Shapes, all float32 and C-contiguous unless said: levels (classes,); table (classes or 1, R); dilations (L,) int64;
     dilated (L, K, G, R), tap K - 1 the newest; conditioner (L, G, C); residual (L, R, G / 2), scaled; skip
-    (L, S, G / 2), scaled, skip_bias (S,) summed over the layers; hidden (S, S); output (O, S); conditioning (N, C, B),
+    (L, S, G / 2), scaled, skip_bias (S,) summed over the layers; hidden (S, S); output (O, S), these matrices `tiled`,
+    by TILE for a batch and by 1 for an utterance alone; conditioning (N, C, B),
     or what the conditioner makes of it with dilated_bias, projected (N, L, G, B), which is destroyed, the other being
     empty; noise (N, B, W); rings (sum of the layers' pasts, R, B), starts (L,) int64 of each layer's; `at` samples that
     were made before; sample (B,) and chosen (B,) int64 the last one and its class, updated; samples (N, B) written;
     logits (N, O, B) written, or (0, O, B).
     """
-    n_layers, n_taps, n_gates, n_residual = dilated.shape
+    n_layers, n_taps, tile = dilated.shape[0], dilated.shape[1], dilated.shape[4]
+    n_gates, n_residual, n_skip, n_out = len(dilated_bias[0]), len(input_bias), len(skip_bias), len(output_bias)
     batch = sample.shape[0]
-    x = np.empty((n_residual, batch), np.float32)
-    gates = np.empty((n_gates, batch), np.float32)
+    # as many rows as tiles have
+    x = np.zeros((residual.shape[1] * tile, batch), np.float32)
+    gates = np.zeros((dilated.shape[2] * tile, batch), np.float32)
     y = np.empty((n_gates // 2, batch), np.float32)
-    skips = np.empty((skip.shape[1], batch), np.float32)
-    deep = np.empty_like(skips)
-    parameters = np.empty((output.shape[0], batch), np.float32)
+    skips = np.zeros((skip.shape[1] * tile, batch), np.float32)
+    deep = np.zeros_like(skips)
+    parameters = np.zeros((output.shape[0] * tile, batch), np.float32)
     for n in range(samples.shape[0]):
         for i in range(n_residual):
             for j in range(batch):
                 value = table[chosen[j], i] if kind == MU_LAW else table[0, i] * sample[j]
                 x[i, j] = value + input_bias[i]
-        for i in range(skips.shape[0]):
+        for i in range(n_skip):
             skips[i, :] = skip_bias[i]
         for layer in range(n_layers):
             if projected.shape[0]:
@@ -158,27 +194,27 @@ def run(
                 back = starts[layer] + (place + tap * dilations[layer]) % past
                 _add_product(dilated[layer, tap], rings[back], gates)
             _add_product(dilated[layer, n_taps - 1], x, gates)
-            rings[starts[layer] + place] = x
+            rings[starts[layer] + place] = x[:n_residual]
             _gate(gates, y)
             for i in range(n_residual):
                 for j in range(batch):
                     x[i, j] = _ROOT_HALF * x[i, j] + residual_bias[layer, i]
             _add_product(residual[layer], y, x)
             _add_product(skip[layer], y, skips)
-        for i in range(skips.shape[0]):
+        for i in range(n_skip):
             for j in range(batch):
                 skips[i, j] = max(skips[i, j], np.float32(0))
             deep[i, :] = hidden_bias[i]
         _add_product(hidden, skips, deep)
-        for i in range(deep.shape[0]):
+        for i in range(n_skip):
             for j in range(batch):
                 deep[i, j] = max(deep[i, j], np.float32(0))
-        for i in range(parameters.shape[0]):
+        for i in range(n_out):
             parameters[i, :] = output_bias[i]
         _add_product(output, deep, parameters)
         if logits.shape[0]:
-            logits[n] = parameters
+            logits[n] = parameters[:n_out]
         for j in range(batch):
-            sample[j], chosen[j] = _draw(kind, parameters, j, noise[n, j], levels)
+            sample[j], chosen[j] = _draw(kind, parameters[:n_out], j, noise[n, j], levels)
             samples[n, j] = sample[j]
         at += 1
