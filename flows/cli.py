@@ -281,6 +281,7 @@ def vocode(
         int | None, typer.Option(min=1, help="utterances side by side; default: 32 a thread, 1024 on a GPU")
     ] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="default: one per core")] = None,
+    score: Annotated[bool, typer.Option("--score", help="also how near the copy of each recording came to it")] = False,
 ) -> None:
     """Speak recordings or log-mel frames with a trained vocoder (extra `vocoder`)."""
     from flows import vocoding
@@ -288,7 +289,7 @@ def vocode(
     with embedded.interruptible(_last_words, "interrupted; nothing was written"):
         done, failed = vocoding.vocode(
             sources, checkpoint, out, console,
-            seed=seed, speaker=speaker, batch_size=batch_size, threads=threads or _cores(),
+            seed=seed, speaker=speaker, batch_size=batch_size, threads=threads or _cores(), score=score,
         )  # fmt: skip
     _end_of_folder(sources[0], "spoken", done, failed)
 

@@ -2,12 +2,14 @@
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+import queue
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 from pydantic import Field
@@ -36,17 +38,46 @@ class CompareConfig(Section):
 
     utterances: Utterances = "common"
     spoken: int = Field(20, ge=2)  # held-out utterances
+    at_once: int | None = Field(None, ge=1)  # trainings side by side; one per GPU, or one, unless set
     vocoder: VocoderConfig = VocoderConfig()
 
 
 @task(name="train", cache_policy=NO_CACHE)
-def train_set(name: str, folder: Path, out: Path, config: VocoderConfig, force: bool) -> int:
-    """Train on one set, unless that is done; returns the number of updates."""
+def train_set(
+    name: str, folder: Path, out: Path, config: VocoderConfig, force: bool, engine: LocalEngine | None = None,
+    devices: queue.Queue[int | None] | None = None,
+) -> int:  # fmt: skip
+    """Train on one set, unless that is done; returns the number of updates.
+
+    With an engine the training has a process of its own, and a device that no other has.
+    """
     card = out / "best.json"
     if not card.exists():
-        say = partial(Console(stderr=True).print, f"{name}:", markup=False, highlight=False)
-        train.train(sorted(folder.glob("*.tar")), out, config, say, force=force)
+        device = devices.get() if devices else _devices(1)[0]
+        try:
+            (engine.run if engine else _here)(_train, name, folder, out, config, force, device)
+        except FloatingPointError as error:
+            raise CleanCorpusError(f"training on set {name}: {error}") from None
+        finally:
+            if devices:
+                devices.put(device)
     return int(json.loads(card.read_text())["steps"])
+
+
+def _here(function: Callable[..., Path], *arguments: object) -> Path:
+    return function(*arguments)
+
+
+def _train(name: str, folder: Path, out: Path, config: VocoderConfig, force: bool, device: int | None) -> Path:
+    say = partial(Console(stderr=True).print, f"{name}:", markup=False, highlight=False)
+    with quiet():
+        return train.train(sorted(folder.glob("*.tar")), out, config, say, force=force, device=device)
+
+
+def _devices(at_once: int | None) -> list[int | None]:
+    """What each of the trainings side by side has for itself: a GPU, or None for a share of the cores."""
+    gpus = torch.cuda.device_count()
+    return [i % gpus if gpus else None for i in range(at_once or max(1, gpus))]
 
 
 @task(name="speak", cache_policy=NO_CACHE)
@@ -88,7 +119,8 @@ def _cores() -> int:
 def compare_vocoders(sets: dict[str, list[str]], out: Path, config: CompareConfig, force: bool = False) -> Path:
     """Train a vocoder on each set, let them speak the same utterances, score, report; returns the report's path.
 
-    The first set trains for the budget, the others as many updates as it made. What is finished is not done again.
+    The first set trains for the budget, the others as many updates as it made, several at once where there are several
+    GPUs; of sets that hold the very same audio one is trained. What is finished is not done again.
     Raises: ConfigError if a set holds no shards or another comparison runs in `out`; what `sets.align` and
     `train.train` raise.
     """
@@ -97,17 +129,10 @@ def compare_vocoders(sets: dict[str, list[str]], out: Path, config: CompareConfi
         if not found:
             raise ConfigError(f"--set {name}={','.join(sets[name])}: no .tar there; give OUTPUT/shards of a run")
     with quiet(), only_run(out):
-        claim(out, {"sets": sets, **config.model_dump(mode="json", exclude={"vocoder": train.FREE})})
+        claim(out, {"sets": sets, **config.model_dump(mode="json", exclude={"vocoder": train.FREE, "at_once": True})})
         aligned = align(shards, out / "sets", config.utterances)
-        steps = 0
-        for name, folder in aligned.folders.items():
-            equal = {"steps": steps, "budget_min": None} if steps else {}
-            settled = config.vocoder.model_copy(update={"keep": "last", **equal})
-            try:
-                steps = train_set(name, folder, out / "runs" / name, settled, force)
-            except FloatingPointError as error:
-                raise CleanCorpusError(f"training on set {name}: {error}") from None
         first = next(iter(aligned.folders))
+        steps = _train_all(aligned, out / "runs", config, force)
         held = partial(
             is_held_out,
             share=config.vocoder.validation_share,
@@ -116,19 +141,47 @@ def compare_vocoders(sets: dict[str, list[str]], out: Path, config: CompareConfi
         )
         keys = compare.held_out(aligned.folders[first], held, config.spoken)
         spoken = score_all(_jobs(aligned, keys, out))
-        curves = {name: compare.curve(out / "runs" / name, "val/loss") for name in sets}
+        curves = {name: compare.curve(_run_of(aligned, name, out / "runs"), "val/loss") for name in sets}
         facts = {
             "steps": steps,
             "common": aligned.common,
             "hours": aligned.hours,
-            "took_s": {name: compare.trained_s(out / "runs" / name) for name in sets},
+            "took_s": {name: compare.trained_s(_run_of(aligned, name, out / "runs")) for name in sets},
+            "twins": aligned.twins,
         }
         return comparison_report.write(spoken, keys, curves, facts, config.model_dump(mode="json"), out)
 
 
+def _train_all(aligned: Aligned, runs: Path, config: CompareConfig, force: bool) -> int:
+    """Train on every set that is not another's twin; returns the number of updates that each has made."""
+    first, *others = (name for name in aligned.folders if name not in aligned.twins)
+    settled = config.vocoder.model_copy(update={"keep": "last"})
+    steps = train_set(first, aligned.folders[first], runs / first, settled, force)
+    equal = settled.model_copy(update={"steps": steps, "budget_min": None, "patience": steps})
+    devices = _devices(config.at_once)
+    if len(devices) == 1:
+        for name in others:
+            train_set(name, aligned.folders[name], runs / name, equal, force)
+        return steps
+    free: queue.Queue[int | None] = queue.Queue()
+    for device in devices:
+        free.put(device)
+    with LocalEngine(len(devices)) as engine:
+        calls = [
+            train_set.submit(name, aligned.folders[name], runs / name, equal, force, engine, free) for name in others
+        ]
+        for call in calls:
+            call.result()
+    return steps
+
+
+def _run_of(aligned: Aligned, name: str, runs: Path) -> Path:
+    return runs / aligned.twins.get(name, name)
+
+
 def _jobs(aligned: Aligned, keys: Sequence[str], out: Path) -> list[Job]:
     """Everything that is to be scored, spoken first where that is not done."""
-    rate = load_vocoder(out / "runs" / next(iter(aligned.folders))).mel.sample_rate
+    rate = load_vocoder(_run_of(aligned, next(iter(aligned.folders)), out / "runs")).mel.sample_rate
     own: dict[str, Path] = {}
     for name, folder in aligned.folders.items():
         own[name] = out / "speech" / name / "audio"
@@ -140,7 +193,7 @@ def _jobs(aligned: Aligned, keys: Sequence[str], out: Path) -> list[Job]:
         sources = {"own": folder}
         if CLEAN in aligned.folders and name != CLEAN:
             sources[CLEAN] = aligned.folders[CLEAN]
-        speak_set(name, out / "runs" / name, sources, keys, out / "speech")
+        speak_set(name, _run_of(aligned, name, out / "runs"), sources, keys, out / "speech")
         for key in keys:
             twin = own[CLEAN] / f"{key}.wav" if CLEAN in own else None
             jobs.append((name, None, key, own[name] / f"{key}.wav", None, twin))

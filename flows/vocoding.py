@@ -1,21 +1,28 @@
 """`clean-corpus vocode`: recordings or saved frames to speech. Starts no server."""
 
+import csv
 import json
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import torch
 from rich.console import Console
+from rich.table import Table
 from safetensors import safe_open
 from torch import Tensor
 
 from flows import progress
+from flows.engines import LocalEngine
 from pipeline import audio
+from pipeline.clip import Scores
 from pipeline.config import AudioConfig
 from pipeline.errors import ConfigError, DataError
+from pipeline.synthetic import Audio
+from vocoder import compare
 from vocoder.checkpoint import Vocoder, load_vocoder
 from vocoder.generate import generate
 
@@ -32,8 +39,11 @@ def vocode(
     speaker: str | None,
     batch_size: int | None,
     threads: int,
+    score: bool = False,
 ) -> tuple[int, dict[str, str]]:
     """Speak every file to OUT/NAME.wav; returns their number, and failures by file.
+
+    With `score`, OUT/scores.csv says how near each recording's copy came to it.
 
     A source is a recording, a folder of them, log-mel frames as .npy (n_mels, T), or as .safetensors whose tensor is
     `log_mel` and whose metadata `features` are those of the card.
@@ -70,7 +80,44 @@ def vocode(
     for path, wave in zip(frames, waves, strict=True):
         audio.write_wav(out / f"{path.stem}.wav", wave, rate)
     console.print(f"{total / rate:.1f} s of speech in {took:.1f} s: {total / took:,.0f} samples per second")
+    if score:
+        _score([path for path in frames if path.suffix not in FRAMES], out, rate, console, threads)
     return len(waves), failed
+
+
+def _score(recordings: Sequence[Path], out: Path, rate: int, console: Console, workers: int) -> None:
+    jobs = [(path, out / f"{path.stem}.wav", rate) for path in recordings]
+    rows = []
+    with (
+        LocalEngine(workers) as engine,
+        ThreadPoolExecutor(workers) as threads,
+        progress.stage(console, "score", len(jobs), "recordings") as advance,
+    ):
+        for row in threads.map(lambda job: engine.run(copy_scores, *job), jobs):
+            advance()
+            rows.append(row)
+    names = [name for name in compare.MEASURES if any(row[name] is not None for row in rows)]
+    with (out / "scores.csv").open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(("file", *names))
+        for path, row in zip(recordings, rows, strict=True):
+            writer.writerow((path.name, *("" if row[n] is None else f"{row[n]:.6g}" for n in names)))
+    table = Table("measure", "mean", "", title=f"copies of {len(rows)} recordings")
+    for name in names:
+        values = [row[name] for row in rows if row[name] is not None]
+        table.add_row(name, f"{np.mean(values):.3f}", compare.MEASURES[name])
+    Console().print(table)
+
+
+def copy_scores(recording: Path, copy: Path, sample_rate: int) -> Scores:
+    """Every name of `compare.MEASURES` of a copy, the recording being both its source and the clean version."""
+    x, (wave, _) = _samples(recording, sample_rate), audio.decode(copy.read_bytes())
+    return compare.measure(wave[: len(x)], x[: len(wave)], x[: len(wave)], sample_rate)
+
+
+def _samples(path: Path, sample_rate: int) -> Audio:
+    with audio.open_recording(path, AudioConfig(sample_rate=sample_rate)) as reader:
+        return np.concatenate(list(reader.blocks()))
 
 
 def frames_of(path: Path, vocoder: Vocoder) -> Tensor:
@@ -79,9 +126,7 @@ def frames_of(path: Path, vocoder: Vocoder) -> Tensor:
     Raises: DataError if it cannot be read, or holds frames of other settings than the vocoder's.
     """
     if path.suffix not in FRAMES:
-        with audio.open_recording(path, AudioConfig(sample_rate=vocoder.mel.sample_rate)) as reader:
-            x = np.concatenate(list(reader.blocks()))
-        return vocoder.mel(torch.as_tensor(x)[None])[0]
+        return vocoder.mel(torch.as_tensor(_samples(path, vocoder.mel.sample_rate))[None])[0]
     if path.suffix == ".npy":
         try:
             log_mel = torch.as_tensor(np.load(path, allow_pickle=False)).float()

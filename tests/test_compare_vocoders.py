@@ -2,10 +2,12 @@
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+from prefect.testing.utilities import prefect_test_harness
 
 from flows import cli
 from flows import compare_vocoders as comparison
@@ -31,11 +33,11 @@ SMALL = {
 
 @pytest.fixture(scope="module")
 def sets(tmp_path_factory):
-    """Twelve tones, clean and with noise; the noisy set lacks one."""
+    """Twelve tones, clean and with noise of two levels; one noisy set lacks one."""
     store, rng = Store(tmp_path_factory.mktemp("sets")), np.random.default_rng(0)
     time_s = np.arange(RATE) / RATE
     tones = [(0.3 * np.sin(2 * np.pi * (150 + 15 * i) * time_s)).astype(np.float32) for i in range(12)]
-    for name, level in (("raw", 0.05), ("clean", 0.0)):
+    for name, level in (("raw", 0.05), ("clean", 0.0), ("other", 0.1)):
         noisy = [tone + level * coloured_noise(rng, RATE, slope=1) for tone in tones]
         samples = [
             {"__key__": f"u{i:02}", "flac": audio.encode_flac(np.clip(x, -1, 1), RATE, bits=16), "json": b"{}"}
@@ -81,6 +83,24 @@ def test_a_comparison_from_sets_to_the_page_and_again(run, tmp_path, monkeypatch
     assert run(tmp_path).read_text() == text
     with pytest.raises(ConfigError, match=r"holds another training .*spoken: 2 there, 3 now"):
         run(tmp_path, spoken=3)
+
+
+def test_twins_share_a_training_and_others_run_side_by_side(sets, tmp_path):
+    """In a real flow run: threads of Prefect, processes of the engine."""
+    (tmp_path / "again").mkdir()
+    shutil.copy(sets / "clean" / "0.tar", tmp_path / "again")
+    given = {"raw": sets / "raw", "clean": sets / "clean", "other": sets / "other", "again": tmp_path / "again"}
+    config = comparison.CompareConfig.model_validate(SMALL | {"at_once": 2})
+    with prefect_test_harness(server_startup_timeout=120):
+        comparison.compare_vocoders({k: [str(v)] for k, v in given.items()}, tmp_path / "out", config, force=True)
+    result = json.loads((tmp_path / "out" / "result.json").read_text())
+    assert result["twins"] == {"again": "clean"} and "“again” holds the very audio of “clean”" in result["verdict"][-1]
+    trained = {path.parent.name: json.loads(path.read_text()) for path in tmp_path.glob("out/runs/*/best.json")}
+    assert {name: card["steps"] for name, card in trained.items()} == {"raw": 4, "clean": 4, "other": 4}
+    means = {m["system"]: m[OPINION] for m in result["means"] if m["frames"] == "own"}
+    assert means["again"] == means["clean"]
+    events = {n: sorted((tmp_path / "out/runs" / n / "tensorboard").glob("events.*"))[0] for n in ("clean", "other")}
+    assert len({path.name.split(".")[-2] for path in events.values()}) == 2, "one process trained both"
 
 
 def spoken(system, values):

@@ -113,7 +113,10 @@ def write(
     systems = list(curves)
     found = columns(spoken, keys)
     rows = differences(found, systems)
-    said = verdict(rows, len(keys))
+    said = verdict(rows, len(keys)) + [
+        f"“{name}” holds the very audio of “{first}”: one training stands for both."
+        for name, first in facts["twins"].items()
+    ]
     _write_scores(spoken, out / "scores.csv")
     groups = {(s, f): {m: Cell(*mean(c)[2:]) for m, c in table.items()} for (s, f), table in found.items()}
     tests = {m: anova([found[s, "own"][m] for s in systems]) for m in MEASURES}

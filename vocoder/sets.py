@@ -19,11 +19,15 @@ Utterances = Literal["common", "all"]
 
 
 class Aligned(NamedTuple):
-    """What was written: a folder of shards for each set, how many utterances they share, hours of each."""
+    """What was written: a folder of shards for each set, how many utterances they share, hours of each.
+
+    `twins` names, for a set that holds the very files of an earlier one, that one.
+    """
 
     folders: dict[str, Path]
     common: int
     hours: dict[str, float]
+    twins: dict[str, str]
 
 
 def align(sets: Mapping[str, Sequence[Shard]], out: Path, utterances: Utterances = "common") -> Aligned:
@@ -40,13 +44,16 @@ def align(sets: Mapping[str, Sequence[Shard]], out: Path, utterances: Utterances
     if not common:
         counts = ", ".join(f"{name} {len(found)} (first: {min(found, default='none')})" for name, found in keys.items())
         raise DataError(f"the sets have no utterance in common: {counts}; give versions of one corpus, with its keys")
-    folders, hours = {}, {}
+    folders, hours, twins = {}, {}, {}
+    seen: dict[str, str] = {}
     for name, shards in sets.items():
         wanted = common if utterances == "common" else keys[name]
         folders[name] = out / name
-        hours[name] = _write(name, shards, wanted, Store(out))
+        hours[name], digest = _write(name, shards, wanted, Store(out))
+        if (first := seen.setdefault(digest, name)) != name:
+            twins[name] = first
     write_json(out / "sets.json", {"utterances": utterances, "common": len(common), "hours": hours})
-    return Aligned(folders, len(common), hours)
+    return Aligned(folders, len(common), hours, twins)
 
 
 def _keys(name: str, shards: Sequence[Shard]) -> set[str]:
@@ -59,10 +66,10 @@ def _keys(name: str, shards: Sequence[Shard]) -> set[str]:
     return found
 
 
-def _write(name: str, shards: Sequence[Shard], wanted: set[str], store: Store) -> float:
-    """The set's shards, utterances placed by the hash of their key; returns its hours."""
+def _write(name: str, shards: Sequence[Shard], wanted: set[str], store: Store) -> tuple[float, str]:
+    """The set's shards, utterances placed by the hash of their key; returns its hours and a digest of its audio."""
     n_shards = -(-len(wanted) // PER_SHARD)
-    seconds = 0.0
+    seconds, digests = 0.0, {}
     with tempfile.TemporaryDirectory(dir=store.root) as folder:
         parts = [Path(folder, f"{i:06}") for i in range(n_shards)]
         for part in parts:
@@ -74,12 +81,13 @@ def _write(name: str, shards: Sequence[Shard], wanted: set[str], store: Store) -
                 n_samples, rate = clip.length()
                 seconds += n_samples / rate
                 place = parts[_digest(clip.key) % n_shards] / f"{_digest(clip.key):016x}"
+                digests[clip.key] = hashlib.sha256(clip.data).hexdigest()
                 place.with_suffix(_suffix(clip)).write_bytes(clip.data)
                 place.with_suffix(".json").write_bytes(clip.about or canonical_json({}))
                 place.with_suffix(".key").write_text(clip.key)
         for i, part in enumerate(parts):
             write_shard(store, f"{name}/{i:06}.tar", map(_sample, sorted(part.glob("*.key"))))
-    return seconds / 3600
+    return seconds / 3600, hashlib.sha256(canonical_json(digests)).hexdigest()
 
 
 def _digest(key: str) -> int:

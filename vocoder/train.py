@@ -122,9 +122,11 @@ def train(
     say: Callable[[str], None] | None = None,
     *,
     force: bool = False,
+    device: int | None = None,
 ) -> Path:
     """Train on the clips of some shards and write `out`/best.safetensors with its card; continues what lies there.
 
+    `device` is the one GPU to train on; None: all there are.
     Raises: DataError if a clip has another rate than the frames, if there is less than LEAST_S of audio and no force,
     or a shard cannot be read; ConfigError if `out` holds another training; FloatingPointError if the loss is not
     finite.
@@ -151,7 +153,7 @@ def train(
         )
     clips = validation_clips(shards, held, config.validation_clips)
     module = Training(network, config, *_heard(clips[0], mel, config, speakers))
-    chosen, facts = _fit(module, _loaders(shards, mel, held, clips, found, config), out, config, say)
+    chosen, facts = _fit(module, _loaders(shards, mel, held, clips, found, config), out, config, device, say)
     network.load_state_dict(chosen)
     card = {
         "sizes": config.sizes,
@@ -214,6 +216,7 @@ def _fit(
     loaders: tuple[DataLoader, DataLoader],
     out: Path,
     config: VocoderConfig,
+    device: int | None,
     say: Callable[[str], None] | None,
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Train, or go on; returns the weights of the best validation, and what the card says of them."""
@@ -232,6 +235,7 @@ def _fit(
     trainer = Trainer(
         max_steps=config.steps,
         max_epochs=-1,
+        devices="auto" if device is None else [device],
         max_time=timedelta(minutes=config.budget_min) if config.budget_min else None,
         precision=config.precision or ("bf16-mixed" if torch.cuda.is_available() else "32-true"),
         gradient_clip_val=config.clip_norm,

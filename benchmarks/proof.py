@@ -1,0 +1,143 @@
+"""Did the cleaning help? One voice mixed with real noise, cleaned by a run, then a vocoder each on every version.
+
+usage: python benchmarks/proof.py WORK [--minutes N]      continues what lies in WORK; writes the section `proof` of
+  docs/RESULTS.md
+
+The voice is speech/single_speaker, the noise is of noise/train at 15, 20 or 25 dB, drawn from a fixed seed. Sets: clean
+(the voice itself, cut and levelled as the run cut and levelled), raw, enhanced and gated (what the run published).
+"""
+
+import argparse
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+from readme import COMMAND, DATA, machine, put, table
+
+from enhancers.mixing import load_recordings, noise_tracks, random_cut
+from pipeline import audio, dsp
+from pipeline.config import AudioConfig
+from pipeline.records import canonical_json
+from pipeline.shards import write_shard
+from pipeline.storage import Store
+
+SNRS_DB, SEED, RATE, PEAK = (15, 20, 25), 703, 16000, 0.95
+PER_SHARD = 64
+SETTINGS = {
+    "spoken": 20,
+    "vocoder.precision": "bf16-mixed",
+    "vocoder.batch_size": 4,
+    "vocoder.frames": 60,
+    "vocoder.heard_s": 0,
+    "vocoder.sizes.layers": 20,
+    "vocoder.sizes.stacks": 2,
+    "vocoder.sizes.residual_channels": 32,
+    "vocoder.sizes.gate_channels": 64,
+    "vocoder.sizes.skip_channels": 64,
+    "vocoder.sizes.conditioning_channels": 64,
+}
+MEASURES = ("dnsmos_p808", "dnsmos_ovrl", "dnsmos_sig", "dnsmos_bak", "mcd_db", "f0_rmse_hz", "pesq_wb", "stoi")
+
+
+def mix(work: Path) -> None:
+    """WORK/noisy and WORK/clean, sample-aligned, one gain for both."""
+    rng = np.random.default_rng(SEED)
+    tracks = noise_tracks(load_recordings([DATA / "noise" / "train"], RATE))
+    for path in sorted((DATA / "speech" / "single_speaker").glob("*.flac")):
+        clean = audio.decode(path.read_bytes())[0]
+        noise = random_cut(rng, tracks[rng.integers(len(tracks))], len(clean))
+        snr_db = rng.choice(SNRS_DB)
+        noise = noise * np.sqrt(np.mean(clean**2) / max(1e-12, np.mean(noise**2)) / 10 ** (snr_db / 10))
+        noisy = clean + noise
+        gain = min(1.0, PEAK / np.abs(noisy).max())
+        for name, x in (("clean", clean), ("noisy", noisy)):
+            (work / name).mkdir(parents=True, exist_ok=True)
+            audio.write_wav(work / name / f"{path.stem}.wav", (x * gain).astype(np.float32), RATE)
+
+
+def cut_clean(work: Path) -> None:
+    """WORK/sets/clean: the kept clips of the run, from the voice itself."""
+    rows = pq.read_table(work / "corpus" / "ledger.parquet").to_pylist()
+    kept = [row for row in rows if row["verdict"] == "kept"]
+    level = AudioConfig()
+
+    def sample(row: dict[str, object]) -> dict[str, str | bytes]:
+        whole = audio.decode((work / "clean" / str(row["source"])).read_bytes())[0]
+        first = round(row["offset_s"] * RATE)
+        cut = whole[first : first + round(row["duration_s"] * RATE)]
+        x, _ = dsp.level(cut, RATE, loudness_lufs=level.loudness_lufs, true_peak_db=level.true_peak_db)
+        return {"__key__": str(row["clip_id"]), "flac": audio.encode_flac(x, RATE, bits=16), "json": canonical_json({})}
+
+    store = Store(work)
+    for i in range(0, len(kept), PER_SHARD):
+        write_shard(store, f"sets/clean/{i // PER_SHARD:06}.tar", map(sample, kept[i : i + PER_SHARD]))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("work", type=Path)
+    parser.add_argument("--minutes", type=float, default=20, help="of the first training; the others do as many steps")
+    asked = parser.parse_args()
+    work = asked.work
+    if not (work / "mixed").exists():
+        shutil.rmtree(work / "noisy", ignore_errors=True)
+        mix(work)
+        (work / "mixed").touch()
+    run = [COMMAND, "run", work / "noisy", work / "corpus", "--set", "versions=true"]
+    subprocess.run(run, check=True)
+    if not (work / "sets" / "done").exists():
+        cut_clean(work)
+        (work / "sets" / "done").touch()
+    sets = {
+        "raw": work / "corpus" / "versions" / "raw",
+        "enhanced": work / "corpus" / "versions" / "enhanced",
+        "gated": work / "corpus" / "shards",
+        "clean": work / "sets" / "clean",
+    }
+    command = [COMMAND, "compare", "--out", work / "comparison", "--budget-minutes", asked.minutes]
+    for name, folder in sets.items():
+        command += ["--set", f"{name}={folder}"]
+    for name, value in SETTINGS.items():
+        command += ["--setting", f"{name}={value}"]
+    subprocess.run([str(part) for part in command], check=True)
+    put("proof", summary(work, asked.minutes), "docs/RESULTS.md")
+
+
+def summary(work: Path, minutes: float) -> str:
+    """The comparison's means, what it says of them, and what it cost."""
+    run = json.loads((work / "corpus" / "run.json").read_text())
+    result = json.loads((work / "comparison" / "result.json").read_text())
+    rows = pq.read_table(work / "corpus" / "ledger.parquet").to_pylist()
+    kept = [row for row in rows if row["verdict"] == "kept"]
+    chose_raw = sum(row["chosen"] == "raw" for row in kept)
+
+    def cell(found: dict[str, float | None]) -> str:
+        if found["mean"] is None:
+            return ""
+        half = 0 if found["low"] is None else (found["high"] - found["low"]) / 2
+        return f"{found['mean']:.3g} ± {half:.1g}"
+
+    lines = [
+        [group["system"], said[group["frames"]], *(cell(group[name]) for name in MEASURES)]
+        for said in [{None: "the audio itself", "own": "vocoder", "clean": "vocoder, frames of the clean version"}]
+        for group in sorted(result["means"], key=lambda g: list(said).index(g["frames"]))
+    ]
+    hours = ", ".join(f"{name} {value:.2f}" for name, value in result["hours"].items())
+    took = ", ".join(f"{name} {seconds / 60:.0f}" for name, seconds in result["took_s"].items())
+    sizes = ", ".join(f"{key.rpartition('.')[2]} {value}" for key, value in SETTINGS.items() if ".sizes." in key)
+    head = ["set", "heard", *MEASURES]
+    counts, snrs = run["counts"], ", ".join(map(str, SNRS_DB))
+    what = (
+        f"{counts['in']} clips of one voice with noise at {snrs} dB: {len(kept)} kept; the guard kept the raw version "
+        f"of {chose_raw} ({100 * chose_raw / len(kept):.0f} %). Hours: {hours}. A small WaveNet ({sizes}) was trained "
+        f"on each for {result['steps']} updates, {minutes:g} minutes for the first (minutes from first to last update, "
+        f"with whatever else ran: {took}). {machine()}."
+    )
+    return "\n\n".join([what, table(head, lines), "\n".join(f"- {sentence}" for sentence in result["verdict"])])
+
+
+if __name__ == "__main__":
+    main()

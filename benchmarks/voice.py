@@ -1,0 +1,112 @@
+"""A small WaveNet on one voice, killed once on the way, and its copies of utterances that it never heard.
+
+usage: python benchmarks/voice.py WORK [--minutes N]      continues what lies in WORK; writes the section `voice` of
+  docs/RESULTS.md, and WORK/spectrograms with recording and copy of ten utterances
+"""
+
+import argparse
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import numpy as np
+from readme import COMMAND, DATA, machine, put, table
+
+from pipeline import audio, dsp, plots
+from pipeline.config import AudioConfig
+from pipeline.records import canonical_json
+from pipeline.shards import write_shard
+from pipeline.storage import Store
+
+RATE, PER_SHARD, TEST = 16000, 64, 20
+CONFIG = Path(__file__).parent / "voice.yaml"
+
+
+def prepare(work: Path) -> None:
+    """WORK/shards with the voice at the corpus's level, and WORK/test with TEST utterances that are in no shard."""
+    level = AudioConfig()
+    paths = sorted((DATA / "speech" / "single_speaker").glob("*.flac"))
+    test = set(paths[:: len(paths) // TEST][:TEST])
+    store, level_db = Store(work), {"loudness_lufs": level.loudness_lufs, "true_peak_db": level.true_peak_db}
+
+    def levelled(path: Path) -> np.ndarray:
+        return dsp.level(audio.decode(path.read_bytes())[0], RATE, **level_db)[0]
+
+    def sample(path: Path) -> dict[str, str | bytes]:
+        encoded = audio.encode_flac(levelled(path), RATE, bits=16)
+        return {"__key__": path.stem, "flac": encoded, "json": canonical_json({"speaker": "single_speaker"})}
+
+    (work / "test").mkdir(parents=True, exist_ok=True)
+    for path in sorted(test):
+        audio.write_wav(work / "test" / f"{path.stem}.wav", levelled(path), RATE)
+    training = [path for path in paths if path not in test]
+    for i in range(0, len(training), PER_SHARD):
+        write_shard(store, f"shards/{i // PER_SHARD:06}.tar", map(sample, training[i : i + PER_SHARD]))
+
+
+def train(work: Path, minutes: float) -> None:
+    """Half of the time, a SIGKILL, and the rest from the last checkpoint."""
+    command = [COMMAND, "train-vocoder", work / "shards", "--out", work / "voice", "--config", CONFIG]
+    command += ["--budget", minutes]
+    process = subprocess.Popen([str(part) for part in command])
+    if not (work / "killed").exists():
+        began = time.monotonic()
+        while process.poll() is None and time.monotonic() - began < 30 * minutes:
+            time.sleep(1)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        (work / "killed").touch()
+        process = subprocess.Popen([str(part) for part in command])
+    if process.wait():
+        raise SystemExit(process.returncode)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("work", type=Path)
+    parser.add_argument("--minutes", type=float, default=60)
+    asked = parser.parse_args()
+    work = asked.work
+    if not (work / "prepared").exists():
+        shutil.rmtree(work / "test", ignore_errors=True)
+        prepare(work)
+        (work / "prepared").touch()
+    if not (work / "voice" / "best.json").exists():
+        train(work, asked.minutes)
+    copies = work / "copies"
+    began = time.perf_counter()
+    speak = [COMMAND, "vocode", work / "test", "--checkpoint", work / "voice", "--out", copies, "--score"]
+    subprocess.run([str(part) for part in speak], check=True, env=os.environ | {"COLUMNS": "120"})
+    took = time.perf_counter() - began
+    draw(work)
+    card = json.loads((work / "voice" / "best.json").read_text())
+    rows = list(csv.DictReader((copies / "scores.csv").open()))
+    names = [name for name in rows[0] if name != "file"]
+    values = {name: np.array([float(row[name]) for row in rows if row[name]]) for name in names}
+    lines = [[name, f"{v.mean():.3g}", f"{v.min():.3g}", f"{v.max():.3g}"] for name, v in values.items()]
+    text = (
+        f"{card['parameters']:,} parameters, {card['steps']} updates in {asked.minutes:g} minutes with a SIGKILL on "
+        f"the way; validation {card['best_validation_nll_nats']} nats per sample. Copies of {len(rows)} held-out "
+        f"utterances, spoken and scored in {took:.0f} s. {machine()}."
+    )
+    text += f"\n\n{table(['measure', 'mean', 'least', 'most'], lines)}"
+    put("voice", text, "docs/RESULTS.md")
+
+
+def draw(work: Path) -> None:
+    """Recording above its copy, for the first ten utterances."""
+    (work / "spectrograms").mkdir(exist_ok=True)
+    for path in sorted((work / "test").glob("*.wav"))[:10]:
+        powers = [plots.power_spectrogram(audio.decode(p.read_bytes())[0]) for p in (path, work / "copies" / path.name)]
+        loudest = max(float(power.max()) for power in powers)
+        for name, power in zip(("recording", "copy"), powers, strict=True):
+            plots.write_spectrogram(work / "spectrograms" / f"{path.stem}-{name}.png", power, loudest)
+
+
+if __name__ == "__main__":
+    main()
