@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from pipeline import demo
+
 REPOSITORY = Path(__file__).parents[1]
 DATA = Path(os.environ.get("CLEAN_CORPUS_DATA", REPOSITORY.parent / "shared" / "data"))
 
@@ -17,6 +19,18 @@ def real_data() -> Path:
     if not DATA.is_dir():
         pytest.skip(f"no real recordings at {DATA}; set CLEAN_CORPUS_DATA")
     return DATA
+
+
+# What takes longest begins first: else one worker is left with it at the end. See `make test`.
+LONGEST = (
+    "test_interrupted", "test_clean_corpus", "test_train_flow", "test_compare_vocoders", "test_cli", "test_gpu_loop",
+    "test_models", "test_listening", "test_evaluate", "test_long",
+)  # fmt: skip
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    place = {name: i for i, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: place.get(item.path.stem, len(LONGEST)))
 
 
 COMMAND = str(Path(sys.executable).parent / "clean-corpus")
@@ -64,3 +78,23 @@ def start(home):
         if process.poll() is None:
             process.kill()
         process.wait()
+
+
+@pytest.fixture
+def command(start):
+    """Run the command to its end: exit code, and what it printed."""
+
+    def run(*arguments: object) -> tuple[int, str]:
+        process = start(*arguments)
+        output, _ = process.communicate(timeout=250)
+        return process.returncode, output
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def demo_corpus(tmp_path_factory):
+    """Twenty-four clips of the demo corpus."""
+    folder = tmp_path_factory.mktemp("corpus")
+    demo.write_corpus(folder, clips=24)
+    return folder

@@ -1,5 +1,6 @@
 """Training of the vocoder on shards, and speaking with what came out of it."""
 
+import csv
 import json
 
 import numpy as np
@@ -143,12 +144,25 @@ def test_other_rates_and_speakers(tmp_path):
 
 @pytest.fixture
 def speak(trained, tmp_path):
-    def call(*sources, seed=0):
+    def call(*sources, seed=0, score=False):
         return vocoding.vocode(
-            sources, trained, tmp_path / "said", CONSOLE, seed=seed, speaker=None, batch_size=4, threads=2
-        )
+            sources, trained, tmp_path / "said", CONSOLE,
+            seed=seed, speaker=None, batch_size=4, threads=2, score=score,
+        )  # fmt: skip
 
     return call
+
+
+def test_copies_are_scored_against_their_recordings(speak, tmp_path, capsys):
+    """A copy cannot beat what it was made from: the recording scored against itself is the bound."""
+    audio.write_wav(tmp_path / "a.wav", tone(170, 1.003), RATE)  # not a whole number of frames
+    np.save(tmp_path / "frames.npy", np.zeros((45, 10), np.float32))
+    assert speak(tmp_path / "a.wav", tmp_path / "frames.npy", score=True) == (2, {})
+    (row,) = csv.DictReader((tmp_path / "said" / "scores.csv").open())
+    assert row["file"] == "a.wav" and "copies of 1 recordings" in capsys.readouterr().out
+    same = vocoding.copy_scores(tmp_path / "a.wav", tmp_path / "a.wav", RATE)
+    assert same["mcd_db"] == same["lsd_db"] == same["voicing_error"] == 0
+    assert float(row["mcd_db"]) > 0 and float(row["lsd_db"]) > 0
 
 
 def test_recordings_and_saved_frames_become_the_same_speech(trained, speak, tmp_path):
