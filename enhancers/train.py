@@ -12,7 +12,7 @@ import lightning as lightning_pkg
 import numpy as np
 import torch
 from lightning.pytorch import Callback, Trainer, seed_everything
-from lightning.pytorch.callbacks import EarlyStopping, EMAWeightAveraging, LearningRateMonitor, ModelCheckpoint
+from lightning.pytorch.callbacks import EarlyStopping, LearningRateMonitor, ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -28,7 +28,7 @@ from pipeline.errors import ConfigError
 from pipeline.s3 import SCHEME
 from pipeline.shard_stream import find_shards, hold_out_shards
 from pipeline.synthetic import Audio
-from pipeline.training import EpochSampler, HalveOnRise, Lines, checkpoint, claim, write_json
+from pipeline.training import EpochSampler, HalveOnRise, Lines, RunningMean, checkpoint, claim, write_json
 
 
 class TrainConfig(StepConfig):
@@ -202,7 +202,7 @@ def _train_stage(
     best = ModelCheckpoint(folder, "best", watched, mode=mode, **after_validation)
     latest = ModelCheckpoint(folder, "last", **after_validation)  # every epoch, better or not: what a resume needs
     minutes = config.budget_min / len(row.schedule) if config.budget_min else None
-    extras: list[Callback] = [EMAWeightAveraging(decay=config.ema_decay)] if config.ema_decay else []
+    extras: list[Callback] = [RunningMean(config.ema_decay)] if config.ema_decay else []
     if config.lr_schedule == "halve_on_plateau" and module.automatic_optimization:
         extras.append(HalveOnRise(config.halve_after))
     if say:

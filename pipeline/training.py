@@ -4,11 +4,14 @@ import json
 import math
 import os
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import WeightAveraging
+from torch import Tensor
 from torch.utils.data import Sampler
 
 from pipeline.errors import CleanCorpusError, ConfigError
@@ -31,6 +34,23 @@ class EpochSampler(Sampler[int]):
         rank, processes = (torch.distributed.get_rank(), torch.distributed.get_world_size()) if distributed else (0, 1)
         first = (self.epoch * processes + rank) * self.length
         return iter(range(first, first + self.length))
+
+
+class RunningMean(WeightAveraging):
+    """Validates and keeps a running mean of the weights, of few updates at first, else it would remember the start.
+
+    Source: decay of min(decay, (1 + n) / (10 + n)) at update n, as TensorFlow's ExponentialMovingAverage has it.
+    """
+
+    def __init__(self, decay: float) -> None:
+        super().__init__(avg_fn=partial(_nearer, decay))
+
+
+def _nearer(decay: float, mean: Tensor, value: Tensor, updates: Tensor) -> Tensor:
+    if not value.is_floating_point():  # BatchNorm's count
+        return value
+    n = int(updates)
+    return mean.lerp(value, 1 - min(decay, (1 + n) / (10 + n)))
 
 
 class HalveOnRise(Callback):

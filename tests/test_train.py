@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from lightning.pytorch import LightningModule
 from safetensors.torch import load_file
 
 import enhancers
@@ -13,6 +14,7 @@ from pipeline.errors import ConfigError
 from pipeline.shards import write_shard
 from pipeline.storage import Store
 from pipeline.synthetic import coloured_noise
+from pipeline.training import RunningMean
 
 SILENCE = np.zeros(10, np.int16)
 SIZES = {"channels": (4, 4, 4, 4, 8)}
@@ -86,6 +88,26 @@ def test_a_resumed_run_ends_with_the_same_weights(corpus, tmp_path, monkeypatch)
     resumed = load_file(run(corpus, tmp_path / "cut"))
     for name, value in whole.items():
         assert torch.equal(value, resumed[name]), name
+
+
+def test_the_mean_of_the_weights_forgets_where_they_began():
+    """Weights at 1 from the first update on: the mean is there after some, and changes slowly after many."""
+    module = LightningModule()
+    module.weight = torch.nn.Parameter(torch.zeros(1, dtype=torch.float64))
+    callback = RunningMean(0.999)
+    callback.setup(None, module, "fit")
+    average = callback._average_model
+
+    def update(value, times):
+        torch.nn.init.constant_(module.weight, value)
+        for _ in range(times):
+            average.update_parameters(module)
+        return float(average.module.weight)
+
+    assert update(0.0, 1) == 0
+    assert 1 - update(1.0, 300) < 1e-9
+    update(1.0, 20000)
+    assert update(2.0, 1) == pytest.approx(1.001, abs=1e-6)
 
 
 def test_a_loss_that_is_not_finite_stops_before_the_update_and_names_the_pairs(corpus, tmp_path, monkeypatch):

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer, seed_everything
-from lightning.pytorch.callbacks import EarlyStopping, EMAWeightAveraging, LearningRateMonitor, ModelCheckpoint
+from lightning.pytorch.callbacks import EarlyStopping, LearningRateMonitor, ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 from pydantic import Field
 from torch import Tensor
@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from pipeline.config import Section
 from pipeline.errors import DataError
 from pipeline.shard_stream import Encoded, Shard
-from pipeline.training import EpochSampler, HalveOnRise, Lines, checkpoint, claim
+from pipeline.training import EpochSampler, HalveOnRise, Lines, RunningMean, checkpoint, claim
 from vocoder.checkpoint import Vocoder, build, save_vocoder
 from vocoder.data import CONTEXT, Segments, Survey, is_held_out, speaker_of, stretch, survey, validation_clips
 from vocoder.features import LogMel
@@ -224,7 +224,7 @@ def _fit(
     after_validation = {"save_on_train_epoch_end": False, "enable_version_counter": False}
     best = ModelCheckpoint(folder, "best", watched, mode="min", **after_validation)
     callbacks: list[Callback] = [
-        EMAWeightAveraging(decay=config.ema_decay),
+        RunningMean(config.ema_decay),
         HalveOnRise(config.halve_after),
         best,
         ModelCheckpoint(folder, "last", **after_validation),
