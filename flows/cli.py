@@ -375,11 +375,16 @@ def listening_results(
     ],
     key: Annotated[Path, typer.Option(help="NAME.key.json that listening-test wrote")],
     out: Annotated[Path, typer.Option(help="folder for results.md, results.json and results.png")],
+    comparison: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="--out of compare, whose report is to show what people heard")
+    ] = None,
 ) -> None:
     """Opinions of listeners: screening, means with intervals, tests, a plot."""
     from flows import listening
 
     print(f"results: {listening.listening_results(exports, key, out, console)}")
+    if comparison:
+        print(f"report: {listening.merge(out, comparison)}")
 
 
 def _named(sets: list[str]) -> dict[str, list[str]]:

@@ -1,6 +1,7 @@
 """`clean-corpus listening-test` and `listening-results`: a blind test as a folder, its answers as tables and a plot."""
 
 import json
+import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from rich.console import Console
 
+from pipeline.errors import ConfigError
 from pipeline.plots import PAPER, no_metadata, style
 from vocoder.listening import Mode, write_test
 from vocoder.listening_results import SIGNIFICANT_P, Results, analyse, load_key
@@ -76,6 +78,22 @@ def listening_results(exports: Sequence[Path], key: Path, out: Path, console: Co
     path = out / "results.md"
     path.write_text(report(results), encoding="utf-8")
     return path
+
+
+def merge(results: Path, comparison: Path) -> Path:
+    """Put the results that lie in a folder into the report of a comparison; returns its page.
+
+    Raises: ConfigError if no comparison lies there.
+    """
+    from vocoder import comparison_report  # extra `vocoder`
+
+    kept = comparison / "listening"
+    if not (comparison / "result.json").exists():
+        raise ConfigError(f"--comparison {comparison}: no result.json there; give the --out of compare")
+    kept.mkdir(exist_ok=True)
+    for name in ("results.json", "results.png"):
+        shutil.copyfile(results / name, kept / name)
+    return comparison_report.render(comparison)
 
 
 def as_json(results: Results) -> dict[str, Any]:

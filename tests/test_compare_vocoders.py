@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from prefect.testing.utilities import prefect_test_harness
 
-from flows import cli
+from flows import cli, listening
 from flows import compare_vocoders as comparison
 from pipeline import audio
 from pipeline.errors import ConfigError
@@ -18,6 +18,7 @@ from pipeline.storage import Store
 from pipeline.synthetic import coloured_noise
 from vocoder import comparison_report
 from vocoder.compare import MEASURES, OPINION, PREDICTED, Spoken
+from vocoder.listening_results import Key, Results, Score
 
 RATE = 16000
 SMALL = {
@@ -81,8 +82,25 @@ def test_a_comparison_from_sets_to_the_page_and_again(run, tmp_path, monkeypatch
     monkeypatch.setattr(comparison.train, "train", None)  # a second run trains nothing
     monkeypatch.setattr(comparison.compare, "speak", None)
     assert run(tmp_path).read_text() == text
+    page = with_listeners(tmp_path).read_text()
+    assert "What people heard" in page and "<td>4.20</td><td>4.00 to 4.40</td>" in page
+    assert (tmp_path / "report" / "listening.png").exists()
+    assert run(tmp_path).read_text() == page, "a second run forgets the listeners"
     with pytest.raises(ConfigError, match=r"holds another training .*spoken: 2 there, 3 now"):
         run(tmp_path, spoken=3)
+
+
+def with_listeners(out):
+    """Two systems as people heard them, put into the report."""
+    key = Key("s1", "acr", ["raw", "clean"], ["u00", "u01"], None, clips={}, trials={}, traps={}, headphones={})
+    scores = [Score("raw", 8, 3.1, None, None), Score("clean", 8, 4.2, 4.0, 4.4)]
+    results = Results(key, ["a", "b"], {}, scores=scores)
+    (out / "heard").mkdir()
+    (out / "heard" / "results.json").write_text(json.dumps(listening.as_json(results)))
+    listening.plot(results, out / "heard" / "results.png")
+    with pytest.raises(ConfigError, match="give the --out of compare"):
+        listening.merge(out / "heard", out / "heard")
+    return listening.merge(out / "heard", out)
 
 
 def test_twins_share_a_training_and_others_run_side_by_side(sets, tmp_path):

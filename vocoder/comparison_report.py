@@ -1,6 +1,7 @@
 """What vocoders of several versions of a corpus came to, as one HTML folder: tables, differences, curves, audio."""
 
 import csv
+import json
 import os
 import shutil
 from collections.abc import Mapping, Sequence
@@ -16,6 +17,7 @@ from matplotlib.figure import Figure
 
 import pipeline
 from pipeline import audio, plots
+from pipeline.errors import ConfigError
 from pipeline.statistics import Column, anova, mean, wilcoxon
 from pipeline.training import write_json
 from vocoder.compare import CLEAN, LOWER_IS_BETTER, MEASURES, OPINION, PREDICTED, Spoken
@@ -106,10 +108,11 @@ def write(
     config: Mapping[str, Any],
     out: Path,
 ) -> Path:
-    """Write scores.csv, result.json, verdict.txt and report/ below `out`, whose speech/ holds the audio.
+    """Write scores.csv, result.json, verdict.txt and what `render` writes below `out`, whose speech/ holds the audio.
 
     Returns the page's path.
     """
+    _write_scores(spoken, out / "scores.csv")
     systems = list(curves)
     found = columns(spoken, keys)
     rows = differences(found, systems)
@@ -117,7 +120,6 @@ def write(
         f"“{name}” holds the very audio of “{first}”: one training stands for both."
         for name, first in facts["twins"].items()
     ]
-    _write_scores(spoken, out / "scores.csv")
     groups = {(s, f): {m: Cell(*mean(c)[2:]) for m, c in table.items()} for (s, f), table in found.items()}
     tests = {m: anova([found[s, "own"][m] for s in systems]) for m in MEASURES}
     write_json(
@@ -130,31 +132,53 @@ def write(
             ],
             "differences": [row._asdict() for row in rows],
             "anova": {m: {"f": f, "p": p, "critical": c} for m, (_, f, p, c) in tests.items()},
+            "utterances": list(keys),
+            "curves": curves,
+            "settings": config,
         },
     )
     (out / "verdict.txt").write_text("".join(f"{sentence}\n" for sentence in said))
+    return render(out)
+
+
+def render(out: Path) -> Path:
+    """Write report/ anew from what a comparison left in `out`, with what people heard if listening/ lies there.
+
+    Returns the page's path.
+    Raises: ConfigError if no comparison lies there.
+    """
+    try:
+        result = json.loads((out / "result.json").read_text())
+    except OSError:
+        raise ConfigError(f"{out}: no comparison lies there (no result.json); give the --out of compare") from None
+    keys, systems = result["utterances"], list(result["curves"])
+    found = columns(_read_scores(out / "scores.csv"), keys)
+    heard = out / "listening" / "results.json"
     folder = out / "report"
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "audio").mkdir(parents=True)
     (folder / "spectrograms").mkdir()
     page = _TEMPLATES.get_template("comparison.html").render(
         systems=systems,
-        facts=facts,
-        verdict=said,
-        groups=groups,
+        facts=result,
+        verdict=result["verdict"],
+        groups={(row["system"], row["frames"]): row for row in result["means"]},
         measures={m: about for m, about in MEASURES.items() if any(np.isfinite(t[m]).any() for t in found.values())},
         predicted=PREDICTED,
         opinion=OPINION,
         lower=LOWER_IS_BETTER,
-        differences=rows,
-        anova=tests[OPINION],
+        differences=[Difference(**row) for row in result["differences"]],
+        anova=result["anova"][OPINION],
         has_clean=CLEAN in systems,
-        curves=_curves_svg(curves),
+        listening=json.loads(heard.read_text()) if heard.exists() else None,
+        curves=_curves_svg(result["curves"]),
         utterances=[_heard(key, i, found, out, folder) for i, key in enumerate(keys[:HEARD])],
         n_utterances=len(keys),
         range_db=plots.RANGE_DB,
-        settings=yaml.safe_dump(dict(config), sort_keys=False),
+        settings=yaml.safe_dump(result["settings"], sort_keys=False),
     )
+    if heard.exists():
+        shutil.copyfile(heard.with_suffix(".png"), folder / "listening.png")
     (folder / "index.html").write_text(page, encoding="utf-8")
     return folder / "index.html"
 
@@ -167,6 +191,19 @@ def _write_scores(spoken: Sequence[Spoken], path: Path) -> None:
             values = (row.scores[m] for m in MEASURES)
             frames = "audio" if row.frames is None else row.frames
             writer.writerow((row.system, frames, row.utterance, *("" if v is None else f"{v:.6g}" for v in values)))
+
+
+def _read_scores(path: Path) -> list[Spoken]:
+    with path.open(newline="") as file:
+        return [
+            Spoken(
+                row["system"],
+                None if row["frames"] == "audio" else row["frames"],
+                row["utterance"],
+                {m: float(row[m]) if row[m] else None for m in MEASURES},
+            )
+            for row in csv.DictReader(file)
+        ]
 
 
 def _heard(key: str, number: int, found: Columns, out: Path, folder: Path) -> dict[str, Any]:
