@@ -1,10 +1,13 @@
-"""Places in buckets, against a real S3 server over HTTP; and a server that breaks answers off."""
+"""Places in buckets, against a real S3 server over HTTP, and through a network that fails."""
 
-import socket
-import threading
+import os
+import time
 
 import boto3
 import pytest
+from botocore.config import Config
+from botocore.exceptions import ClientError, ConnectionClosedError, ResponseStreamingError
+from faults import FAULTS, FaultyProxy
 
 from pipeline import s3
 from pipeline.errors import ConfigError, DataError
@@ -77,42 +80,38 @@ def test_missing_credentials_and_services_are_named(bucket, monkeypatch, tmp_pat
         find_objects("s3://voices/a", ".tar")
 
 
-BODY = bytes(range(256)) * 4000
+@pytest.mark.parametrize("fault", FAULTS)
+def test_each_fault_is_what_its_name_says(bucket, fault):
+    """To a client that tries once."""
+    once = Config(retries={"total_max_attempts": 1}, read_timeout=10)
+    with FaultyProxy(os.environ["AWS_ENDPOINT_URL_S3"], share=1, faults=[fault], stall_s=0.3) as proxy:
+        client = boto3.client("s3", endpoint_url=proxy.url, config=once)
+        began = time.monotonic()
+        if fault == "stall":
+            assert client.get_object(Bucket="voices", Key="b.tar")["Body"].read() == b"b.tar" * 1000
+            assert time.monotonic() - began > 0.3
+        else:
+            wrong = {
+                "refuse": (ClientError, "SlowDown"),
+                "reset": (ConnectionClosedError, "closed"),
+                "cut": (ResponseStreamingError, "2500 bytes read, 2500 more expected"),
+            }
+            kind, words = wrong[fault]
+            with pytest.raises(kind, match=words):
+                client.get_object(Bucket="voices", Key="b.tar")["Body"].read()
+        assert proxy.seen == {fault: 1}
 
 
-class Breaking:
-    """A server that refuses the first request and breaks the second answer off in the middle."""
-
-    def __init__(self) -> None:
-        self.gets = 0
-        self.socket = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self.socket.getsockname()[1]}"
-        threading.Thread(target=self._serve, daemon=True).start()
-
-    def _serve(self) -> None:
-        while True:
-            try:
-                connection, _ = self.socket.accept()
-            except OSError:
-                return
-            with connection:
-                request = connection.recv(65536).decode()
-                head = f'Content-Length: {len(BODY)}\r\nETag: "x"\r\nConnection: close\r\n\r\n'.encode()
-                if request.startswith("HEAD"):
-                    connection.sendall(b"HTTP/1.1 200 OK\r\n" + head)
-                    continue
-                self.gets += 1
-                if self.gets == 1:
-                    connection.sendall(b"HTTP/1.1 503 Slow Down\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
-                else:
-                    connection.sendall(b"HTTP/1.1 200 OK\r\n" + head)
-                    connection.sendall(BODY[: len(BODY) // 2] if self.gets == 2 else BODY)
-
-
-def test_a_refusal_and_a_body_cut_off_are_tried_again(bucket, monkeypatch, anew):
-    server = Breaking()
-    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", server.url)
-    with S3Object("voices", "x").opened() as file:
-        assert file.read() == BODY
-    assert server.gets == 3
-    server.socket.close()
+def test_objects_come_whole_through_a_failing_network(bucket, monkeypatch, anew):
+    """Two requests in five fail; listings and bodies of several parts are as without."""
+    body = bytes(range(256)) * 80_000  # 20 MB, three parts
+    bucket.put_object(Bucket="voices", Key="large.bin", Body=body)
+    wanted = {key: find_objects(f"s3://voices/{key}", "") for key in ("a", "a/*", "ab")}
+    with FaultyProxy(os.environ["AWS_ENDPOINT_URL_S3"], share=0.4, stall_s=0.05, seed=3) as proxy:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", proxy.url)
+        s3._client_of.cache_clear()
+        for _ in range(4):
+            with S3Object("voices", "large.bin").opened() as file:
+                assert file.read() == body
+            assert {key: find_objects(f"s3://voices/{key}", "") for key in wanted} == wanted
+    assert min(proxy.seen[fault] for fault in FAULTS) >= 1, proxy.seen
