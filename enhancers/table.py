@@ -52,6 +52,7 @@ from enhancers.models.pl_dnn import PLDNN
 from enhancers.models.pl_lstm import PLLSTM
 from enhancers.models.recurrent import Recurrent
 from enhancers.models.segan import SEGAN
+from enhancers.perceptual import pesq_disturbance
 from enhancers.schedules import stepwise
 from pipeline.errors import ConfigError, nearest
 
@@ -70,13 +71,14 @@ def _mask(network: Callable[..., nn.Module]) -> Method:
 
 
 def _complex(network: Callable[..., nn.Module], first: str = "", then: str = "") -> Method:
-    """Beyond paper [000]: complex spectrum to a complex mask, compared by compressed spectra and SI-SNR.
+    """Beyond paper [000]: complex spectrum to a complex mask; compressed spectra, SI-SNR and what PESQ hears compared.
 
     Of a network in two parts each may have a stage of training to itself.
     """
     compared: dict[str, tuple[Loss, float]] = {
         "compressed_spectrum": (losses.compressed_spectrum, 10.0),
         "neg_si_snr": (losses.neg_si_snr, 0.2),
+        "pesq_disturbance": (pesq_disturbance, 1.5),
     }
     before = (Stage(first, targets.waveform, compared, (first,)),) if first else ()
     domain = domains.CompressedComplex(_STFT_20MS)
