@@ -16,16 +16,12 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 from readme import COMMAND, DATA, machine, put, table
+from voices import RATE, write_shards
 
 from enhancers.mixing import load_recordings, noise_tracks, random_cut
-from pipeline import audio, dsp
-from pipeline.config import AudioConfig
-from pipeline.records import canonical_json
-from pipeline.shards import write_shard
-from pipeline.storage import Store
+from pipeline import audio
 
-SNRS_DB, SEED, RATE, PEAK = (15, 20, 25), 703, 16000, 0.95
-PER_SHARD = 64
+SNRS_DB, SEED, PEAK = (15, 20, 25), 703, 0.95
 SETTINGS = {
     "spoken": 20,
     "vocoder.precision": "bf16-mixed",
@@ -66,18 +62,13 @@ def cut_clean(work: Path) -> None:
     """WORK/sets/clean: the kept clips of the run, from the voice itself."""
     rows = pq.read_table(work / "corpus" / "ledger.parquet").to_pylist()
     kept = [row for row in rows if row["verdict"] == "kept"]
-    level = AudioConfig()
 
-    def sample(row: dict[str, object]) -> dict[str, str | bytes]:
+    def cut(row: dict[str, object]) -> np.ndarray:
         whole = audio.decode((work / "clean" / str(row["source"])).read_bytes())[0]
         first = round(row["offset_s"] * RATE)
-        cut = whole[first : first + round(row["duration_s"] * RATE)]
-        x, _ = dsp.level(cut, RATE, loudness_lufs=level.loudness_lufs, true_peak_db=level.true_peak_db)
-        return {"__key__": str(row["clip_id"]), "flac": audio.encode_flac(x, RATE, bits=16), "json": canonical_json({})}
+        return whole[first : first + round(row["duration_s"] * RATE)]
 
-    store = Store(work)
-    for i in range(0, len(kept), PER_SHARD):
-        write_shard(store, f"sets/clean/{i // PER_SHARD:06}.tar", map(sample, kept[i : i + PER_SHARD]))
+    write_shards(work, "sets/clean", [str(row["clip_id"]) for row in kept], map(cut, kept), {})
 
 
 def main() -> None:
@@ -124,9 +115,9 @@ def summary(work: Path, minutes: float) -> str:
         half = 0 if found["low"] is None else (found["high"] - found["low"]) / 2
         return f"{found['mean']:.3g} ± {half:.1g}"
 
+    said = {None: "the audio itself", "own": "vocoder", "clean": "vocoder, frames of the clean version"}
     lines = [
         [group["system"], said[group["frames"]], *(cell(group[name]) for name in MEASURES)]
-        for said in [{None: "the audio itself", "own": "vocoder", "clean": "vocoder, frames of the clean version"}]
         for group in sorted(result["means"], key=lambda g: list(said).index(g["frames"]))
     ]
     hours = ", ".join(f"{name} {value:.2f}" for name, value in result["hours"].items())

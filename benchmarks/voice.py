@@ -16,37 +16,28 @@ from pathlib import Path
 
 import numpy as np
 from readme import COMMAND, DATA, machine, put, table
+from voices import RATE, levelled, write_shards
 
-from pipeline import audio, dsp, plots
-from pipeline.config import AudioConfig
-from pipeline.records import canonical_json
-from pipeline.shards import write_shard
-from pipeline.storage import Store
+from pipeline import audio, plots
 
-RATE, PER_SHARD, TEST = 16000, 64, 20
+TEST = 20
 CONFIG = Path(__file__).parent / "voice.yaml"
 
 
 def prepare(work: Path) -> None:
     """WORK/shards with the voice at the corpus's level, and WORK/test with TEST utterances that are in no shard."""
-    level = AudioConfig()
     paths = sorted((DATA / "speech" / "single_speaker").glob("*.flac"))
     test = set(paths[:: len(paths) // TEST][:TEST])
-    store, level_db = Store(work), {"loudness_lufs": level.loudness_lufs, "true_peak_db": level.true_peak_db}
-
-    def levelled(path: Path) -> np.ndarray:
-        return dsp.level(audio.decode(path.read_bytes())[0], RATE, **level_db)[0]
-
-    def sample(path: Path) -> dict[str, str | bytes]:
-        encoded = audio.encode_flac(levelled(path), RATE, bits=16)
-        return {"__key__": path.stem, "flac": encoded, "json": canonical_json({"speaker": "single_speaker"})}
-
     (work / "test").mkdir(parents=True, exist_ok=True)
     for path in sorted(test):
-        audio.write_wav(work / "test" / f"{path.stem}.wav", levelled(path), RATE)
+        audio.write_wav(work / "test" / f"{path.stem}.wav", levelled(read(path)), RATE)
     training = [path for path in paths if path not in test]
-    for i in range(0, len(training), PER_SHARD):
-        write_shard(store, f"shards/{i // PER_SHARD:06}.tar", map(sample, training[i : i + PER_SHARD]))
+    about = {"speaker": "single_speaker"}
+    write_shards(work, "shards", [path.stem for path in training], map(read, training), about)
+
+
+def read(path: Path) -> np.ndarray:
+    return audio.decode(path.read_bytes())[0]
 
 
 def train(work: Path, minutes: float) -> None:
@@ -102,7 +93,7 @@ def draw(work: Path) -> None:
     """Recording above its copy, for the first ten utterances."""
     (work / "spectrograms").mkdir(exist_ok=True)
     for path in sorted((work / "test").glob("*.wav"))[:10]:
-        powers = [plots.power_spectrogram(audio.decode(p.read_bytes())[0]) for p in (path, work / "copies" / path.name)]
+        powers = [plots.power_spectrogram(read(p)) for p in (path, work / "copies" / path.name)]
         loudest = max(float(power.max()) for power in powers)
         for name, power in zip(("recording", "copy"), powers, strict=True):
             plots.write_spectrogram(work / "spectrograms" / f"{path.stem}-{name}.png", power, loudest)

@@ -139,7 +139,7 @@ class Block(nn.Module):
     """Gated dilated convolution with conditioning, to a residual and a skip.
 
     Source: van den Oord et al. 2016, section 2.3 and figure 4.
-    Channels come last, so that each layer is two matrix products: in bfloat16 on a CPU a training step takes two thirds
+    Channels come last, so that a layer is three matrix products: in bfloat16 on a CPU a training step takes two thirds
     of what Conv1d takes.
     Shapes: x (B, N, residual), c (B, N, conditioning) -> (B, N, residual), (B, N, skip).
     """

@@ -1,0 +1,35 @@
+"""Shards of a voice for the scripts that train a vocoder: at the level and in the format in which a run publishes."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from pipeline import audio, dsp
+from pipeline.config import AudioConfig
+from pipeline.records import canonical_json
+from pipeline.shards import write_shard
+from pipeline.storage import Store
+
+RATE, PER_SHARD = 16000, 64
+
+
+def levelled(x: np.ndarray) -> np.ndarray:
+    """(N,) samples at RATE -> (N,) at the loudness of published clips."""
+    level = AudioConfig()
+    return dsp.level(x, RATE, loudness_lufs=level.loudness_lufs, true_peak_db=level.true_peak_db)[0]
+
+
+def write_shards(root: Path, folder: str, keys: Sequence[str], clips: Iterator[np.ndarray], about: dict) -> None:
+    """Write ROOT/FOLDER/*.tar with one clip a key, levelled; a shard's clips are read as it is written."""
+    store = Store(root)
+    for first in range(0, len(keys), PER_SHARD):
+        samples = (
+            {
+                "__key__": key,
+                "flac": audio.encode_flac(levelled(next(clips)), RATE, bits=16),
+                "json": canonical_json(about),
+            }
+            for key in keys[first : first + PER_SHARD]
+        )
+        write_shard(store, f"{folder}/{first // PER_SHARD:06}.tar", samples)
