@@ -25,8 +25,9 @@ SNRS_DB, SEED, PEAK = (15, 20, 25), 703, 0.95
 SETTINGS = {
     "spoken": 20,
     "vocoder.precision": "bf16-mixed",
-    "vocoder.batch_size": 4,
-    "vocoder.frames": 60,
+    "vocoder.batch_size": 2,
+    "vocoder.frames": 120,
+    "vocoder.learning_rate": 0.002,
     "vocoder.heard_s": 0,
     "vocoder.workers": 0,
     "vocoder.steps_per_epoch": 500,

@@ -9,6 +9,7 @@ from torch.nn import functional
 from vocoder.distributions import MuLaw, distribution, mu_law_encode
 
 CONDITIONING_SLOPE = 0.4
+WAVES = 12  # cosines over the classes of which a fresh network's weights per class are made
 
 
 class WaveNet(nn.Module):
@@ -20,7 +21,9 @@ class WaveNet(nn.Module):
     Source: paper [004], section 4.3; van den Oord et al. 2016; SYSTEMS.md section 6.4.
     Departs: the configuration is SYSTEMS.md's, the paper gives none; leaky slopes of 0.4 also between the transposed
     convolutions; residual and skip connection are scaled by sqrt(0.5) and sqrt(1 / layers), which keeps activations
-    at unit variance; one `speakers` > 0 adds an embedding to the conditioning.
+    at unit variance; one `speakers` > 0 adds an embedding to the conditioning; the weights per class start as smooth
+    functions of the class (`smooth_classes`), where 256 unrelated ones take as long to find their order as all the rest
+    of a short training.
     Size: 2,251,968 parameters, 493,056 of them in the conditioning (asserted in tests).
     Shapes: x (B, N) past samples as `distribution.quantised` gives them, of which the network sees x[:, :n] for sample
     n; log_mel (B, n_mels, T) with N = T * hop_length, or more by `context` frames on each side, which are seen and not
@@ -62,6 +65,12 @@ class WaveNet(nn.Module):
         )
         self.hidden = nn.Conv1d(skip_channels, skip_channels, 1)
         self.output = nn.Conv1d(skip_channels, self.distribution.channels, 1)
+        if categorical:
+            with torch.no_grad():
+                levels = self.distribution.levels
+                self.input.weight.copy_(smooth_classes(levels, residual_channels).t().unsqueeze(-1))
+                self.output.weight.copy_(smooth_classes(levels, skip_channels).unsqueeze(-1) / math.sqrt(skip_channels))
+                self.output.bias.zero_()
 
     @property
     def receptive_field(self) -> int:
@@ -110,6 +119,16 @@ class WaveNet(nn.Module):
         """Negative log-likelihood of each sample in nats, (B, N)."""
         parameters = self(self.distribution.quantised(x), log_mel, speaker, context=context)
         return self.distribution.nll(parameters.float(), x)
+
+
+def smooth_classes(levels: int, channels: int) -> Tensor:
+    """Random weights of unit variance in which neighbouring classes have nearly the same.
+
+    Shapes: -> (levels, channels).
+    """
+    order = torch.arange(WAVES)
+    waves = torch.cos(math.pi * torch.linspace(0, 1, levels).unsqueeze(1) * order) / (1 + order)
+    return waves / waves.square().mean(0).sum().sqrt() @ torch.randn(WAVES, channels)
 
 
 class Conditioning(nn.Module):
