@@ -82,14 +82,14 @@ def main() -> None:
         shutil.rmtree(work / "noisy", ignore_errors=True)
         mix(work)
         (work / "mixed").touch()
-    run = [COMMAND, "run", work / "noisy", work / "corpus", "--set", "versions=true"]
+    run = [COMMAND, "run", work / "noisy", work / "corpus", "--set", "variants=true"]
     subprocess.run(run, check=True)
     if not (work / "sets" / "done").exists():
         cut_clean(work)
         (work / "sets" / "done").touch()
     sets = {
-        "raw": work / "corpus" / "versions" / "raw",
-        "enhanced": work / "corpus" / "versions" / "enhanced",
+        "raw": work / "corpus" / "variants" / "raw",
+        "enhanced": work / "corpus" / "variants" / "enhanced",
         "gated": work / "corpus" / "shards",
         "clean": work / "sets" / "clean",
     }

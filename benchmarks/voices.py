@@ -9,7 +9,7 @@ from pipeline import audio, dsp
 from pipeline.config import AudioConfig
 from pipeline.records import canonical_json
 from pipeline.shards import write_shard
-from pipeline.storage import Store
+from pipeline.storage import LocalStore
 
 RATE, PER_SHARD = 16000, 64
 
@@ -22,7 +22,7 @@ def levelled(x: np.ndarray) -> np.ndarray:
 
 def write_shards(root: Path, folder: str, keys: Sequence[str], clips: Iterator[np.ndarray], about: dict) -> None:
     """Write ROOT/FOLDER/*.tar with one clip a key, levelled; a shard's clips are read as it is written."""
-    store = Store(root)
+    store = LocalStore(root)
     for first in range(0, len(keys), PER_SHARD):
         samples = (
             {

@@ -3,74 +3,110 @@
 import hashlib
 import importlib.metadata
 import json
-import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
-from filelock import FileLock, Timeout
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.futures import PrefectFuture, as_completed
+from prefect.runtime import flow_run
 from prefect.task_runners import ThreadPoolTaskRunner
-from rich.console import Console
 
 import enhancers
-from flows import progress, work
-from flows.config import RunConfig
-from flows.engines import LocalEngine
-from pipeline import dedup, ledger
+from flows import artifacts, hooks, observe, progress, work
+from flows.config import ELSEWHERE, RunConfig
+from flows.engines import Engine, EngineClosed, open_engine
+from pipeline import dedup, ledger, versions
 from pipeline.clip import Clip, Recording, Verdict
 from pipeline.errors import CleanCorpusError, ConfigError
 from pipeline.gate import decide, refuse_unreachable, settled
-from pipeline.records import Ending, Outcome, RawShard, Shard, canonical_json, named_shards
+from pipeline.places import Place
+from pipeline.records import Ending, Ingested, Outcome, Published, RawShard, Shard, canonical_json, named_shards
 from pipeline.scoring import CEILINGS, rulers
 from pipeline.sources import discover
-from pipeline.storage import StorageError, Store
+from pipeline.storage import StorageError, Store, open_store
+from pipeline.versions import Manifest
 
 Item = TypeVar("Item")
 
 
-def _worth_retrying(_task: object, _run: object, state: Any) -> bool:
-    """A dead worker or a passing fault, yes; a full disk or a wrong setting will be the same next time."""
-    error = state.data
-    return not isinstance(getattr(error, "exception", error), StorageError | ConfigError)
+def _worth_retrying(task: Any, run: Any, state: Any) -> bool:
+    """A dead worker or a passing fault, yes; a full disk or a wrong setting will be the same next time.
+
+    Prefect asks only while retries are left, so each yes is one retry.
+    """
+    error = getattr(state.data, "exception", state.data)
+    if isinstance(error, StorageError | ConfigError | EngineClosed):
+        return False
+    observe.retried(task.name, run.name, error)
+    return True
 
 
-@task(name="ingest", retries=2, retry_condition_fn=_worth_retrying, cache_policy=NO_CACHE)
-def ingest_group(engine: LocalEngine, config: RunConfig, group: list[Recording]) -> Any:
+@task(
+    name="ingest",
+    task_run_name="ingest {group[0].key}",
+    retries=2,
+    retry_condition_fn=_worth_retrying,
+    cache_policy=NO_CACHE,
+)
+def ingest_group(engine: Engine, config: RunConfig, group: list[Recording]) -> Any:
     return engine.run(work.ingest, config, group)
 
 
-@task(name="clean", retries=2, retry_condition_fn=_worth_retrying, cache_policy=NO_CACHE)
-def clean_shard(engine: LocalEngine, config: RunConfig, raw: RawShard) -> Any:
+@task(
+    name="clean",
+    task_run_name="clean {raw.shard.key}",
+    retries=2,
+    retry_condition_fn=_worth_retrying,
+    cache_policy=NO_CACHE,
+)
+def clean_shard(engine: Engine, config: RunConfig, raw: RawShard) -> Any:
     return engine.run(work.clean, config, raw)
 
 
-@task(name="publish", retries=2, retry_condition_fn=_worth_retrying, cache_policy=NO_CACHE)
+@task(
+    name="publish",
+    task_run_name="publish {raw.shard.key}",
+    retries=2,
+    retry_condition_fn=_worth_retrying,
+    cache_policy=NO_CACHE,
+)
 def publish_shard(
-    engine: LocalEngine, config: RunConfig, raw: RawShard, enhanced: Shard | None, endings: list[Ending]
+    engine: Engine, config: RunConfig, raw: RawShard, enhanced: Shard | None, endings: list[Ending]
 ) -> Any:
     return engine.run(work.publish, config, raw, enhanced, endings)
 
 
-@task(name="version", retries=2, retry_condition_fn=_worth_retrying, cache_policy=NO_CACHE)
-def version_shard(
-    engine: LocalEngine, config: RunConfig, raw: RawShard, enhanced: Shard | None, endings: list[Ending], name: str
+@task(
+    name="variant",
+    task_run_name="variant {name} {raw.shard.key}",
+    retries=2,
+    retry_condition_fn=_worth_retrying,
+    cache_policy=NO_CACHE,
+)
+def variant_shard(
+    engine: Engine, config: RunConfig, raw: RawShard, enhanced: Shard | None, endings: list[Ending], name: str
 ) -> Any:
-    return engine.run(work.version, config, raw, enhanced, endings, name)
+    return engine.run(work.variant, config, raw, enhanced, endings, name)
 
 
 @task(name="report", cache_policy=NO_CACHE)
 def make_report(
-    engine: LocalEngine, config: RunConfig, run: dict[str, Any], pairs: list[tuple[RawShard, Shard | None]]
+    engine: Engine, config: RunConfig, run: dict[str, Any], pairs: list[tuple[RawShard, Shard | None]]
 ) -> Any:
     return engine.run(work.report, config, run, pairs)
 
 
-@flow(name="clean-corpus", task_runner=ThreadPoolTaskRunner(max_workers=64))
+@flow(
+    name="clean-corpus",
+    task_runner=ThreadPoolTaskRunner(max_workers=256),
+    on_completion=[hooks.tell],
+    on_failure=[hooks.tell],
+    on_crashed=[hooks.tell],
+)
 def clean_corpus(config: RunConfig) -> dict[str, Any]:
     """Clean every recording below config.input into config.output; returns what run.json says.
 
@@ -78,9 +114,16 @@ def clean_corpus(config: RunConfig) -> dict[str, Any]:
     output cannot be written.
     """
     weights = _check(config)
-    store = Store(config.output)
-    with _only_run(store), LocalEngine(config.engine.workers) as engine:
-        return _Run(config, weights, store, engine).all_stages()
+    store = open_store(config.output, config.s3)
+    store.prepare()
+    run = flow_run.get_id() or "local"
+    with (
+        store.only_run(),
+        observe.Observer(config.observe, run=run, output=config.output) as observer,
+        open_engine(config.engine) as engine,
+    ):
+        observer.workers(engine.workers)
+        return _Run(config, weights, store, engine, observer).all_stages()
 
 
 def _check(config: RunConfig) -> str:
@@ -92,23 +135,15 @@ def _check(config: RunConfig) -> str:
             f"enhancer {config.enhancer} works at {rate} Hz, audio.sample_rate is {config.audio.sample_rate}; "
             f"set audio.sample_rate={rate}"
         )
-    if config.output.resolve() == config.input.resolve():
+    if _same(config.input, config.output):
         raise ConfigError(f"INPUT and OUTPUT are both {config.input}; choose another OUTPUT")
     return enhancers.weights_sha256(config.enhancer)
 
 
-@contextmanager
-def _only_run(store: Store) -> Iterator[None]:
-    lock = FileLock(store.path("work/.lock"))
-    try:
-        lock.acquire(blocking=False)
-    except Timeout:
-        raise ConfigError(f"output {store.root}: another run is writing there; wait for it or choose another") from None
-    try:
-        store.sweep()
-        yield
-    finally:
-        lock.release()
+def _same(one: Place, other: Place) -> bool:
+    if isinstance(one, Path) and isinstance(other, Path):
+        return one.resolve() == other.resolve()
+    return one == other
 
 
 GROUP_BYTES = 64 * 2**20
@@ -129,7 +164,12 @@ def groups(recordings: Sequence[Recording], max_clips: int) -> list[list[Recordi
     return [group for group in result if group]
 
 
-VERSIONS = ("raw", "enhanced")
+VARIANTS = ("raw", "enhanced")
+
+
+def _name(raw: RawShard) -> str:
+    """A raw shard in log lines, the same at every stage; it begins with the name of the group it was cut from."""
+    return PurePosixPath(raw.shard.key).stem
 
 
 def _enhanced(result: work.Cleaned | str) -> Shard | None:
@@ -141,26 +181,28 @@ def _ending(row: ledger.Row) -> Ending:
 
 
 class _Run:
-    """One run from discovery to report: what it knows so far, and how long each stage took."""
+    """One run from discovery to report, and what it knows so far."""
 
-    def __init__(self, config: RunConfig, weights_sha256: str, store: Store, engine: LocalEngine) -> None:
+    def __init__(
+        self, config: RunConfig, weights_sha256: str, store: Store, engine: Engine, observer: observe.Observer
+    ) -> None:
         self.config, self.weights_sha256, self.store, self.engine = config, weights_sha256, store, engine
-        self.console = Console(stderr=True)
+        self.observer, self.console = observer, observer.console
         self.started = datetime.now(UTC)
-        self.timings: dict[str, dict[str, float]] = {}
 
     def all_stages(self) -> dict[str, Any]:
-        with self._timed("discover"):
-            recordings = discover(self.config.input, exclude=self.config.output)
+        with self.observer.timed("discover"):
+            recordings = discover(self.config.input, exclude=self.config.output, s3=self.config.s3)
         raws, rest = self._ingest(recordings)
-        with self._timed("deduplicate"):
+        with self.observer.timed("deduplicate"):
             raws = dedup.mark_duplicates(raws, self.config.dedup)
         cleaned = self._clean(raws)
         rows = [ledger.Row(clip, settled(clip), {}, {}) for clip in rest]
-        kept_shards: set[str] = set()
-        for part, shards_of_part in self._publish(raws, cleaned):
+        self.observer.ended(None, rows)
+        tars: list[Published] = []
+        for part, published in self._publish(raws, cleaned):
             rows += part
-            kept_shards |= shards_of_part
+            tars += published
         self._nothing_vanished(recordings, rows)
         table = ledger.table(
             rows,
@@ -168,24 +210,38 @@ class _Run:
             weights_sha256=self.weights_sha256,
             config_sha256=hashlib.sha256(canonical_json(self._settings())).hexdigest(),
         )
-        self.store.write("ledger.parquet", ledger.to_parquet(table))
-        if self.config.versions:
-            kept_shards |= self._write_versions(raws, cleaned, rows)
-        for folder in ("shards", "rejected", *(f"versions/{name}" for name in VERSIONS)):
-            for key in self.store.keys(folder):
-                if key not in kept_shards:
-                    self.store.delete(key)  # of an earlier run with other settings
-        summary = self._summary(ledger.summary(table))
+        self._write_variants(raws, cleaned, rows)
+        counted = ledger.summary(table)
+        manifest = self._commit(ledger.to_parquet(table), tars, counted)
         pairs = [
             (raw, done.enhanced.result.shard)
             for raw, done in zip(raws, cleaned, strict=True)
             if not isinstance(done, str)
         ]
-        with self._timed("report"):
-            make_report(self.engine, self.config, summary, pairs)
-        summary = self._summary(ledger.summary(table))
+        with self.observer.timed("report"):
+            make_report(self.engine, self.config, self._summary(counted, manifest.version), pairs)
+        summary = self._summary(counted, manifest.version)
         self.store.write("run.json", json.dumps(summary, indent=2, sort_keys=True).encode() + b"\n")
+        artifacts.results(summary, f"{self.config.output}/report/index.html")
         return summary
+
+    def _commit(self, parquet: bytes, tars: Sequence[Published], counted: dict[str, object]) -> Manifest:
+        """The version that this run made, or found unchanged."""
+        digest = hashlib.sha256(parquet).hexdigest()
+        named = Shard(f"ledgers/{digest[:24]}.parquet", digest, len(parquet), counted["counts"]["in"])
+        if self.store.size(named.key) != named.size:
+            self.store.write(named.key, parquet)
+        draft = Manifest(
+            ledger=named,
+            shards=sorted((p.kept for p in tars if p.kept), key=lambda shard: shard.key),
+            rejected=sorted((p.rejected for p in tars if p.rejected), key=lambda shard: shard.key),
+            run=self._summary(counted, None),
+        )
+        manifest = versions.publish(self.store, draft)
+        self.store.write("ledger.parquet", parquet)
+        for _ in versions.gc(self.store, self.config.keep_versions):
+            pass
+        return manifest
 
     # ---- stages
 
@@ -196,86 +252,100 @@ class _Run:
         calls = {ingest_group.submit(self.engine, self.config, group): i for i, group in enumerate(pieces)}
         for i, outcome in self._collect("ingest", calls, "groups"):
             if isinstance(outcome, Outcome):
-                self._account("ingest", outcome)
+                self._ingested(outcome)
                 done[i] = (outcome.result.shards, outcome.result.rest)
             else:
+                self.observer.failed("ingest", f"{pieces[i][0].key} and {len(pieces[i]) - 1} more", outcome)
                 done[i] = ([], [])
                 retry += [(i, recording) for recording in pieces[i]]
         # a group that killed its worker three times is read one recording at a time: only the one at fault fails
         calls = {ingest_group.submit(self.engine, self.config, [r]): (i, r) for i, r in retry}
         for (i, recording), outcome in self._collect("ingest", calls, "recordings"):
             if isinstance(outcome, Outcome):
-                self._account("ingest", outcome)
+                self._ingested(outcome)
                 done[i][0].extend(outcome.result.shards)
                 done[i][1].extend(outcome.result.rest)
             else:
+                self.observer.failed("ingest", recording.key, outcome)
                 lost = Clip(recording.key, recording.source, recording.sha256, metadata=recording.metadata)
                 done[i][1].append(replace(lost, error=f"ingest: {outcome}"))
         raws = [shard for i in sorted(done) for shard in sorted(done[i][0], key=lambda s: s.clips[0].source)]
         return raws, [clip for i in sorted(done) for clip in done[i][1]]
+
+    def _ingested(self, outcome: Outcome[Ingested]) -> None:
+        clips = [clip for raw in outcome.result.shards for clip in raw.clips] + outcome.result.rest
+        self.observer.account("ingest", outcome.name, clips, outcome)
 
     def _clean(self, raws: Sequence[RawShard]) -> list[work.Cleaned | str]:
         """Per raw shard what its networks gave, or why they gave nothing."""
         done: dict[int, work.Cleaned | str] = {}
         calls = {clean_shard.submit(self.engine, self.config, raw): i for i, raw in enumerate(raws)}
         for i, result in self._collect("clean", calls, "shards"):
+            name, wanted = _name(raws[i]), raws[i].wanted
             if isinstance(result, Exception):
+                self.observer.failed("clean", name, result)
                 done[i] = f"worker: {result}"
                 continue
             done[i] = result
-            self._account("score before", result.before)
-            self._account("enhance", result.enhanced)
-            self._account("score after", result.after)
+            survivors = [clip for clip in wanted if clip.clip_id not in result.enhanced.result.failed]
+            self.observer.account("score before", name, wanted, result.before)
+            self.observer.account("enhance", name, wanted, result.enhanced)
+            self.observer.account("score after", name, survivors, result.after)
         return [done[i] for i in range(len(raws))]
 
     def _publish(
         self, raws: Sequence[RawShard], cleaned: Sequence[work.Cleaned | str]
-    ) -> Iterator[tuple[list[ledger.Row], set[str]]]:
+    ) -> Iterator[tuple[list[ledger.Row], list[Published]]]:
         calls = {}
         for raw, result in zip(raws, cleaned, strict=True):
             rows = [self._judge(clip, result) for clip in raw.clips]
             endings = [_ending(row) for row in rows]
-            calls[publish_shard.submit(self.engine, self.config, raw, _enhanced(result), endings)] = rows
-        for rows, outcome in self._collect("publish", calls, "shards"):
+            calls[publish_shard.submit(self.engine, self.config, raw, _enhanced(result), endings)] = raw, rows
+        for (raw, rows), outcome in self._collect("publish", calls, "shards"):
             if isinstance(outcome, Exception):
-                yield [self._failed(row, f"publish: {outcome}") for row in rows], set()
-                continue
-            self._account("publish", outcome)
-            tars = {Verdict.KEPT: outcome.result.kept, Verdict.REJECTED: outcome.result.rejected}
-            gains = outcome.result.gain_db
-            yield (
-                [
-                    replace(
-                        row,
-                        gain_db=gains.get(row.clip.clip_id),
-                        shard=tar.key if (tar := tars.get(row.decision.verdict)) else None,
-                    )
-                    for row in rows
-                ],
-                {shard.key for shard in named_shards(outcome.result)},
-            )
+                self.observer.failed("publish", _name(raw), outcome)
+                part, published = [self._failed(row, f"publish: {outcome}") for row in rows], []
+            else:
+                self.observer.account("publish", _name(raw), raw.clips, outcome)
+                part, published = self._published(rows, outcome.result), [outcome.result]
+            self.observer.ended(_name(raw), part)
+            yield part, published
 
-    def _write_versions(
+    def _published(self, rows: Sequence[ledger.Row], result: Published) -> list[ledger.Row]:
+        tars = {Verdict.KEPT: result.kept, Verdict.REJECTED: result.rejected}
+        return [
+            replace(
+                row,
+                gain_db=result.gain_db.get(row.clip.clip_id),
+                shard=tar.key if (tar := tars.get(row.decision.verdict)) else None,
+            )
+            for row in rows
+        ]
+
+    def _write_variants(
         self, raws: Sequence[RawShard], cleaned: Sequence[work.Cleaned | str], rows: Sequence[ledger.Row]
-    ) -> set[str]:
-        """Keys of the tars with the kept clips as raw and as enhanced.
+    ) -> None:
+        """Tars with the kept clips as raw and as enhanced, if they are wanted; those of earlier runs go.
 
         Raises: CleanCorpusError if one could not be written: a comparison of other clips would be none.
         """
         by_id = {row.clip.clip_id: row for row in rows}
         calls = {}
-        for raw, result in zip(raws, cleaned, strict=True):
+        for raw, result in zip(raws, cleaned, strict=True) if self.config.variants else ():
             endings = [_ending(by_id[clip.clip_id]) for clip in raw.clips]
-            for name in VERSIONS:
-                call = version_shard.submit(self.engine, self.config, raw, _enhanced(result), endings, name)
-                calls[call] = raw.shard.key
+            for name in VARIANTS:
+                call = variant_shard.submit(self.engine, self.config, raw, _enhanced(result), endings, name)
+                calls[call] = raw
         written: set[str] = set()
-        for key, outcome in self._collect("version", calls, "shards"):
+        for raw, outcome in self._collect("variant", calls, "shards"):
             if isinstance(outcome, Exception):
-                raise CleanCorpusError(f"versions of {key}: {outcome}; run the same command again")
-            self._account("version", outcome)
+                self.observer.failed("variant", _name(raw), outcome)
+                raise CleanCorpusError(f"variants of {raw.shard.key}: {outcome}; run the same command again")
+            self.observer.account("variant", _name(raw), raw.clips, outcome)
             written |= {shard.key for shard in named_shards(outcome.result)}
-        return written
+        for key in [key for name in VARIANTS for key in self.store.keys(f"variants/{name}")]:
+            if key not in written:
+                self.store.delete(key)
 
     def _judge(self, clip: Clip, result: work.Cleaned | str) -> ledger.Row:
         if decision := settled(clip):
@@ -309,43 +379,40 @@ class _Run:
         """Each call's item with its result, or with the exception that was left after the retries."""
         if not calls:
             return
-        with progress.stage(self.console, name, len(calls), unit) as advance:
+        with (
+            progress.stage(self.console, name, len(calls), unit) as advance,
+            self.observer.stage(name, len(calls)) as call_ended,
+            artifacts.stage(name, len(calls), unit) as show,
+        ):
             for future in as_completed(list(calls)):
                 result = future.result(raise_on_failure=False)
+                call_ended()
                 if isinstance(result, StorageError | ConfigError):
                     raise result
                 advance()
+                show()
                 yield calls[future], result
-
-    @contextmanager
-    def _timed(self, name: str) -> Iterator[None]:
-        start = time.perf_counter()
-        yield
-        self.timings[name] = {"seconds": round(time.perf_counter() - start, 3), "done": 1, "reused": 0}
-
-    def _account(self, name: str, outcome: Outcome[Any]) -> None:
-        entry = self.timings.setdefault(name, {"seconds": 0.0, "done": 0, "reused": 0})
-        entry["seconds"] = round(entry["seconds"] + outcome.seconds, 3)
-        entry["reused" if outcome.reused else "done"] += 1
 
     def _settings(self) -> dict[str, Any]:
         """What decides over the result: where it lies and how many workers there are does not."""
-        return self.config.model_dump(mode="json", exclude={"input", "output", "engine", "versions"})
+        return self.config.model_dump(mode="json", exclude=set(ELSEWHERE))
 
-    def _summary(self, counted: dict[str, object]) -> dict[str, Any]:
+    def _summary(self, counted: dict[str, object], version: int | None) -> dict[str, Any]:
         finished = datetime.now(UTC)
         return {
+            "run": self.observer.run,
             "started": self.started.isoformat(timespec="seconds"),
             "finished": finished.isoformat(timespec="seconds"),
             "wall_s": round((finished - self.started).total_seconds(), 1),
             "input": str(self.config.input),
             "output": str(self.config.output),
+            "version": version,
             "enhancer": self.config.enhancer,
             "weights_sha256": self.weights_sha256,
             **counted,
-            "stages": [{"name": name, **timing} for name, timing in self.timings.items()],
+            "stages": self.observer.stages(),
             "config": self._settings(),
-            "workers": self.config.engine.workers,
+            "workers": self.engine.workers,
             "versions": {
                 name: importlib.metadata.version(name)
                 for name in ("clean-corpus", "torch", "onnxruntime", "prefect", "webdataset", "soundfile", "soxr")

@@ -14,6 +14,7 @@ from rich.table import Column, Table
 from flows import embedded
 from pipeline.config import load_yaml, override, validate
 from pipeline.errors import CleanCorpusError, ConfigError
+from pipeline.places import local, place
 
 
 class Mode(StrEnum):
@@ -34,25 +35,26 @@ Workers = Annotated[int | None, typer.Option("--workers", min=1, help="worker pr
 
 
 def _run_config(
-    source: Path, output: Path, config: Path | None, enhancer: str | None, settings: list[str], workers: int | None
+    source: str, output: str, config: Path | None, enhancer: str | None, settings: list[str], workers: int | None
 ) -> Any:
     from flows.config import RunConfig
 
     data = load_yaml(config) if config else {}
-    data |= {"input": str(source), "output": str(output)}
+    data |= {"input": source, "output": output}
     if enhancer:
         data["enhancer"] = enhancer
     if workers:
         data = override(data, [f"engine.workers={workers}"])
-    if not source.exists():
+    if isinstance(found := place(source), Path) and not found.exists():
         raise ConfigError(f"INPUT {source}: no such file or folder")
+    place(output)
     return validate(RunConfig, override(data, settings))
 
 
 @app.command()
 def run(
-    source: Annotated[Path, typer.Argument(metavar="INPUT", help="folder of recordings, any depth")],
-    output: Annotated[Path, typer.Argument(metavar="OUTPUT", help="folder for shards, ledger and report")],
+    source: Annotated[str, typer.Argument(metavar="INPUT", help="folder of recordings, any depth, or s3://")],
+    output: Annotated[str, typer.Argument(metavar="OUTPUT", help="folder for shards, ledger and report, or s3://")],
     config: ConfigFile = None,
     enhancer: EnhancerName = None,
     settings: Settings = [],  # noqa: B006 - typer copies it
@@ -64,7 +66,8 @@ def run(
 ) -> None:
     """Clean a folder of recordings: shards, ledger and report. Run it again to continue or after a change."""
     if compare_minutes:
-        settings = [*settings, "versions=true"]
+        settings = [*settings, "variants=true"]
+        local(place(output), "--compare: OUTPUT")
     settled = _run_config(source, output, config, enhancer, settings, workers)
     embedded.configure()
     again = "interrupted; finished work is kept: run the same command again to continue"
@@ -79,14 +82,14 @@ def run(
     if counts["kept"] + counts["rejected"] == 0:
         raise CleanCorpusError(f"nothing could be read in {source}: {counts['in']} files, {counts['failed']} failed")
     if compare_minutes:
-        versions = {name: output / "versions" / name for name in ("raw", "enhanced")} | {"gated": output / "shards"}
-        sets = [f"{name}={folder}" for name, folder in versions.items()]
-        compare(sets, output / "comparison", budget=compare_minutes)
+        variants = {"raw": "variants/raw", "enhanced": "variants/enhanced", "gated": "shards"}
+        sets = [f"{name}={settled.output}/{folder}" for name, folder in variants.items()]
+        compare(sets, settled.output / "comparison", budget=compare_minutes)
 
 
 def _print_summary(summary: dict[str, Any]) -> None:
     counts, seconds = summary["counts"], summary["seconds"]
-    table = Table("end", "clips", "minutes", title=f"{counts['in']} clips in {summary['wall_s']} s")
+    table = Table("end", "clips", "minutes", title=f"{counts['in']} clips in {summary['wall_s']} s: version {summary['version']}")
     for end in ("kept", "rejected", "failed"):
         table.add_row(end, str(counts[end]), f"{seconds[end] / 60:.1f}")
     for reason, part in summary["reasons"].items():
@@ -96,13 +99,14 @@ def _print_summary(summary: dict[str, Any]) -> None:
     for stage in summary["stages"]:
         stages.add_row(stage["name"], f"{stage['seconds']:.1f}", str(stage["done"]), str(stage["reused"]))
     console.print(stages)
-    print(f"report: {Path(summary['output']).absolute() / 'report' / 'index.html'}")
+    where = place(summary["output"])
+    print(f"report: {where.absolute() if isinstance(where, Path) else where}/report/index.html")
 
 
 @app.command()
 def enhance(
-    source: Annotated[Path, typer.Argument(metavar="IN_DIR", help="folder of recordings, any rate")],
-    output: Annotated[Path, typer.Argument(metavar="OUT_DIR", help="same tree, same names, 16 kHz WAV")],
+    source: Annotated[str, typer.Argument(metavar="IN_DIR", help="folder of recordings, any rate, or s3://")],
+    output: Annotated[str, typer.Argument(metavar="OUT_DIR", help="same tree, same names, 16 kHz WAV, or s3://")],
     enhancer: EnhancerName = None,
     workers: Workers = None,
 ) -> None:
@@ -111,13 +115,15 @@ def enhance(
     from flows import folders
 
     with embedded.interruptible(_last_words, "interrupted; written files are whole"):
-        failed, done = folders.enhance(source, output, enhancer or enhancers.DEFAULT, workers or _cores(), console)
+        failed, done = folders.enhance(
+            place(source), place(output), enhancer or enhancers.DEFAULT, workers or _cores(), console
+        )
     _end_of_folder(source, "enhanced", done, failed)
 
 
 @app.command()
 def score(
-    source: Annotated[Path, typer.Argument(metavar="DIR", help="folder of recordings")],
+    source: Annotated[str, typer.Argument(metavar="DIR", help="folder of recordings, or s3://")],
     clean: Annotated[Path | None, typer.Option(help="folder of clean twins: adds PESQ, STOI, SI-SDR")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object on standard output")] = False,
     workers: Workers = None,
@@ -126,7 +132,7 @@ def score(
     from flows import folders
 
     with embedded.interruptible(_last_words, "interrupted"):
-        scores, failed = folders.score(source, clean, workers or _cores(), console)
+        scores, failed = folders.score(place(source), clean, workers or _cores(), console)
     means = folders.means(scores)
     if as_json:
         print(json.dumps({"files": scores, "mean": means, "failed": failed}, indent=2, sort_keys=True))
@@ -167,9 +173,9 @@ def yield_(
     """Hours kept against threshold for each score, from a sample of the raw recordings: before any enhancement."""
     from flows import folders
 
-    settled = _run_config(source, plot.parent, config, None, settings, workers)
+    settled = _run_config(source, str(plot.parent), config, None, settings, workers)
     with embedded.interruptible(_last_words, "interrupted"):
-        result = folders.yield_curve(source, sample, plot, settled, console)
+        result = folders.yield_curve(sample, plot, settled, console)
     table = Table("score", "threshold", "hours kept", "share", title=result.title)
     for row in result.rows:
         table.add_row(row.score, f"{row.threshold:.4g}", f"{row.hours:.3g}", f"{row.share:.0%}")
@@ -439,6 +445,155 @@ def export(
     print(f"written and checked: {output}")
 
 
+@app.command()
+def deploy(
+    server: Annotated[str, typer.Option(metavar="URL", help="running Prefect server, for example http://host:4200")],
+    source: Annotated[str, typer.Option("--input", metavar="INPUT", help="s3:// or a folder the worker can read")],
+    output: Annotated[str, typer.Option("--output", metavar="OUTPUT", help="s3:// or a folder the worker can write")],
+    cron: Annotated[str, typer.Option(help="minute hour day month weekday")] = "0 2 * * *",
+    timezone: Annotated[str, typer.Option(help="of the schedule, for example Europe/Berlin")] = "UTC",
+    pool: Annotated[str, typer.Option(help="work pool that GPU machines take runs from; made if missing")] = "gpu",
+    name: Annotated[str, typer.Option(help="of the deployment; one per input and output")] = "clean-corpus",
+    config: ConfigFile = None,
+    settings: Settings = [],  # noqa: B006 - typer copies it
+) -> None:
+    """Have a Prefect server clean what is new on a schedule. Run it again to change input, schedule or settings."""
+    from flows.config import RunConfig
+
+    data = (load_yaml(config) if config else {}) | {"input": source, "output": output}
+    settled = validate(RunConfig, override(data, settings))
+    os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")  # errors are printed by us, once
+    from flows import deploying
+
+    parameters = deploying.parameters_of(settled, source, output)
+    done = deploying.deploy(server, parameters, cron=cron, timezone=timezone, pool=pool, name=name)
+    print(f"deployed: {done.name}, next run {done.next_run:%Y-%m-%d %H:%M %Z}")
+    print(f"on each GPU machine: {done.start_worker}")
+    print(f"to start a run now: {done.start_run}")
+
+
+OutputArgument = Annotated[str, typer.Argument(metavar="OUTPUT", help="of a run: a folder or s3://")]
+BucketSettings = Annotated[list[str], typer.Option("--set", help="of buckets, for example s3.endpoint_url=http://...")]
+
+
+def _store_of(output: str, settings: list[str]) -> Any:
+    from pipeline.config import PipelineConfig
+    from pipeline.storage import open_store
+
+    if isinstance(found := place(output), Path) and not found.is_dir():
+        raise ConfigError(f"OUTPUT {output}: no such folder")
+    return open_store(found, validate(PipelineConfig, override({}, settings)).s3)
+
+
+@app.command("versions")
+def versions_(
+    output: OutputArgument,
+    as_json: Annotated[bool, typer.Option("--json", help="one JSON list on standard output")] = False,
+    settings: BucketSettings = [],  # noqa: B006
+) -> None:
+    """List the versions of a corpus, the newest last."""
+    from pipeline import versions
+
+    store = _store_of(output, settings)
+    found = [versions.read(store, number) for number in versions.numbers(store)]
+    if as_json:
+        print(json.dumps([m.model_dump(mode="json", include={"version", "made", "again", "run"}) for m in found]))
+        return
+    table = Table("version", "made", "kept", "rejected", "failed", "hours kept", "shards", "enhancer", "")
+    for m in found:
+        counts = [str(m.run["counts"][end]) for end in ("kept", "rejected", "failed")]
+        hours = f"{m.run['seconds']['kept'] / 3600:.2f}"
+        again = f"version {m.again} again" if m.again else ""
+        table.add_row(str(m.version), m.made, *counts, hours, str(len(m.shards)), m.run["enhancer"], again)
+    Console().print(table)
+
+
+@app.command()
+def diff(
+    output: OutputArgument,
+    earlier: Annotated[int, typer.Argument(metavar="A", min=1)],
+    later: Annotated[int, typer.Argument(metavar="B", min=1)],
+    settings: BucketSettings = [],  # noqa: B006
+) -> None:
+    """Say what changed from version A to version B: clips new, gone, or with another end or another audio."""
+    from pipeline import versions
+
+    store = _store_of(output, settings)
+    found = versions.difference(store, versions.read(store, earlier), versions.read(store, later))
+    for clip in found.added:
+        print(f"+ {clip}")
+    for clip in found.removed:
+        print(f"- {clip}")
+    for clip, before, after in found.changed:
+        print(f"~ {clip}: {before} -> {after}" if before != after else f"~ {clip}: {after}, other audio")
+    console.print(f"{len(found.added)} new, {len(found.removed)} gone, {len(found.changed)} changed")
+
+
+@app.command()
+def rollback(
+    output: OutputArgument,
+    version: Annotated[int, typer.Argument(metavar="VERSION", min=1)],
+    settings: BucketSettings = [],  # noqa: B006
+) -> None:
+    """Make an old version the newest again, as a version of its own; nothing is taken away."""
+    from pipeline import versions
+
+    store = _store_of(output, settings)
+    store.prepare()
+    with store.only_run():
+        print(f"version: {versions.rollback(store, version).version}")
+
+
+@app.command()
+def verify(
+    output: OutputArgument,
+    version: Annotated[int | None, typer.Option(min=1, help="default: all that are there")] = None,
+    settings: BucketSettings = [],  # noqa: B006
+) -> None:
+    """Hash every tar and ledger of the versions anew and hold them against the manifests."""
+    from flows import progress
+    from pipeline import versions
+
+    store = _store_of(output, settings)
+    chosen = [version] if version else versions.numbers(store)
+    if not chosen:
+        raise ConfigError(f"OUTPUT {output}: there is no version; `clean-corpus run` makes one")
+    manifests = [versions.read(store, number) for number in chosen]
+    objects = {named for manifest in manifests for named in manifest.objects}
+    wrong = 0
+    with progress.stage(console, "verify", len(objects), "objects") as advance:
+        for key, problem in versions.verify(store, manifests):
+            if problem:
+                wrong += 1
+                console.print(f"{key} {problem}", markup=False)
+            else:
+                advance()
+    console.print(f"{len(manifests)} versions, {len(objects)} objects, {wrong} wrong")
+    if wrong:
+        raise CleanCorpusError(f"OUTPUT {output}: {wrong} objects are not what was written; run again, or roll back")
+
+
+@app.command()
+def gc(
+    output: OutputArgument,
+    keep: Annotated[int, typer.Option(min=1, help="versions that stay, the newest")],
+    work: Annotated[bool, typer.Option("--work", help="also empty work/: the next run has all to do anew")] = False,
+    settings: BucketSettings = [],  # noqa: B006
+) -> None:
+    """Drop old versions and the tars that no other version names."""
+    from pipeline import versions
+
+    store = _store_of(output, settings)
+    store.prepare()
+    with store.only_run():
+        dropped = list(versions.gc(store, keep))
+        if work:
+            dropped += versions.empty_work(store)
+    for key in dropped:
+        print(key)
+    console.print(f"{len(dropped)} objects dropped")
+
+
 def _last_words(message: str) -> None:
     console.show_cursor()  # a progress bar had hidden it
     console.print(message)
@@ -448,7 +603,7 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def _end_of_folder(source: Path, what: str, done: int, failed: dict[str, str]) -> None:
+def _end_of_folder(source: object, what: str, done: int, failed: dict[str, str]) -> None:
     for name, error in failed.items():
         console.print(f"failed: {name}: {error}", markup=False)
     console.print(f"{what} {done}, failed {len(failed)}")

@@ -1,29 +1,29 @@
 """The configuration of a whole run: the rooms' sections and where they are to be applied."""
 
-import os
-from pathlib import Path
-
 from pydantic import Field
 
 import enhancers
-from pipeline.config import PipelineConfig, Section
-
-
-class EngineConfig(Section):
-    """Where shards are worked on."""
-
-    workers: int = Field(
-        default_factory=lambda: len(os.sched_getaffinity(0)), ge=1, description="worker processes, one thread each"
-    )
+from flows.engines import EngineConfig
+from flows.hooks import HookConfig
+from flows.observe import ObserveConfig
+from pipeline.config import PipelineConfig
+from pipeline.places import PlaceField
 
 
 class RunConfig(PipelineConfig):
     """Everything `clean-corpus run` depends on."""
 
-    input: Path
-    output: Path
+    input: PlaceField
+    output: PlaceField
     enhancer: str = Field(enhancers.DEFAULT, description="shipped name, or path of trained .safetensors")
-    versions: bool = Field(
+    variants: bool = Field(
         False, description="also write kept clips as raw and as enhanced, for `compare`; --compare sets it"
     )
+    keep_versions: int = Field(10, ge=1, description="older versions of the corpus are dropped after a run")
     engine: EngineConfig = EngineConfig()
+    observe: ObserveConfig = ObserveConfig()
+    hooks: HookConfig = HookConfig()
+
+
+ELSEWHERE = frozenset({"input", "output", "variants", "keep_versions", "s3", "engine", "observe", "hooks"})
+"""Fields that say where, how fast and who hears of it: they decide nothing over a clip."""

@@ -1,5 +1,6 @@
 """Commands over a plain folder, without flow or server: enhance, score, yield."""
 
+import os
 import random
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -16,8 +17,12 @@ from flows.engines import LocalEngine, WorkerDied
 from pipeline.clip import Recording, Scores
 from pipeline.config import AudioConfig, SegmentConfig
 from pipeline.errors import ConfigError, DataError
+from pipeline.places import Place, S3Folder
 from pipeline.plots import YieldRow, gate_thresholds, plot_yield, yield_table
-from pipeline.sources import base, discover
+from pipeline.s3 import DEFAULTS
+from pipeline.s3_sources import at_hand
+from pipeline.sources import discover
+from pipeline.storage import explained, open_store
 
 Item = TypeVar("Item")
 GROUP = 8
@@ -61,7 +66,7 @@ def _names(recordings: Sequence[Recording]) -> dict[str, str]:
     return names
 
 
-def enhance(source: Path, output: Path, name: str, workers: int, console: Console) -> tuple[dict[str, str], int]:
+def enhance(source: Place, output: Place, name: str, workers: int, console: Console) -> tuple[dict[str, str], int]:
     """Denoise every recording below `source` to the same place below `output`; returns failures by name, and a count.
 
     Raises: ConfigError if there are no such weights or `output` is `source`.
@@ -83,15 +88,27 @@ def enhance(source: Path, output: Path, name: str, workers: int, console: Consol
 
 
 def _enhance_group(
-    group: Sequence[Recording], source: Path, output: Path, names: dict[str, str], name: str
+    group: Sequence[Recording], source: Place, output: Place, names: dict[str, str], name: str
 ) -> dict[str, str]:
     from flows.work import enhancer
     from pipeline import stages
 
-    return stages.enhance_files(group, source, output, names, enhancer(name))
+    def write(path: str, data: bytes) -> None:
+        if isinstance(output, S3Folder):
+            open_store(output, DEFAULTS).write(names[path], data)
+            return
+        target = output / names[path]
+        with explained(f"output {target}"):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(data)
+
+    with at_hand(source, group, DEFAULTS) as (folder, there):
+        return stages.enhance_files(there, folder, write, enhancer(name))
 
 
-def score(source: Path, clean: Path | None, workers: int, console: Console) -> tuple[dict[str, Scores], dict[str, str]]:
+def score(
+    source: Place, clean: Path | None, workers: int, console: Console
+) -> tuple[dict[str, Scores], dict[str, str]]:
     """Scores of every recording below `source` by name, and failures by name.
 
     Raises: ConfigError if `clean` is given and is not a folder.
@@ -101,7 +118,7 @@ def score(source: Path, clean: Path | None, workers: int, console: Console) -> t
     scores: dict[str, Scores] = {}
     failed: dict[str, str] = {}
     for recording, result in each(
-        "score", discover(source, exclude=None), "recordings", workers, console, _score_file, base(source), clean
+        "score", discover(source, exclude=None), "recordings", workers, console, _score_file, source, clean
     ):
         if isinstance(result, dict):
             scores[recording.source] = result
@@ -110,11 +127,12 @@ def score(source: Path, clean: Path | None, workers: int, console: Console) -> t
     return dict(sorted(scores.items())), dict(sorted(failed.items()))
 
 
-def _score_file(recording: Recording, source: Path, clean: Path | None) -> Scores | str:
+def _score_file(recording: Recording, source: Place, clean: Path | None) -> Scores | str:
     from flows.work import scorer
     from pipeline import stages
 
-    return stages.score_file(recording, source, clean, scorer(SegmentConfig().speech_threshold), AudioConfig())
+    with at_hand(source, [recording], DEFAULTS) as (folder, [there]):
+        return stages.score_file(there, folder, clean, scorer(SegmentConfig().speech_threshold), AudioConfig())
 
 
 def means(scores: dict[str, Scores]) -> dict[str, tuple[float, int]]:
@@ -135,14 +153,17 @@ class YieldCurve:
     rows: list[YieldRow]
 
 
-def yield_curve(source: Path, sample: int, plot: Path, config: RunConfig, console: Console) -> YieldCurve:
-    """Score a sample of the raw recordings and plot the hours that each threshold would keep."""
-    recordings = discover(source, exclude=None)
+def yield_curve(sample: int, plot: Path, config: RunConfig, console: Console) -> YieldCurve:
+    """Score a sample of the raw recordings of config.input and plot the hours that each threshold would keep."""
+    recordings, workers = (
+        discover(config.input, exclude=None, s3=config.s3),
+        config.engine.workers or len(os.sched_getaffinity(0)),
+    )
     drawn = random.Random(0).sample(recordings, min(sample, len(recordings)))
     scores: dict[str, list[float]] = {}
     durations: list[float] = []
     unread = 0
-    for _, clips in each("score", drawn, "recordings", config.engine.workers, console, _score_clips, config):
+    for _, clips in each("score", drawn, "recordings", workers, console, _score_clips, config):
         if isinstance(clips, WorkerDied) or not clips:
             unread += 1
             continue
@@ -152,7 +173,7 @@ def yield_curve(source: Path, sample: int, plot: Path, config: RunConfig, consol
                 scores.setdefault(name, []).append(float("nan") if value is None else value)
     limits = gate_thresholds(config.gate.model_dump())
     if not durations:
-        raise DataError(f"{source}: none of {len(drawn)} recordings drawn gives a clip to score")
+        raise DataError(f"{config.input}: none of {len(drawn)} recordings drawn gives a clip to score")
     plot_yield(scores, durations, limits, plot)
     title = (
         f"{len(drawn)} of {len(recordings)} recordings sampled: {len(durations)} clips, {sum(durations) / 3600:.3g} h, "
@@ -165,4 +186,5 @@ def _score_clips(recording: Recording, config: RunConfig) -> list[tuple[float, S
     from flows.work import scorer
     from pipeline import stages
 
-    return stages.score_clips(recording, base(config.input), scorer(config.segment.speech_threshold), config)
+    with at_hand(config.input, [recording], config.s3) as (folder, [there]):
+        return stages.score_clips(there, folder, scorer(config.segment.speech_threshold), config)

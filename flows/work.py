@@ -6,15 +6,14 @@ The flow's own process imports this too, to name the functions; what they need i
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import enhancers
 from flows.config import RunConfig
 from pipeline.clip import Recording
 from pipeline.records import Ending, Enhanced, Ingested, Outcome, Published, RawShard, Scored, Shard
-from pipeline.sources import base
-from pipeline.storage import Store
+from pipeline.storage import Store, open_store
+from pipeline.turns import computing
 
 if TYPE_CHECKING:
     from enhancers.table import Enhancer
@@ -47,23 +46,29 @@ def enhancer(name: str) -> "Enhancer":
     return enhancers.load(name)
 
 
+def _store(config: RunConfig) -> Store:
+    return open_store(config.output, config.s3)
+
+
 def ingest(config: RunConfig, group: Sequence[Recording]) -> Outcome[Ingested]:
     """Stage `ingest` of one group of recordings."""
     from pipeline import stages
 
-    return stages.ingest(Store(config.output), base(config.input), group, config)
+    with computing():
+        return stages.ingest(_store(config), config.input, group, config)
 
 
 def clean(config: RunConfig, raw: RawShard) -> Cleaned:
     """Stages `score` (before), `enhance` and `score` (after) of one raw shard."""
     from pipeline import stages
 
-    store, identity = Store(config.output), enhancers.identity(config.enhancer)
+    store, identity = _store(config), enhancers.identity(config.enhancer)
     ruler = partial(scorer, config.segment.speech_threshold)
-    before = stages.score_shard(store, raw.shard, raw.wanted, ruler, config)
-    enhanced = stages.enhance_shard(store, raw, lambda: enhancer(config.enhancer), identity, config)
-    survivors = [clip for clip in raw.wanted if clip.clip_id not in enhanced.result.failed]
-    after = stages.score_shard(store, enhanced.result.shard, survivors, ruler, config)
+    with computing():
+        before = stages.score_shard(store, raw.shard, raw.wanted, ruler, config)
+        enhanced = stages.enhance_shard(store, raw, lambda: enhancer(config.enhancer), identity, config)
+        survivors = [clip for clip in raw.wanted if clip.clip_id not in enhanced.result.failed]
+        after = stages.score_shard(store, enhanced.result.shard, survivors, ruler, config)
     return Cleaned(before, enhanced, after)
 
 
@@ -71,24 +76,27 @@ def publish(config: RunConfig, raw: RawShard, enhanced: Shard | None, endings: S
     """Stage `publish` of one raw shard."""
     from pipeline import stages
 
-    return stages.publish_shard(Store(config.output), raw, enhanced, endings, config)
+    with computing():
+        return stages.publish_shard(_store(config), raw, enhanced, endings, config)
 
 
-def version(
+def variant(
     config: RunConfig,
     raw: RawShard,
     enhanced: Shard | None,
     endings: Sequence[Ending],
     name: Literal["raw", "enhanced"],
 ) -> Outcome[Published]:
-    """Stage `version` of one raw shard."""
+    """Stage `variant` of one raw shard."""
     from pipeline import stages
 
-    return stages.version_shard(Store(config.output), raw, enhanced, endings, name, config)
+    with computing():
+        return stages.variant_shard(_store(config), raw, enhanced, endings, name, config)
 
 
-def report(config: RunConfig, run: dict[str, object], shard_pairs: Sequence[tuple[RawShard, Shard | None]]) -> Path:
+def report(config: RunConfig, run: dict[str, object], shard_pairs: Sequence[tuple[RawShard, Shard | None]]) -> None:
     """The HTML report of the whole run."""
     from pipeline import stages
 
-    return stages.write_report(Store(config.output), run, shard_pairs, config)
+    with computing():
+        stages.write_report(_store(config), run, shard_pairs, config)

@@ -170,7 +170,12 @@ def write_wav(path: Path, x: Audio, rate: int) -> None:
     Shapes: x (N,), |x| <= 1, N >= 1.
     Raises: ValueError as encode_flac; OSError if the file cannot be written.
     """
-    path.write_bytes(_encode(x, rate, bits=16, container="WAV"))
+    path.write_bytes(encode_wav(x, rate))
+
+
+def encode_wav(x: Audio, rate: int) -> bytes:
+    """What `write_wav` writes."""
+    return _encode(x, rate, bits=16, container="WAV")
 
 
 def decode(data: bytes, *, mix: bool = False) -> tuple[Audio, int]:

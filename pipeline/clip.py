@@ -30,6 +30,7 @@ class Recording:
 
     `path` is the name relative to INPUT as the operating system has it (surrogate escapes for bytes that are not
     UTF-8), `source` the same name as valid UTF-8 for people and the ledger. `error` says why it cannot be read at all.
+    In a bucket the listing gives an `etag`, and what is in the object is known only when it was fetched.
     """
 
     path: str
@@ -38,6 +39,7 @@ class Recording:
     sha256: str | None
     metadata: Metadata = Metadata()
     error: str | None = None
+    etag: str | None = None
 
     @property
     def key(self) -> str:

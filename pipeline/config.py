@@ -85,6 +85,21 @@ class GateConfig(Section):
     guard_level_drop_db: float = Field(6.0, gt=0, description="... or lowers the loudness by more than this")
 
 
+class S3Config(Section):
+    """Buckets, where INPUT or OUTPUT is one; credentials and region come from the standard AWS chain."""
+
+    endpoint_url: str | None = Field(
+        None,
+        pattern=r"^https?://[^@/]+/?$",
+        description="another vendor's server; default AWS_ENDPOINT_URL_S3",
+    )
+    requester_pays: bool = Field(False, description="pay for what others' buckets give")
+    sse_kms_key_id: str | None = Field(None, description="encrypt what is written with this KMS key")
+    checksum: Literal["crc32", "crc32c", "sha1", "sha256"] | None = Field(
+        "crc32", description="sent with what is written, for the server to check; null for servers that know none"
+    )
+
+
 class PipelineConfig(Section):
     """The corpus side's sections together."""
 
@@ -95,6 +110,7 @@ class PipelineConfig(Section):
     enhance: EnhanceConfig = EnhanceConfig()
     score: ScoreConfig = ScoreConfig()
     gate: GateConfig = GateConfig()
+    s3: S3Config = S3Config()
 
 
 Model = TypeVar("Model", bound=BaseModel)

@@ -99,7 +99,7 @@ def query(ledger: pa.Table, sql: str) -> list[dict[str, object]]:
 
 
 def summary(ledger: pa.Table) -> dict[str, object]:
-    """Clips and seconds by verdict and by reason.
+    """Clips and seconds by verdict and by reason; means of the kept clips' scores, raw and as published.
 
     Every clip has exactly one verdict, so counts add up to the rows.
     """
@@ -109,10 +109,20 @@ def summary(ledger: pa.Table) -> dict[str, object]:
         """SELECT verdict, reason, count(*) n, sum(duration_s) s FROM ledger WHERE reason IS NOT NULL
            GROUP BY ALL ORDER BY verdict, n DESC, reason""",
     )
+    columns = ", ".join(
+        f"avg(before_{name}) AS b_{name}, avg(if(chosen = 'raw', before_{name}, after_{name})) AS a_{name}"
+        for name in SCORES
+    )
+    (means,) = query(ledger, f"SELECT {columns} FROM ledger WHERE verdict = 'kept'")
     by_verdict = {row["verdict"]: row for row in verdicts}
     ends = ("kept", "rejected", "failed")
     return {
         "counts": {"in": len(ledger), **{end: by_verdict.get(end, {"n": 0})["n"] for end in ends}},
         "seconds": {end: round(by_verdict.get(end, {"s": 0.0})["s"], 3) for end in ends},
         "reasons": {row["reason"]: {"clips": row["n"], "seconds": round(row["s"], 3)} for row in reasons},
+        "means": {
+            name: [round(means[f"b_{name}"], 4), round(means[f"a_{name}"], 4)]
+            for name in SCORES
+            if means[f"b_{name}"] is not None and means[f"a_{name}"] is not None
+        },
     }

@@ -1,33 +1,55 @@
-"""Objects of S3 buckets: what a place written s3://BUCKET/KEY means, and how its objects are read.
+"""Objects of S3 buckets: how they are found, read, written and claimed.
 
-Credentials, region and endpoint come from boto3's standard chain (environment, ~/.aws, instance role); a vendor other
-than AWS is named by AWS_ENDPOINT_URL_S3 or `endpoint_url` of the profile.
+Credentials and region come from boto3's standard chain (environment, ~/.aws, instance role); a vendor other than AWS is
+named by `s3.endpoint_url`, AWS_ENDPOINT_URL_S3 or `endpoint_url` of the profile.
 """
 
 import fnmatch
 import glob
+import io
 import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, BinaryIO
 
-from pipeline.errors import ConfigError, DataError
+from pipeline.config import S3Config
+from pipeline.errors import CleanCorpusError, ConfigError, DataError
+from pipeline.places import SCHEME, S3Folder, place
+from pipeline.turns import waiting
 
-SCHEME = "s3://"
-ATTEMPTS = 8  # at each request, and at each part of a body that breaks off; botocore waits longer each time
+ATTEMPTS = (
+    12  # at each request, and at each part of a body that breaks off; botocore waits longer each time, up to 20 s
+)
 PAGE = 1000  # keys in one answer to a listing, the most that S3 gives
 TIMEOUT_S = 30  # without a byte
+PART_BYTES = 16 * 2**20  # of a multipart upload
+DEFAULTS = S3Config()
+REFUSED = {
+    "401", "403", "AccessDenied", "AllAccessDisabled", "ExpiredToken", "ExpiredTokenException", "InvalidAccessKeyId",
+    "InvalidToken", "RequestTimeTooSkewed", "SignatureDoesNotMatch", "TokenRefreshRequired",
+}  # fmt: skip
+MISSING = {"404", "NoSuchKey", "NotFound"}
+CHANGED = {"412", "PreconditionFailed"}
+
+
+class NotAsListed(DataError):
+    """A listed object cannot be had: another lies there by now, or none, or it is not for us."""
 
 
 @dataclass(frozen=True, order=True)
 class S3Object:
-    """One object, there or not."""
+    """One object, there or not; `etag` and `size` as a listing gave them."""
 
     bucket: str
     key: str
+    etag: str | None = None
+    size: int = 0
 
     def __str__(self) -> str:
         return f"{SCHEME}{self.bucket}/{self.key}"
@@ -43,47 +65,181 @@ class S3Object:
 
         Raises: DataError if it cannot be read; ConfigError if who asks may not, or the service cannot be reached.
         """
-        from boto3.s3.transfer import TransferConfig
-
         with tempfile.TemporaryFile() as file:
             with explained(str(self)):
-                config = TransferConfig(num_download_attempts=ATTEMPTS)
-                _client().download_fileobj(self.bucket, self.key, file, Config=config)
+                _transfer(DEFAULTS, "download_fileobj", self.bucket, self.key, file, ExtraArgs=_reading(DEFAULTS))
             file.seek(0)
             yield file
 
 
-def find_objects(place: str, suffix: str) -> list[S3Object]:
+def find_objects(where: str, suffix: str) -> list[S3Object]:
     """Objects that s3://BUCKET/KEY names and whose key ends with a suffix, sorted.
 
     KEY is an object, a folder (what lies directly below) or a pattern of the shell's. Empty if there are none.
     Raises: ConfigError if no bucket is named, it may not be listed, or the service cannot be reached; DataError if
     there is no such bucket.
     """
-    bucket, _, key = place.removeprefix(SCHEME).partition("/")
-    if not bucket:
-        raise ConfigError(f"{place}: no bucket; write s3://BUCKET/FOLDER")
+    bucket = place(where).bucket
+    key = where.removeprefix(SCHEME).partition("/")[2]
     if glob.has_magic(key):
         start = min(key.index(c) for c in "*?[" if c in key)
-        matching = (o for o in _listed(bucket, key[:start], "") if fnmatch.fnmatchcase(o.key, key))
-        return [o for o in matching if o.key.endswith(suffix)]
+        matching = (o for o in listed(bucket, key[:start]) if fnmatch.fnmatchcase(o.key, key))
+        return sorted(o for o in matching if o.key.endswith(suffix))
     if key.endswith(suffix):
-        return [o for o in _listed(bucket, key, "/") if o.key == key]
+        return [o for o in listed(bucket, key, "/") if o.key == key]
     folder = f"{key.rstrip('/')}/" if key.rstrip("/") else ""
-    return [o for o in _listed(bucket, folder, "/") if o.key.endswith(suffix)]
+    return sorted(o for o in listed(bucket, folder, "/") if o.key.endswith(suffix))
 
 
-def _listed(bucket: str, prefix: str, delimiter: str) -> list[S3Object]:
+def listed(bucket: str, prefix: str, delimiter: str = "", config: S3Config = DEFAULTS) -> Iterator[S3Object]:
+    """Objects below a prefix in the order of their keys, a page in memory at a time.
+
+    Raises: as `find_objects`.
+    """
     with explained(f"{SCHEME}{bucket}/{prefix}"):
-        paginator = _client().get_paginator("list_objects_v2")
-        pages = paginator.paginate(
-            Bucket=bucket, Prefix=prefix, Delimiter=delimiter, PaginationConfig={"PageSize": PAGE}
-        )
-        return sorted(S3Object(bucket, entry["Key"]) for page in pages for entry in page.get("Contents", ()))
+        paginator = client(config).get_paginator("list_objects_v2")
+        asked = {"Bucket": bucket, "Prefix": prefix, "Delimiter": delimiter, **_payer(config)}
+        for page in paginator.paginate(**asked, PaginationConfig={"PageSize": PAGE}):
+            for entry in page.get("Contents", ()):
+                yield S3Object(bucket, entry["Key"], entry["ETag"].strip('"'), entry["Size"])
+
+
+def download(source: S3Object, target: Path, config: S3Config) -> None:
+    """The object as it was listed, as a file.
+
+    Raises: NotAsListed if another lies there by now, or none, or it alone is forbidden; DataError and ConfigError as
+    `S3Object.opened`.
+    """
+    arguments = _reading(config) | ({"IfMatch": f'"{source.etag}"'} if source.etag else {})
+    with explained(str(source)), waiting():
+        try:
+            # Without parts: each would be asked for alone, and only the first answer belongs to If-Match's object.
+            with target.open("wb") as file:
+                _body(source, arguments, file, config)
+        except _client_errors() as error:
+            if code_of(error) in CHANGED | MISSING:
+                raise NotAsListed("source changed: it is not what was listed; run again") from None
+            if code_of(error) in {"403", "AccessDenied"}:
+                raise NotAsListed("access denied") from None
+            raise
+
+
+def _body(source: S3Object, arguments: dict[str, Any], file: BinaryIO, config: S3Config) -> None:
+    """One answer's body; one that breaks off is asked for anew."""
+    from botocore.exceptions import BotoCoreError
+    from urllib3.exceptions import HTTPError
+
+    for attempt in range(ATTEMPTS):
+        answer = client(config).get_object(Bucket=source.bucket, Key=source.key, **arguments)
+        try:
+            file.seek(0)
+            file.truncate()
+            for piece in answer["Body"].iter_chunks(2**18):
+                file.write(piece)
+        except (BotoCoreError, HTTPError, ConnectionError):
+            if attempt + 1 == ATTEMPTS:
+                raise
+            continue
+        return
+
+
+def read(bucket: str, key: str, config: S3Config) -> bytes | None:
+    """A whole small object, None if there is none."""
+    buffer = io.BytesIO()
+    with explained(f"{SCHEME}{bucket}/{key}"), waiting():
+        try:
+            _body(S3Object(bucket, key), _reading(config), buffer, config)
+        except _client_errors() as error:
+            if code_of(error) in MISSING:
+                return None
+            raise
+    return buffer.getvalue()
+
+
+@dataclass(frozen=True)
+class Head:
+    """What a server says of an object; `age_s` by the server's own clock, so that no clock of ours has to be right."""
+
+    size: int
+    etag: str
+    age_s: float
+
+
+def head(bucket: str, key: str, config: S3Config) -> Head | None:
+    """What the server says of an object, None if there is none."""
+    with explained(f"{SCHEME}{bucket}/{key}"), waiting():
+        try:
+            answer = client(config).head_object(Bucket=bucket, Key=key, **_payer(config))
+        except _client_errors() as error:
+            if code_of(error) in MISSING:
+                return None
+            raise
+    now: datetime = parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
+    return Head(answer["ContentLength"], answer["ETag"].strip('"'), (now - answer["LastModified"]).total_seconds())
+
+
+def download_into(file: BinaryIO, bucket: str, key: str, config: S3Config) -> bool:
+    """A whole object, in parts if it is large; False if there is none."""
+    with explained(f"{SCHEME}{bucket}/{key}"), waiting():
+        try:
+            _transfer(config, "download_fileobj", bucket, key, file, ExtraArgs=_reading(config))
+        except _client_errors() as error:
+            if code_of(error) in MISSING:
+                return False
+            raise
+    return True
+
+
+def upload(file: BinaryIO, bucket: str, key: str, config: S3Config, content_type: str | None = None) -> None:
+    """A file as an object, in parts if it is large; an upload that does not end leaves no object."""
+    from boto3.exceptions import S3UploadFailedError
+
+    arguments = _writing(config) | ({"ContentType": content_type} if content_type else {})
+    with explained(f"{SCHEME}{bucket}/{key}"), waiting():
+        for attempt in range(ATTEMPTS):
+            try:
+                file.seek(0)
+                with os.fdopen(os.dup(file.fileno()), "rb") as twin:  # it is closed at the end
+                    _transfer(config, "upload_fileobj", twin, bucket, key, ExtraArgs=arguments)
+            except S3UploadFailedError as error:
+                # the answer to a first attempt at ending the upload was lost: the server knows it no longer
+                if "NoSuchUpload" not in str(error) or attempt + 1 == ATTEMPTS:
+                    raise
+            else:
+                return
+
+
+def create(bucket: str, key: str, data: bytes, config: S3Config) -> bool:
+    """Put an object that was not there; False if another one is. What is put must differ from what others would put.
+
+    Raises: ConfigError if the server knows no conditional put.
+    """
+    where = f"{SCHEME}{bucket}/{key}"
+    with explained(where), waiting():
+        try:
+            client(config).put_object(Bucket=bucket, Key=key, Body=data, IfNoneMatch="*", **_writing(config))
+        except _client_errors() as error:
+            if code_of(error) in {"501", "NotImplemented"}:
+                raise ConfigError(
+                    f"{where}: this server cannot put an object only if there is none (If-None-Match); use another"
+                ) from None
+            if code_of(error) not in CHANGED | {"409", "ConditionalRequestConflict"}:
+                raise
+            return read(bucket, key, config) == data  # ours, if the answer to a first attempt was lost
+    return True
+
+
+def delete(bucket: str, key: str, config: S3Config) -> None:
+    """Remove an object if it is there."""
+    with explained(f"{SCHEME}{bucket}/{key}"), waiting():
+        client(config).delete_object(Bucket=bucket, Key=key, **_payer(config))
+
+
+# ---- errors ----------------------------------------------------------------------------------------------------
 
 
 @contextmanager
-def explained(place: str) -> Iterator[None]:
+def explained(where: str) -> Iterator[None]:
     """Turn what boto3 raises within the block into an error that names the place, and never what was signed."""
     from boto3.exceptions import Boto3Error
     from botocore.exceptions import (
@@ -93,39 +249,104 @@ def explained(place: str) -> Iterator[None]:
         NoCredentialsError,
         PartialCredentialsError,
     )
+    from urllib3.exceptions import HTTPError
 
     try:
         yield
+    except CleanCorpusError:
+        raise
     except (NoCredentialsError, PartialCredentialsError):
         raise ConfigError(
-            f"{place}: no credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
+            f"{where}: no credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
         ) from None
     except EndpointConnectionError as error:
-        raise ConfigError(f"{place}: {error}; AWS_ENDPOINT_URL_S3 names another service") from None
+        raise ConfigError(f"{where}: {error}; AWS_ENDPOINT_URL_S3 names another service") from None
     except ClientError as error:
-        code = error.response.get("Error", {}).get("Code", "unknown error")
-        if code in {"403", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken"}:
-            raise ConfigError(f"{place}: {code}; the credentials in use may not read it") from None
-        raise DataError(f"{place}: {code}") from None
-    except (BotoCoreError, Boto3Error) as error:
-        raise DataError(f"{place}: {error}") from None
+        if code_of(error) in REFUSED:
+            raise ConfigError(f"{where}: {code_of(error)}; {_remedy(code_of(error))}") from None
+        raise DataError(f"{where}: {code_of(error)}") from None
+    except Boto3Error as error:
+        if any(code in str(error) for code in ("AccessDenied", "ExpiredToken", "InvalidAccessKeyId")):
+            code = next(code for code in REFUSED if code in str(error))
+            raise ConfigError(f"{where}: {code}; {_remedy(code)}") from None
+        raise DataError(f"{where}: {error}") from None
+    except (BotoCoreError, HTTPError, ConnectionError) as error:
+        raise DataError(f"{where}: {error}") from None
 
 
-def _client() -> Any:
-    return _client_of(os.getpid())
+def _remedy(code: str) -> str:
+    if code.startswith(("Expired", "TokenRefresh")):
+        return "the credentials have expired; renew them and run the same command again: finished work is kept"
+    if code == "RequestTimeTooSkewed":
+        return "this machine's clock is wrong by more than the server allows; set it and run the same command again"
+    return "the credentials in use may not do this"
 
 
-@lru_cache(maxsize=1)
-def _client_of(process: int) -> Any:
+def code_of(error: Any) -> str:
+    """The code of a ClientError."""
+    return str(error.response.get("Error", {}).get("Code", "unknown error"))
+
+
+def _client_errors() -> type[Exception]:
+    from botocore.exceptions import ClientError
+
+    return ClientError
+
+
+# ---- clients ---------------------------------------------------------------------------------------------------
+
+
+def _payer(config: S3Config) -> dict[str, str]:
+    return {"RequestPayer": "requester"} if config.requester_pays else {}
+
+
+_reading = _payer
+
+
+def _writing(config: S3Config) -> dict[str, str]:
+    arguments = _payer(config)
+    if config.checksum:
+        arguments["ChecksumAlgorithm"] = config.checksum.upper()
+    if config.sse_kms_key_id:
+        arguments |= {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": config.sse_kms_key_id}
+    return arguments
+
+
+def _transfer(config: S3Config, method: str, *arguments: object, **named: object) -> None:
+    from boto3.s3.transfer import TransferConfig
+
+    settings = TransferConfig(
+        num_download_attempts=ATTEMPTS,
+        multipart_threshold=PART_BYTES,
+        multipart_chunksize=PART_BYTES,
+        max_concurrency=4,
+    )
+    getattr(client(config), method)(*arguments, Config=settings, **named)
+
+
+def client(config: S3Config = DEFAULTS) -> Any:
+    """This process's client."""
+    return _client_of(os.getpid(), config.endpoint_url, config.checksum)
+
+
+@lru_cache(maxsize=4)
+def _client_of(process: int, endpoint_url: str | None, checksum: str | None) -> Any:
     """One client a process: connections must not be shared with a fork."""
     from boto3.session import Session
     from botocore.config import Config
 
     return Session().client(
         "s3",
+        endpoint_url=endpoint_url,
         config=Config(
             retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
             connect_timeout=TIMEOUT_S,
             read_timeout=TIMEOUT_S,
+            request_checksum_calculation="when_supported" if checksum else "when_required",
         ),
     )
+
+
+def folder_of(where: S3Folder) -> str:
+    """The prefix that all keys below a folder begin with."""
+    return f"{where.prefix}/" if where.prefix else ""

@@ -20,9 +20,11 @@ from typing import BinaryIO
 import numpy as np
 import soxr
 
-from pipeline import audio
+from pipeline import audio, versions
 from pipeline.errors import ConfigError, DataError
-from pipeline.s3 import SCHEME, S3Object, find_objects
+from pipeline.places import SCHEME, place
+from pipeline.s3 import DEFAULTS, S3Object, find_objects
+from pipeline.storage import open_store
 from pipeline.synthetic import Audio
 
 MEMBERS = (".flac", ".wav", ".ogg")  # decoded by libsndfile; of others only .json is read, nothing is unpickled
@@ -39,11 +41,11 @@ def find_shards(places: Sequence[str | Path], option: str) -> list[Shard] | None
     """
     found: list[Shard] = []
     recordings: list[Path] = []
-    for place in places:
-        named = _at_place(place, option)
+    for where in places:
+        named = _at_place(where, option)
         found += named
         if not named:
-            recordings.append(Path(place))
+            recordings.append(Path(where))
     if found and recordings:
         raise ConfigError(
             f"{option}: {found[0]} is a shard, {recordings[0]} a folder without shards; give shards or recordings"
@@ -51,24 +53,34 @@ def find_shards(places: Sequence[str | Path], option: str) -> list[Shard] | None
     return found or None
 
 
-def _at_place(place: str | Path, option: str) -> Sequence[Shard]:
+def _at_place(where: str | Path, option: str) -> Sequence[Shard]:
     """Shards that one place names; none for a local folder without any."""
-    if isinstance(place, str) and place.startswith(SCHEME):
-        if objects := find_objects(place, ".tar"):
-            return objects
-        raise DataError(f"{option} {place}: no .tar there; recordings in a bucket are read as shards")
-    path = Path(place)
+    if isinstance(where, str) and where.startswith(SCHEME):
+        if objects := find_objects(where, ".tar"):
+            return _of_newest(str(where), objects)
+        raise DataError(f"{option} {where}: no .tar there; recordings in a bucket are read as shards")
+    path = Path(where)
     if path.is_dir():
-        return sorted(path.glob("*.tar"))
+        return _of_newest(str(path.absolute()), sorted(path.glob("*.tar")))
     if path.is_file():
         if path.suffix != ".tar":
-            raise ConfigError(f"{option} {place}: neither a folder nor a .tar")
+            raise ConfigError(f"{option} {where}: neither a folder nor a .tar")
         return [path]
-    if glob.has_magic(str(place)):
-        if tars := sorted(Path(p) for p in glob.glob(str(place), recursive=True) if p.endswith(".tar")):
+    if glob.has_magic(str(where)):
+        if tars := sorted(Path(p) for p in glob.glob(str(where), recursive=True) if p.endswith(".tar")):
             return tars
-        raise DataError(f"{option} {place}: matches no .tar")
-    raise ConfigError(f"{option} {place}: no such folder or .tar")
+        raise DataError(f"{option} {where}: matches no .tar")
+    raise ConfigError(f"{option} {where}: no such folder or .tar")
+
+
+def _of_newest(folder: str, found: list[Shard]) -> list[Shard]:
+    """Of the tars in OUTPUT/shards those that the newest version names: older ones lie beside them."""
+    output, _, name = folder.rstrip("/").rpartition("/")
+    if name != "shards":
+        return found
+    newest = versions.latest(open_store(place(output), DEFAULTS))
+    named = {shard.key.rpartition("/")[2] for shard in newest.shards} if newest else None
+    return found if named is None else [shard for shard in found if shard.name in named]
 
 
 def hold_out_shards(shards: Sequence[Shard], share: float, seed: int) -> tuple[list[Shard], list[Shard]]:

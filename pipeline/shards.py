@@ -1,15 +1,16 @@
 """WebDataset shards whose bytes depend on their content alone: write, read, verify."""
 
+import hashlib
+import os
 from collections.abc import Iterable, Iterator
-from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import webdataset
 from webdataset.tariterators import group_by_keys, tar_file_expander
 
 from pipeline.errors import DataError
 from pipeline.records import Shard
-from pipeline.storage import Store, sha256_file
+from pipeline.storage import Store
 
 Sample = dict[str, Any]
 
@@ -29,8 +30,9 @@ def write_shard(store: Store, key: str, samples: Iterable[Sample]) -> Shard | No
                     raise DataError(f"shard {key}: sample key {name!r} has a dot or a slash, or comes twice")
                 seen.add(name)
                 tar.write(sample)
-        file.flush()
-        digest, size = sha256_file(Path(file.name)), file.tell()
+        size = file.tell()
+        file.seek(0)
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
     if not seen:
         store.delete(key)
         return None
@@ -42,17 +44,26 @@ def read_shard(store: Store, shard: Shard) -> Iterator[Sample]:
 
     Raises: DataError if the tar is missing, has other bytes than it was written with, or names outside it.
     """
-    found = store.size(shard.key)
+    try:
+        with store.opened(shard.key) as file:
+            _refuse_other(shard, file)
+            for sample in group_by_keys(tar_file_expander([{"url": shard.key, "stream": file}])):
+                name = sample["__key__"]
+                if name.startswith("/") or ".." in name.split("/"):
+                    raise DataError(f"shard {shard.key}: member {name!r} points outside the shard")
+                yield sample
+    except FileNotFoundError:
+        raise DataError(f"shard {shard.key}: not there, {shard.size} bytes were written; run again") from None
+
+
+def _refuse_other(shard: Shard, file: BinaryIO) -> None:
+    found = file.seek(0, os.SEEK_END)
     if found != shard.size:
         raise DataError(f"shard {shard.key}: {found} bytes, written were {shard.size}; delete it and run again")
-    digest = sha256_file(store.path(shard.key))
+    file.seek(0)
+    digest = hashlib.file_digest(file, "sha256").hexdigest()
     if digest != shard.sha256:
         raise DataError(
             f"shard {shard.key}: sha256 {digest[:12]}, written was {shard.sha256[:12]}; delete it, run again"
         )
-    with store.path(shard.key).open("rb") as stream:
-        for sample in group_by_keys(tar_file_expander([{"url": shard.key, "stream": stream}])):
-            name = sample["__key__"]
-            if name.startswith("/") or ".." in name.split("/"):
-                raise DataError(f"shard {shard.key}: member {name!r} points outside the shard")
-            yield sample
+    file.seek(0)

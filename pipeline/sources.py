@@ -1,18 +1,22 @@
-"""What lies below INPUT: one Recording per file, or per name in a manifest, whether or not it can be read."""
+"""What lies below INPUT: one Recording per file or object, or per name in a manifest, whether or not it can be read."""
 
 import errno
 import hashlib
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 from pipeline import manifests
 from pipeline.clip import Metadata, Recording
+from pipeline.config import S3Config
 from pipeline.errors import ConfigError
+from pipeline.places import Place, S3Folder
 
 _HASH_THREADS = 4
+WITHOUT = S3Config()
 _ERRORS = {
     errno.EACCES: "permission denied",
     errno.EPERM: "permission denied",
@@ -21,7 +25,7 @@ _ERRORS = {
 }
 
 
-def discover(root: Path, *, exclude: Path | None) -> list[Recording]:
+def discover(root: Place, *, exclude: Place | None, s3: S3Config = WITHOUT) -> list[Recording]:
     """Every file below a folder, or one file, or what one manifest names; sorted by path.
 
     Paths are relative to `root`, or to its folder if it is a file. Hidden files and folders (leading dot) and the
@@ -30,21 +34,36 @@ def discover(root: Path, *, exclude: Path | None) -> list[Recording]:
     its decoding says otherwise.
     Raises: ConfigError if `root` is missing or is `exclude`.
     """
+    if isinstance(root, S3Folder):
+        from pipeline.s3_sources import discover_objects
+
+        return discover_objects(root, exclude if isinstance(exclude, S3Folder) else None, s3)
+    return _discover_files(root, exclude if isinstance(exclude, Path) else None)
+
+
+def _discover_files(root: Path, exclude: Path | None) -> list[Recording]:
     if not os.path.exists(root):
         raise ConfigError(f"input {root}: no such file or folder")
     if exclude is not None and root.resolve() == exclude.resolve():
         raise ConfigError(f"output {exclude} is the input folder itself; choose another folder, which may lie inside")
+    make = partial(_recording, base(root))
     if root.is_dir():
-        return _recordings(root, dict(_walk(root, exclude)))
-    base = root.parent
+        return recordings(root, dict(_walk(root, exclude)), make)
     if not manifests.is_manifest(root.name):
         beside = [root, *(note for suffix in (".txt", ".json") if (note := root.with_suffix(suffix)).is_file())]
-        return _recordings(base, {path.name: None for path in beside})
-    return _recordings(base, dict(_walk(base, exclude)), only=root.name)
+        return recordings(root.parent, {path.name: None for path in beside}, make)
+    return recordings(root.parent, dict(_walk(root.parent, exclude)), make, only=root.name)
 
 
-def _recordings(base: Path, found: dict[str, str | None], *, only: str | None = None) -> list[Recording]:
-    """Rows for the files found (path -> why it cannot be read); with `only`, for what that manifest names."""
+Make = Callable[[str, Metadata, str | None], Recording]
+"""(path, what is said of it, why it cannot be read) -> the recording."""
+
+
+def recordings(base: Path, found: dict[str, str | None], make: Make, *, only: str | None = None) -> list[Recording]:
+    """Rows for the files found (path -> why it cannot be read); with `only`, for what that manifest names.
+
+    Below `base` lie at least the manifests and sidecars among them.
+    """
     read = manifests.read_all(base, [path for path, error in found.items() if error is None])
     metadata: dict[str, Metadata] = {}
     for manifest in read:
@@ -63,10 +82,10 @@ def _recordings(base: Path, found: dict[str, str | None], *, only: str | None = 
             others = f" (and {len(manifest.errors) - 1} more)" if len(manifest.errors) > 1 else ""
             errors[manifest.path] = f"malformed manifest: {manifest.errors[0]}{others}"
     with ThreadPoolExecutor(_HASH_THREADS) as pool:
-        return list(pool.map(lambda path: _recording(base, path, metadata, errors[path]), sorted(errors)))
+        return list(pool.map(lambda path: make(path, metadata.get(path, Metadata()), errors[path]), sorted(errors)))
 
 
-def _recording(base: Path, path: str, metadata: dict[str, Metadata], error: str | None) -> Recording:
+def _recording(base: Path, path: str, metadata: Metadata, error: str | None) -> Recording:
     size, sha256 = 0, None
     if error is None:
         try:
@@ -75,7 +94,7 @@ def _recording(base: Path, path: str, metadata: dict[str, Metadata], error: str 
                 size = file.tell()
         except OSError as problem:
             error = _reason(problem)
-    return Recording(path, printable(path), size, sha256, metadata.get(path, Metadata()), error)
+    return Recording(path, printable(path), size, sha256, metadata, error)
 
 
 def printable(path: str) -> str:
@@ -124,5 +143,5 @@ def _identity(status: os.stat_result) -> tuple[int, int]:
 
 
 def base(root: Path) -> Path:
-    """The folder that the paths of `discover(root)` are relative to."""
+    """The folder that the paths of `discover(root)` are relative to, of a file or folder."""
     return root if root.is_dir() else root.parent

@@ -25,6 +25,7 @@ from pipeline import audio, dedup, dnsmos, dsp, enhance, memory, metrics, scorin
 from pipeline.clip import Clip, Recording, Scores, Verdict
 from pipeline.config import AudioConfig, EnhanceConfig, PipelineConfig, SegmentConfig
 from pipeline.errors import DataError
+from pipeline.places import Place
 from pipeline.records import (
     Ending,
     Enhanced,
@@ -38,9 +39,10 @@ from pipeline.records import (
     content_name,
     named_shards,
 )
+from pipeline.s3_sources import at_hand
 from pipeline.shards import Sample
-from pipeline.sources import printable
-from pipeline.storage import Store, explained, sha256_file
+from pipeline.sources import base, printable
+from pipeline.storage import Store, sha256_file
 from pipeline.synthetic import Audio
 
 Result = TypeVar("Result")
@@ -55,34 +57,64 @@ def _code(*modules: ModuleType) -> str:
 def _stage(store: Store, stage: str, name: str, kind: Any, make: Callable[[], Result]) -> Outcome[Result]:
     """The recorded result if it and every tar it names are there, else a new one, recorded."""
     start = time.perf_counter()
-    adapter, key = TypeAdapter(kind), f"work/{stage}/{name}.json"
-    if store.size(key) is not None:
-        found = adapter.validate_json(store.read(key))
-        if all(store.size(shard.key) == shard.size for shard in named_shards(found)):
-            return Outcome(name, found, time.perf_counter() - start, reused=True)
+    found = _recorded(store, stage, name, kind)
+    if found is not None:
+        return Outcome(name, found, time.perf_counter() - start, reused=True)
     made = make()
-    store.write(key, canonical_json(adapter.dump_python(made, mode="json")))
+    _record(store, stage, name, kind, made)
     return Outcome(name, made, time.perf_counter() - start, reused=False)
+
+
+def _recorded(store: Store, stage: str, name: str, kind: Any) -> Any:
+    try:
+        found = TypeAdapter(kind).validate_json(store.read(f"work/{stage}/{name}.json"))
+    except FileNotFoundError:
+        return None
+    return found if all(store.size(shard.key) == shard.size for shard in named_shards(found)) else None
+
+
+def _record(store: Store, stage: str, name: str, kind: Any, made: object) -> None:
+    store.write(f"work/{stage}/{name}.json", canonical_json(TypeAdapter(kind).dump_python(made, mode="json")))
 
 
 # ---- ingest ----------------------------------------------------------------------------------------------------
 
 
-def ingest(store: Store, root: Path, group: Sequence[Recording], config: PipelineConfig) -> Outcome[Ingested]:
+def ingest(store: Store, root: Place, group: Sequence[Recording], config: PipelineConfig) -> Outcome[Ingested]:
     """Decode, cut and fingerprint a group of recordings into raw shards.
 
-    A recording that cannot be read becomes a row with its error; the others go on.
-    Raises: StorageError if the output cannot be written.
+    A recording that cannot be read becomes a row with its error; the others go on. Objects of a bucket are fetched only
+    if the listing tells of a change, and decoded only if their content is another.
+    Raises: StorageError if the output cannot be written or the input's service fails.
     """
-    name = content_name(
-        "ingest",
-        [(r.source, r.key, r.sha256, r.error, asdict(r.metadata)) for r in group],
+    if isinstance(root, Path):
+        return _ingest_files(store, base(root), group, config)
+    start = time.perf_counter()
+    listed = [(r.source, r.key, r.etag, r.size, r.error, asdict(r.metadata)) for r in group]
+    name = content_name("listed", str(root), listed, *_decides_over_ingest(config))
+    found = _recorded(store, "listed", name, Ingested)
+    if found is not None:
+        return Outcome(name, found, time.perf_counter() - start, reused=True)
+    with at_hand(root, group, config.s3) as (folder, fetched):
+        outcome = _ingest_files(store, folder, fetched, config)
+    if [r.error for r in fetched] == [r.error for r in group]:  # else the next run is to try again
+        _record(store, "listed", name, Ingested, outcome.result)
+    return replace(outcome, seconds=time.perf_counter() - start)
+
+
+def _decides_over_ingest(config: PipelineConfig) -> tuple[object, ...]:
+    return (
         config.audio.model_dump(include={"sample_rate", "channel", "allow_truncated"}),
         config.segment.model_dump(),
         config.shards.model_dump(),
         segment.VAD_VERSION,
         _code(audio, segment, dedup, shards),
     )
+
+
+def _ingest_files(store: Store, root: Path, group: Sequence[Recording], config: PipelineConfig) -> Outcome[Ingested]:
+    by_content = [(r.source, r.key, r.sha256, r.error, asdict(r.metadata)) for r in group]
+    name = content_name("ingest", by_content, *_decides_over_ingest(config))
     return _stage(store, "ingest", name, Ingested, lambda: _ingest(store, name, root, group, config))
 
 
@@ -131,6 +163,8 @@ def _clips(root: Path, recording: Recording, config: PipelineConfig) -> Iterator
         return
     rate, limits, count, end = config.audio.sample_rate, config.segment, 0, 0
     try:
+        if recording.sha256 and sha256_file(root / recording.path) != recording.sha256:
+            raise DataError("source changed: it is not what was found; run again")
         with audio.open_recording(root / recording.path, config.audio) as reader:
             clip = replace(clip, sample_rate_in_hz=reader.sample_rate_in_hz, channels_in=reader.channels_in)
             total = 0
@@ -342,32 +376,32 @@ def publish_shard(
     return _stage(store, "publish", name, Published, make)
 
 
-def version_shard(
+def variant_shard(
     store: Store,
     raw: RawShard,
     enhanced: Shard | None,
     endings: Sequence[Ending],
-    version: Literal["raw", "enhanced"],
+    variant: Literal["raw", "enhanced"],
     config: PipelineConfig,
 ) -> Outcome[Published]:
-    """One version of the kept clips, whichever of them was published, at their final level: what a comparison hears.
+    """One variant of the kept clips, whichever of them was published, at their final level: what a comparison hears.
 
-    Clips that have no such version are left out. The tar is `kept` of the result.
+    Clips that have no such variant are left out. The tar is `kept` of the result.
     """
     kept = {e.clip.clip_id: _facts(e) for e in endings if e.decision.verdict is Verdict.KEPT}
-    name = _published_name(f"version {version}", raw, enhanced, list(kept.values()), config)
+    name = _published_name(f"variant {variant}", raw, enhanced, list(kept.values()), config)
 
     def make() -> Published:
-        shard = raw.shard if version == "raw" else enhanced
+        shard = raw.shard if variant == "raw" else enhanced
         found = dict(_audio_of(store, shard, set(kept))) if shard else {}
         samples = (
             _sample(clip_id, _levelled(found[clip_id], config)[0], kept[clip_id], config.audio.sample_rate)
             for clip_id in kept
             if clip_id in found
         )
-        return Published(shards.write_shard(store, f"versions/{version}/{name}.tar", samples), None, {})
+        return Published(shards.write_shard(store, f"variants/{variant}/{name}.tar", samples), None, {})
 
-    return _stage(store, "version", name, Published, make)
+    return _stage(store, "variant", name, Published, make)
 
 
 def _published_name(
@@ -411,7 +445,7 @@ def _facts(ending: Ending) -> dict[str, Any]:
 
 def write_report(
     store: Store, run: dict[str, Any], shard_pairs: Sequence[tuple[RawShard, Shard | None]], config: PipelineConfig
-) -> Path:
+) -> None:
     """The HTML folder of a finished run, from its ledger and the raw and enhanced shards."""
     from pipeline import report  # matplotlib: half a second and 50 MB that no other stage needs
 
@@ -423,18 +457,19 @@ def write_report(
         found = next(_audio_of(store, shard, {clip_id}), None) if shard else None
         return found and (found[1], config.audio.sample_rate)
 
-    return report.write_report(ledger, run, store.path("report"), clip_audio)
+    with store.folder("report") as folder:
+        report.write_report(ledger, run, folder, clip_audio)
 
 
 # ---- plain files -----------------------------------------------------------------------------------------------
 
 
 def enhance_files(
-    group: Sequence[Recording], source: Path, output: Path, names: dict[str, str], network: enhance.Enhancer
+    group: Sequence[Recording], source: Path, write: Callable[[str, bytes], None], network: enhance.Enhancer
 ) -> dict[str, str]:
     """Denoise recordings to 16-bit WAV at the network's rate; returns what failed, by source, with the reason.
 
-    `names` maps each recording's path to the name below `output`.
+    `write` is given each recording's path and the file.
     """
     config = AudioConfig(sample_rate=network.sample_rate)
     failed: dict[str, str] = {}
@@ -446,10 +481,7 @@ def enhance_files(
             failed[recording.source] = str(error)
     clean, damaged = _enhanced(noisy, network, EnhanceConfig(), config.sample_rate)
     for path, x in clean.items():
-        target = output / names[path]
-        with explained(f"output {target}"):
-            target.parent.mkdir(parents=True, exist_ok=True)
-            audio.write_wav(target, _in_range(x), config.sample_rate)
+        write(path, audio.encode_wav(_in_range(x), config.sample_rate))
     return failed | {printable(path): error for path, error in damaged.items()}
 
 

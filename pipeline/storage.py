@@ -1,16 +1,21 @@
-"""Where a run's objects lie. Every path of the pipeline's output goes through a Store."""
+"""Where a run's objects lie: a folder, or a prefix of a bucket. All of the pipeline's output goes through a Store."""
 
 import errno
 import hashlib
 import os
 import shutil
 import tempfile
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from filelock import FileLock, Timeout
+
+from pipeline.config import S3Config
 from pipeline.errors import CleanCorpusError, ConfigError
+from pipeline.places import Place, S3Folder
 
 
 class StorageError(CleanCorpusError):
@@ -34,55 +39,143 @@ def explained(what: str) -> Iterator[None]:
         ) from None
 
 
-class Store:
-    """A folder of named objects; an object is either whole or not there, whenever the process dies.
+class Store(ABC):
+    """Named objects below a place; an object is either whole or not there, whenever the process dies.
 
     Keys are relative POSIX paths.
-    Raises: ConfigError if the folder cannot be made or written.
     """
+
+    root: Place
+
+    @abstractmethod
+    def prepare(self) -> None:
+        """Make the place if need be, and try it.
+
+        Raises: ConfigError if it cannot be made, reached or written.
+        """
+
+    @abstractmethod
+    def size(self, key: str) -> int | None:
+        """Bytes of an object, None if it is not there."""
+
+    @abstractmethod
+    def keys(self, prefix: str) -> Iterator[str]:
+        """Keys directly below a folder, sorted."""
+
+    @abstractmethod
+    def walk(self, prefix: str) -> Iterator[str]:
+        """Keys anywhere below a folder, sorted."""
+
+    @abstractmethod
+    def read(self, key: str) -> bytes:
+        """A whole small object.
+
+        Raises: FileNotFoundError.
+        """
+
+    @abstractmethod
+    def opened(self, key: str) -> AbstractContextManager[BinaryIO]:
+        """A whole object as an open local file.
+
+        Raises: FileNotFoundError.
+        """
+
+    @abstractmethod
+    def writer(self, key: str) -> AbstractContextManager[BinaryIO]:
+        """A file that becomes the object when the block ends well, and nothing when it does not.
+
+        Raises: StorageError if the place is full, cannot be reached or may not be written.
+        """
+
+    @abstractmethod
+    def create(self, key: str, data: bytes) -> bool:
+        """Put an object that was not there, as the only one of many that try; False if another was faster.
+
+        Raises: StorageError as `writer`.
+        """
+
+    @abstractmethod
+    def delete(self, key: str) -> None:
+        """Remove an object if it is there."""
+
+    @abstractmethod
+    def folder(self, name: str) -> AbstractContextManager[Path]:
+        """Where to write a folder of files that becomes part of the store when the block ends well."""
+
+    @abstractmethod
+    def only_run(self) -> AbstractContextManager[None]:
+        """Keep other runs out for the length of the block, and throw away what killed ones left half written.
+
+        Raises: ConfigError if another run is at work here.
+        """
+
+    def write(self, key: str, data: bytes) -> None:
+        """Put a whole object.
+
+        Raises: StorageError as `writer`.
+        """
+        with self.writer(key) as file:
+            file.write(data)
+
+
+def open_store(root: Place, s3: S3Config) -> Store:
+    """The store of a place."""
+    if isinstance(root, S3Folder):
+        from pipeline.s3_store import S3Store
+
+        return S3Store(root, s3)
+    return LocalStore(root)
+
+
+class LocalStore(Store):
+    """A folder."""
+
+    root: Path
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self._temporary = root / "work" / "tmp"
+
+    def prepare(self) -> None:
         try:
             self._temporary.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=self._temporary):
                 pass
         except OSError as error:
-            raise ConfigError(f"output {root}: cannot be written: {error.strerror}; choose another OUTPUT") from None
+            raise ConfigError(f"output {self.root}: cannot be written: {error.strerror}; choose another") from None
 
     def path(self, key: str) -> Path:
         """The local path of an object, whether it is there or not."""
         return self.root / key
 
     def size(self, key: str) -> int | None:
-        """Bytes of an object, None if it is not there."""
         try:
             return self.path(key).stat().st_size
         except FileNotFoundError:
             return None
 
     def keys(self, prefix: str) -> Iterator[str]:
-        """Keys directly below a folder, sorted."""
         folder = self.path(prefix)
         if folder.is_dir():
             yield from sorted(f"{prefix}/{entry.name}" for entry in os.scandir(folder) if entry.is_file())
 
     def read(self, key: str) -> bytes:
-        """A whole object.
-
-        Raises: FileNotFoundError.
-        """
         return self.path(key).read_bytes()
 
     @contextmanager
-    def writer(self, key: str) -> Iterator[BinaryIO]:
-        """A file that becomes the object when the block ends well, and nothing when it does not.
+    def opened(self, key: str) -> Iterator[BinaryIO]:
+        with self.path(key).open("rb") as file:
+            yield file
 
-        Raises: StorageError if the disk is full or may not be written.
-        """
+    def walk(self, prefix: str) -> Iterator[str]:
+        found = (Path(folder, name) for folder, _, names in os.walk(self.path(prefix)) for name in names)
+        yield from sorted(path.relative_to(self.root).as_posix() for path in found)
+
+    @contextmanager
+    def writer(self, key: str) -> Iterator[BinaryIO]:
         target = self.path(key)
         with explained(f"output {target}"):
+            self._temporary.mkdir(parents=True, exist_ok=True)
             file = tempfile.NamedTemporaryFile(dir=self._temporary, delete=False)  # noqa: SIM115 - closed below, then renamed
             try:
                 with file:
@@ -96,22 +189,46 @@ class Store:
                 Path(file.name).unlink(missing_ok=True)
                 raise
 
-    def write(self, key: str, data: bytes) -> None:
-        """Put a whole object.
-
-        Raises: StorageError as `writer`.
-        """
-        with self.writer(key) as file:
-            file.write(data)
-
     def delete(self, key: str) -> None:
-        """Remove an object if it is there."""
         self.path(key).unlink(missing_ok=True)
 
-    def sweep(self) -> None:
-        """Throw away what killed processes left half written; only while no other run uses this store."""
-        for entry in self._temporary.iterdir():
-            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+    def create(self, key: str, data: bytes) -> bool:
+        target = self.path(key)
+        with explained(f"output {target}"):
+            self._temporary.mkdir(parents=True, exist_ok=True)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile(dir=self._temporary) as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+                os.chmod(file.name, 0o644)
+                try:
+                    os.link(file.name, target)
+                except FileExistsError:
+                    return False
+        return True
+
+    @contextmanager
+    def folder(self, name: str) -> Iterator[Path]:
+        with explained(f"output {self.path(name)}"):
+            yield self.path(name)
+
+    @contextmanager
+    def only_run(self) -> Iterator[None]:
+        lock = FileLock(self.path("work/.lock"))
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            raise ConfigError(
+                f"output {self.root}: another run is writing there; wait for it or choose another"
+            ) from None
+        try:
+            self._temporary.mkdir(parents=True, exist_ok=True)
+            for entry in self._temporary.iterdir():
+                shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+            yield
+        finally:
+            lock.release()
 
 
 def sha256_file(path: Path) -> str:

@@ -12,13 +12,15 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Literal, Self
 from urllib.parse import urlsplit
 
-Fault = Literal["refuse", "reset", "cut", "stall"]
+Fault = Literal["refuse", "reset", "cut", "stall", "expired", "skewed"]
 FAULTS: tuple[Fault, ...] = ("refuse", "reset", "cut", "stall")
 PIECE = 2**16
 _OF_THE_CONNECTION = {"connection", "keep-alive", "transfer-encoding", "expect"}
-_SLOW_DOWN = (
-    b"<?xml version='1.0'?><Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"
-)
+_REFUSALS: dict[Fault, tuple[int, str]] = {
+    "refuse": (503, "SlowDown"),
+    "expired": (400, "ExpiredToken"),
+    "skewed": (403, "RequestTimeTooSkewed"),
+}
 
 
 class FaultyProxy:
@@ -26,7 +28,9 @@ class FaultyProxy:
 
     refuse: 503 SlowDown, the server hears nothing of it; reset: the connection is reset before an answer, after the
     server has done what was asked; cut: the answer ends in the middle of its body, or before it if there is none;
-    stall: the answer comes after `stall_s` seconds. `seen` counts what happened, "ok" too.
+    stall: the answer comes after `stall_s` seconds. Beside these, which come by default: expired, skewed: what a server
+    says to old credentials and to a wrong clock. `share` and `faults` may be changed at any time. `seen` counts what
+    happened, "ok" too. Left and entered again it has the address it had.
     """
 
     def __init__(
@@ -35,9 +39,19 @@ class FaultyProxy:
         self.upstream, self.share, self.faults, self.stall_s = urlsplit(upstream).netloc, share, tuple(faults), stall_s
         self.seen: Counter[str] = Counter()
         self._random, self._lock = random.Random(seed), threading.Lock()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
-        self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        self._server: ThreadingHTTPServer | None = self._listening(0)
+        self._port = self._server.server_address[1]
+        self.url = f"http://127.0.0.1:{self._port}"
+
+    def _listening(self, port: int) -> ThreadingHTTPServer:
+        server = ThreadingHTTPServer(("127.0.0.1", port), _handler(self))
+        server.daemon_threads = True
+        return server
+
+    @property
+    def away(self) -> bool:
+        """Whether nothing listens; connections that were open are reset at their next request."""
+        return self._server is None
 
     def draw(self) -> Fault | None:
         """What is to happen to the next request."""
@@ -47,12 +61,15 @@ class FaultyProxy:
         return fault
 
     def __enter__(self) -> Self:
+        if self._server is None:
+            self._server = self._listening(self._port)
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._server.shutdown()
         self._server.server_close()
+        self._server = None
 
 
 def _handler(proxy: FaultyProxy) -> type[BaseHTTPRequestHandler]:
@@ -61,20 +78,28 @@ def _handler(proxy: FaultyProxy) -> type[BaseHTTPRequestHandler]:
 
         def _any(self) -> None:
             body = self._body()
+            if proxy.away:
+                self._reset()
+                return
             fault = proxy.draw()
-            if fault == "refuse":
-                self._answer(503, [("Content-Type", "application/xml")], _SLOW_DOWN)
+            if fault in _REFUSALS:
+                status, code = _REFUSALS[fault]
+                said = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>{code}</Message></Error>"
+                self._answer(status, [("Content-Type", "application/xml")], said.encode())
                 return
             if fault == "stall":
                 time.sleep(proxy.stall_s)
             status, headers, answer = self._forward(body)
             if fault == "reset":
-                linger = struct.pack("ii", 1, 0)  # closing sends RST
-                self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
-                self.close_connection = True
-                self.connection.close()
+                self._reset()
                 return
             self._answer(status, headers, answer, cut=fault == "cut")
+
+        def _reset(self) -> None:
+            linger = struct.pack("ii", 1, 0)  # closing sends RST
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+            self.close_connection = True
+            self.connection.close()
 
         do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = _any
 

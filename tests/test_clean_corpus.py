@@ -8,36 +8,16 @@ import pyarrow.parquet as pq
 import pytest
 import webdataset
 from hostile import write_hostile
+from inline import Inline
 from prefect.testing.utilities import prefect_test_harness
+from prometheus_client.parser import text_string_to_metric_families
 
 from flows import clean_corpus as flow
 from flows.config import RunConfig
-from flows.engines import WorkerDied
-from pipeline import audio, demo, dsp
+from pipeline import audio, demo, dsp, versions
 from pipeline.config import override, validate
 from pipeline.errors import CleanCorpusError, ConfigError
-
-
-class Inline:
-    """An engine without processes; `poison` names recordings whose reading kills the worker."""
-
-    poison: frozenset[str] = frozenset()
-    attempts = 0
-
-    def __init__(self, workers):
-        pass
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        pass
-
-    def run(self, function, *args):
-        if function.__name__ == "ingest" and {r.source for r in args[1]} & self.poison:
-            Inline.attempts += 1
-            raise WorkerDied("worker process died in ingest")
-        return function(*args)
+from pipeline.storage import LocalStore
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -48,7 +28,7 @@ def prefect():
 
 @pytest.fixture(autouse=True)
 def inline(monkeypatch):
-    monkeypatch.setattr(flow, "LocalEngine", Inline)
+    monkeypatch.setattr(flow, "open_engine", Inline)
 
 
 def run(source: Path, output: Path, *settings: str):
@@ -61,8 +41,9 @@ def rows(output: Path) -> list[dict]:
 
 def content(output: Path) -> dict[str, str]:
     """Hash of every file a user takes away, by name; run.json and the report hold times."""
-    files = [output / "ledger.parquet", *output.glob("shards/*"), *output.glob("rejected/*")]
-    return {str(f.relative_to(output)): hashlib.sha256(f.read_bytes()).hexdigest() for f in files}
+    newest = versions.latest(LocalStore(output))
+    keys = ["ledger.parquet", *(named.key for named in newest.objects)]
+    return {key: hashlib.sha256((output / key).read_bytes()).hexdigest() for key in keys}
 
 
 def stages(summary) -> dict[str, tuple[int, int]]:
@@ -81,8 +62,37 @@ def corpus(tmp_path_factory):
 def finished(corpus, tmp_path_factory, prefect):
     output = tmp_path_factory.mktemp("out")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(flow, "LocalEngine", Inline)
+        patch.setattr(flow, "open_engine", Inline)
         return output, run(corpus[0], output)
+
+
+def test_log_metrics_and_timings_agree_with_the_ledger(corpus, tmp_path):
+    log, metrics = tmp_path / "run.log", tmp_path / "run.prom"
+    settings = ("observe.log=json", f"observe.log_file={log}", f"observe.metrics_file={metrics}")
+    summary = run(corpus[0], tmp_path / "out", *settings)
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    assert {line["run"] for line in lines} == {summary["run"]}
+    ended = {line["clip"]: line for line in lines if line["event"] == "clip"}
+    ledger = {row["clip_id"]: row for row in rows(tmp_path / "out")}
+    assert ended.keys() == {clip_id for clip_id, row in ledger.items() if row["verdict"] != "kept"}
+    assert all(line["verdict"] == ledger[clip_id]["verdict"] for clip_id, line in ended.items())
+    series = {
+        (sample.name, *(v for k, v in sorted(sample.labels.items()) if k != "output")): sample.value
+        for family in text_string_to_metric_families(metrics.read_text())
+        for sample in family.samples
+    }
+    for verdict in ("kept", "rejected", "failed"):
+        clips = [v for k, v in series.items() if k[0] == "clean_corpus_clips_total" and k[-1] == verdict]
+        assert sum(clips) == summary["counts"][verdict]
+    by_name = {stage["name"]: stage for stage in summary["stages"]}
+    wanted_s = sum(row["duration_s"] for row in ledger.values())
+    assert by_name["ingest"]["audio_s"] == pytest.approx(wanted_s, abs=0.001)  # rounded to ms
+    assert 0 < by_name["enhance"]["audio_s"] < wanted_s, "duplicates and what failed to decode are not enhanced"
+    for name in ("ingest", "score before", "enhance", "score after", "publish"):
+        assert by_name[name]["audio_s_per_worker_s"] > 0
+        assert series["clean_corpus_audio_seconds_total", name] == pytest.approx(by_name[name]["audio_s"], abs=0.01)
+        assert series["clean_corpus_stage_seconds_total", name] == pytest.approx(by_name[name]["seconds"], abs=0.01)
+    assert series["clean_corpus_queue_depth", "clean"] == 0
 
 
 @pytest.fixture(scope="module")
@@ -231,8 +241,7 @@ def test_settings_that_cannot_work_stop_before_anything_is_read(corpus, tmp_path
 
 
 def test_a_second_run_on_the_same_output_is_refused(corpus, tmp_path):
-    store = flow.Store(tmp_path)
-    with flow._only_run(store), pytest.raises(ConfigError, match="another run"):
+    with LocalStore(tmp_path).only_run(), pytest.raises(ConfigError, match="another run"):
         run(corpus[0], tmp_path)
 
 
@@ -252,16 +261,16 @@ def test_groups_are_cut_by_names_so_that_additions_stay_local():
     assert len([g for g in second if tuple(r.path for r in g) not in old]) <= 2
 
 
-def test_versions_of_the_kept_clips_are_written_when_asked_for(corpus, tmp_path):
+def test_variants_of_the_kept_clips_are_written_when_asked_for(corpus, tmp_path):
     """Same keys as the kept; each at the published loudness; what was published is one of the two."""
     source, _ = corpus
-    summary = run(source / "good", tmp_path, "versions=true")
+    summary = run(source / "good", tmp_path, "variants=true")
 
     def clips(folder: str) -> dict[str, bytes]:
         tars = sorted(str(p) for p in (tmp_path / folder).glob("*.tar"))
         return {s["__key__"]: s["flac"] for s in webdataset.WebDataset(tars, shardshuffle=False)}
 
-    kept, raw, enhanced = clips("shards"), clips("versions/raw"), clips("versions/enhanced")
+    kept, raw, enhanced = clips("shards"), clips("variants/raw"), clips("variants/enhanced")
     assert kept.keys() == raw.keys() == enhanced.keys() and len(kept) == summary["counts"]["kept"]
     for row in rows(tmp_path):
         if row["verdict"] == "kept":
@@ -269,8 +278,8 @@ def test_versions_of_the_kept_clips_are_written_when_asked_for(corpus, tmp_path)
             assert kept[key] == (raw if row["chosen"] == "raw" else enhanced)[key]
             x, rate = audio.decode(raw[key])
             assert dsp.loudness_lufs(x, rate) == pytest.approx(-23, abs=0.1) or dsp.true_peak_db(x, rate) > -1.1
-    assert stages(run(source / "good", tmp_path, "versions=true"))["version"][0] == 0, (
+    assert stages(run(source / "good", tmp_path, "variants=true"))["variant"][0] == 0, (
         "a second run writes nothing anew"
     )
     run(source / "good", tmp_path)
-    assert not list((tmp_path / "versions").rglob("*.tar")), "versions that were not asked for are of another run"
+    assert not list((tmp_path / "variants").rglob("*.tar")), "variants that were not asked for are of another run"

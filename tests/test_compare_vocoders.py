@@ -14,7 +14,7 @@ from flows import compare_vocoders as comparison
 from pipeline import audio
 from pipeline.errors import ConfigError
 from pipeline.shards import write_shard
-from pipeline.storage import Store
+from pipeline.storage import LocalStore
 from pipeline.synthetic import coloured_noise
 from vocoder import comparison_report
 from vocoder.compare import MEASURES, OPINION, PREDICTED, Spoken
@@ -35,7 +35,7 @@ SMALL = {
 @pytest.fixture(scope="module")
 def sets(tmp_path_factory):
     """Twelve tones, clean and with noise of two levels; one noisy set lacks one."""
-    store, rng = Store(tmp_path_factory.mktemp("sets")), np.random.default_rng(0)
+    store, rng = LocalStore(tmp_path_factory.mktemp("sets")), np.random.default_rng(0)
     time_s = np.arange(RATE) / RATE
     tones = [(0.3 * np.sin(2 * np.pi * (150 + 15 * i) * time_s)).astype(np.float32) for i in range(12)]
     for name, level in (("raw", 0.05), ("clean", 0.0), ("other", 0.1)):

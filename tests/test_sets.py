@@ -9,12 +9,12 @@ from pipeline import audio
 from pipeline.errors import ConfigError, DataError
 from pipeline.shard_stream import clips
 from pipeline.shards import write_shard
-from pipeline.storage import Store
+from pipeline.storage import LocalStore
 from vocoder.sets import align
 
 
 def write(root, name, keys, per_shard, level):
-    store = Store(root)
+    store = LocalStore(root)
     for i in range(0, len(keys), per_shard):
         samples = [
             {"__key__": k, "flac": audio.encode_flac(np.full(1600, level, np.float32), 16000, bits=16),

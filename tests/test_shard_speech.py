@@ -15,7 +15,7 @@ from pipeline import shard_stream
 from pipeline.errors import ConfigError, DataError
 from pipeline.shard_stream import Shuffled, clips, find_shards, hold_out_shards
 from pipeline.shards import write_shard
-from pipeline.storage import Store
+from pipeline.storage import LocalStore
 from pipeline.training import EpochSampler
 
 RATE = 16000
@@ -36,7 +36,7 @@ def flac(value: float, rate: int = RATE) -> bytes:
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory):
     """5 shards of 4 clips of speech, of values 0.02 to 0.40; 2 shards of noise."""
-    store = Store(tmp_path_factory.mktemp("shards"))
+    store = LocalStore(tmp_path_factory.mktemp("shards"))
     for i in range(5):
         samples = [{"__key__": f"s{i}-{j}", "flac": flac((4 * i + j + 1) / 50), "json": b"{}"} for j in range(4)]
         write_shard(store, f"speech/{i}.tar", samples)
@@ -138,7 +138,7 @@ def test_streamed_noise_mixes_with_speech_in_memory_and_the_other_way(corpus):
 
 
 def test_another_rate_is_resampled(tmp_path):
-    write_shard(Store(tmp_path), "a.tar", [{"__key__": "a", "flac": flac(0.5, 48000)}])
+    write_shard(LocalStore(tmp_path), "a.tar", [{"__key__": "a", "flac": flac(0.5, 48000)}])
     (clip,) = clips(tmp_path / "a.tar")
     assert len(clip.decode(RATE)) == RATE // 2
 
@@ -192,7 +192,7 @@ def test_bad_shards_are_named(corpus, tmp_path):
         tar.addfile(tarfile.TarInfo("../x.flac"), io.BytesIO())
     with pytest.raises(DataError, match="points outside"):
         list(clips(tmp_path / "out.tar"))
-    store = Store(tmp_path)
+    store = LocalStore(tmp_path)
     write_shard(store, "text.tar", [{"__key__": "a", "txt": b"no sound", "pkl": b"\x80\x04."}])
     with pytest.raises(DataError, match=r"no \.flac .* in 1 shards"):
         Shuffled([tmp_path / "text.tar"], 2, (0,))

@@ -10,14 +10,14 @@ import webdataset
 from pipeline.errors import DataError
 from pipeline.records import Shard, canonical_json
 from pipeline.shards import read_shard, write_shard
-from pipeline.storage import Store, sha256_file
+from pipeline.storage import LocalStore, sha256_file
 
 SAMPLES = [{"__key__": f"clip-{i}", "flac": bytes([i]) * 1000, "json": canonical_json({"i": i})} for i in range(5)]
 
 
 @pytest.fixture
 def store(tmp_path):
-    return Store(tmp_path)
+    return LocalStore(tmp_path)
 
 
 def test_same_samples_give_same_bytes(store):
@@ -73,5 +73,5 @@ def test_members_that_point_outside_are_refused(store, name):
 
 def test_a_missing_shard_says_so(store):
     shard = write_shard(store, "a.tar", SAMPLES)
-    with pytest.raises(DataError, match="None bytes"):
+    with pytest.raises(DataError, match="not there, 20480 bytes"):
         list(read_shard(store, replace(shard, key="b.tar")))

@@ -12,7 +12,7 @@ from enhancers.mixing import MixConfig, Recording
 from pipeline import audio
 from pipeline.errors import ConfigError
 from pipeline.shards import write_shard
-from pipeline.storage import Store
+from pipeline.storage import LocalStore
 from pipeline.synthetic import coloured_noise
 from pipeline.training import RunningMean
 
@@ -183,7 +183,7 @@ def test_another_training_in_the_same_folder_is_refused(corpus, tmp_path):
 @pytest.fixture(scope="module")
 def shards(corpus):
     """The same recordings as three shards of speech and two of noise."""
-    store = Store(corpus / "shards")
+    store = LocalStore(corpus / "shards")
     for kind, count in (("speech", 3), ("noise", 2)):
         files = sorted((corpus / kind).rglob("*.wav"))
         for i in range(count):

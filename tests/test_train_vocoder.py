@@ -14,7 +14,7 @@ from pipeline import audio
 from pipeline.errors import ConfigError, DataError
 from pipeline.shard_stream import clips
 from pipeline.shards import write_shard
-from pipeline.storage import Store
+from pipeline.storage import LocalStore
 from vocoder import train as training
 from vocoder.checkpoint import load_vocoder
 from vocoder.data import is_held_out, survey
@@ -34,7 +34,7 @@ def tone(hz, seconds=1.0, rate=RATE):
 @pytest.fixture(scope="module")
 def shards(tmp_path_factory):
     """24 s of tones in three shards, two speakers."""
-    store = Store(tmp_path_factory.mktemp("shards"))
+    store = LocalStore(tmp_path_factory.mktemp("shards"))
     for i in range(3):
         samples = [
             {
@@ -96,7 +96,7 @@ def test_a_folder_of_another_training_is_refused(shards, trained):
 def test_bad_corpora_are_refused_with_the_numbers(shards, tmp_path):
     with pytest.raises(DataError, match=r"hold 0\.\d minutes to train on, fewer than 10; .* --force"):
         training.train(shards, tmp_path, config())
-    write_shard(Store(tmp_path), "x.tar", [{"__key__": "a", "flac": audio.encode_flac(tone(200), 22050, bits=16)}])
+    write_shard(LocalStore(tmp_path), "x.tar", [{"__key__": "a", "flac": audio.encode_flac(tone(200), 22050, bits=16)}])
     with pytest.raises(
         DataError, match=r"a\.flac has 22050 Hz, the features 16000 Hz; set features\.sample_rate=22050"
     ):
@@ -118,7 +118,7 @@ def test_validation_shares_no_utterance_or_no_speaker(shards):
 
 
 def test_other_rates_and_speakers(tmp_path):
-    store = Store(tmp_path)
+    store = LocalStore(tmp_path)
     samples = [
         {
             "__key__": f"c{j}",

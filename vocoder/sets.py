@@ -10,7 +10,7 @@ from pipeline.errors import ConfigError, DataError
 from pipeline.records import canonical_json
 from pipeline.shard_stream import Encoded, Shard, clips
 from pipeline.shards import write_shard
-from pipeline.storage import Store
+from pipeline.storage import LocalStore
 from pipeline.training import write_json
 
 PER_SHARD = 64
@@ -49,7 +49,7 @@ def align(sets: Mapping[str, Sequence[Shard]], out: Path, utterances: Utterances
     for name, shards in sets.items():
         wanted = common if utterances == "common" else keys[name]
         folders[name] = out / name
-        hours[name], digest = _write(name, shards, wanted, Store(out))
+        hours[name], digest = _write(name, shards, wanted, LocalStore(out))
         if (first := seen.setdefault(digest, name)) != name:
             twins[name] = first
     write_json(out / "sets.json", {"utterances": utterances, "common": len(common), "hours": hours})
@@ -66,10 +66,11 @@ def _keys(name: str, shards: Sequence[Shard]) -> set[str]:
     return found
 
 
-def _write(name: str, shards: Sequence[Shard], wanted: set[str], store: Store) -> tuple[float, str]:
+def _write(name: str, shards: Sequence[Shard], wanted: set[str], store: LocalStore) -> tuple[float, str]:
     """The set's shards, utterances placed by the hash of their key; returns its hours and a digest of its audio."""
     n_shards = -(-len(wanted) // PER_SHARD)
     seconds, digests = 0.0, {}
+    store.prepare()
     with tempfile.TemporaryDirectory(dir=store.root) as folder:
         parts = [Path(folder, f"{i:06}") for i in range(n_shards)]
         for part in parts:
