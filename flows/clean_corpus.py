@@ -23,6 +23,7 @@ from pipeline import dedup, ledger, versions
 from pipeline.clip import Clip, Recording, Verdict
 from pipeline.errors import CleanCorpusError, ConfigError
 from pipeline.gate import decide, refuse_unreachable, settled
+from pipeline.grouping import grouped
 from pipeline.places import Place
 from pipeline.records import Ending, Ingested, Outcome, Published, RawShard, Shard, canonical_json, named_shards
 from pipeline.scoring import CEILINGS, rulers
@@ -146,24 +147,6 @@ def _same(one: Place, other: Place) -> bool:
     return one == other
 
 
-GROUP_BYTES = 64 * 2**20
-
-
-def groups(recordings: Sequence[Recording], max_clips: int) -> list[list[Recording]]:
-    """Recordings in order, cut where a hash of the name says so, and at max_clips or 64 MiB at the latest.
-
-    Cuts depend on names and not on counts, so one new file changes one group and leaves the work on others in place.
-    """
-    result: list[list[Recording]] = [[]]
-    for recording in recordings:
-        result[-1].append(recording)
-        draw = int(hashlib.sha256(recording.key.encode()).hexdigest()[:8], 16)
-        full = len(result[-1]) >= max_clips or sum(r.size for r in result[-1]) >= GROUP_BYTES
-        if full or draw % max(1, max_clips // 2) == 0:
-            result.append([])
-    return [group for group in result if group]
-
-
 VARIANTS = ("raw", "enhanced")
 
 
@@ -246,7 +229,7 @@ class _Run:
     # ---- stages
 
     def _ingest(self, recordings: Sequence[Recording]) -> tuple[list[RawShard], list[Clip]]:
-        pieces = groups(recordings, self.config.shards.max_clips)
+        pieces = grouped(self.store, recordings, self.config.shards.max_clips)
         done: dict[int, tuple[list[RawShard], list[Clip]]] = {}
         retry: list[tuple[int, Recording]] = []
         calls = {ingest_group.submit(self.engine, self.config, group): i for i, group in enumerate(pieces)}

@@ -89,7 +89,8 @@ def run(
 
 def _print_summary(summary: dict[str, Any]) -> None:
     counts, seconds = summary["counts"], summary["seconds"]
-    table = Table("end", "clips", "minutes", title=f"{counts['in']} clips in {summary['wall_s']} s: version {summary['version']}")
+    title = f"{counts['in']} clips in {summary['wall_s']} s: version {summary['version']}"
+    table = Table("end", "clips", "minutes", title=title)
     for end in ("kept", "rejected", "failed"):
         table.add_row(end, str(counts[end]), f"{seconds[end] / 60:.1f}")
     for reason, part in summary["reasons"].items():

@@ -39,11 +39,13 @@ def scorer(speech_threshold: float) -> "Scorer":
 
 @cache
 def enhancer(name: str) -> "Enhancer":
-    """This process's copy of a network.
+    """This process's copy of a network, on its GPU if it has one.
 
     Raises: ConfigError if there are no such weights.
     """
-    return enhancers.load(name)
+    import torch
+
+    return enhancers.load(name, device="cuda" if torch.cuda.is_available() else "cpu")
 
 
 def _store(config: RunConfig) -> Store:

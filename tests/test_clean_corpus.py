@@ -181,7 +181,10 @@ def test_a_changed_threshold_redoes_only_the_gate(corpus, finished, tmp_path):
     assert all(stages(again)[name][0] == 0 for name in ("ingest", "score before", "enhance", "score after"))
     assert stages(again)["publish"][0] > 0 and again["counts"]["kept"] < summary["counts"]["kept"]
     kept = {row["shard"] for row in rows(output) if row["shard"]}
-    assert {f"{p.parent.name}/{p.name}" for d in ("shards", "rejected") for p in (output / d).glob("*")} == kept
+    newest = versions.latest(LocalStore(output))
+    assert {shard.key for shard in (*newest.shards, *newest.rejected)} == kept and newest.version > 1
+    old = versions.read(LocalStore(output), 1)
+    assert all(problem is None for _, problem in versions.verify(LocalStore(output), [old])), "readers of it go on"
     run(corpus[0], output)
     assert content(output) == before
 
@@ -193,7 +196,7 @@ def test_a_new_file_costs_its_own_group_only(corpus, finished, good_wav):
     added.write_bytes(good_wav.read_bytes())
     try:
         ingest = stages(run(source, output))["ingest"]
-        assert ingest[0] <= 2 and ingest[1] > 0  # the group it falls into, or that group cut in two
+        assert ingest[0] == 1 and ingest[1] > 0
         copies = [r for r in rows(output) if r["reason"] == "duplicate" and r["detail"]]
         assert any("added" in r["source"] or "added" in r["detail"] for r in copies)
     finally:
@@ -249,16 +252,6 @@ def test_a_lost_clip_is_a_bug_that_stops_the_run(good_wav, tmp_path, monkeypatch
     monkeypatch.setattr(flow._Run, "_publish", lambda *_: iter(()))
     with pytest.raises(CleanCorpusError, match="lacks 1 of 1 recordings"):
         run(good_wav, tmp_path / "out")
-
-
-def test_groups_are_cut_by_names_so_that_additions_stay_local():
-    recordings = [flow.Recording(f"{i:05d}.wav", f"{i:05d}.wav", 1, None) for i in range(1000)]
-    first = flow.groups(recordings, 64)
-    assert [r for g in first for r in g] == recordings and max(map(len, first)) <= 64
-    added = flow.Recording("00499b.wav", "00499b.wav", 1, None)
-    second = flow.groups([*recordings[:500], added, *recordings[500:]], 64)
-    old = {tuple(r.path for r in g) for g in first}
-    assert len([g for g in second if tuple(r.path for r in g) not in old]) <= 2
 
 
 def test_variants_of_the_kept_clips_are_written_when_asked_for(corpus, tmp_path):
