@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, Self, TypeVar
 
-from flows.engines import PRELOAD, EngineConfig, NoWorkers, WorkerDied
+from flows.engines import PRELOAD, EngineClosed, EngineConfig, NoWorkers, WorkerDied
 from flows.ray_cluster import connected
 from flows.ray_worker import Worker, code_sha256
 from pipeline.errors import CleanCorpusError
@@ -69,7 +69,7 @@ class RayEngine:
         """Call a module-level function in a worker and wait for it; waits for a worker to be free first.
 
         Raises: WorkerDied if the process or its machine went; NoWorkers if there is none for config.start_timeout_s;
-        otherwise what the function raised.
+        EngineClosed if the engine was left meanwhile; otherwise what the function raised.
         """
         import ray
 
@@ -81,6 +81,8 @@ class RayEngine:
         except ray.exceptions.RayTaskError as error:
             raise CleanCorpusError(f"{function.__name__}: the worker's answer could not be read: {error}") from None
         except ray.exceptions.RayError as error:
+            if self._closed:
+                raise EngineClosed(f"{function.__name__}: the run is over") from None
             self._suspects.add(name)
             self._lost(worker)
             raise WorkerDied(f"worker on {worker.where} died in {function.__name__}: {_cause(error)}") from None
@@ -111,10 +113,10 @@ class RayEngine:
     def _wait(self) -> None:
         """Until something changes.
 
-        Raises: NoWorkers if nothing will; CleanCorpusError if the engine was closed.
+        Raises: NoWorkers if nothing will; EngineClosed if the engine was left.
         """
         if self._closed:
-            raise CleanCorpusError("the engine was closed while a call waited for a worker")
+            raise EngineClosed("the run is over; a call was waiting for a worker")
         if not self._ready:
             none_for_s = time.monotonic() - self._none_since
             if not self._starting or none_for_s > self._config.start_timeout_s:

@@ -24,7 +24,7 @@ class Metadata:
     consent: str | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Recording:
     """One file below INPUT.
 
@@ -57,7 +57,7 @@ Scores = dict[str, float | None]
 """Score name -> value; None where it cannot be measured (no speech, too short). Names: scoring.SCORES."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Clip:
     """One row of the ledger before its scores: an utterance, or a whole recording that could not become one.
 

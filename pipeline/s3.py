@@ -42,7 +42,7 @@ class NotAsListed(DataError):
     """A listed object cannot be had: another lies there by now, or none, or it is not for us."""
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True, order=True, slots=True)
 class S3Object:
     """One object, there or not; `etag` and `size` as a listing gave them."""
 

@@ -103,7 +103,8 @@ def printable(path: str) -> str:
     >>> printable("caf\udce9.wav")
     'caf\\xe9.wav'
     """
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
+    text = os.fsencode(path).decode("utf-8", "backslashreplace")
+    return path if text == path else text  # of a million names each is held once
 
 
 def _reason(error: OSError) -> str:
