@@ -9,23 +9,23 @@ import glob
 import io
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 from pipeline.config import S3Config
 from pipeline.errors import CleanCorpusError, ConfigError, DataError
 from pipeline.places import SCHEME, S3Folder, place
 from pipeline.turns import waiting
 
-ATTEMPTS = (
-    12  # at each request, and at each part of a body that breaks off; botocore waits longer each time, up to 20 s
-)
+Result = TypeVar("Result")
+PATIENCE_S = 150  # for which a request is made again while the service is away, or busy, or the network fails
+ATTEMPTS = 3  # of botocore, within each of ours: its quota of retries is soon used up
 PAGE = 1000  # keys in one answer to a listing, the most that S3 gives
 TIMEOUT_S = 30  # without a byte
 PART_BYTES = 16 * 2**20  # of a multipart upload
@@ -36,6 +36,8 @@ REFUSED = {
 }  # fmt: skip
 MISSING = {"404", "NoSuchKey", "NotFound"}
 CHANGED = {"412", "PreconditionFailed"}
+# NoSuchUpload: the answer to a first attempt at ending an upload was lost, and the server knows it no longer.
+BUSY = {"429", "NoSuchUpload", "RequestTimeout", "SlowDown", "Throttling", "ThrottlingException", "TooManyRequests"}
 
 
 class NotAsListed(DataError):
@@ -66,8 +68,8 @@ class S3Object:
         Raises: DataError if it cannot be read; ConfigError if who asks may not, or the service cannot be reached.
         """
         with tempfile.TemporaryFile() as file:
-            with explained(str(self)):
-                _transfer(DEFAULTS, "download_fileobj", self.bucket, self.key, file, ExtraArgs=_reading(DEFAULTS))
+            if not download_into(file, self.bucket, self.key, DEFAULTS):
+                raise DataError(f"{self}: 404")
             file.seek(0)
             yield file
 
@@ -96,12 +98,16 @@ def listed(bucket: str, prefix: str, delimiter: str = "", config: S3Config = DEF
 
     Raises: as `find_objects`.
     """
-    with explained(f"{SCHEME}{bucket}/{prefix}"):
-        paginator = client(config).get_paginator("list_objects_v2")
-        asked = {"Bucket": bucket, "Prefix": prefix, "Delimiter": delimiter, **_payer(config)}
-        for page in paginator.paginate(**asked, PaginationConfig={"PageSize": PAGE}):
-            for entry in page.get("Contents", ()):
-                yield S3Object(bucket, entry["Key"], entry["ETag"].strip('"'), entry["Size"])
+    asked: dict[str, Any] = {"Bucket": bucket, "Prefix": prefix, "Delimiter": delimiter, "MaxKeys": PAGE}
+    asked |= _payer(config)
+    while True:
+        with explained(f"{SCHEME}{bucket}/{prefix}"):
+            page = _patiently(client(config).list_objects_v2, **asked)
+        for entry in page.get("Contents", ()):
+            yield S3Object(bucket, entry["Key"], entry["ETag"].strip('"'), entry["Size"])
+        if not page.get("IsTruncated"):
+            return
+        asked["ContinuationToken"] = page["NextContinuationToken"]
 
 
 def download(source: S3Object, target: Path, config: S3Config) -> None:
@@ -126,21 +132,15 @@ def download(source: S3Object, target: Path, config: S3Config) -> None:
 
 def _body(source: S3Object, arguments: dict[str, Any], file: BinaryIO, config: S3Config) -> None:
     """One answer's body; one that breaks off is asked for anew."""
-    from botocore.exceptions import BotoCoreError
-    from urllib3.exceptions import HTTPError
 
-    for attempt in range(ATTEMPTS):
+    def get() -> None:
         answer = client(config).get_object(Bucket=source.bucket, Key=source.key, **arguments)
-        try:
-            file.seek(0)
-            file.truncate()
-            for piece in answer["Body"].iter_chunks(2**18):
-                file.write(piece)
-        except (BotoCoreError, HTTPError, ConnectionError):
-            if attempt + 1 == ATTEMPTS:
-                raise
-            continue
-        return
+        file.seek(0)
+        file.truncate()
+        for piece in answer["Body"].iter_chunks(2**18):
+            file.write(piece)
+
+    _patiently(get)
 
 
 def read(bucket: str, key: str, config: S3Config) -> bytes | None:
@@ -169,7 +169,7 @@ def head(bucket: str, key: str, config: S3Config) -> Head | None:
     """What the server says of an object, None if there is none."""
     with explained(f"{SCHEME}{bucket}/{key}"), waiting():
         try:
-            answer = client(config).head_object(Bucket=bucket, Key=key, **_payer(config))
+            answer = _patiently(client(config).head_object, Bucket=bucket, Key=key, **_payer(config))
         except _client_errors() as error:
             if code_of(error) in MISSING:
                 return None
@@ -182,7 +182,7 @@ def download_into(file: BinaryIO, bucket: str, key: str, config: S3Config) -> bo
     """A whole object, in parts if it is large; False if there is none."""
     with explained(f"{SCHEME}{bucket}/{key}"), waiting():
         try:
-            _transfer(config, "download_fileobj", bucket, key, file, ExtraArgs=_reading(config))
+            _patiently(_download, file, bucket, key, config)
         except _client_errors() as error:
             if code_of(error) in MISSING:
                 return False
@@ -192,21 +192,21 @@ def download_into(file: BinaryIO, bucket: str, key: str, config: S3Config) -> bo
 
 def upload(file: BinaryIO, bucket: str, key: str, config: S3Config, content_type: str | None = None) -> None:
     """A file as an object, in parts if it is large; an upload that does not end leaves no object."""
-    from boto3.exceptions import S3UploadFailedError
-
     arguments = _writing(config) | ({"ContentType": content_type} if content_type else {})
     with explained(f"{SCHEME}{bucket}/{key}"), waiting():
-        for attempt in range(ATTEMPTS):
-            try:
-                file.seek(0)
-                with os.fdopen(os.dup(file.fileno()), "rb") as twin:  # it is closed at the end
-                    _transfer(config, "upload_fileobj", twin, bucket, key, ExtraArgs=arguments)
-            except S3UploadFailedError as error:
-                # the answer to a first attempt at ending the upload was lost: the server knows it no longer
-                if "NoSuchUpload" not in str(error) or attempt + 1 == ATTEMPTS:
-                    raise
-            else:
-                return
+        _patiently(_upload, file, bucket, key, config, arguments)
+
+
+def _download(file: BinaryIO, bucket: str, key: str, config: S3Config) -> None:
+    file.seek(0)
+    file.truncate()
+    _transfer(config, "download_fileobj", bucket, key, file, ExtraArgs=_reading(config))
+
+
+def _upload(file: BinaryIO, bucket: str, key: str, config: S3Config, arguments: dict[str, str]) -> None:
+    file.seek(0)
+    with os.fdopen(os.dup(file.fileno()), "rb") as twin:  # it is closed at the end
+        _transfer(config, "upload_fileobj", twin, bucket, key, ExtraArgs=arguments)
 
 
 def create(bucket: str, key: str, data: bytes, config: S3Config) -> bool:
@@ -217,7 +217,8 @@ def create(bucket: str, key: str, data: bytes, config: S3Config) -> bool:
     where = f"{SCHEME}{bucket}/{key}"
     with explained(where), waiting():
         try:
-            client(config).put_object(Bucket=bucket, Key=key, Body=data, IfNoneMatch="*", **_writing(config))
+            arguments = {"Bucket": bucket, "Key": key, "Body": data, "IfNoneMatch": "*", **_writing(config)}
+            _patiently(client(config).put_object, **arguments)
         except _client_errors() as error:
             if code_of(error) in {"501", "NotImplemented"}:
                 raise ConfigError(
@@ -232,7 +233,7 @@ def create(bucket: str, key: str, data: bytes, config: S3Config) -> bool:
 def delete(bucket: str, key: str, config: S3Config) -> None:
     """Remove an object if it is there."""
     with explained(f"{SCHEME}{bucket}/{key}"), waiting():
-        client(config).delete_object(Bucket=bucket, Key=key, **_payer(config))
+        _patiently(client(config).delete_object, Bucket=bucket, Key=key, **_payer(config))
 
 
 # ---- errors ----------------------------------------------------------------------------------------------------
@@ -249,6 +250,7 @@ def explained(where: str) -> Iterator[None]:
         NoCredentialsError,
         PartialCredentialsError,
     )
+    from s3transfer.exceptions import RetriesExceededError
     from urllib3.exceptions import HTTPError
 
     try:
@@ -265,12 +267,7 @@ def explained(where: str) -> Iterator[None]:
         if code_of(error) in REFUSED:
             raise ConfigError(f"{where}: {code_of(error)}; {_remedy(code_of(error))}") from None
         raise DataError(f"{where}: {code_of(error)}") from None
-    except Boto3Error as error:
-        if any(code in str(error) for code in ("AccessDenied", "ExpiredToken", "InvalidAccessKeyId")):
-            code = next(code for code in REFUSED if code in str(error))
-            raise ConfigError(f"{where}: {code}; {_remedy(code)}") from None
-        raise DataError(f"{where}: {error}") from None
-    except (BotoCoreError, HTTPError, ConnectionError) as error:
+    except (BotoCoreError, Boto3Error, RetriesExceededError, HTTPError, ConnectionError) as error:
         raise DataError(f"{where}: {error}") from None
 
 
@@ -291,6 +288,35 @@ def _client_errors() -> type[Exception]:
     from botocore.exceptions import ClientError
 
     return ClientError
+
+
+# ---- patience --------------------------------------------------------------------------------------------------
+
+
+def _patiently(function: Callable[..., Result], *arguments: Any, **named: Any) -> Result:
+    """Call, and call again after longer and longer times while what fails may pass."""
+    from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
+
+    again = Retrying(
+        retry=retry_if_exception(_may_pass),
+        wait=wait_random_exponential(multiplier=0.25, max=10),
+        stop=stop_after_delay(PATIENCE_S),
+        reraise=True,
+    )
+    return again(function, *arguments, **named)
+
+
+def _may_pass(error: BaseException) -> bool:
+    from botocore.exceptions import ClientError, HTTPClientError, IncompleteReadError
+    from botocore.exceptions import ConnectionError as NoConnection
+    from s3transfer.exceptions import RetriesExceededError
+    from urllib3.exceptions import HTTPError
+
+    if isinstance(error, ClientError):
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        return code_of(error) in BUSY or (status >= 500 and code_of(error) != "NotImplemented" and status != 501)
+    passing = HTTPClientError, IncompleteReadError, NoConnection, RetriesExceededError, HTTPError, ConnectionError
+    return isinstance(error, passing)
 
 
 # ---- clients ---------------------------------------------------------------------------------------------------

@@ -68,7 +68,7 @@ def anew():
 
 def test_missing_credentials_and_services_are_named(bucket, monkeypatch, tmp_path, anew):
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:9")
-    monkeypatch.setattr(s3, "ATTEMPTS", 1)
+    monkeypatch.setattr(s3, "PATIENCE_S", 0)
     with pytest.raises(ConfigError, match=r"127\.0\.0\.1:9.*AWS_ENDPOINT_URL_S3 names another"):
         find_objects("s3://voices/a", ".tar")
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):

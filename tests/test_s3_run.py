@@ -176,7 +176,7 @@ def test_a_run_through_a_failing_network_gives_the_same(client):
 
 
 def test_a_service_that_goes_away_stops_the_run_and_leaves_it_resumable(client, monkeypatch):
-    monkeypatch.setattr(s3, "ATTEMPTS", 2)
+    monkeypatch.setattr(s3, "PATIENCE_S", 0)
     output = f"s3://{client.bucket}/out"
     with FaultyProxy(os.environ["AWS_ENDPOINT_URL_S3"], share=0, seed=0) as proxy:
         s3._client_of.cache_clear()
@@ -193,7 +193,7 @@ def test_a_service_that_goes_away_stops_the_run_and_leaves_it_resumable(client, 
         proxy.share = 0.0
         monkeypatch.setattr(stages, "enhance_shard", enhance)
         s3._client_of.cache_clear()
-        monkeypatch.setattr(s3, "ATTEMPTS", 12)
+        monkeypatch.setattr(s3, "PATIENCE_S", 150)
         summary = run(f"s3://{client.bucket}/in", output, f"s3.endpoint_url={proxy.url}")
     assert done(summary)["ingest"] == 0 and done(summary)["enhance"] == 0 and summary["version"] == 1
 

@@ -63,7 +63,8 @@ def test_listings_are_of_one_folder_or_of_all_below(store):
 
 
 def test_of_many_that_create_one_object_one_wins(store):
-    with ThreadPoolExecutor(8) as threads:
+    """In a bucket one after the other: moto looks and puts in two steps. test_ceph.py has them race."""
+    with ThreadPoolExecutor(8 if isinstance(store, LocalStore) else 1) as threads:
         won = list(threads.map(lambda i: store.create("versions/1", b"%d" % i), range(8)))
     assert won.count(True) == 1 and store.read("versions/1") == b"%d" % won.index(True)
 
@@ -194,7 +195,7 @@ def test_a_store_works_through_a_failing_network(bucket):
 
 
 def test_a_service_that_is_gone_or_refuses_is_named(bucket, monkeypatch):
-    monkeypatch.setattr(s3, "ATTEMPTS", 1)
+    monkeypatch.setattr(s3, "PATIENCE_S", 0)
     gone = open_store(S3Folder(bucket), S3Config(endpoint_url="http://127.0.0.1:9"))
     with pytest.raises(ConfigError, match=r"127\.0\.0\.1:9"):
         gone.prepare()
