@@ -341,7 +341,8 @@ def listening_test(
     source: Annotated[
         Path,
         typer.Argument(
-            metavar="DIR", help="folder with one folder per system, DIR/SYSTEM/UTTERANCE.wav, same names in each"
+            metavar="DIR",
+            help="--out of compare, or one folder per system, DIR/SYSTEM/UTTERANCE.wav, same names in each",
         ),
     ],
     out: Annotated[Path, typer.Option(help="folder for the page, to be given to listeners")],

@@ -106,6 +106,17 @@ def test_per_system_draws_the_same_utterances_of_every_system(tmp_path):
         write_test(source, tmp_path / "c", per_system=9)
 
 
+def test_a_comparison_is_a_source_with_its_recordings_as_a_system_and_twins_heard_once(tmp_path):
+    for name in ("raw", "enhanced", "gated", "clean"):
+        corpus(tmp_path / "speech" / name, systems={"audio": 300.0, "own": 450.0})
+    (tmp_path / "result.json").write_text(json.dumps({"hours": dict.fromkeys(("raw", "enhanced", "gated", "clean"), 1),
+                                                      "twins": {"gated": "enhanced"}}))  # fmt: skip
+    found = find_systems(tmp_path)
+    assert list(found) == ["raw", "enhanced", "clean", "natural"]
+    assert found["raw"]["sentence-0"] == tmp_path / "speech/raw/own/sentence-0.wav"
+    assert found["natural"]["sentence-0"] == tmp_path / "speech/clean/audio/sentence-0.wav"
+
+
 def test_utterances_that_not_all_have_are_left_out_and_said(tmp_path):
     source = corpus(tmp_path / "in")
     (source / "yakcoder/sentence-2.wav").unlink()

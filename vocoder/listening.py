@@ -32,6 +32,7 @@ BEEP_HZ, BEEP_S, BEEP_GAP_S = 1000.0, 0.15, 0.25  # of the traps
 TRAP_ANSWERS: dict[Mode, tuple[int, ...]] = {"acr": (1, 2, 3, 4), "ab": (1, 2), "mushra": (10, 20, 30, 40)}
 BEEPS_PER_ANSWER = {"acr": 1, "ab": 1, "mushra": 1 / 10}
 EXAMPLE_BEEPS = 2
+NATURAL = "natural"  # what recordings themselves are called beside vocoders
 
 _WRITTEN = 946_684_800  # 1 January 2000: a file's date must not tell in which order the clips were made
 _MARK = "clean-corpus listening test"
@@ -123,24 +124,38 @@ def write_test(
 def find_systems(root: Path) -> dict[str, dict[str, Path]]:
     """System -> utterance -> recording, of every folder directly below `root`; hidden ones are passed over.
 
+    Of a comparison (--out of `compare`): what each vocoder made of its own set's frames, and as `natural` the recordings
+    of the clean set, or of the first one.
     Raises: ConfigError if there are fewer than two systems, an empty one, or two files for one utterance.
     """
     if not root.is_dir():
         raise ConfigError(f"DIR {root}: no such folder")
-    folders = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
-    if len(folders) < 2:
-        raise ConfigError(f"DIR {root}: {len(folders)} folders, at least 2 needed, one for each system")
+    named = _of_comparison(root) or {
+        printable(path.name): path for path in sorted(root.iterdir()) if path.is_dir() and not path.name.startswith(".")
+    }
+    if len(named) < 2:
+        raise ConfigError(f"DIR {root}: {len(named)} folders, at least 2 needed, one for each system")
     systems: dict[str, dict[str, Path]] = {}
-    for folder in folders:
-        found = systems[printable(folder.name)] = {}
+    for name, folder in named.items():
+        found = systems[name] = {}
         for path in sorted(folder.iterdir()):
             if not path.is_file() or path.name.startswith("."):
                 continue
             if (other := found.setdefault(printable(path.stem), path)) != path:
                 raise ConfigError(f"{path} and {other} are one utterance of one system; remove one")
         if not found:
-            raise ConfigError(f"system {folder.name!r}: no recordings in {folder}; add them or remove the folder")
+            raise ConfigError(f"system {name!r}: no recordings in {folder}; add them or remove the folder")
     return systems
+
+
+def _of_comparison(root: Path) -> dict[str, Path]:
+    """Systems of a comparison and where their speech lies; a set with the very audio of another is heard once."""
+    if not (root / "result.json").is_file() or not (root / "speech").is_dir():
+        return {}
+    result = json.loads((root / "result.json").read_text())
+    sets = [name for name in result["hours"] if name not in result["twins"]]
+    natural = "clean" if "clean" in sets else sets[0]
+    return {name: root / "speech" / name / "own" for name in sets} | {NATURAL: root / "speech" / natural / "audio"}
 
 
 def common_utterances(systems: Mapping[str, Mapping[str, Path]]) -> list[str]:
