@@ -342,7 +342,7 @@ def listening_test(
         Path,
         typer.Argument(
             metavar="DIR",
-            help="--out of compare, or one folder per system, DIR/SYSTEM/UTTERANCE.wav, same names in each",
+            help="--out of compare, or a folder per system: DIR/SYSTEM/UTTERANCE.wav, same names in each",
         ),
     ],
     out: Annotated[Path, typer.Option(help="folder for the page, to be given to listeners")],

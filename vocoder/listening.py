@@ -124,8 +124,8 @@ def write_test(
 def find_systems(root: Path) -> dict[str, dict[str, Path]]:
     """System -> utterance -> recording, of every folder directly below `root`; hidden ones are passed over.
 
-    Of a comparison (--out of `compare`): what each vocoder made of its own set's frames, and as `natural` the recordings
-    of the clean set, or of the first one.
+    Of a comparison (--out of `compare`): what each vocoder made of its own set's frames, and as `natural` the
+    recordings of the clean set, or of the first one.
     Raises: ConfigError if there are fewer than two systems, an empty one, or two files for one utterance.
     """
     if not root.is_dir():
