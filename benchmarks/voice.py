@@ -1,7 +1,8 @@
 """A small WaveNet on one voice, killed once on the way, and its copies of utterances that it never heard.
 
-usage: python benchmarks/voice.py WORK [--minutes N]      continues what lies in WORK; writes the section `voice` of
-  docs/RESULTS.md, and WORK/spectrograms with recording and copy of ten utterances
+usage: python benchmarks/voice.py WORK [--minutes N] [--ship]      continues what lies in WORK; writes the section
+  `voice` of docs/RESULTS.md, and WORK/spectrograms with recording and copy of ten utterances;
+  with --ship the weights go into vocoder/weights
 """
 
 import argparse
@@ -19,9 +20,11 @@ from readme import COMMAND, DATA, machine, put, table
 from voices import RATE, levelled, write_shards
 
 from pipeline import audio, plots
+from vocoder.checkpoint import WEIGHTS
 
 TEST = 20
 CONFIG = Path(__file__).parent / "voice.yaml"
+FACTS = Path(__file__).parent / "voice.json"  # what was heard and seen in the copies, for the card
 
 
 def prepare(work: Path) -> None:
@@ -61,6 +64,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("work", type=Path)
     parser.add_argument("--minutes", type=float, default=60)
+    parser.add_argument("--ship", action="store_true")
     asked = parser.parse_args()
     work = asked.work
     if not (work / "prepared").exists():
@@ -87,6 +91,24 @@ def main() -> None:
     )
     text += f"\n\n{table(['measure', 'mean', 'least', 'most'], lines)}"
     put("voice", text, "docs/RESULTS.md")
+    if asked.ship:
+        ship(work / "voice", {name: round(float(v.mean()), 3) for name, v in values.items()})
+
+
+def ship(voice: Path, scores: dict[str, float]) -> None:
+    """vocoder/weights/german-voice: the weights, and their card with data, licence and scores."""
+    target = WEIGHTS / "german-voice.safetensors"
+    target.parent.mkdir(exist_ok=True)
+    shutil.copyfile(voice / "best.safetensors", target)
+    target.chmod(0o644)
+    card = json.loads((voice / "best.json").read_text()) | {
+        "data": [{"name": "speech/single_speaker", "source": "600 utterances of one German voice", "licence": "CC0"}],
+        "licence": "Apache-2.0",
+        "copies_of_held_out_utterances": scores,
+        "trained_on": machine(),
+    }
+    card.update(json.loads(FACTS.read_text()) if FACTS.exists() else {})
+    target.with_suffix(".json").write_text(json.dumps(card, indent=2) + "\n")
 
 
 def draw(work: Path) -> None:

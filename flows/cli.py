@@ -280,7 +280,9 @@ def vocode(
     sources: Annotated[
         list[Path], typer.Argument(metavar="MEL_OR_AUDIO...", help="recordings, folders of them, or saved frames")
     ],
-    checkpoint: Annotated[Path, typer.Option(help="--out of train-vocoder, or a .safetensors file of it")],
+    checkpoint: Annotated[
+        Path, typer.Option(help="--out of train-vocoder, a .safetensors file of it, or a shipped voice")
+    ],
     out: Annotated[Path, typer.Option(help="folder for NAME.wav")],
     seed: Annotated[int, typer.Option(help="of what is drawn; the same one gives the same speech")] = 0,
     speaker: Annotated[str | None, typer.Option(help="whose voice, if the vocoder knows several")] = None,

@@ -12,6 +12,8 @@ from pipeline.training import write_json
 from vocoder.features import LogMel
 from vocoder.wavenet import WaveNet
 
+WEIGHTS = Path(__file__).parent / "weights"
+
 
 @dataclass(frozen=True)
 class Vocoder:
@@ -30,14 +32,24 @@ def save_vocoder(path: Path, vocoder: Vocoder) -> None:
     write_json(path.with_suffix(".json"), card)
 
 
+def shipped() -> list[str]:
+    """Names of the voices that come with the package."""
+    return sorted(path.stem for path in WEIGHTS.glob("*.safetensors"))
+
+
 def load_vocoder(path: Path) -> Vocoder:
-    """A folder that was trained in, or a .safetensors file in one.
+    """A folder that was trained in, a .safetensors file in one, or the name of a voice that is shipped.
 
     Raises: ConfigError if there is none, or if the card beside it is missing or describes other weights.
     """
+    if str(path) in shipped():
+        path = WEIGHTS / f"{path}.safetensors"
     weights = path / "best.safetensors" if path.is_dir() else path
     if weights.suffix != ".safetensors" or not weights.is_file():
-        raise ConfigError(f"{path}: no trained vocoder; give the --out of train-vocoder, or its best.safetensors")
+        raise ConfigError(
+            f"{path}: no trained vocoder; give the --out of train-vocoder, its best.safetensors, or a shipped voice: "
+            f"{', '.join(shipped())}"
+        )
     try:
         card = json.loads(weights.with_suffix(".json").read_text())
     except FileNotFoundError:
