@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich import box
 from rich.console import Console
 from rich.table import Column, Table
 
@@ -503,12 +504,13 @@ def versions_(
     if as_json:
         print(json.dumps([m.model_dump(mode="json", include={"version", "made", "again", "run"}) for m in found]))
         return
-    table = Table("version", "made", "kept", "rejected", "failed", "hours kept", "shards", "enhancer", "")
+    heads = ("version", "made", "kept", "rejected", "failed", "hours", "enhancer")
+    table = Table(*(Column(head, no_wrap=True) for head in heads), box=box.SIMPLE, padding=(0, 1))
     for m in found:
+        number = f"{m.version} ({m.again} again)" if m.again else str(m.version)
         counts = [str(m.run["counts"][end]) for end in ("kept", "rejected", "failed")]
-        hours = f"{m.run['seconds']['kept'] / 3600:.2f}"
-        again = f"version {m.again} again" if m.again else ""
-        table.add_row(str(m.version), m.made, *counts, hours, str(len(m.shards)), m.run["enhancer"], again)
+        made = m.made[:16].replace("T", " ")
+        table.add_row(number, made, *counts, f"{m.run['seconds']['kept'] / 3600:.2f}", m.run["enhancer"])
     Console().print(table)
 
 

@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 from flows.engines import EngineConfig, fits, on_this_machine, visible_gpus
@@ -171,6 +172,12 @@ def _environment(settings: dict[str, str]) -> Iterator[None]:
             os.environ.pop(name, None)
 
 
+@cache
+def _token() -> str:
+    """One for all clusters that this process starts, one after the other: Ray reads a process's token once."""
+    return secrets.token_hex(32)
+
+
 @contextmanager
 def _own_folder() -> Iterator[Path]:
     """A folder that no one else can read, with a token; it goes with the block or this process, and so does every
@@ -181,7 +188,7 @@ def _own_folder() -> Iterator[Path]:
         [sys.executable, "-c", _REAPER, str(folder)], stdin=subprocess.PIPE, start_new_session=True
     )
     try:
-        (folder / "token").write_text(secrets.token_hex(32))
+        (folder / "token").write_text(_token())
         yield folder
     finally:
         reaper.stdin.close()
