@@ -56,8 +56,8 @@ class Bench:
     def start(self, *options: object, source: str = "in", output: str | None = None, **env: str) -> subprocess.Popen:
         """The command, its words in a file."""
         where = output or self.output
-        log = self.work / "logs" / f"{where}-{time.time():.2f}.log"
-        log.parent.mkdir(exist_ok=True)
+        (self.work / "logs").mkdir(exist_ok=True)
+        log = self.work / "logs" / f"{where}-{time.time_ns()}.log"
         command = [COMMAND, "run", f"s3://{BUCKET}/{source}", f"s3://{BUCKET}/{where}", *SETTINGS, *map(str, options)]
         environment = os.environ | {"AWS_ENDPOINT_URL_S3": self.proxy} | env
         with log.open("wb") as file:

@@ -1,6 +1,7 @@
 """How the machinery around the networks grows: workers, Prefect's task runs, objects in a bucket.
 
-usage: python benchmarks/growth.py [--objects N]      writes the section `growth` of docs/RESULTS.md
+usage: python benchmarks/growth.py WORK [--objects N]      continues what lies in WORK; writes the section `growth` of
+  docs/RESULTS.md
 
 The enhancer is a sleep, so that cores do not decide. Ray workers are real actors of a cluster on this machine; beyond
 them a worker is a thread that sleeps, behind the same Prefect tasks. Objects are those of a server of our own that
@@ -8,6 +9,7 @@ knows nothing but listings: keys and sizes are made up as they are asked for.
 """
 
 import argparse
+import json
 import os
 import queue
 import resource
@@ -16,6 +18,7 @@ import sys
 import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 
@@ -150,7 +153,6 @@ STEPS = ("list", "discover", "group", "ledger")
 def step(name: str, objects: int, port: int) -> None:
     """One step in a process of its own, with those before it; prints seconds and peak MiB."""
     import tempfile
-    from pathlib import Path
 
     from pipeline import ledger, s3
     from pipeline.clip import Clip, Verdict
@@ -182,12 +184,14 @@ def step(name: str, objects: int, port: int) -> None:
     print(f"{took:.1f} {peak - before:.0f}")
 
 
-def objects(count: int) -> list[list[object]]:
+def objects(count: int, known: Path) -> list[list[str]]:
     """Step, objects, seconds and peak MiB above an empty process."""
     keys = {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x", "AWS_DEFAULT_REGION": "us-east-1"}
     environment = os.environ | keys
-    lines = []
+    lines = json.loads(known.read_text()) if known.exists() else []
     for n in (count // 10, count):
+        if f"{n:,}" in {line[1] for line in lines}:
+            continue
         server = subprocess.Popen([sys.executable, __file__, "--serve", str(n)], stdout=subprocess.PIPE, text=True)
         try:
             port = server.stdout.readline().strip()
@@ -200,11 +204,13 @@ def objects(count: int) -> list[list[object]]:
         finally:
             server.kill()
             server.wait()
+        known.write_text(json.dumps(lines))
     return lines
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("work", type=Path, nargs="?")
     parser.add_argument("--objects", type=int, default=OBJECTS)
     parser.add_argument("--serve", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--step", choices=STEPS, help=argparse.SUPPRESS)
@@ -215,7 +221,8 @@ def main() -> None:
     elif asked.step:
         step(asked.step, asked.objects, asked.port)
     else:
-        lines = objects(asked.objects)
+        asked.work.mkdir(parents=True, exist_ok=True)
+        lines = objects(asked.objects, asked.work / "objects.json")
         groups, runs = task_runs(10_000)
         parts = [
             f"Workers, each call a sleep of {CALL_S:g} s, {CALLS_PER_WORKER} calls a worker, through Prefect tasks:",
