@@ -303,7 +303,9 @@ if __name__ == "__main__":
         print(os.path.dirname(path), oct(os.stat(os.path.dirname(path)).st_mode)[-3:], engine.run(os.getpid))
         sys.stdout.flush()
         sys.stdin.readline()
-    print("left", "RAY_AUTH_TOKEN_PATH" in os.environ, flush=True)
+    with RayEngine(EngineConfig(kind="ray", workers=1, gpus_per_worker=0), preload=[]) as engine:
+        again = engine.run(os.path.exists, "/")
+    print("left", "RAY_AUTH_TOKEN_PATH" in os.environ, "and started anew", again, flush=True)
 """
 
 
@@ -358,8 +360,8 @@ def test_a_cluster_for_the_run_is_private_silent_and_gone_after_it(tmp_path):
             loopback = {"0100007F", "0000000000000000FFFF00000100007F"}
             assert listening([*pids, driver.pid]) and listening([*pids, driver.pid]) <= loopback
         drivers[0].kill()  # in the middle of a run
-        said = drivers[1].communicate("go on\n", timeout=30)
-        assert (drivers[1].returncode, said) == (0, ("left False\n", ""))
+        said = drivers[1].communicate("go on\n", timeout=60)
+        assert (drivers[1].returncode, said) == (0, ("left False and started anew True\n", ""))
         assert drivers[0].communicate() == ("", "")
         deadline = time.monotonic() + 15
         for folder in folders:

@@ -6,7 +6,7 @@ import torch
 
 from vocoder.distributions import DISTRIBUTIONS, mu_law_decode, mu_law_encode
 from vocoder.generate import Loop, Weights, generate
-from vocoder.wavenet import WaveNet
+from vocoder.wavenet import WaveNet, smooth_classes
 
 SMALL = {"layers": 6, "stacks": 2, "residual_channels": 16, "gate_channels": 32, "skip_channels": 24,
          "conditioning_channels": 20, "upsampling": (4, 2)}  # fmt: skip
@@ -23,6 +23,17 @@ def test_size_and_receptive_field_are_those_of_the_specification():
     assert sum(p.numel() for p in net.parameters()) == 2_251_968
     assert sum(p.numel() for p in net.conditioning.parameters()) == 493_056
     assert net.receptive_field == 3070 and net.hop_length == 80
+
+
+def test_weights_per_class_start_as_smooth_functions_of_the_class():
+    torch.manual_seed(0)
+    weights = smooth_classes(256, 4000)
+    assert weights.square().mean() == pytest.approx(1, abs=0.05)
+    step = (weights[1:] - weights[:-1]).square().mean(1).sqrt()
+    assert step.max() < 0.05, "unrelated classes differ by sqrt(2)"
+    net = network()
+    assert torch.equal(net.output.bias, torch.zeros(256))
+    assert net.input.weight[:, 100, 0].allclose(net.input.weight[:, 101, 0], atol=0.2)
 
 
 def test_a_sample_depends_on_the_past_and_on_frames_a_little_ahead():
