@@ -5,7 +5,7 @@ STAMP := .venv/.installed
 # Many short processes: where sources are compiled at each start, every one of them takes ten seconds longer.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo test setup lint
+.PHONY: demo test test-slow setup lint
 setup: $(STAMP)
 
 $(STAMP): requirements.txt requirements-uv.txt pyproject.toml
@@ -21,6 +21,9 @@ demo: setup
 
 test: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+
+test-slow: setup
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow
 
 lint: setup
 	$(BIN)/ruff check .

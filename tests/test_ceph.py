@@ -17,6 +17,8 @@ from pipeline.places import S3Folder
 from pipeline.shards import read_shard, write_shard
 from pipeline.storage import open_store
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = REPOSITORY / "infra" / "s3" / "radosgw.sh"
 KEY, SECRET = "suite", "a-secret-that-no-message-shows"
 SAMPLES = [{"__key__": f"clip{i}", "flac": bytes([i]) * 400_000} for i in range(50)]  # 20 MB: several parts

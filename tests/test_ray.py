@@ -15,7 +15,7 @@ import pytest
 from conftest import REPOSITORY
 
 from flows import ray_cluster
-from flows.engines import EngineConfig, NoWorkers, WorkerDied, open_engine
+from flows.engines import EngineClosed, EngineConfig, NoWorkers, WorkerDied, open_engine
 from pipeline.errors import CleanCorpusError, ConfigError, DataError
 from pipeline.storage import StorageError
 from pipeline.turns import computing, waiting
@@ -237,7 +237,7 @@ def test_a_waiting_call_ends_with_the_engine(cluster):
         with engine_on(cluster, workers=1, cpus_per_worker=100) as engine:
             call = threads.submit(engine.run, where)
             time.sleep(0.2)
-        with pytest.raises(CleanCorpusError, match="closed"):
+        with pytest.raises(EngineClosed, match="the run is over"):
             call.result(timeout=10)
 
 
@@ -290,7 +290,7 @@ def test_a_wrong_address_is_an_error_within_seconds():
 
 SCRIPT = """
 import os, signal, subprocess, sys, time
-from flows.engines import EngineConfig
+from flows.engines import EngineClosed, EngineConfig
 from flows.ray_engine import RayEngine
 from pipeline.errors import CleanCorpusError
 if __name__ == "__main__":
