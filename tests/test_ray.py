@@ -290,7 +290,7 @@ def test_a_wrong_address_is_an_error_within_seconds():
 
 SCRIPT = """
 import os, signal, subprocess, sys, time
-from flows.engines import EngineClosed, EngineConfig
+from flows.engines import EngineConfig
 from flows.ray_engine import RayEngine
 from pipeline.errors import CleanCorpusError
 if __name__ == "__main__":
