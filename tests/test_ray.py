@@ -241,6 +241,7 @@ def test_a_waiting_call_ends_with_the_engine(cluster):
             call.result(timeout=10)
 
 
+@pytest.mark.slow
 def test_workers_come_and_go_with_their_machines(cluster):
     def patient(i):
         for _ in range(3):
@@ -339,6 +340,7 @@ def listening(pids: list[int]) -> set[str]:
     return addresses
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="looks processes up in /proc")
 def test_a_cluster_for_the_run_is_private_silent_and_gone_after_it(tmp_path):
     pytest.importorskip("ray", reason="extra `ray` is not installed")

@@ -164,6 +164,7 @@ def test_a_file_that_changes_after_it_was_found_fails_alone(recordings, tmp_path
     assert "source changed" in {clip.source: clip.error for clip in found.rest}[changed.source]
 
 
+@pytest.mark.slow
 def test_a_run_through_a_failing_network_gives_the_same(client):
     """One request in five fails."""
     source, output = f"s3://{client.bucket}/in", f"s3://{client.bucket}/"
@@ -175,6 +176,7 @@ def test_a_run_through_a_failing_network_gives_the_same(client):
     assert sum(proxy.seen.values()) - proxy.seen["ok"] >= 10, proxy.seen
 
 
+@pytest.mark.slow
 def test_a_service_that_goes_away_stops_the_run_and_leaves_it_resumable(client, monkeypatch):
     monkeypatch.setattr(s3, "PATIENCE_S", 0)
     output = f"s3://{client.bucket}/out"
