@@ -99,10 +99,12 @@ class Bench:
         return [entry["Key"] for page in pages for entry in page.get("Contents", ())]
 
     def stamps(self) -> dict[str, str]:
-        """When each recorded result of the output was written."""
-        pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=f"{self.output}/work/")
+        """When each recorded result of the output was written, by its key below work/."""
+        below = "/".join((self.output, "work", ""))
+        pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=below)
         found = (entry for page in pages for entry in page.get("Contents", ()))
-        return {e["Key"]: e["LastModified"].isoformat() for e in found if "/lease/" not in e["Key"]}
+        stamps = {e["Key"].removeprefix(below): e["LastModified"].isoformat() for e in found}
+        return {key: stamp for key, stamp in stamps.items() if not key.startswith("lease/")}
 
 
 def workers_of(flow: int) -> list[int]:
@@ -169,7 +171,7 @@ def flow_dies(bench: Bench) -> str:
             process.wait()
             killed += 1
         after = bench.stamps()
-        redone += sum(after[key] != stamp for key, stamp in before.items() if key in after and "/tmp/" not in key)
+        redone += sum(after[key] != stamp for key, stamp in before.items() if key in after)
         progress += len(after) > len(before)
     before = bench.stamps()
     bench.finish(bench.start())
@@ -299,7 +301,7 @@ def source_changes(bench: Bench) -> str:
         bench.client.copy_object(Bucket=BUCKET, Key=key.replace("in/", "moving/", 1), CopySource=f"{BUCKET}/{key}")
     moving = [key.replace("in/", "moving/", 1) for key in keys]
     process = bench.start("--workers", 1, source="moving")
-    until(lambda: any("/work/ingest/" in key for key in bench.stamps()), process)
+    until(lambda: any(key.startswith("ingest/") for key in bench.stamps()), process)
     bench.client.put_object(Bucket=BUCKET, Key=moving[-1], Body=b"other")
     bench.client.delete_object(Bucket=BUCKET, Key=moving[-2])
     bench.finish(process)

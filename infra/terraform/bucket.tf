@@ -89,7 +89,7 @@ resource "aws_s3_bucket_lifecycle_configuration" "corpus" {
       id     = "work"
       status = "Enabled"
       filter {
-        prefix = "${var.output_prefix}/work/"
+        prefix = join("/", [var.output_prefix, "work", ""])
       }
       expiration {
         days = rule.value
