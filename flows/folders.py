@@ -155,10 +155,8 @@ class YieldCurve:
 
 def yield_curve(sample: int, plot: Path, config: RunConfig, console: Console) -> YieldCurve:
     """Score a sample of the raw recordings of config.input and plot the hours that each threshold would keep."""
-    recordings, workers = (
-        discover(config.input, exclude=None, s3=config.s3),
-        config.engine.workers or len(os.sched_getaffinity(0)),
-    )
+    recordings = discover(config.input, exclude=None, s3=config.s3)
+    workers = config.engine.workers or len(os.sched_getaffinity(0))
     drawn = random.Random(0).sample(recordings, min(sample, len(recordings)))
     scores: dict[str, list[float]] = {}
     durations: list[float] = []

@@ -17,6 +17,7 @@ from pipeline.places import Place, S3Folder
 from pipeline.s3 import NotAsListed, S3Object
 from pipeline.sources import base, printable, recordings
 from pipeline.storage import StorageError, explained, sha256_file
+from pipeline.turns import waiting
 
 THREADS = 8  # that fetch side by side
 
@@ -102,7 +103,7 @@ def _fetch_all(folder: S3Folder, objects: Sequence[S3Object], target: Path, conf
             return os.strerror(error.errno).lower() if error.errno else str(error)
         return None
 
-    with ThreadPoolExecutor(THREADS) as threads:
+    with waiting(), ThreadPoolExecutor(THREADS) as threads:  # a turn is this thread's: theirs could not give it away
         return list(threads.map(fetch, objects))
 
 

@@ -6,6 +6,7 @@ import os
 import stat
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -95,6 +96,16 @@ def _recording(base: Path, path: str, metadata: Metadata, error: str | None) -> 
         except OSError as problem:
             error = _reason(problem)
     return Recording(path, printable(path), size, sha256, metadata, error)
+
+
+def still_there(base: Path, recording: Recording) -> Recording:
+    """The recording as it was found, or with an error if it was changed or taken away since."""
+    if recording.error:
+        return recording
+    now = _recording(base, recording.path, recording.metadata, None)
+    if now.sha256 == recording.sha256:
+        return recording
+    return replace(recording, error=f"source changed: {now.error or 'it is not what was found'}; run again")
 
 
 def printable(path: str) -> str:
