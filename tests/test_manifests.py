@@ -127,7 +127,7 @@ def test_lhotse_cuts(tmp_path):
     cut = {"id": "c", "start": 0, "duration": 1.0, "channel": 0, "type": "MonoCut"}
     supervision = {"id": "s", "recording_id": "ra", "start": 0.0, "duration": 1.0, "text": "hi", "speaker": "bob"}
     cuts = jsonl(cut | {"recording": lhotse_recording("ra", "a.wav"), "supervisions": [supervision]})
-    (tmp_path / "cuts.jsonl.gz").write_bytes(gzip.compress(cuts))
+    (tmp_path / "cuts.jsonl.gz").write_bytes(gzip.compress(cuts, mtime=0))
     found = rows(tmp_path)
     assert list(found) == ["a.wav"]
     assert found["a.wav"].metadata == Metadata("hi", "bob")
@@ -151,7 +151,7 @@ def test_a_sidecar_overrules_a_manifest_field_by_field(tmp_path):
         ("m.jsonl", b"[" * 100_000, "line 1: expected JSON"),
         ("m.jsonl", b'{"id": "r", "sources": [{"type": "command", "source": "rm"}]}', "Input should be 'file'"),
         ("m.jsonl.gz", b"not packed", "cannot read: Not a gzipped file"),
-        ("m.jsonl.gz", gzip.compress(b'{"audio_filepath": "a.wav"}\n' * 99)[:-12], "cannot read: "),
+        ("m.jsonl.gz", gzip.compress(b'{"audio_filepath": "a.wav"}\n' * 99, mtime=0)[:-12], "cannot read: "),
         ("a.json", b'["text"]', "Input should be a valid dictionary"),
         ("a.json", b"{", "expected JSON"),
         ("a.txt", b"\xff\xfe", "expected UTF-8"),
