@@ -15,7 +15,7 @@ from rich.table import Column, Table
 from flows import embedded
 from pipeline.config import load_yaml, override, validate
 from pipeline.errors import CleanCorpusError, ConfigError
-from pipeline.places import local, place
+from pipeline.places import place
 
 
 class Mode(StrEnum):
@@ -31,7 +31,9 @@ console = Console(stderr=True)
 
 Settings = Annotated[list[str], typer.Option("--set", help="one setting, for example gate.dnsmos_ovrl_min=2.6")]
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="YAML with the sections of the README")]
-EnhancerName = Annotated[str | None, typer.Option("--enhancer", help="shipped name, or path of trained .safetensors")]
+EnhancerName = Annotated[
+    str | None, typer.Option("--enhancer", help="shipped name, or path of trained .safetensors, or s3://")
+]
 Workers = Annotated[int | None, typer.Option("--workers", min=1, help="worker processes; default: one per core")]
 
 
@@ -68,7 +70,6 @@ def run(
     """Clean a folder of recordings: shards, ledger and report. Run it again to continue or after a change."""
     if compare_minutes:
         settings = [*settings, "variants=true"]
-        local(place(output), "--compare: OUTPUT")
     settled = _run_config(source, output, config, enhancer, settings, workers)
     embedded.configure()
     again = "interrupted; finished work is kept: run the same command again to continue"
@@ -85,7 +86,7 @@ def run(
     if compare_minutes:
         variants = {"raw": "variants/raw", "enhanced": "variants/enhanced", "gated": "shards"}
         sets = [f"{name}={settled.output}/{folder}" for name, folder in variants.items()]
-        compare(sets, settled.output / "comparison", budget=compare_minutes)
+        compare(sets, str(settled.output / "comparison"), budget=compare_minutes)
 
 
 def _print_summary(summary: dict[str, Any]) -> None:
@@ -114,12 +115,11 @@ def enhance(
 ) -> None:
     """Denoise a folder and nothing else: every recording becomes a WAV of the same name. Starts no server."""
     import enhancers
-    from flows import folders
+    from flows import folders, remote
 
     with embedded.interruptible(_last_words, "interrupted; written files are whole"):
-        failed, done = folders.enhance(
-            place(source), place(output), enhancer or enhancers.DEFAULT, workers or _cores(), console
-        )
+        name = remote.weights(enhancer or enhancers.DEFAULT)
+        failed, done = folders.enhance(place(source), place(output), name, workers or _cores(), console)
     _end_of_folder(source, "enhanced", done, failed)
 
 
@@ -148,16 +148,18 @@ def score(
 
 @app.command()
 def evaluate(
-    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="shipped names, or paths of .safetensors")],
-    pairs: Annotated[Path, typer.Option(help="folder with noisy/ and clean/ WAVs of the same names")],
-    out: Annotated[Path, typer.Option(help="folder for the tables and plots")],
+    names: Annotated[
+        list[str], typer.Argument(metavar="NAME...", help="shipped names, or paths of .safetensors, or s3://")
+    ],
+    pairs: Annotated[str, typer.Option(help="folder with noisy/ and clean/ WAVs of the same names, or s3://")],
+    out: Annotated[str, typer.Option(help="folder for the tables and plots, or s3://")],
     workers: Workers = None,
 ) -> None:
     """Compare systems on noisy/clean pairs: 17 measures per SNR and noise class, intervals and tests."""
     from flows import evaluation
 
     with embedded.interruptible(_last_words, "interrupted; run the same command again to start over"):
-        report, failed = evaluation.evaluate(names, pairs, out, workers or _cores(), console)
+        report, failed = evaluation.evaluate(names, place(pairs), place(out), workers or _cores(), console)
     for clip, error in failed.items():
         console.print(f"failed: {clip}: {error}", markup=False)
     print(f"report: {report}")
@@ -207,7 +209,9 @@ def train_enhancer(
     noise: Annotated[
         list[str], typer.Option(help="folder of noise, one subfolder a class, or shards as above; repeat for more")
     ],
-    out: Annotated[Path, typer.Option(help="folder for checkpoints, curves and weights; continues what lies there")],
+    out: Annotated[
+        str, typer.Option(help="folder for checkpoints, curves and weights, or s3://; continues what lies there")
+    ],
     rirs: Annotated[str | None, typer.Option(help="simulated, or a folder of recorded room responses")] = None,
     recipe: Annotated[str | None, typer.Option(help="a paper's settings; default: the row's own, if there is")] = None,
     config: Annotated[Path | None, typer.Option("--config", help="YAML of settings, laid over the recipe's")] = None,
@@ -224,6 +228,7 @@ def train_enhancer(
         console.print("starting")
         from enhancers import recipes
         from enhancers.table import method
+        from flows import running
         from flows import train_enhancer as training
         from pipeline.shard_stream import find_shards
 
@@ -239,10 +244,10 @@ def train_enhancer(
             said = "; ".join(f"{role}: {what}" for role, what in chosen.corpora if what)
             console.print(f"recipe {recipe}, paper [{chosen.paper}], which had {said}", markup=False, highlight=False)
         if embedded.is_helper():
-            training.train_row.fn(name, speech, noise, out, settled)
+            training.train_row.fn(name, speech, noise, running.working_folder(place(out)), settled)
             return
         with embedded.server():
-            path = training.train_enhancer(name, speech, noise, out, settled)
+            path = training.train_enhancer(name, speech, noise, place(out), settled, recipe)
     print(f"weights: {path}")
 
 
@@ -251,7 +256,9 @@ def train_vocoder(
     shards: Annotated[
         list[str], typer.Argument(metavar="SHARDS...", help="OUTPUT/shards of a run, .tar files, a glob or s3://")
     ],
-    out: Annotated[Path, typer.Option(help="folder for checkpoints, curves and weights; continues what lies there")],
+    out: Annotated[
+        str, typer.Option(help="folder for checkpoints, curves and weights, or s3://; continues what lies there")
+    ],
     config: Annotated[Path | None, typer.Option("--config", help="YAML of settings")] = None,
     budget: Annotated[float | None, typer.Option(min=0.01, help="stop after so many minutes")] = None,
     force: Annotated[bool, typer.Option("--force", help="train on less than ten minutes too")] = False,
@@ -263,28 +270,30 @@ def train_vocoder(
     with embedded.interruptible(_last_words, again):
         console.quiet = embedded.is_helper()
         console.print("starting")
+        from flows import running
         from flows import train_vocoder as training
         from vocoder.train import VocoderConfig
 
         layer = {"budget_min": budget} if budget else {}
         settled = validate(VocoderConfig, override((load_yaml(config) if config else {}) | layer, settings))
         if embedded.is_helper():
-            training.train_wavenet.fn(shards, out, settled, force)
+            training.train_wavenet.fn(shards, running.working_folder(place(out)), settled, force)
             return
         with embedded.server():
-            path = training.train_vocoder(shards, out, settled, force)
+            path = training.train_vocoder(shards, place(out), settled, force)
     print(f"weights: {path}")
 
 
 @app.command()
 def vocode(
     sources: Annotated[
-        list[Path], typer.Argument(metavar="MEL_OR_AUDIO...", help="recordings, folders of them, or saved frames")
+        list[str],
+        typer.Argument(metavar="MEL_OR_AUDIO...", help="recordings, folders of them, or saved frames; s3:// too"),
     ],
     checkpoint: Annotated[
-        Path, typer.Option(help="--out of train-vocoder, a .safetensors file of it, or a shipped voice")
+        str, typer.Option(help="--out of train-vocoder, a .safetensors file of it, or a shipped voice; s3:// too")
     ],
-    out: Annotated[Path, typer.Option(help="folder for NAME.wav")],
+    out: Annotated[str, typer.Option(help="folder for NAME.wav, or s3://")],
     seed: Annotated[int, typer.Option(help="of what is drawn; the same one gives the same speech")] = 0,
     speaker: Annotated[str | None, typer.Option(help="whose voice, if the vocoder knows several")] = None,
     batch_size: Annotated[
@@ -298,7 +307,7 @@ def vocode(
 
     with embedded.interruptible(_last_words, "interrupted; nothing was written"):
         done, failed = vocoding.vocode(
-            sources, checkpoint, out, console,
+            [place(source) for source in sources], place(checkpoint), place(out), console,
             seed=seed, speaker=speaker, batch_size=batch_size, threads=threads or _cores(), score=score,
         )  # fmt: skip
     _end_of_folder(sources[0], "spoken", done, failed)
@@ -310,7 +319,9 @@ def compare(
         list[str],
         typer.Option("--set", metavar="NAME=SHARDS", help="a version of the corpus; gains are over the first one's"),
     ],
-    out: Annotated[Path, typer.Option(help="folder for trainings, speech and report; continues what lies there")],
+    out: Annotated[
+        str, typer.Option(help="folder for trainings, speech and report, or s3://; continues what lies there")
+    ],
     budget: Annotated[
         float | None,
         typer.Option("--budget-minutes", min=0.01, help="of the first training; the others do as many updates"),
@@ -328,27 +339,30 @@ def compare(
         console.quiet = embedded.is_helper()
         console.print("starting")
         from flows import compare_vocoders as comparison
+        from pipeline.s3 import DEFAULTS
+        from pipeline.storage import open_store
 
+        where = place(out)
         data = load_yaml(config) if config else {}
         if budget:
             data = override(data, [f"vocoder.budget_min={budget}"])
         settled = validate(comparison.CompareConfig, override(data, settings))
         with embedded.server():
-            page = comparison.compare_vocoders(_named(sets), out, settled, force)
-    print((page.parent.parent / "verdict.txt").read_text(), end="")
-    print(f"report: {page.absolute()}")
+            page = comparison.compare_vocoders(_named(sets), where, settled, force)
+    print(open_store(where, DEFAULTS).read("verdict.txt").decode(), end="")
+    print(f"report: {page.absolute() if isinstance(page, Path) else page}")
 
 
 @app.command("listening-test")
 def listening_test(
     source: Annotated[
-        Path,
+        str,
         typer.Argument(
             metavar="DIR",
-            help="--out of compare, or a folder per system: DIR/SYSTEM/UTTERANCE.wav, same names in each",
+            help="--out of compare, or a folder per system: DIR/SYSTEM/UTTERANCE.wav, same names in each; s3:// too",
         ),
     ],
-    out: Annotated[Path, typer.Option(help="folder for the page, to be given to listeners")],
+    out: Annotated[str, typer.Option(help="folder for the page, to be given to listeners, or s3://")],
     mode: Annotated[
         Mode, typer.Option(help="acr: naturalness 1 to 5; ab: which of two is better; mushra: sliders 0 to 100")
     ] = Mode.acr,
@@ -360,7 +374,8 @@ def listening_test(
         str | None, typer.Option(help="the system that others are compared with; in mushra also the hidden reference")
     ] = None,
     key: Annotated[
-        Path | None, typer.Option(help="where the key goes, outside --out; default: NAME.key.json beside --out")
+        Path | None,
+        typer.Option(help="where the key goes, outside --out; default: NAME.key.json beside --out, if that is local"),
     ] = None,
     traps: Annotated[
         int, typer.Option(min=0, help="clips that ask for a number by beeps, to find who does not listen")
@@ -369,14 +384,18 @@ def listening_test(
     title: Annotated[str, typer.Option(help="what listeners see on top; must not name a system")] = "Listening test",
 ) -> None:
     """Make a blind listening test: one folder with a page that needs no server, and a key that stays with you."""
-    from flows import listening
+    from flows import listening, remote
 
-    page = listening.listening_test(
-        source, out, console,
-        mode=mode.value, seed=seed, per_system=per_system, reference=reference, key=key, traps=traps,
-        headphones=headphones, title=title,
-    )  # fmt: skip
-    print(f"page: {page}")
+    where = place(out)
+    if key is None and not isinstance(where, Path):
+        raise ConfigError(f"--out {out}: with a page in a bucket, --key FILE says where its key goes here")
+    with remote.at_hand(place(source)) as systems, remote.written(where) as folder:
+        page = listening.listening_test(
+            systems, folder, console,
+            mode=mode.value, seed=seed, per_system=per_system, reference=reference, key=key, traps=traps,
+            headphones=headphones, title=title,
+        )  # fmt: skip
+    print(f"page: {page if isinstance(where, Path) else where / page.name}")
 
 
 @app.command("listening-results")
@@ -434,7 +453,7 @@ def models(
 
 @app.command()
 def export(
-    name: Annotated[str, typer.Argument(help="shipped name, or path of trained .safetensors")],
+    name: Annotated[str, typer.Argument(help="shipped name, or path of trained .safetensors, or s3://")],
     output: Annotated[Path, typer.Argument(metavar="OUT.onnx", help="file to write")],
     streaming: Annotated[
         bool, typer.Option("--streaming", help="a hop of samples and state in, the same out: for live audio")
@@ -443,10 +462,11 @@ def export(
     """Write trained weights as an ONNX file, and check it with onnxruntime (extra `export`)."""
     import enhancers
     from enhancers.export import export_streaming
+    from flows import remote
 
     if not streaming:
         raise ConfigError("export writes files that run hop by hop; add --streaming")
-    export_streaming(enhancers.load(name), output)
+    export_streaming(enhancers.load(remote.weights(name)), output)
     print(f"written and checked: {output}")
 
 

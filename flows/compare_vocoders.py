@@ -16,10 +16,11 @@ from pydantic import Field
 from rich.console import Console
 
 from flows.engines import LocalEngine
-from flows.running import only_run, quiet
+from flows.running import lasting, only_run, quiet
 from pipeline import audio
 from pipeline.config import Section
 from pipeline.errors import CleanCorpusError, ConfigError
+from pipeline.places import Place, PlaceField
 from pipeline.shard_stream import find_shards
 from pipeline.training import claim
 from vocoder import compare, comparison_report, train
@@ -116,8 +117,8 @@ def _cores() -> int:
 
 
 @flow(name="compare-vocoders")
-def compare_vocoders(sets: dict[str, list[str]], out: Path, config: CompareConfig, force: bool = False) -> Path:
-    """Train a vocoder on each set, let them speak the same utterances, score, report; returns the report's path.
+def compare_vocoders(sets: dict[str, list[str]], out: PlaceField, config: CompareConfig, force: bool = False) -> Place:
+    """Train a vocoder on each set, let them speak the same utterances, score, report; returns where the report lies.
 
     The first set trains for the budget, the others as many updates as it made, several at once where there are several
     GPUs; of sets that hold the very same audio one is trained. What is finished is not done again.
@@ -128,11 +129,13 @@ def compare_vocoders(sets: dict[str, list[str]], out: Path, config: CompareConfi
     for name, found in shards.items():
         if not found:
             raise ConfigError(f"--set {name}={','.join(sets[name])}: no .tar there; give OUTPUT/shards of a run")
-    with quiet(), only_run(out):
-        claim(out, {"sets": sets, **config.model_dump(mode="json", exclude={"vocoder": train.FREE, "at_once": True})})
-        aligned = align(shards, out / "sets", config.utterances)
+    with quiet(), only_run(out, {"sets"}) as folder:  # sets are written anew each time
+        claim(
+            folder, {"sets": sets, **config.model_dump(mode="json", exclude={"vocoder": train.FREE, "at_once": True})}
+        )
+        aligned = align(shards, folder / "sets", config.utterances)
         first = next(iter(aligned.folders))
-        steps = _train_all(aligned, out / "runs", config, force)
+        steps = _train_all(aligned, folder / "runs", config, force)
         held = partial(
             is_held_out,
             share=config.vocoder.validation_share,
@@ -140,16 +143,17 @@ def compare_vocoders(sets: dict[str, list[str]], out: Path, config: CompareConfi
             seed=config.vocoder.seed,
         )
         keys = compare.held_out(aligned.folders[first], held, config.spoken)
-        spoken = score_all(_jobs(aligned, keys, out))
-        curves = {name: compare.curve(_run_of(aligned, name, out / "runs"), "val/loss") for name in sets}
+        spoken = score_all(_jobs(aligned, keys, folder))
+        curves = {name: compare.curve(_run_of(aligned, name, folder / "runs"), "val/loss") for name in sets}
         facts = {
             "steps": steps,
             "common": aligned.common,
             "hours": aligned.hours,
-            "took_s": {name: compare.trained_s(_run_of(aligned, name, out / "runs")) for name in sets},
+            "took_s": {name: compare.trained_s(_run_of(aligned, name, folder / "runs")) for name in sets},
             "twins": aligned.twins,
         }
-        return comparison_report.write(spoken, keys, curves, facts, config.model_dump(mode="json"), out)
+        page = comparison_report.write(spoken, keys, curves, facts, config.model_dump(mode="json"), folder)
+        return lasting(page, folder, out)
 
 
 def _train_all(aligned: Aligned, runs: Path, config: CompareConfig, force: bool) -> int:

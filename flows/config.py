@@ -15,7 +15,9 @@ class RunConfig(PipelineConfig):
 
     input: PlaceField
     output: PlaceField
-    enhancer: str = Field(enhancers.DEFAULT, description="shipped name, or path of trained .safetensors")
+    enhancer: str = Field(
+        enhancers.DEFAULT, description="shipped name, or path of trained .safetensors, local or s3://"
+    )
     variants: bool = Field(
         False, description="also write kept clips as raw and as enhanced, for `compare`; --compare sets it"
     )

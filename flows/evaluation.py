@@ -26,12 +26,14 @@ from enhancers.evaluate import (
     find_pairs,
     summarise,
 )
+from flows import remote
 from flows.engines import WorkerDied
 from flows.folders import each
 from pipeline import audio
 from pipeline.clip import Scores
 from pipeline.config import AudioConfig, EnhanceConfig
 from pipeline.errors import ConfigError, DataError
+from pipeline.places import Place
 from pipeline.plots import PAPER, no_metadata, style
 from pipeline.statistics import SIGNIFICANT_P
 from pipeline.synthetic import Audio
@@ -44,33 +46,36 @@ Job = tuple[str | None, Pair]
 
 
 def evaluate(
-    names: Sequence[str], pairs: Path, out: Path, workers: int, console: Console
-) -> tuple[Path, dict[str, str]]:
-    """Enhance and score every pair with every system; returns the report's path, and failures by system and clip.
+    names: Sequence[str], pairs: Place, out: Place, workers: int, console: Console
+) -> tuple[Place, dict[str, str]]:
+    """Enhance and score every pair with every system; returns where the report lies, and failures by system and clip.
 
-    `names` are shipped names or paths of weights; the first is the one that the others are compared with. Writes
-    scores.csv, summary.csv, tests.csv, report.md and a PNG per measure.
+    `names` are shipped names or paths of weights, local or s3://; the first is the one that the others are compared
+    with. Writes scores.csv, summary.csv, tests.csv, report.md and a PNG per measure.
     Raises: ConfigError if there are no such weights or no pairs; DataError if a pair does not fit together.
     """
     weights: dict[str, str | None] = {NOISY: None}
     for name in names:
-        enhancers.card(name)
+        at_hand = remote.weights(name)
+        enhancers.card(at_hand)
         if label(name) in weights:
             raise ConfigError(f"system {name!r}: {label(name)!r} is taken already; rename the file or folder")
-        weights[label(name)] = name
-    found = find_pairs(pairs)
-    jobs = [(name, pair) for name in weights.values() for pair in found]
-    results = dict(each("evaluate", jobs, "clips", workers, console, _score))
-    scores: dict[str, list[Scores]] = {system: [] for system in weights}
-    failed: dict[str, str] = {}
-    for system, name in weights.items():
-        for pair in found:
-            result = results[name, pair]
-            if isinstance(result, str | WorkerDied):
-                failed[f"{system}: {pair.name}"] = str(result)
-                result = dict.fromkeys(METRICS)
-            scores[system].append(result)
-    return write(scores, found, out), failed
+        weights[label(name)] = at_hand
+    with remote.written(out) as folder, remote.at_hand(pairs) as root:
+        found = find_pairs(root)
+        jobs = [(name, pair) for name in weights.values() for pair in found]
+        results = dict(each("evaluate", jobs, "clips", workers, console, _score))
+        scores: dict[str, list[Scores]] = {system: [] for system in weights}
+        failed: dict[str, str] = {}
+        for system, name in weights.items():
+            for pair in found:
+                result = results[name, pair]
+                if isinstance(result, str | WorkerDied):
+                    failed[f"{system}: {pair.name}"] = str(result)
+                    result = dict.fromkeys(METRICS)
+                scores[system].append(result)
+        path = write(scores, found, folder)
+    return out / path.name, failed
 
 
 def label(name: str) -> str:

@@ -1,14 +1,16 @@
-"""What the flows around trainings share: one run a folder, and a library that keeps its advice to itself."""
+"""What the flows around trainings share: one run a place, and a library that keeps its advice to itself."""
 
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from flows import mirror
 from pipeline.errors import ConfigError
+from pipeline.places import Place, S3Folder
 
 
 @contextmanager
@@ -22,8 +24,15 @@ def quiet() -> Iterator[None]:
 
 
 @contextmanager
-def only_run(out: Path) -> Iterator[None]:
-    """Raises: ConfigError if another process trains in `out`, or it cannot be written."""
+def only_run(out: Place, leave_out: Collection[str] = ()) -> Iterator[Path]:
+    """The folder to train in: `out`, or one that is mirrored there without its subfolders `leave_out`.
+
+    Raises: ConfigError if another process trains in `out`, or it cannot be written.
+    """
+    if isinstance(out, S3Folder):
+        with mirror.mirrored(out, leave_out) as folder:
+            yield folder
+        return
     try:
         out.mkdir(parents=True, exist_ok=True)
         lock = FileLock(out / ".lock")
@@ -33,6 +42,16 @@ def only_run(out: Path) -> Iterator[None]:
     except OSError as error:
         raise ConfigError(f"output {out}: cannot be written: {error.strerror}; choose another --out") from None
     try:
-        yield
+        yield out
     finally:
         lock.release()
+
+
+def working_folder(out: Place) -> Path:
+    """The folder that `only_run` gave to the process that has started this one as a helper."""
+    return mirror.helper_folder() if isinstance(out, S3Folder) else out
+
+
+def lasting(path: Path, folder: Path, out: Place) -> Place:
+    """Where a file of the folder that `only_run` gave lies after its block."""
+    return out / path.relative_to(folder).as_posix() if isinstance(out, S3Folder) else path

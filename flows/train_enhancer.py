@@ -7,27 +7,41 @@ from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 from rich.console import Console
 
-from enhancers import train
+from enhancers import recipes, train
 from enhancers.train import TrainConfig
-from flows.running import only_run, quiet
+from flows import remote
+from flows.running import lasting, only_run, quiet
 from pipeline.errors import CleanCorpusError
+from pipeline.places import Place, PlaceField
 
 
 @task(name="train", cache_policy=NO_CACHE)
 def train_row(name: str, speech: list[str], noise: list[str], out: Path, config: TrainConfig) -> Path:
     say = partial(Console(stderr=True).print, markup=False, highlight=False)
+    if config.start_from:
+        config = config.model_copy(update={"start_from": remote.weights(config.start_from)})
     return train.train(name, speech, noise, out, config, say)
 
 
 @flow(name="train-enhancer")
-def train_enhancer(name: str, speech: list[str], noise: list[str], out: Path, config: TrainConfig) -> Path:
-    """Train a row on folders of recordings or on shards; returns the path of the weights.
+def train_enhancer(
+    name: str,
+    speech: list[str],
+    noise: list[str],
+    out: PlaceField,
+    config: TrainConfig,
+    recipe: str | None = None,
+) -> Place:
+    """Train a row on folders of recordings or on shards; returns where the weights lie.
 
-    Raises: ConfigError if another process trains in `out`, and what `enhancers.train.train` raises; a loss that is not
-    finite is a CleanCorpusError.
+    What `config` leaves out is as the recipe says: the one named, else that of the row's paper.
+    Raises: ConfigError if there is no such recipe, another process trains in `out`, and what `enhancers.train.train`
+    raises; a loss that is not finite is a CleanCorpusError.
     """
-    with quiet(), only_run(out):
+    if recipe := recipe or recipes.default_recipe(name):
+        config = recipes.settings(recipes.load_recipe(recipe), config.model_dump(exclude_unset=True))
+    with quiet(), only_run(out) as folder:
         try:
-            return train_row(name, speech, noise, out, config)
+            return lasting(train_row(name, speech, noise, folder, config), folder, out)
         except FloatingPointError as error:
             raise CleanCorpusError(f"training of {name} in {out}: {error}") from None

@@ -7,8 +7,9 @@ from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 from rich.console import Console
 
-from flows.running import only_run, quiet
+from flows.running import lasting, only_run, quiet
 from pipeline.errors import CleanCorpusError
+from pipeline.places import Place, PlaceField
 from pipeline.shard_stream import find_shards
 from vocoder import train
 from vocoder.train import VocoderConfig
@@ -24,14 +25,14 @@ def train_wavenet(shards: list[str], out: Path, config: VocoderConfig, force: bo
 
 
 @flow(name="train-vocoder")
-def train_vocoder(shards: list[str], out: Path, config: VocoderConfig, force: bool = False) -> Path:
-    """Train a vocoder on the clips of some shards, local or s3://; returns the path of the weights.
+def train_vocoder(shards: list[str], out: PlaceField, config: VocoderConfig, force: bool = False) -> Place:
+    """Train a vocoder on the clips of some shards, local or s3://; returns where the weights lie.
 
     Raises: ConfigError if another process trains in `out`, and what `vocoder.train.train` raises; a loss that is not
     finite is a CleanCorpusError.
     """
-    with quiet(), only_run(out):
+    with quiet(), only_run(out) as folder:
         try:
-            return train_wavenet(shards, out, config, force)
+            return lasting(train_wavenet(shards, folder, config, force), folder, out)
         except FloatingPointError as error:
             raise CleanCorpusError(f"training in {out}: {error}") from None

@@ -5,6 +5,7 @@ import json
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 
@@ -15,12 +16,13 @@ from rich.table import Table
 from safetensors import safe_open
 from torch import Tensor
 
-from flows import progress
+from flows import progress, remote
 from flows.engines import LocalEngine
 from pipeline import audio
 from pipeline.clip import Scores
 from pipeline.config import AudioConfig
 from pipeline.errors import ConfigError, DataError
+from pipeline.places import Place
 from pipeline.synthetic import Audio
 from vocoder import compare
 from vocoder.checkpoint import Vocoder, load_vocoder
@@ -30,9 +32,9 @@ FRAMES = {".npy", ".safetensors"}
 
 
 def vocode(
-    sources: Sequence[Path],
-    checkpoint: Path,
-    out: Path,
+    sources: Sequence[Place],
+    checkpoint: Place,
+    out: Place,
     console: Console,
     *,
     seed: int,
@@ -41,7 +43,7 @@ def vocode(
     threads: int,
     score: bool = False,
 ) -> tuple[int, dict[str, str]]:
-    """Speak every file to OUT/NAME.wav; returns their number, and failures by file.
+    """Speak every file to OUT/NAME.wav; returns their number, and failures by file. Places may be local or in buckets.
 
     With `score`, OUT/scores.csv says how near each recording's copy came to it.
 
@@ -49,10 +51,30 @@ def vocode(
     `log_mel` and whose metadata `features` are those of the card.
     Raises: ConfigError if there is no vocoder, a source is not there, two have one name or the speaker is unknown.
     """
-    vocoder = load_vocoder(checkpoint)
+    vocoder = load_vocoder(Path(remote.weights(str(checkpoint))))
     vocoder.network.to("cuda" if torch.cuda.is_available() else "cpu")
     number = _speaker_number(vocoder, speaker)
-    files = _files(sources)
+    with ExitStack() as stack:
+        folder = stack.enter_context(remote.written(out))
+        places = {str(stack.enter_context(remote.at_hand(source))): str(source) for source in sources}
+        files = _files([Path(here) for here in places])
+        done, failed = _vocode(files, vocoder, number, folder, console, seed, batch_size, threads, score)
+    for here, source in places.items():
+        failed = {name.replace(here, source): error.replace(here, source) for name, error in failed.items()}
+    return done, failed
+
+
+def _vocode(
+    files: Sequence[Path],
+    vocoder: Vocoder,
+    number: int | None,
+    out: Path,
+    console: Console,
+    seed: int,
+    batch_size: int | None,
+    threads: int,
+    score: bool,
+) -> tuple[int, dict[str, str]]:
     frames: dict[Path, Tensor] = {}
     failed: dict[str, str] = {}
     for path in files:

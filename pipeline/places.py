@@ -71,13 +71,3 @@ PlaceField = Annotated[
     Path | S3Folder, BeforeValidator(_from_json), PlainSerializer(str), WithJsonSchema({"type": "string"})
 ]
 """A place as a field of a section: text in YAML, JSON and a deployment's parameters."""
-
-
-def local(where: Place, what: str) -> Path:
-    """A place that must be local.
-
-    Raises: ConfigError that names `what` if it is in a bucket.
-    """
-    if isinstance(where, S3Folder):
-        raise ConfigError(f"{what} {where}: has to be local; give a folder, and copy it to the bucket afterwards")
-    return where

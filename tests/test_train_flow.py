@@ -16,7 +16,7 @@ from filelock import FileLock
 from safetensors.torch import load_file
 
 from enhancers import recipes
-from enhancers.train import train
+from enhancers.train import TrainConfig, train
 from flows import cli
 from flows import train_enhancer as training
 from pipeline import audio
@@ -183,3 +183,11 @@ def test_wrong_arguments_end_with_one_clear_line(
     changed = {place(old): place(new) for old, new in change.items() if old != "+"}
     assert run(monkeypatch, [changed.get(a, a) for a in given]) == code
     assert place(words) in capsys.readouterr().err.replace("\n", "")
+
+
+@pytest.mark.parametrize(("asked", "recipe"), [(None, "dccrn"), ("dccrn-dns", "dccrn-dns")])
+def test_a_deployed_training_is_as_a_recipe_says_but_for_what_was_set(monkeypatch, tmp_path, asked, recipe):
+    seen = []
+    monkeypatch.setattr(training, "train_row", lambda *given: seen.append(given[-1]) or given[-2] / "best.safetensors")
+    training.train_enhancer.fn("dccrn-e", ["s"], ["n"], tmp_path, TrainConfig(batch_size=3), asked)
+    assert seen == [recipes.settings(recipes.load_recipe(recipe), {"batch_size": 3})]

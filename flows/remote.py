@@ -1,0 +1,168 @@
+"""Buckets for commands that work on local files: what they read is fetched before, what they write is sent after."""
+
+import hashlib
+import mimetypes
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import BinaryIO
+
+import enhancers
+from pipeline import s3
+from pipeline.config import S3Config
+from pipeline.errors import CleanCorpusError, ConfigError, DataError
+from pipeline.places import SCHEME, Place, S3Folder, place
+from pipeline.s3 import DEFAULTS, S3Object
+from pipeline.storage import StorageError, explained
+
+THREADS = 8  # that fetch side by side
+
+
+@contextmanager
+def at_hand(where: Place) -> Iterator[Path]:
+    """A file or folder to read in the block: a local one as it is, what lies in a bucket as a copy.
+
+    Checkpoints of trainings are not copied: they are large, and only the training itself reads them.
+    Raises: ConfigError if nothing is there, or it may not be read; DataError if there is no such bucket.
+    """
+    if isinstance(where, Path):
+        yield where
+        return
+    with tempfile.TemporaryDirectory() as temporary:
+        target = Path(temporary, where.name)
+        if not fetch(where, target, lambda name: not name.endswith(".ckpt")):
+            about = s3.head(where.bucket, where.prefix, DEFAULTS) if where.prefix else None
+            if about is None:
+                raise ConfigError(f"{where}: no such object, and nothing lies below it")
+            _download(S3Object(where.bucket, where.prefix, about.etag, about.size), target, DEFAULTS)
+        with named(target, where):
+            yield target
+
+
+@contextmanager
+def written(where: Place) -> Iterator[Path]:
+    """A folder to write in the block; for a bucket one that is sent when the block ends well, pages last.
+
+    What else lies there stays. Raises: ConfigError before any work if there is no such bucket; StorageError if it
+    cannot be written.
+    """
+    if isinstance(where, Path):
+        yield where
+        return
+    check(where)
+    with tempfile.TemporaryDirectory() as temporary:
+        target = Path(temporary, where.name)
+        target.mkdir()
+        with named(target, where):
+            yield target
+        files = sorted((p for p in target.rglob("*") if p.is_file()), key=lambda p: (p.suffix == ".html", p))
+        for path in files:
+            with path.open("rb") as file:
+                send(file, where, path.relative_to(target).as_posix())
+
+
+def check(where: S3Folder) -> None:
+    """Raises: ConfigError if the bucket is not there, may not be listed or cannot be reached."""
+    try:
+        next(s3.listed(where.bucket, s3.folder_of(where)), None)
+    except DataError as error:
+        raise ConfigError(f"output {error}; choose a bucket that is there") from None
+
+
+def fetch(root: S3Folder, target: Path, wanted: Callable[[str], bool] = bool) -> list[str]:
+    """Objects below a prefix as files of the same names below a folder; returns the names, sorted.
+
+    `wanted` is asked for each name. Raises: DataError if a name points outside the folder, or an object cannot be read.
+    """
+    start = len(s3.folder_of(root))
+    listed = s3.listed(root.bucket, s3.folder_of(root))
+    objects = {o.key[start:]: o for o in listed if not o.key.endswith("/") and wanted(o.key[start:])}
+    for name in objects:
+        if {"", ".", ".."} & set(name.split("/")):
+            raise DataError(f"{root}: an object's name points outside the folder: {name!r}")
+    with ThreadPoolExecutor(THREADS) as threads:
+        for _ in threads.map(lambda name: _download(objects[name], target / name, DEFAULTS), objects):
+            pass
+    return sorted(objects)
+
+
+def _download(found: S3Object, target: Path, config: S3Config) -> None:
+    with explained("temporary folder"):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        s3.download(found, target, config)
+
+
+def send(file: BinaryIO, root: S3Folder, name: str) -> None:
+    """An open file as a whole object.
+
+    Raises: StorageError if it cannot be written; ConfigError if it may not.
+    """
+    try:
+        s3.upload(file, root.bucket, root.key(name), DEFAULTS, mimetypes.guess_type(name)[0])
+    except DataError as error:
+        raise StorageError(f"output {error}; run the same command again: finished work is kept") from None
+
+
+@contextmanager
+def named(folder: Path, where: S3Folder) -> Iterator[None]:
+    """What is raised in the block names the place that a folder stands for."""
+    try:
+        yield
+    except CleanCorpusError as error:
+        if str(folder) not in str(error):
+            raise
+        raise type(error)(str(error).replace(str(folder), str(where))) from None
+
+
+def weights_cache() -> Path:
+    """Where fetched weights stay, for all later commands of this user."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "clean-corpus" / "weights"
+
+
+@cache
+def weights(name: str, config: S3Config = DEFAULTS) -> str:
+    """A name or path of weights that `enhancers` and `vocoder` can load; those in a bucket are fetched, once per etag.
+
+    In a bucket: --out of a training, or a .safetensors file, whose card is fetched too, or sgmse+:s3://BUCKET/FILE.
+    Within a process a name stands for the same weights for good.
+
+    >>> weights("cgcrn-refined")
+    'cgcrn-refined'
+
+    Raises: ConfigError if there are none; DataError if they cannot be read.
+    """
+    system, found, rest = name.partition(SCHEME)
+    if not found or system not in ("", f"{enhancers.SGMSE}:"):
+        return name
+    where = place(found + rest)
+    if not system and not where.name.endswith(".safetensors"):
+        where = where / "best.safetensors"
+    files = [where.prefix] if system else [where.prefix, f"{where.prefix.removesuffix('.safetensors')}.json"]
+    objects = [_present(where.bucket, key, config) for key in files]
+    digest = hashlib.sha256(repr([(str(o), o.etag) for o in objects]).encode()).hexdigest()
+    folder = weights_cache() / digest[:32]
+    if not folder.is_dir():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
+            for found_object in objects:
+                _download(found_object, Path(temporary, "whole", found_object.name), config)
+            try:
+                os.rename(Path(temporary, "whole"), folder)
+            except OSError:
+                if not folder.is_dir():  # else another process was faster
+                    raise
+    return system + str(folder / where.name)
+
+
+def _present(bucket: str, key: str, config: S3Config) -> S3Object:
+    about = s3.head(bucket, key, config)
+    if about is None:
+        raise ConfigError(
+            f"{S3Object(bucket, key)}: no such weights; give the --out of a training, or a .safetensors file with its "
+            "card beside it"
+        )
+    return S3Object(bucket, key, about.etag, about.size)
