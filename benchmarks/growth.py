@@ -5,10 +5,13 @@ usage: python benchmarks/growth.py WORK [--objects N]      continues what lies i
 
 The enhancer is a sleep, so that cores do not decide. Ray workers are real actors of a cluster on this machine; beyond
 them a worker is a thread that sleeps, behind the same Prefect tasks. Objects are those of a server of our own that
-knows nothing but listings: keys and sizes are made up as they are asked for.
+knows nothing but listings: keys and sizes are made up as they are asked for. A run over them is the real flow, with its
+Prefect server, its ledger, its versions and its report; only workers pretend: what they return is made up.
 """
 
 import argparse
+import base64
+import hashlib
 import json
 import os
 import queue
@@ -17,15 +20,18 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 
+import numpy as np
 from readme import machine, put, table
 
 CALLS_PER_WORKER, CALL_S = 8, 1.0
 REAL, SIMULATED = (1, 2, 4, 8), (8, 16, 32, 64)
+PRETENDERS = 4
 OBJECTS, CLIP_S = 1_000_000, 5.0
 
 
@@ -63,7 +69,7 @@ def rate(engine: Any, workers: int) -> float:
 
     call = task(name="clean", cache_policy=NO_CACHE)(lambda: engine.run(time.sleep, CALL_S))
 
-    @flow(name="growth", task_runner=ThreadPoolTaskRunner(max_workers=256))
+    @flow(name="growth", task_runner=ThreadPoolTaskRunner())
     def growth() -> float:
         began = time.perf_counter()
         for future in [call.submit() for _ in range(CALLS_PER_WORKER * workers)]:
@@ -90,23 +96,6 @@ def workers() -> list[list[object]]:
         for n in SIMULATED:
             lines.append(["simulated", n, rate(Sleepers(n), n)])
     return [[kind, n, f"{found:.2f}", f"{found * CALL_S / n:.1%}"] for kind, n, found in lines]
-
-
-# ---- task runs -------------------------------------------------------------------------------------------------
-
-
-def task_runs(clips: int) -> tuple[int, int]:
-    """Groups, and all task runs, of a first run over clips of CLIP_S seconds that are all read alone."""
-    from pipeline.clip import Recording
-    from pipeline.config import ShardConfig
-    from pipeline.grouping import cut
-
-    names = (f"speaker{i % 97:02d}/clip{i:07d}.wav" for i in range(clips))
-    size = int(CLIP_S * 32000)
-    config = ShardConfig()
-    groups = cut([Recording(name, name, size, None) for name in sorted(names)], config.max_clips)
-    shards = sum(-(-len(group) * CLIP_S // config.max_s) for group in groups)
-    return len(groups), int(len(groups) + 2 * shards + 1)
 
 
 # ---- objects ---------------------------------------------------------------------------------------------------
@@ -147,64 +136,138 @@ def serve(objects: int) -> None:
     server.serve_forever()
 
 
-STEPS = ("list", "discover", "group", "ledger")
+class Pretenders(Sleepers):
+    """Workers whose results are made up: a clip of CLIP_S seconds of each recording, good scores, tars of no bytes."""
+
+    report_mib = 0.0
+
+    def run(self, function: Callable[..., Any], *args: Any) -> Any:
+        return getattr(self, function.__name__)(*args)
+
+    def ingest(self, config: Any, group: list[Any]) -> Any:
+        from pipeline.clip import Clip
+        from pipeline.records import Ingested, Outcome, RawShard, Shard
+
+        clips, prints = [], []
+        for recording in group:
+            digest = hashlib.sha256(recording.source.encode())
+            clip = Clip(recording.key, recording.source, digest.hexdigest(), 0.0, CLIP_S, 16000, 1, 4.0)
+            clips.append(replace(clip, pcm_sha256=digest.hexdigest(), metadata=recording.metadata))
+            draw = np.random.default_rng(int.from_bytes(digest.digest()[:8], "big"))
+            codes = draw.integers(1, 2**32, round(CLIP_S / 0.012), np.uint32)
+            prints.append(base64.b64encode(codes.tobytes()).decode())
+        shard = Shard(f"work/raw/{clips[0].clip_id}-000.tar", clips[0].source_sha256, 1, len(clips))
+        return Outcome("ingest", Ingested([RawShard(shard, clips, prints)], []), 0.0, reused=False)
+
+    def clean(self, config: Any, raw: Any) -> Any:
+        from flows.work import Cleaned
+        from pipeline.records import Enhanced, Outcome, Scored
+        from pipeline.scoring import SCORES
+
+        def outcome(result: Any) -> Any:
+            return Outcome("clean", result, 0.0, reused=False)
+
+        good = dict.fromkeys(SCORES, 3.0) | {"snr_db": 30.0, "dnsmos_bak": 4.0, "bandwidth_hz": 7900.0}
+        good |= {"clipping_ratio": 0.0, "speech_ratio": 0.8, "loudness_lufs": -25.0, "dnsmos_sig": 3.5}
+        scores = {clip.clip_id: dict(good) for clip in raw.wanted}
+        twin = replace(raw.shard, key=raw.shard.key.replace("raw", "enhanced"))
+        return Cleaned(outcome(Scored(scores, {})), outcome(Enhanced(twin, {})), outcome(Scored(scores, {})))
+
+    def publish(self, config: Any, raw: Any, enhanced: Any, endings: list[Any]) -> Any:
+        from pipeline.records import Outcome, Published
+
+        kept = replace(raw.shard, key=raw.shard.key.replace("work/raw", "shards"))
+        gains = {ending.clip.clip_id: -1.5 for ending in endings}
+        return Outcome("publish", Published(kept, None, gains), 0.0, reused=False)
+
+    def report(self, config: Any, run: Any, homes: Any) -> None:
+        """Written for real, without anything to listen to, in a process of its own as it would be."""
+        import multiprocessing
+
+        from flows import work
+
+        child = multiprocessing.get_context("spawn").Process(target=work.report, args=(config, run, {}))
+        child.start()
+        child.join()
+        self.report_mib = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024  # the server still runs
+        if child.exitcode:
+            raise RuntimeError(f"report: exit code {child.exitcode}")
+
+
+STEPS = ("list", "flow")
 
 
 def step(name: str, objects: int, port: int) -> None:
-    """One step in a process of its own, with those before it; prints seconds and peak MiB."""
-    import tempfile
-
-    from pipeline import ledger, s3
-    from pipeline.clip import Clip, Verdict
+    """One step in a process of its own; prints seconds, peak MiB of the process, of its children, and task runs."""
+    from pipeline import s3
     from pipeline.config import S3Config
-    from pipeline.gate import Decision
-    from pipeline.grouping import grouped
-    from pipeline.places import S3Folder
-    from pipeline.sources import discover
-    from pipeline.storage import LocalStore
 
     config = S3Config(endpoint_url=f"http://127.0.0.1:{port}")
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    began = time.perf_counter()
+    report_mib, runs, began = 0.0, 0, time.perf_counter()
     if name == "list":
         count = sum(1 for _ in s3.listed("bucket", "in/", config=config))
         assert count == objects
     else:
-        found = discover(S3Folder("bucket", "in"), exclude=None, s3=config)
-        if name == "group":
-            began = time.perf_counter()
-            with tempfile.TemporaryDirectory() as folder:
-                grouped(LocalStore(Path(folder)), found, 64)
-        if name == "ledger":
-            kept = Decision(Verdict.KEPT, None, None, "enhanced", None)
-            rows = [ledger.Row(Clip(r.key, r.source, None), kept, {}, {}) for r in found]
-            began = time.perf_counter()
-            ledger.to_parquet(ledger.table(rows, enhancer="e", weights_sha256="w", config_sha256="c"))
+        before, took, report_mib, runs = whole_flow(objects, config)
+        began = time.perf_counter() - took
     took, peak = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"{took:.1f} {peak - before:.0f}")
+    print(f"{took:.1f} {peak - before:.0f} {report_mib:.0f} {runs}")
+
+
+def whole_flow(objects: int, config: Any) -> tuple[float, float, float, int]:
+    """MiB of the process before a first run over a bucket, the seconds it took, the report's MiB, and its task runs."""
+    import tempfile
+
+    from flows import embedded
+
+    embedded.configure()
+    with embedded.server(), tempfile.TemporaryDirectory() as folder:
+        from prefect.client.orchestration import get_client
+        from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+
+        from flows import clean_corpus as module
+        from flows.config import RunConfig
+        from pipeline.config import validate
+
+        module.open_engine = lambda _: engine
+        engine = Pretenders(PRETENDERS)
+        settings = {"input": "s3://bucket/in", "output": folder, "s3": config.model_dump()}
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        began = time.perf_counter()
+        summary = module.clean_corpus(validate(RunConfig, settings))
+        took = time.perf_counter() - began
+        assert summary["counts"] == {"in": objects, "kept": objects, "rejected": 0, "failed": 0}, summary["counts"]
+        asked = FlowRunFilter(id=FlowRunFilterId(any_=[summary["run"]]))
+        with get_client(sync_client=True) as client:
+            answer = client.request("POST", "/task_runs/count", json={"flow_runs": asked.model_dump(mode="json")})
+        print(
+            *(f"{s['name']} {s['seconds']:.1f} s" for s in summary["stages"] if s["seconds"]), sep=", ", file=sys.stderr
+        )
+        return before, took, engine.report_mib, answer.json()
 
 
 def objects(count: int, known: Path) -> list[list[str]]:
-    """Step, objects, seconds and peak MiB above an empty process."""
+    """Step, objects, seconds, peak MiB above an empty process, peak MiB of the worker that writes the report, runs."""
     keys = {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x", "AWS_DEFAULT_REGION": "us-east-1"}
     environment = os.environ | keys
     lines = json.loads(known.read_text()) if known.exists() else []
-    for n in (count // 10, count):
-        if f"{n:,}" in {line[1] for line in lines}:
-            continue
+    for n in (count // 100, count // 10, count):
         server = subprocess.Popen([sys.executable, __file__, "--serve", str(n)], stdout=subprocess.PIPE, text=True)
         try:
             port = server.stdout.readline().strip()
             for name in STEPS:
+                if any(line[:2] == [name, f"{n:,}"] for line in lines):
+                    continue
                 command = [sys.executable, __file__, "--step", name, "--objects", str(n), "--port", port]
-                done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-                took, peak = done.stdout.split()
-                lines.append([name, f"{n:,}", took, peak])
+                done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+                took, peak, report, runs = done.stdout.split()
+                lines.append([name, f"{n:,}", took, peak, *([report, f"{int(runs):,}"] if name == "flow" else "  ")])
                 print(lines[-1], flush=True)
+                known.write_text(json.dumps(lines))
         finally:
             server.kill()
             server.wait()
-        known.write_text(json.dumps(lines))
     return lines
 
 
@@ -223,15 +286,14 @@ def main() -> None:
     else:
         asked.work.mkdir(parents=True, exist_ok=True)
         lines = objects(asked.objects, asked.work / "objects.json")
-        groups, runs = task_runs(10_000)
         parts = [
             f"Workers, each call a sleep of {CALL_S:g} s, {CALLS_PER_WORKER} calls a worker, through Prefect tasks:",
             table(["workers are", "number", "calls per s", "of linear"], workers()),
-            f"10,000 clips of {CLIP_S:g} s: {groups} groups, {runs} Prefect task runs in a first run.",
-            "Objects in a bucket; memory above that of a process that has loaded the same modules:",
-            table(["step", "objects", "seconds", "peak MiB"], lines),
-            "list: pages one after the other; discover: a row for each in memory; group: to groups, kept in the store; "
-            f"ledger: rows to Parquet. {machine()}, with whatever else ran.",
+            f"Objects in a bucket, a clip of {CLIP_S:g} s each; memory above that of a process that has loaded the "
+            "same modules, and the memory of the worker that writes the report:",
+            table(["step", "objects", "seconds", "peak MiB", "report's MiB", "task runs"], lines),
+            "list: pages one after the other; flow: a whole first run with its Prefect server, in which "
+            f"{PRETENDERS} workers pretend. {machine()}, with whatever else ran.",
         ]
         put("growth", "\n\n".join(parts), "docs/RESULTS.md")
 

@@ -3,107 +3,59 @@
 import hashlib
 import importlib.metadata
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+import queue
+import sqlite3
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
+from itertools import islice
 from pathlib import Path, PurePosixPath
-from typing import Any, TypeVar
+from typing import Any
 
-from prefect import flow, task
+import pyarrow.parquet as pq
+from prefect import Task, flow, task
 from prefect.cache_policies import NO_CACHE
-from prefect.futures import PrefectFuture, as_completed
+from prefect.futures import PrefectFuture
 from prefect.runtime import flow_run
-from prefect.task_runners import ThreadPoolTaskRunner
 
 import enhancers
-from flows import artifacts, hooks, observe, progress, work
+from flows import artifacts, calls, hooks, observe, progress, remote
 from flows.config import ELSEWHERE, RunConfig
-from flows.engines import Engine, EngineClosed, open_engine
-from pipeline import dedup, ledger, versions
-from pipeline.clip import Clip, Recording, Verdict
+from flows.engines import Engine, open_engine
+from pipeline import dedup, ledger, picks, versions
+from pipeline.clip import Recording
 from pipeline.errors import CleanCorpusError, ConfigError
-from pipeline.gate import decide, refuse_unreachable, settled
-from pipeline.grouping import grouped
+from pipeline.gate import refuse_unreachable
+from pipeline.grouping import Groups, grouped
 from pipeline.places import Place
-from pipeline.records import Ending, Ingested, Outcome, Published, RawShard, Shard, canonical_json, named_shards
+from pipeline.records import RawShard, Shard, canonical_json
 from pipeline.scoring import CEILINGS, rulers
-from pipeline.sources import discover
-from pipeline.storage import StorageError, Store, open_store
+from pipeline.shelf import Shelf
+from pipeline.sources import Recordings, find
+from pipeline.spill import spill
+from pipeline.storage import Store, open_store, sha256_file
 from pipeline.versions import Manifest
 
-Item = TypeVar("Item")
+
+@task(name="ingest", task_run_name="ingest {label}", cache_policy=NO_CACHE)
+def ingest_groups(label: str, work_through: Callable[[], None]) -> None:
+    work_through()
 
 
-def _worth_retrying(task: Any, run: Any, state: Any) -> bool:
-    """A dead worker or a passing fault, yes; a full disk or a wrong setting will be the same next time.
-
-    Prefect asks only while retries are left, so each yes is one retry.
-    """
-    error = getattr(state.data, "exception", state.data)
-    if isinstance(error, StorageError | ConfigError | EngineClosed):
-        return False
-    observe.retried(task.name, run.name, error)
-    return True
-
-
-@task(
-    name="ingest",
-    task_run_name="ingest {group[0].key}",
-    retries=2,
-    retry_condition_fn=_worth_retrying,
-    cache_policy=NO_CACHE,
-)
-def ingest_group(engine: Engine, config: RunConfig, group: list[Recording]) -> Any:
-    return engine.run(work.ingest, config, group)
-
-
-@task(
-    name="clean",
-    task_run_name="clean {raw.shard.key}",
-    retries=2,
-    retry_condition_fn=_worth_retrying,
-    cache_policy=NO_CACHE,
-)
-def clean_shard(engine: Engine, config: RunConfig, raw: RawShard) -> Any:
-    return engine.run(work.clean, config, raw)
-
-
-@task(
-    name="publish",
-    task_run_name="publish {raw.shard.key}",
-    retries=2,
-    retry_condition_fn=_worth_retrying,
-    cache_policy=NO_CACHE,
-)
-def publish_shard(
-    engine: Engine, config: RunConfig, raw: RawShard, enhanced: Shard | None, endings: list[Ending]
-) -> Any:
-    return engine.run(work.publish, config, raw, enhanced, endings)
-
-
-@task(
-    name="variant",
-    task_run_name="variant {name} {raw.shard.key}",
-    retries=2,
-    retry_condition_fn=_worth_retrying,
-    cache_policy=NO_CACHE,
-)
-def variant_shard(
-    engine: Engine, config: RunConfig, raw: RawShard, enhanced: Shard | None, endings: list[Ending], name: str
-) -> Any:
-    return engine.run(work.variant, config, raw, enhanced, endings, name)
+@task(name="clean", task_run_name="clean {label}", cache_policy=NO_CACHE)
+def clean_shards(label: str, work_through: Callable[[], None]) -> None:
+    work_through()
 
 
 @task(name="report", cache_policy=NO_CACHE)
-def make_report(
-    engine: Engine, config: RunConfig, run: dict[str, Any], pairs: list[tuple[RawShard, Shard | None]]
-) -> Any:
-    return engine.run(work.report, config, run, pairs)
+def make_report(work_through: Callable[[], None]) -> None:
+    work_through()
 
 
 @flow(
     name="clean-corpus",
-    task_runner=ThreadPoolTaskRunner(max_workers=256),
     on_completion=[hooks.tell],
     on_failure=[hooks.tell],
     on_crashed=[hooks.tell],
@@ -122,15 +74,17 @@ def clean_corpus(config: RunConfig) -> dict[str, Any]:
         store.only_run(),
         observe.Observer(config.observe, run=run, output=config.output) as observer,
         open_engine(config.engine) as engine,
+        spill() as database,
     ):
         observer.workers(engine.workers)
-        return _Run(config, weights, store, engine, observer).all_stages()
+        return _Run(config, weights, store, engine, observer, database).all_stages()
 
 
 def _check(config: RunConfig) -> str:
     """Refuse what cannot work before anything is read; returns the hash of the weights."""
     refuse_unreachable(config.gate, CEILINGS)
-    rate = enhancers.card(config.enhancer)["sample_rate"]
+    weights = remote.weights(config.enhancer, config.s3)
+    rate = enhancers.card(weights)["sample_rate"]
     if rate != config.audio.sample_rate:
         raise ConfigError(
             f"enhancer {config.enhancer} works at {rate} Hz, audio.sample_rate is {config.audio.sample_rate}; "
@@ -138,7 +92,7 @@ def _check(config: RunConfig) -> str:
         )
     if _same(config.input, config.output):
         raise ConfigError(f"INPUT and OUTPUT are both {config.input}; choose another OUTPUT")
-    return enhancers.weights_sha256(config.enhancer)
+    return enhancers.weights_sha256(weights)
 
 
 def _same(one: Place, other: Place) -> bool:
@@ -147,234 +101,199 @@ def _same(one: Place, other: Place) -> bool:
     return one == other
 
 
-VARIANTS = ("raw", "enhanced")
-
-
 def _name(raw: RawShard) -> str:
     """A raw shard in log lines, the same at every stage; it begins with the name of the group it was cut from."""
     return PurePosixPath(raw.shard.key).stem
 
 
-def _enhanced(result: work.Cleaned | str) -> Shard | None:
-    return None if isinstance(result, str) else result.enhanced.result.shard
+MAX_PER_TASK = 16  # groups or shards in one task run
+TASKS_PER_WORKER, MIN_TASKS = 8, 32  # of a stage, where there is enough to do: who is last keeps others waiting
+AHEAD = 1  # task runs beyond what the engine can work on, so that it need not wait for the next
 
 
-def _ending(row: ledger.Row) -> Ending:
-    return Ending(row.clip, row.decision, row.after if row.decision.chosen == "enhanced" else row.before)
+def _per_task(total: int, workers: int) -> int:
+    """How many groups or shards a task run has.
+
+    >>> _per_task(10, 2), _per_task(400, 2), _per_task(100_000, 64)
+    (1, 13, 16)
+    """
+    return max(1, min(MAX_PER_TASK, -(-total // max(MIN_TASKS, TASKS_PER_WORKER * workers))))
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A part of a run: what is done with each item, in whose task runs, and how an item is called there."""
+
+    name: str
+    unit: str
+    task: Task[[str, Callable[[], None]], None]
+    function: Callable[[Any], Any]
+    label: Callable[[Any], str]
+
+
+def _batches(items: Iterator[Any], size: int) -> Iterator[list[Any]]:
+    while batch := list(islice(items, size)):
+        yield batch
+
+
+def _work_through(function: Callable[[Any], Any], batch: Sequence[tuple[int, Any]], put: Callable[[Any], None]) -> None:
+    """Results go by `put` and not back through Prefect, which would hold them until the run ends."""
+    for number, item in batch:
+        put((number, function(item)))
 
 
 class _Run:
     """One run from discovery to report, and what it knows so far."""
 
     def __init__(
-        self, config: RunConfig, weights_sha256: str, store: Store, engine: Engine, observer: observe.Observer
+        self,
+        config: RunConfig,
+        weights_sha256: str,
+        store: Store,
+        engine: Engine,
+        observer: observe.Observer,
+        database: sqlite3.Connection,
     ) -> None:
         self.config, self.weights_sha256, self.store, self.engine = config, weights_sha256, store, engine
         self.observer, self.console = observer, observer.console
+        self.database, self.shelf = database, Shelf(database)
         self.started = datetime.now(UTC)
 
     def all_stages(self) -> dict[str, Any]:
         with self.observer.timed("discover"):
-            recordings = discover(self.config.input, exclude=self.config.output, s3=self.config.s3)
-        raws, rest = self._ingest(recordings)
+            recordings = find(self.config.input, self.database, exclude=self.config.output, s3=self.config.s3)
+            groups = grouped(self.store, recordings, self.config.shards.max_clips)
+        self._ingest(groups)
         with self.observer.timed("deduplicate"):
-            raws = dedup.mark_duplicates(raws, self.config.dedup)
-        cleaned = self._clean(raws)
-        rows = [ledger.Row(clip, settled(clip), {}, {}) for clip in rest]
-        self.observer.ended(None, rows)
-        tars: list[Published] = []
-        for part, published in self._publish(raws, cleaned):
-            rows += part
-            tars += published
-        self._nothing_vanished(recordings, rows)
-        table = ledger.table(
-            rows,
-            enhancer=self.config.enhancer,
-            weights_sha256=self.weights_sha256,
-            config_sha256=hashlib.sha256(canonical_json(self._settings())).hexdigest(),
-        )
-        self._write_variants(raws, cleaned, rows)
-        counted = ledger.summary(table)
-        manifest = self._commit(ledger.to_parquet(table), tars, counted)
-        pairs = [
-            (raw, done.enhanced.result.shard)
-            for raw, done in zip(raws, cleaned, strict=True)
-            if not isinstance(done, str)
-        ]
+            compared = dedup.to_compare(raw for _, raw in self.shelf.raws())
+            twins = dedup.find_duplicates(compared, self.config.dedup)
+        tars = self._clean(twins)
+        self._nothing_vanished(recordings)
+        with tempfile.TemporaryDirectory() as folder:
+            table = Path(folder, "ledger.parquet")
+            self._write_ledger(table)
+            counted = ledger.summary(table)
+            manifest = self._commit(table, tars, counted)
+            with pq.ParquetFile(table) as file:
+                homes = self.shelf.homes(picks.picked(file))
         with self.observer.timed("report"):
-            make_report(self.engine, self.config, self._summary(counted, manifest.version), pairs)
+            run = self._summary(counted, manifest.version)
+            make_report(partial(calls.report, self.engine, self.config, run, homes))
         summary = self._summary(counted, manifest.version)
         self.store.write("run.json", json.dumps(summary, indent=2, sort_keys=True).encode() + b"\n")
         artifacts.results(summary, f"{self.config.output}/report/index.html")
         return summary
 
-    def _commit(self, parquet: bytes, tars: Sequence[Published], counted: dict[str, object]) -> Manifest:
+    # ---- stages
+
+    def _ingest(self, groups: Groups) -> None:
+        def read(group: list[Recording]) -> calls.Read:
+            return calls.read(self.engine, self.config, group)
+
+        stage = Stage("ingest", "groups", ingest_groups, read, lambda group: group[0].key)
+        for place, done in self._each(stage, enumerate(groups), len(groups)):
+            self._tell(done.told)
+            self.shelf.put_raws(place, done.raws)
+            self.shelf.put_rows(None, done.rows)
+            self.observer.ended(None, done.rows)
+
+    def _clean(self, twins: Mapping[str, dedup.Duplicate]) -> tuple[list[Shard], list[Shard]]:
+        """The tars of the kept and those of the rejected."""
+
+        def finish(raw: RawShard) -> calls.Finished:
+            return calls.finish(self.engine, self.config, _name(raw), dedup.marked(raw, twins, self.config.dedup))
+
+        kept: list[Shard] = []
+        rejected: list[Shard] = []
+        variants: set[str] = set()
+        stage = Stage("clean", "shards", clean_shards, finish, _name)
+        for number, done in self._each(stage, self.shelf.raws(), self.shelf.n_raws):
+            self._tell(done.told)
+            self.shelf.put_twin(number, done.enhanced)
+            self.shelf.put_rows(number, done.rows)
+            self.observer.ended(done.name, done.rows)
+            kept += filter(None, [done.tars.kept])
+            rejected += filter(None, [done.tars.rejected])
+            variants |= {tar.key for tar in done.variants}
+        for key in [key for name in calls.VARIANTS for key in self.store.keys(f"variants/{name}")]:
+            if key not in variants:  # of an earlier run
+                self.store.delete(key)
+        return kept, rejected
+
+    def _nothing_vanished(self, recordings: Recordings) -> None:
+        missing, names = recordings.absent("row")
+        repeated = self.shelf.repeated()
+        if missing or repeated:
+            raise CleanCorpusError(
+                f"the ledger lacks {missing} of {len(recordings)} recordings ({names}) or repeats a clip ({repeated}); "
+                "this is a bug, the ledger was not written"
+            )
+
+    def _write_ledger(self, path: Path) -> int:
+        with path.open("wb") as file:
+            return ledger.write(
+                self.shelf.rows(),
+                file,
+                enhancer=self.config.enhancer,
+                weights_sha256=self.weights_sha256,
+                config_sha256=hashlib.sha256(canonical_json(self._settings())).hexdigest(),
+            )
+
+    def _commit(self, table: Path, tars: tuple[list[Shard], list[Shard]], counted: dict[str, Any]) -> Manifest:
         """The version that this run made, or found unchanged."""
-        digest = hashlib.sha256(parquet).hexdigest()
-        named = Shard(f"ledgers/{digest[:24]}.parquet", digest, len(parquet), counted["counts"]["in"])
-        if self.store.size(named.key) != named.size:
-            self.store.write(named.key, parquet)
-        draft = Manifest(
-            ledger=named,
-            shards=sorted((p.kept for p in tars if p.kept), key=lambda shard: shard.key),
-            rejected=sorted((p.rejected for p in tars if p.rejected), key=lambda shard: shard.key),
-            run=self._summary(counted, None),
-        )
-        manifest = versions.publish(self.store, draft)
-        self.store.write("ledger.parquet", parquet)
+        digest = sha256_file(table)
+        named = Shard(f"ledgers/{digest[:24]}.parquet", digest, table.stat().st_size, counted["counts"]["in"])
+        with table.open("rb") as file:
+            if self.store.size(named.key) != named.size:
+                self.store.copy(file, named.key)
+            kept, rejected = (sorted(part, key=lambda shard: shard.key) for part in tars)
+            draft = Manifest(ledger=named, shards=kept, rejected=rejected, run=self._summary(counted, None))
+            manifest = versions.publish(self.store, draft)
+            self.store.copy(file, "ledger.parquet")
         for _ in versions.gc(self.store, self.config.keep_versions):
             pass
         return manifest
 
-    # ---- stages
-
-    def _ingest(self, recordings: Sequence[Recording]) -> tuple[list[RawShard], list[Clip]]:
-        pieces = grouped(self.store, recordings, self.config.shards.max_clips)
-        done: dict[int, tuple[list[RawShard], list[Clip]]] = {}
-        retry: list[tuple[int, Recording]] = []
-        calls = {ingest_group.submit(self.engine, self.config, group): i for i, group in enumerate(pieces)}
-        for i, outcome in self._collect("ingest", calls, "groups"):
-            if isinstance(outcome, Outcome):
-                self._ingested(outcome)
-                done[i] = (outcome.result.shards, outcome.result.rest)
-            else:
-                self.observer.failed("ingest", f"{pieces[i][0].key} and {len(pieces[i]) - 1} more", outcome)
-                done[i] = ([], [])
-                retry += [(i, recording) for recording in pieces[i]]
-        # a group that killed its worker three times is read one recording at a time: only the one at fault fails
-        calls = {ingest_group.submit(self.engine, self.config, [r]): (i, r) for i, r in retry}
-        for (i, recording), outcome in self._collect("ingest", calls, "recordings"):
-            if isinstance(outcome, Outcome):
-                self._ingested(outcome)
-                done[i][0].extend(outcome.result.shards)
-                done[i][1].extend(outcome.result.rest)
-            else:
-                self.observer.failed("ingest", recording.key, outcome)
-                lost = Clip(recording.key, recording.source, recording.sha256, metadata=recording.metadata)
-                done[i][1].append(replace(lost, error=f"ingest: {outcome}"))
-        raws = [shard for i in sorted(done) for shard in sorted(done[i][0], key=lambda s: s.clips[0].source)]
-        return raws, [clip for i in sorted(done) for clip in done[i][1]]
-
-    def _ingested(self, outcome: Outcome[Ingested]) -> None:
-        clips = [clip for raw in outcome.result.shards for clip in raw.clips] + outcome.result.rest
-        self.observer.account("ingest", outcome.name, clips, outcome)
-
-    def _clean(self, raws: Sequence[RawShard]) -> list[work.Cleaned | str]:
-        """Per raw shard what its networks gave, or why they gave nothing."""
-        done: dict[int, work.Cleaned | str] = {}
-        calls = {clean_shard.submit(self.engine, self.config, raw): i for i, raw in enumerate(raws)}
-        for i, result in self._collect("clean", calls, "shards"):
-            name, wanted = _name(raws[i]), raws[i].wanted
-            if isinstance(result, Exception):
-                self.observer.failed("clean", name, result)
-                done[i] = f"worker: {result}"
-                continue
-            done[i] = result
-            survivors = [clip for clip in wanted if clip.clip_id not in result.enhanced.result.failed]
-            self.observer.account("score before", name, wanted, result.before)
-            self.observer.account("enhance", name, wanted, result.enhanced)
-            self.observer.account("score after", name, survivors, result.after)
-        return [done[i] for i in range(len(raws))]
-
-    def _publish(
-        self, raws: Sequence[RawShard], cleaned: Sequence[work.Cleaned | str]
-    ) -> Iterator[tuple[list[ledger.Row], list[Published]]]:
-        calls = {}
-        for raw, result in zip(raws, cleaned, strict=True):
-            rows = [self._judge(clip, result) for clip in raw.clips]
-            endings = [_ending(row) for row in rows]
-            calls[publish_shard.submit(self.engine, self.config, raw, _enhanced(result), endings)] = raw, rows
-        for (raw, rows), outcome in self._collect("publish", calls, "shards"):
-            if isinstance(outcome, Exception):
-                self.observer.failed("publish", _name(raw), outcome)
-                part, published = [self._failed(row, f"publish: {outcome}") for row in rows], []
-            else:
-                self.observer.account("publish", _name(raw), raw.clips, outcome)
-                part, published = self._published(rows, outcome.result), [outcome.result]
-            self.observer.ended(_name(raw), part)
-            yield part, published
-
-    def _published(self, rows: Sequence[ledger.Row], result: Published) -> list[ledger.Row]:
-        tars = {Verdict.KEPT: result.kept, Verdict.REJECTED: result.rejected}
-        return [
-            replace(
-                row,
-                gain_db=result.gain_db.get(row.clip.clip_id),
-                shard=tar.key if (tar := tars.get(row.decision.verdict)) else None,
-            )
-            for row in rows
-        ]
-
-    def _write_variants(
-        self, raws: Sequence[RawShard], cleaned: Sequence[work.Cleaned | str], rows: Sequence[ledger.Row]
-    ) -> None:
-        """Tars with the kept clips as raw and as enhanced, if they are wanted; those of earlier runs go.
-
-        Raises: CleanCorpusError if one could not be written: a comparison of other clips would be none.
-        """
-        by_id = {row.clip.clip_id: row for row in rows}
-        calls = {}
-        for raw, result in zip(raws, cleaned, strict=True) if self.config.variants else ():
-            endings = [_ending(by_id[clip.clip_id]) for clip in raw.clips]
-            for name in VARIANTS:
-                call = variant_shard.submit(self.engine, self.config, raw, _enhanced(result), endings, name)
-                calls[call] = raw
-        written: set[str] = set()
-        for raw, outcome in self._collect("variant", calls, "shards"):
-            if isinstance(outcome, Exception):
-                self.observer.failed("variant", _name(raw), outcome)
-                raise CleanCorpusError(f"variants of {raw.shard.key}: {outcome}; run the same command again")
-            self.observer.account("variant", _name(raw), raw.clips, outcome)
-            written |= {shard.key for shard in named_shards(outcome.result)}
-        for key in [key for name in VARIANTS for key in self.store.keys(f"variants/{name}")]:
-            if key not in written:
-                self.store.delete(key)
-
-    def _judge(self, clip: Clip, result: work.Cleaned | str) -> ledger.Row:
-        if decision := settled(clip):
-            return ledger.Row(clip, decision, {}, {})
-        if isinstance(result, str):
-            return self._failed(ledger.Row(clip, None, {}, {}), result)
-        stages = (result.before, result.enhanced, result.after)
-        before = result.before.result.scores.get(clip.clip_id, {})
-        after = result.after.result.scores.get(clip.clip_id, {})
-        row = ledger.Row(clip, None, before, after)
-        if error := next((s.result.failed[clip.clip_id] for s in stages if clip.clip_id in s.result.failed), None):
-            return self._failed(row, error)
-        return replace(row, decision=decide(before, after, self.config.gate))
-
-    def _failed(self, row: ledger.Row, error: str) -> ledger.Row:
-        clip = replace(row.clip, error=error)
-        return replace(row, clip=clip, decision=settled(clip))
-
-    def _nothing_vanished(self, recordings: Sequence[Recording], rows: Sequence[ledger.Row]) -> None:
-        missing = {r.source for r in recordings} - {row.clip.source for row in rows}
-        ids = len({row.clip.clip_id for row in rows})
-        if missing or ids != len(rows):
-            raise CleanCorpusError(
-                f"the ledger lacks {len(missing)} of {len(recordings)} recordings ({sorted(missing)[:3]}) or repeats a "
-                f"clip ({len(rows)} rows, {ids} ids); this is a bug, the ledger was not written"
-            )
-
     # ---- keeping count
 
-    def _collect(self, name: str, calls: dict[PrefectFuture, Item], unit: str) -> Iterator[tuple[Item, Any]]:
-        """Each call's item with its result, or with the exception that was left after the retries."""
-        if not calls:
+    def _each(self, stage: Stage, items: Iterator[tuple[int, Any]], total: int) -> Iterator[tuple[int, Any]]:
+        """What a stage makes of each numbered item, as it comes; few at a time are in memory.
+
+        Raises: what a task run ended with.
+        """
+        if not total:
             return
+        batches = _batches(items, _per_task(total, self.engine.workers))
+        ends: queue.SimpleQueue[tuple[int, Any] | PrefectFuture[None]] = queue.SimpleQueue()
+        running = 0
         with (
-            progress.stage(self.console, name, len(calls), unit) as advance,
-            self.observer.stage(name, len(calls)) as call_ended,
-            artifacts.stage(name, len(calls), unit) as show,
+            progress.stage(self.console, stage.name, total, stage.unit) as advance,
+            self.observer.stage(stage.name, total) as one_ended,
+            artifacts.stage(stage.name, total, stage.unit) as show,
         ):
-            for future in as_completed(list(calls)):
-                result = future.result(raise_on_failure=False)
-                call_ended()
-                if isinstance(result, StorageError | ConfigError):
-                    raise result
-                advance()
-                show()
-                yield calls[future], result
+            while True:
+                while running < self.engine.slots + AHEAD and (batch := next(batches, None)):
+                    label = calls.label(stage.label(batch[0][1]), len(batch))
+                    future = stage.task.submit(label, partial(_work_through, stage.function, batch, ends.put))
+                    future.add_done_callback(ends.put)
+                    running += 1
+                if not running:
+                    return
+                end = ends.get()
+                if isinstance(end, PrefectFuture):
+                    running -= 1
+                    end.result()
+                    continue
+                yield end
+                for count in (one_ended, advance, show):
+                    count()
+
+    def _tell(self, told: Sequence[calls.Told]) -> None:
+        for part in told:
+            if isinstance(part.outcome, Exception):
+                self.observer.failed(part.stage, part.name, part.outcome)
+            else:
+                self.observer.account(part.stage, part.name, part.clips, part.outcome)
 
     def _settings(self) -> dict[str, Any]:
         """What decides over the result: where it lies and how many workers there are does not."""

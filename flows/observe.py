@@ -29,6 +29,7 @@ from pipeline.records import Outcome
 if TYPE_CHECKING:
     from pipeline.ledger import Row  # workers import this file with the configuration, and need no database
 
+STAGES = ("ingest", "clean", "publish", "variant", "report")  # whose calls are made again when they fail
 MAX_REASONS = 32  # of clips, in metrics; texts of exceptions come in any number, series must not
 
 
@@ -159,6 +160,8 @@ class Observer:
             self._metrics.started().set_to_current_time()
             for verdict in Verdict:
                 self._metrics.clips(verdict.value, "")
+            for stage in STAGES:  # a series that begins with its first retry has no increase to alert on
+                self._metrics.retries(stage)
             self._start_file(stack)
             self._start_server(stack)
             token = _current.set(self)
@@ -196,7 +199,6 @@ class Observer:
         """A stage of so many calls; what is yielded is called at each one's end, whatever that was."""
         start, queue = time.monotonic(), self._metrics.queue(name)
         queue.set(calls)
-        self._metrics.retries(name)  # a series that begins with its first retry has no increase to alert on
         self.event("stage_started", stage=name, calls=calls)
         try:
             yield queue.dec

@@ -9,6 +9,7 @@ from functools import cache, partial
 from typing import TYPE_CHECKING, Literal
 
 import enhancers
+from flows import remote
 from flows.config import RunConfig
 from pipeline.clip import Recording
 from pipeline.records import Ending, Enhanced, Ingested, Outcome, Published, RawShard, Scored, Shard
@@ -64,11 +65,12 @@ def clean(config: RunConfig, raw: RawShard) -> Cleaned:
     """Stages `score` (before), `enhance` and `score` (after) of one raw shard."""
     from pipeline import stages
 
-    store, identity = _store(config), enhancers.identity(config.enhancer)
+    store, weights = _store(config), remote.weights(config.enhancer, config.s3)
     ruler = partial(scorer, config.segment.speech_threshold)
     with computing():
         before = stages.score_shard(store, raw.shard, raw.wanted, ruler, config)
-        enhanced = stages.enhance_shard(store, raw, lambda: enhancer(config.enhancer), identity, config)
+        identity = enhancers.identity(weights)
+        enhanced = stages.enhance_shard(store, raw, lambda: enhancer(weights), identity, config)
         survivors = [clip for clip in raw.wanted if clip.clip_id not in enhanced.result.failed]
         after = stages.score_shard(store, enhanced.result.shard, survivors, ruler, config)
     return Cleaned(before, enhanced, after)
@@ -96,9 +98,9 @@ def variant(
         return stages.variant_shard(_store(config), raw, enhanced, endings, name, config)
 
 
-def report(config: RunConfig, run: dict[str, object], shard_pairs: Sequence[tuple[RawShard, Shard | None]]) -> None:
+def report(config: RunConfig, run: dict[str, object], homes: dict[str, tuple[Shard, Shard | None]]) -> None:
     """The HTML report of the whole run."""
     from pipeline import stages
 
     with computing():
-        stages.write_report(_store(config), run, shard_pairs, config)
+        stages.write_report(_store(config), run, homes, config)

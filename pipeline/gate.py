@@ -91,12 +91,17 @@ def decide(before: Scores, after: Scores, config: GateConfig) -> Decision:
     return Decision(Verdict.KEPT, None, None, chosen, why)
 
 
-def settled(clip: Clip) -> Decision | None:
-    """The end of a clip that needs no scores: it failed, or was rejected before any network ran.
+def failed(error: str) -> Decision:
+    """The end of a clip that an error took; its reason is what the error says before its first colon.
 
-    >>> settled(Clip("a", "a.wav", None, error="truncated: header announces 2 s")).reason
+    >>> failed("truncated: header announces 2 s").reason
     'truncated'
     """
+    return Decision(Verdict.FAILED, error.partition(":")[0][:40].replace(" ", "_"), error)
+
+
+def settled(clip: Clip) -> Decision | None:
+    """The end of a clip that needs no scores: it failed, or was rejected before any network ran."""
     if clip.error:
-        return Decision(Verdict.FAILED, clip.error.partition(":")[0][:40].replace(" ", "_"), clip.error)
+        return failed(clip.error)
     return Decision(Verdict.REJECTED, *clip.reject) if clip.reject else None

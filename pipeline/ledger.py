@@ -1,8 +1,10 @@
 """The ledger: one Parquet row for every clip that came in, in a fixed order, and questions asked of it with DuckDB."""
 
-import io
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import BinaryIO
 
 import duckdb
 import pyarrow as pa
@@ -12,6 +14,7 @@ from pipeline.clip import Clip, Scores
 from pipeline.gate import Decision
 from pipeline.scoring import SCORES
 
+ROWS_PER_GROUP = 10_000  # of the Parquet file, and of rows in memory
 _TEXT = ("text", "speaker", "licence", "consent")
 
 SCHEMA = pa.schema(
@@ -52,57 +55,65 @@ class Row:
     shard: str | None = None
 
 
-def table(rows: Iterable[Row], *, enhancer: str, weights_sha256: str, config_sha256: str) -> pa.Table:
-    """Rows sorted by source, offset and id: equal runs give equal bytes."""
-    ordered = sorted(rows, key=lambda r: (r.clip.source, r.clip.offset_s, r.clip.clip_id))
-    records = [
-        {
-            "clip_id": r.clip.clip_id,
-            "source": r.clip.source,
-            "source_sha256": r.clip.source_sha256,
-            "offset_s": r.clip.offset_s,
-            "duration_s": r.clip.duration_s,
-            "sample_rate_in_hz": r.clip.sample_rate_in_hz,
-            "channels_in": r.clip.channels_in,
-            "speech_s": r.clip.speech_s,
-            **{name: getattr(r.clip.metadata, name) for name in _TEXT},
-            "verdict": r.decision.verdict.value,
-            "reason": r.decision.reason,
-            "detail": r.decision.detail,
-            "chosen": r.decision.chosen,
-            "chosen_why": r.decision.chosen_why,
-            "gain_db": r.gain_db,
-            "shard": r.shard,
-            "enhancer": enhancer,
-            "weights_sha256": weights_sha256,
-            "config_sha256": config_sha256,
-            **{f"before_{score}": r.before.get(score) for score in SCORES},
-            **{f"after_{score}": r.after.get(score) for score in SCORES},
-        }
-        for r in ordered
-    ]
-    return pa.Table.from_pylist(records, SCHEMA)
+def write(rows: Iterable[Row], file: BinaryIO, *, enhancer: str, weights_sha256: str, config_sha256: str) -> int:
+    """Rows, in the order of source, offset and id, as one Parquet file; returns how many. Equal runs give equal bytes.
+
+    Raises: ValueError if the rows are in another order.
+    """
+    constants = {"enhancer": enhancer, "weights_sha256": weights_sha256, "config_sha256": config_sha256}
+    written, last = 0, ("", -1.0, "")
+    with pq.ParquetWriter(file, SCHEMA, compression="zstd") as writer:
+        rising = iter(rows)
+        while batch := list(islice(rising, ROWS_PER_GROUP)):
+            for row in batch:
+                here = row.clip.source, row.clip.offset_s, row.clip.clip_id
+                if here <= last:
+                    raise ValueError(f"row {here} of the ledger comes after {last}")
+                last = here
+            writer.write_table(pa.Table.from_pylist([_record(row) | constants for row in batch], SCHEMA))
+            written += len(batch)
+        if not written:
+            writer.write_table(SCHEMA.empty_table())
+    return written
 
 
-def to_parquet(ledger: pa.Table) -> bytes:
-    """The ledger as one Parquet file."""
-    buffer = io.BytesIO()
-    pq.write_table(ledger, buffer, compression="zstd")
-    return buffer.getvalue()
+def _record(row: Row) -> dict[str, object]:
+    clip, decision = row.clip, row.decision
+    return {
+        "clip_id": clip.clip_id,
+        "source": clip.source,
+        "source_sha256": clip.source_sha256,
+        "offset_s": clip.offset_s,
+        "duration_s": clip.duration_s,
+        "sample_rate_in_hz": clip.sample_rate_in_hz,
+        "channels_in": clip.channels_in,
+        "speech_s": clip.speech_s,
+        **{name: getattr(clip.metadata, name) for name in _TEXT},
+        "verdict": decision.verdict.value,
+        "reason": decision.reason,
+        "detail": decision.detail,
+        "chosen": decision.chosen,
+        "chosen_why": decision.chosen_why,
+        "gain_db": row.gain_db,
+        "shard": row.shard,
+        **{f"before_{score}": row.before.get(score) for score in SCORES},
+        **{f"after_{score}": row.after.get(score) for score in SCORES},
+    }
 
 
-def query(ledger: pa.Table, sql: str) -> list[dict[str, object]]:
-    """Rows of a DuckDB query in which the table is called `ledger`."""
-    with duckdb.connect() as connection:
-        connection.register("ledger", ledger)
+def query(ledger: Path, sql: str) -> list[dict[str, object]]:
+    """Rows of a DuckDB query over a ledger's file, in which it is called `ledger`."""
+    with duckdb.connect(config={"memory_limit": "256MB", "threads": 1}) as connection:
+        connection.read_parquet(str(ledger)).create_view("ledger")
         return connection.sql(sql).to_arrow_table().to_pylist()
 
 
-def summary(ledger: pa.Table) -> dict[str, object]:
+def summary(ledger: Path) -> dict[str, object]:
     """Clips and seconds by verdict and by reason; means of the kept clips' scores, raw and as published.
 
     Every clip has exactly one verdict, so counts add up to the rows.
     """
+    (total,) = query(ledger, "SELECT count(*) n FROM ledger")
     verdicts = query(ledger, "SELECT verdict, count(*) n, sum(duration_s) s FROM ledger GROUP BY ALL")
     reasons = query(
         ledger,
@@ -117,7 +128,7 @@ def summary(ledger: pa.Table) -> dict[str, object]:
     by_verdict = {row["verdict"]: row for row in verdicts}
     ends = ("kept", "rejected", "failed")
     return {
-        "counts": {"in": len(ledger), **{end: by_verdict.get(end, {"n": 0})["n"] for end in ends}},
+        "counts": {"in": total["n"], **{end: by_verdict.get(end, {"n": 0})["n"] for end in ends}},
         "seconds": {end: round(by_verdict.get(end, {"s": 0.0})["s"], 3) for end in ends},
         "reasons": {row["reason"]: {"clips": row["n"], "seconds": round(row["s"], 3)} for row in reasons},
         "means": {

@@ -1,13 +1,16 @@
 """What manifests and sidecars beside the recordings say of them: LJSpeech, lhotse, NeMo, NAME.txt, NAME.json."""
 
-import contextlib
 import gzip
 import json
 import os
+import sqlite3
 import zlib
-from collections import defaultdict
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -17,15 +20,18 @@ from pipeline.clip import Metadata
 from pipeline.config import validate
 from pipeline.errors import ConfigError
 
+AtHand = Callable[[Sequence[str]], AbstractContextManager[Path]]
+"""Paths -> the folder below which these files lie for the length of a block."""
 
-@dataclass
-class Manifest:
-    """One manifest or sidecar, read: recordings found -> metadata, names without a file, what is wrong with it."""
-
-    path: str
-    metadata: dict[str, Metadata] = field(default_factory=dict)
-    missing: set[str] = field(default_factory=set)
-    errors: list[str] = field(default_factory=list)
+_WINDOW = 256  # manifests and sidecars at hand at a time
+_TABLES = {
+    # in the order in which later ones overrule
+    "manifest": "number INTEGER PRIMARY KEY, path BLOB, folder BLOB, problems INTEGER DEFAULT 0, first TEXT",
+    # of a recording by its number in `found`, or by lhotse's id of it
+    "said": "recording INTEGER, id BLOB, manifest INTEGER, line INTEGER, start REAL, text, speaker, licence, consent",
+    "missing": "path BLOB, manifest INTEGER, PRIMARY KEY (path, manifest)",
+    "lhotse": "folder BLOB, id BLOB, recording INTEGER, PRIMARY KEY (folder, id)",
+}
 
 
 def _as_text(value: Any) -> str | None:
@@ -104,103 +110,251 @@ def overlay(below: Metadata, above: Metadata) -> Metadata:
     return replace(below, **{name: value for name, value in vars(above).items() if value is not None})
 
 
-def read_all(base: Path, paths: Iterable[str]) -> list[Manifest]:
-    """Every manifest and sidecar among `paths` (relative to `base`), in the order in which later ones overrule.
+def read_all(db: sqlite3.Connection, at_hand: AtHand, *, only: str | None = None) -> None:
+    """Read every manifest and sidecar among the files in table `found` (see sources.py), and note there what they say.
 
-    Names in a manifest are relative to its folder, or to `base`, or absolute below `base`. LJSpeech's third column,
-    the normalised text, is preferred to the second. Where one manifest says several things of a recording (lhotse
+    They lose their own rows unless they are malformed; what they name and is not there gets one. With `only`, the
+    recordings that this manifest names are all that is left.
+    Names in a manifest are relative to its folder, or to INPUT, or absolute below INPUT. LJSpeech's third column, the
+    normalised text, is preferred to the second. Where one manifest says several things of a recording (lhotse
     supervisions, NeMo rows with offsets) the texts are joined in time order and other fields are kept if all agree.
+    Of two manifests the later one by name overrules field by field, and sidecars overrule both.
     """
-    manifests: list[Manifest] = []
-    others: dict[str, list[str]] = defaultdict(list)  # path without extension -> files
-    for path in sorted(paths):
-        if is_manifest(path):
-            manifests.append(Manifest(path))
+    for name, columns in _TABLES.items():
+        db.execute(f"CREATE TABLE {name} ({columns})")
+    _choose(db)
+    last, query = 0, "SELECT number, path FROM manifest WHERE number > ? ORDER BY number LIMIT ?"
+    while window := db.execute(query, (last, _WINDOW)).fetchall():
+        with at_hand([os.fsdecode(path) for _, path in window]) as base:
+            for number, path in window:
+                _Manifest(db, number, path, base).read()
+        last = window[-1][0]
+    _resolve_ids(db)
+    _settle(db, None if only is None else os.fsencode(only))
+    for name in _TABLES:
+        db.execute(f"DROP TABLE {name}")
+
+
+def _choose(db: sqlite3.Connection) -> None:
+    """Manifests by name; then sidecars, which are .txt and .json files beside another file that is neither."""
+
+    def is_sidecar(path: bytes) -> bool:
+        return _is_note(path) and not all(_is_note(beside) for _, beside in _of_stem(db, os.path.splitext(path)[0]))
+
+    for order, chosen in ("", lambda path: is_manifest(os.fsdecode(path))), ("DESC", is_sidecar):  # .json after .txt
+        found = db.execute(f"SELECT path FROM found WHERE listed AND error IS NULL ORDER BY path {order}")
+        paths = ((path, os.path.dirname(path)) for (path,) in found if chosen(path))
+        db.executemany("INSERT INTO manifest (path, folder) VALUES (?, ?)", paths)
+        db.execute("UPDATE found SET listed = 0 WHERE path IN (SELECT path FROM manifest)")
+
+
+def _is_note(path: bytes) -> bool:
+    return path.endswith((b".txt", b".json"))
+
+
+def _of_stem(db: sqlite3.Connection, stem: bytes) -> list[tuple[int, bytes]]:
+    """Numbers and paths of the recordings whose path without its extension is `stem`."""
+    return [(number, path) for number, path in _near(db, stem) if os.path.splitext(path)[0] == stem]
+
+
+def _near(db: sqlite3.Connection, stem: bytes) -> list[tuple[int, bytes]]:
+    """Those whose path is `stem`, or goes on with a dot."""
+    query = "SELECT number, path FROM found WHERE (path = ? OR path > ? AND path < ?) AND listed AND error IS NULL"
+    return db.execute(query, (stem, stem + b".", stem + b"/")).fetchall()  # / follows on .
+
+
+def _encoded(name: str) -> bytes:
+    try:
+        return os.fsencode(name)
+    except UnicodeEncodeError:  # JSON may escape half a surrogate pair, which no name holds
+        return name.encode("utf-8", "backslashreplace")
+
+
+@dataclass
+class _Manifest:
+    """One manifest or sidecar on its way into the database, a row in memory at a time."""
+
+    db: sqlite3.Connection
+    number: int
+    path: bytes
+    base: Path
+    problems: int = 0
+    first: str | None = None
+
+    def read(self) -> None:
+        if self.path.endswith(b"metadata.csv"):
+            self._read_ljspeech()
+        elif is_manifest(os.fsdecode(self.path)):
+            self._read_jsonl()
         else:
-            others[os.path.splitext(path)[0]].append(path)
+            self._read_sidecar()
+        if self.problems:
+            result = self.problems, self.first, self.number
+            self.db.execute("UPDATE manifest SET problems = ?, first = ? WHERE number = ?", result)
 
-    sidecars: list[Manifest] = []
-    recordings: dict[str, list[str]] = {}
-    for stem, files in others.items():
-        notes = [path for path in files if path.endswith((".txt", ".json"))]
-        recordings[stem] = [path for path in files if path not in notes] or files
-        if recordings[stem] != files:
-            sidecars += [_read_sidecar(base, path, recordings[stem]) for path in sorted(notes, reverse=True)]
+    @property
+    def file(self) -> Path:
+        return self.base / os.fsdecode(self.path)
 
-    jsonl: dict[str, list[Manifest]] = defaultdict(list)
-    for manifest in manifests:
-        if manifest.path.endswith("metadata.csv"):
-            _read_ljspeech(base, manifest, recordings)
-        else:
-            jsonl[os.path.dirname(manifest.path)].append(manifest)
-    for folder, group in jsonl.items():
-        _read_jsonl(base, folder, group, {path for files in recordings.values() for path in files})
-    return manifests + sidecars
+    @cached_property
+    def folder(self) -> bytes:
+        return os.path.dirname(self.path)
 
+    @cached_property
+    def roots(self) -> tuple[bytes, bytes]:
+        """What an absolute name may begin with."""
+        return os.fsencode(self.base), os.fsencode(self.base.resolve())
 
-def _read_sidecar(base: Path, path: str, recordings: list[str]) -> Manifest:
-    manifest = Manifest(path)
-    with _noting_errors(manifest):
-        content = (base / path).read_text("utf-8-sig")
-        is_text = path.endswith(".txt")
-        says = Metadata(text=_as_text(content)) if is_text else _parse(content, _Says).metadata()
-        manifest.metadata = dict.fromkeys(recordings, says)
-    return manifest
+    def wrong(self, problem: str) -> None:
+        self.problems += 1
+        self.first = self.first or problem.encode("utf-8", "backslashreplace").decode()
 
+    @contextmanager
+    def noting_errors(self, where: str = "") -> Iterator[None]:
+        """A bad manifest, or a bad line of it, must not stop a run: what is wrong becomes the manifest's own row."""
+        try:
+            yield
+        except ConfigError as error:
+            self.wrong(f"{where}{error}")
+        except UnicodeDecodeError as error:
+            self.wrong(f"expected UTF-8: {error}")
+        except (OSError, EOFError, zlib.error) as error:
+            self.wrong(f"cannot read: {getattr(error, 'strerror', None) or error}")
 
-def _read_ljspeech(base: Path, manifest: Manifest, recordings: dict[str, list[str]]) -> None:
-    folder = os.path.dirname(manifest.path)
-    for number, line in _lines(base, manifest):
-        name, *texts = (column.strip() for column in line.split("|"))
-        if not name or not texts:
-            manifest.errors.append(f"line {number}: expected id|text, got {line[:80]!r}")
-            continue
-        places = [os.path.normpath(os.path.join(folder, part, name)) for part in ("", "wavs")]
-        found = [path for place in places for path in recordings.get(place, [])]
-        found += [place for place in places if place in recordings.get(os.path.splitext(place)[0], [])]
-        if not found:
-            manifest.missing.add(places[0])
-        text = next((text for text in reversed(texts[:2]) if text), None)
-        manifest.metadata.update(dict.fromkeys(found, Metadata(text=text)))
+    def lines(self) -> Iterator[tuple[int, str]]:
+        opener = gzip.open if self.path.endswith(b".gz") else open
+        with self.noting_errors(), opener(self.file, "rt", encoding="utf-8-sig") as file:
+            yield from ((number, line.rstrip("\n")) for number, line in enumerate(file, 1) if line.strip())
 
+    def rows(self) -> Iterator[tuple[int, BaseModel]]:
+        for number, line in self.lines():
+            with self.noting_errors(f"line {number}: "):
+                yield number, _parse(line, None)
 
-def _read_jsonl(base: Path, folder: str, group: list[Manifest], known: set[str]) -> None:
-    """Fills the manifests of one folder; together, since lhotse's supervisions speak of another file's recordings."""
-    rows = [(manifest, number, row) for manifest in group for number, row in _rows(base, manifest)]
-    names = {row.id: row.sources[0].source for _, _, row in rows if isinstance(row, _LhotseRecording)}
-    said: dict[tuple[int, str], list[tuple[float, Metadata]]] = defaultdict(list)
-    for manifest, number, row in rows:
-        match row:
-            case _NemoRow():
-                name, says = row.audio_filepath, [(row.offset or 0.0, row.metadata())]
-            case _Cut():
-                name = row.recording.sources[0].source
-                says = [(supervision.start, supervision.metadata()) for supervision in row.supervisions]
-            case _Supervision():
-                name, says = names.get(row.recording_id), [(row.start, row.metadata())]
-            case _LhotseRecording():
-                name, says = row.sources[0].source, []
-        if name is None:
-            manifest.errors.append(
-                f"line {number}: no recording in this folder's manifests has id {row.recording_id!r}"
-            )
-            continue
-        places = [os.path.join(folder, name), name]
+    def say(self, recording: int | None, line: int, start: float, says: Metadata, row_id: bytes | None = None) -> None:
+        values = recording, row_id, self.number, line, start, says.text, says.speaker, says.licence, says.consent
+        self.db.execute("INSERT INTO said VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", values)
+
+    def miss(self, path: bytes) -> None:
+        self.db.execute("INSERT OR IGNORE INTO missing VALUES (?, ?)", (path, self.number))
+
+    def _read_sidecar(self) -> None:
+        with self.noting_errors():
+            content = self.file.read_text("utf-8-sig")
+            is_text = self.path.endswith(b".txt")
+            says = Metadata(text=_as_text(content)) if is_text else _parse(content, _Says).metadata()
+            for recording, _ in _of_stem(self.db, os.path.splitext(self.path)[0]):
+                self.say(recording, 1, 0.0, says)
+
+    def _read_ljspeech(self) -> None:
+        for number, line in self.lines():
+            name, *texts = (column.strip() for column in line.split("|"))
+            if not name or not texts:
+                self.wrong(f"line {number}: expected id|text, got {line[:80]!r}")
+                continue
+            places = [os.path.normpath(os.path.join(self.folder, part, _encoded(name))) for part in (b"", b"wavs")]
+            found = [
+                recording
+                for place in places
+                for recording, path in _near(self.db, place)
+                if place in (path, os.path.splitext(path)[0])
+            ]
+            if not found:
+                self.miss(places[0])
+            text = next((text for text in reversed(texts[:2]) if text), None)
+            for recording in found:
+                self.say(recording, number, 0.0, Metadata(text=text))
+
+    def _read_jsonl(self) -> None:
+        for number, row in self.rows():
+            match row:
+                case _Supervision():  # of another file's recordings maybe
+                    self.say(None, number, row.start, row.metadata(), _id(row.recording_id))
+                    continue
+                case _NemoRow():
+                    name, says = row.audio_filepath, [(row.offset or 0.0, row.metadata())]
+                case _Cut():
+                    name = row.recording.sources[0].source
+                    says = [(supervision.start, supervision.metadata()) for supervision in row.supervisions]
+                case _LhotseRecording():
+                    name, says = row.sources[0].source, []
+            recording = self._named(_encoded(name))
+            if isinstance(row, _LhotseRecording):
+                values = self.folder, _id(row.id), recording
+                self.db.execute("INSERT OR REPLACE INTO lhotse VALUES (?, ?, ?)", values)
+            if recording is not None:
+                for start, metadata in says or [(0.0, Metadata())]:
+                    self.say(recording, number, start, metadata)
+
+    def _named(self, name: bytes) -> int | None:
+        """The recording that a name means; missing if there is none."""
+        places = [os.path.join(self.folder, name), name]
         if os.path.isabs(name):
-            places = [os.path.relpath(name, base), os.path.relpath(name, base.resolve())]
-        path = next((place for place in map(os.path.normpath, places) if place in known), None)
-        if path:
-            said[group.index(manifest), path] += says
-        elif not isinstance(row, _Supervision):
-            manifest.missing.add(os.path.normpath(places[0]))
-    for (index, path), says in said.items():
-        group[index].metadata[path] = _merged(says)
+            places = [os.path.relpath(name, root) for root in self.roots]
+        for place in map(os.path.normpath, places):
+            query = "SELECT number FROM found WHERE path = ? AND listed AND error IS NULL"
+            if found := self.db.execute(query, (place,)).fetchone():
+                return int(found[0])
+        self.miss(os.path.normpath(places[0]))
+        return None
 
 
-def _rows(base: Path, manifest: Manifest) -> Iterator[tuple[int, BaseModel]]:
-    for number, line in _lines(base, manifest):
-        with _noting_errors(manifest, f"line {number}: "):
-            yield number, _parse(line, None)
+def _id(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
+
+
+def _resolve_ids(db: sqlite3.Connection) -> None:
+    """Lhotse's supervisions to the recordings of their folder."""
+    known = "FROM manifest JOIN lhotse USING (folder) WHERE number = said.manifest AND lhotse.id = said.id"
+    unknown = db.execute(
+        "SELECT said.manifest, count(*), min(line), id FROM said "
+        f"WHERE id IS NOT NULL AND NOT EXISTS (SELECT 1 {known}) GROUP BY said.manifest"
+    )
+    for manifest, count, line, name in unknown.fetchall():
+        first = f"line {line}: no recording in this folder's manifests has id {name.decode(errors='surrogatepass')!r}"
+        note = "UPDATE manifest SET problems = problems + ?, first = coalesce(first, ?) WHERE number = ?"
+        db.execute(note, (count, first, manifest))
+    db.execute(f"UPDATE said SET recording = (SELECT recording {known}) WHERE id IS NOT NULL")
+
+
+def _settle(db: sqlite3.Connection, only: bytes | None) -> None:
+    """What was said, missed and wrong, to the rows of table `found`."""
+    if only is not None:
+        db.execute("UPDATE found SET listed = 0")
+    said = db.execute(
+        "SELECT recording, path, text, speaker, licence, consent FROM said CROSS JOIN manifest ON number = manifest "
+        "WHERE recording IS NOT NULL ORDER BY recording, manifest, start, line, said.rowid"
+    )
+    for recording, rows in groupby(said, key=itemgetter(0)):
+        metadata, listed = Metadata(), only is None
+        for path, of_one in groupby(rows, key=itemgetter(1)):
+            says = [Metadata(*row[2:]) for row in of_one]
+            metadata = overlay(metadata, says[-1] if path.endswith(b"metadata.csv") else _merged(says))
+            listed = listed or path == only
+        db.execute(
+            "UPDATE found SET text = ?, speaker = ?, licence = ?, consent = ?, listed = ? WHERE number = ?",
+            (metadata.text, metadata.speaker, metadata.licence, metadata.consent, listed, recording),
+        )
+    missing = db.execute(
+        "SELECT missing.path, manifest.path, min(number) FROM missing CROSS JOIN manifest ON number = manifest "
+        "WHERE ?1 IS NULL OR manifest.path = ?1 GROUP BY missing.path",
+        (only,),
+    )
+    for path, manifest, _ in missing:
+        db.execute(
+            "INSERT INTO found (path, source, error) VALUES (?, ?, ?) "
+            "ON CONFLICT (path) DO UPDATE SET error = excluded.error, listed = 1 WHERE NOT listed",
+            (path, _printable(path), f"named in {_printable(manifest)} but not found"),
+        )
+    query = "SELECT path, problems, first FROM manifest WHERE problems AND (?1 IS NULL OR path = ?1)"
+    for path, problems, first in db.execute(query, (only,)):
+        others = f" (and {problems - 1} more)" if problems > 1 else ""
+        error = f"malformed manifest: {first}{others}"
+        db.execute("UPDATE found SET error = ?, listed = 1 WHERE path = ?", (error, path))
+
+
+def _printable(path: bytes) -> str:
+    return path.decode("utf-8", "backslashreplace")
 
 
 def _parse(content: str, model: type[BaseModel] | None) -> Any:
@@ -219,29 +373,10 @@ def _parse(content: str, model: type[BaseModel] | None) -> Any:
     return validate(model, row)
 
 
-def _merged(says: list[tuple[float, Metadata]]) -> Metadata:
-    ordered = [metadata for _, metadata in sorted(says, key=lambda item: item[0])]
+def _merged(says: Sequence[Metadata]) -> Metadata:
+    """What one manifest says of a recording, of parts of it in time order."""
     agreed = {}
     for name in ("speaker", "licence", "consent"):
-        values = {getattr(metadata, name) for metadata in ordered} - {None}
+        values = {getattr(metadata, name) for metadata in says} - {None}
         agreed[name] = values.pop() if len(values) == 1 else None
-    return Metadata(text=" ".join(metadata.text for metadata in ordered if metadata.text) or None, **agreed)
-
-
-def _lines(base: Path, manifest: Manifest) -> Iterator[tuple[int, str]]:
-    opener = gzip.open if manifest.path.endswith(".gz") else open
-    with _noting_errors(manifest), opener(base / manifest.path, "rt", encoding="utf-8-sig") as file:
-        yield from ((number, line.rstrip("\n")) for number, line in enumerate(file, 1) if line.strip())
-
-
-@contextlib.contextmanager
-def _noting_errors(manifest: Manifest, where: str = "") -> Iterator[None]:
-    """One bad manifest, or one bad line of it, must not stop a run: what is wrong becomes the manifest's own row."""
-    try:
-        yield
-    except ConfigError as error:
-        manifest.errors.append(f"{where}{error}")
-    except UnicodeDecodeError as error:
-        manifest.errors.append(f"expected UTF-8: {error}")
-    except (OSError, EOFError, zlib.error) as error:
-        manifest.errors.append(f"cannot read: {getattr(error, 'strerror', None) or error}")
+    return Metadata(text=" ".join(metadata.text for metadata in says if metadata.text) or None, **agreed)

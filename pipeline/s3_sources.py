@@ -1,6 +1,7 @@
 """Recordings in a bucket: found by listing, fetched a group at a time."""
 
 import os
+import sqlite3
 import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -10,56 +11,56 @@ from functools import cache
 from pathlib import Path
 
 from pipeline import manifests, s3
-from pipeline.clip import Metadata, Recording
+from pipeline.clip import Recording
 from pipeline.config import S3Config
 from pipeline.errors import ConfigError, DataError
 from pipeline.places import Place, S3Folder
 from pipeline.s3 import NotAsListed, S3Object
-from pipeline.sources import base, printable, recordings
+from pipeline.sources import add, base
 from pipeline.storage import StorageError, explained, sha256_file
 from pipeline.turns import waiting
 
 THREADS = 8  # that fetch side by side
 
 
-def discover_objects(root: S3Folder, exclude: S3Folder | None, config: S3Config) -> list[Recording]:
-    """What `sources.discover` says of a folder, an object or a manifest in a bucket; only manifests are fetched.
+def find_in_bucket(root: S3Folder, db: sqlite3.Connection, exclude: S3Folder | None, config: S3Config) -> None:
+    """What `sources.find` says of a folder, an object or a manifest in a bucket; only manifests are fetched.
 
     Raises: ConfigError if there is nothing, or it may not be listed.
     """
-    folder, objects = root, _below(root, exclude, config)
-    only = None
-    if not objects:
-        folder, only = _parent(root), root.name
-        beside = _below(folder, exclude, config)
-        stem = os.path.splitext(only)[0]
-        wanted = beside if manifests.is_manifest(only) else [o for o in beside if os.path.splitext(o)[0] == stem]
-        objects = {path: beside[path] for path in wanted}
-        if only not in objects:
+    folder, only = root, None
+    add(db, _below(root, exclude, config))
+    if not db.execute("SELECT 1 FROM found").fetchone():
+        folder, only = _parent(root), root.name if manifests.is_manifest(root.name) else None
+        stem = os.path.splitext(root.name)[0]
+        add(db, (o for o in _below(folder, exclude, config) if only or os.path.splitext(o[0])[0] == stem))
+        if not db.execute("SELECT 1 FROM found WHERE path = ?", (os.fsencode(root.name),)).fetchone():
             raise ConfigError(f"input {root}: no such object, and nothing lies below it")
-    found = {path: _unsafe(path) for path in objects}
 
-    def make(path: str, metadata: Metadata, error: str | None) -> Recording:
-        listed = objects.get(path)
-        size, etag = (listed.size, listed.etag) if listed else (0, None)
-        return Recording(path, printable(path), size, None, metadata, error, etag)
+    def listed(path: str) -> S3Object:
+        about = db.execute("SELECT etag, size FROM found WHERE path = ?", (os.fsencode(path),)).fetchone()
+        return S3Object(folder.bucket, folder.key(path), *about)
 
-    with tempfile.TemporaryDirectory() as temporary:
-        _fetch_all(folder, [objects[p] for p in _notes(found)], Path(temporary), config)
-        manifest = only if only and manifests.is_manifest(only) else None
-        return recordings(Path(temporary), found, make, only=manifest)
+    @contextmanager
+    def fetched(paths: Sequence[str]) -> Iterator[Path]:
+        with tempfile.TemporaryDirectory() as temporary:
+            _fetch_all(folder, [listed(path) for path in paths], Path(temporary), config)
+            yield Path(temporary)
+
+    manifests.read_all(db, fetched, only=only)
 
 
-def _below(root: S3Folder, exclude: S3Folder | None, config: S3Config) -> dict[str, S3Object]:
+def _below(
+    root: S3Folder, exclude: S3Folder | None, config: S3Config
+) -> Iterator[tuple[str, str | None, int, str | None]]:
+    """(path, why it cannot be read, bytes, etag) of every object below that is not hidden."""
     start = s3.folder_of(root)
     excluded = s3.folder_of(exclude) if exclude and exclude.bucket == root.bucket else None
-    found = {}
     for listed in s3.listed(root.bucket, start, config=config):
         path = listed.key[len(start) :]
         hidden = any(part.startswith(".") and part not in (".", "..") for part in path.split("/"))
         if path and not path.endswith("/") and not hidden and not (excluded and listed.key.startswith(excluded)):
-            found[path] = listed
-    return found
+            yield path, _unsafe(path), listed.size, listed.etag
 
 
 def _parent(root: S3Folder) -> S3Folder:
@@ -69,20 +70,6 @@ def _parent(root: S3Folder) -> S3Folder:
 def _unsafe(path: str) -> str | None:
     parts = path.split("/")
     return "its name points outside the folder" if {"", ".", ".."} & set(parts) else None
-
-
-def _notes(found: dict[str, str | None]) -> list[str]:
-    """Manifests, and sidecars of something."""
-    stems: dict[str, int] = {}
-    for path in found:
-        stem = os.path.splitext(path)[0]
-        stems[stem] = stems.get(stem, 0) + 1
-    return [
-        path
-        for path, error in found.items()
-        if not error
-        and (manifests.is_manifest(path) or (path.endswith((".txt", ".json")) and stems[os.path.splitext(path)[0]] > 1))
-    ]
 
 
 def _fetch_all(folder: S3Folder, objects: Sequence[S3Object], target: Path, config: S3Config) -> list[str | None]:

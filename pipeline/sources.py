@@ -3,20 +3,24 @@
 import errno
 import hashlib
 import os
+import sqlite3
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
+from typing import Any
 
 from pipeline import manifests
 from pipeline.clip import Metadata, Recording
 from pipeline.config import S3Config
 from pipeline.errors import ConfigError
 from pipeline.places import Place, S3Folder
+from pipeline.spill import spill
 
 _HASH_THREADS = 4
+_WINDOW = 1024  # files that are hashed before their hashes are written down
 WITHOUT = S3Config()
 _ERRORS = {
     errno.EACCES: "permission denied",
@@ -24,10 +28,63 @@ _ERRORS = {
     errno.ELOOP: "symlink loop",
     errno.ENOENT: "broken link",
 }
+_FOUND = """
+CREATE TABLE found (
+    number INTEGER PRIMARY KEY,
+    path BLOB NOT NULL UNIQUE, -- os.fsencode
+    source TEXT NOT NULL,
+    size INTEGER NOT NULL DEFAULT 0, sha256 TEXT, etag TEXT, error TEXT,
+    text TEXT, speaker TEXT, licence TEXT, consent TEXT,
+    listed INTEGER NOT NULL DEFAULT 1 -- 0: it is no recording, but says something of one, or was not asked for
+)
+"""
+COLUMNS = "found.path, source, size, sha256, text, speaker, licence, consent, error, etag"
+
+
+class Recordings:
+    """What `find` put into a database, in the order of the paths' bytes; each iteration reads it anew, row by row."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self.db = db
+        self._count: int = db.execute("SELECT count(*) FROM found WHERE listed").fetchone()[0]
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[Recording]:
+        yield from map(as_recording, self.db.execute(f"SELECT {COLUMNS} FROM found WHERE listed ORDER BY path"))
+
+    def absent(self, sources: str) -> tuple[int, list[str]]:
+        """How many recordings' `source` column `source` of a table lacks, and the first three of them, sorted.
+
+        The table is in the same database and holds text; NULL and what is named twice do no harm.
+        """
+        lacking = (
+            f"FROM found LEFT JOIN {sources} AS there ON there.source = found.source "
+            "WHERE found.listed AND there.source IS NULL"
+        )
+        (count,) = self.db.execute(f"SELECT count(*) {lacking}").fetchone()
+        first = self.db.execute(f"SELECT found.source {lacking} ORDER BY found.source LIMIT 3") if count else ()
+        return count, [source for (source,) in first]
+
+
+def as_recording(row: tuple[Any, ...]) -> Recording:
+    """A row of COLUMNS."""
+    path, source, size, sha256, *says, error, etag = row
+    return Recording(os.fsdecode(path), source, size, sha256, Metadata(*says), error, etag)
 
 
 def discover(root: Place, *, exclude: Place | None, s3: S3Config = WITHOUT) -> list[Recording]:
-    """Every file below a folder, or one file, or what one manifest names; sorted by path.
+    """What `find` finds, in memory.
+
+    Raises: as `find`.
+    """
+    with spill() as db:
+        return list(find(root, db, exclude=exclude, s3=s3))
+
+
+def find(root: Place, db: sqlite3.Connection, *, exclude: Place | None, s3: S3Config = WITHOUT) -> Recordings:
+    """Every file below a folder, or one file, or what one manifest names; once into one database.
 
     Paths are relative to `root`, or to its folder if it is a file. Hidden files and folders (leading dot) and the
     folder `exclude` are passed over; links are followed. Manifests and sidecars (see manifests.py) have no row of
@@ -35,77 +92,69 @@ def discover(root: Place, *, exclude: Place | None, s3: S3Config = WITHOUT) -> l
     its decoding says otherwise.
     Raises: ConfigError if `root` is missing or is `exclude`.
     """
+    db.execute(_FOUND)
     if isinstance(root, S3Folder):
-        from pipeline.s3_sources import discover_objects
+        from pipeline.s3_sources import find_in_bucket
 
-        return discover_objects(root, exclude if isinstance(exclude, S3Folder) else None, s3)
-    return _discover_files(root, exclude if isinstance(exclude, Path) else None)
+        find_in_bucket(root, db, exclude if isinstance(exclude, S3Folder) else None, s3)
+    else:
+        _find_files(root, db, exclude if isinstance(exclude, Path) else None)
+    return Recordings(db)
 
 
-def _discover_files(root: Path, exclude: Path | None) -> list[Recording]:
+def _find_files(root: Path, db: sqlite3.Connection, exclude: Path | None) -> None:
     if not os.path.exists(root):
         raise ConfigError(f"input {root}: no such file or folder")
     if exclude is not None and root.resolve() == exclude.resolve():
         raise ConfigError(f"output {exclude} is the input folder itself; choose another folder, which may lie inside")
-    make = partial(_recording, base(root))
-    if root.is_dir():
-        return recordings(root, dict(_walk(root, exclude)), make)
-    if not manifests.is_manifest(root.name):
+    folder, only = base(root), None
+    if root.is_dir() or manifests.is_manifest(root.name):
+        only = None if root.is_dir() else root.name
+        add(db, ((path, error, 0, None) for path, error in _walk(folder, exclude, db)))
+    else:
         beside = [root, *(note for suffix in (".txt", ".json") if (note := root.with_suffix(suffix)).is_file())]
-        return recordings(root.parent, {path.name: None for path in beside}, make)
-    return recordings(root.parent, dict(_walk(root.parent, exclude)), make, only=root.name)
+        add(db, ((path.name, None, 0, None) for path in beside))
+    manifests.read_all(db, lambda _: nullcontext(folder), only=only)
+    _hash(db, folder)
 
 
-Make = Callable[[str, Metadata, str | None], Recording]
-"""(path, what is said of it, why it cannot be read) -> the recording."""
+def add(db: sqlite3.Connection, found: Iterable[tuple[str, str | None, int, str | None]]) -> None:
+    """Put (path, why it cannot be read, bytes, etag) into the database; of two with one path the later one counts."""
+    db.executemany(
+        "INSERT OR REPLACE INTO found (path, source, error, size, etag) VALUES (?, ?, ?, ?, ?)",
+        ((os.fsencode(path), printable(path), *rest) for path, *rest in found),
+    )
 
 
-def recordings(base: Path, found: dict[str, str | None], make: Make, *, only: str | None = None) -> list[Recording]:
-    """Rows for the files found (path -> why it cannot be read); with `only`, for what that manifest names.
-
-    Below `base` lie at least the manifests and sidecars among them.
-    """
-    read = manifests.read_all(base, [path for path, error in found.items() if error is None])
-    metadata: dict[str, Metadata] = {}
-    for manifest in read:
-        for path, says in manifest.metadata.items():
-            metadata[path] = manifests.overlay(metadata.get(path, Metadata()), says)
-    errors = dict(found)
-    for manifest in read:
-        del errors[manifest.path]
-    wanted = [manifest for manifest in read if only in (None, manifest.path)]
-    if only is not None:
-        errors = {path: errors[path] for manifest in wanted for path in manifest.metadata}
-    for manifest in wanted:
-        for path in manifest.missing:
-            errors.setdefault(path, f"named in {printable(manifest.path)} but not found")
-        if manifest.errors:
-            others = f" (and {len(manifest.errors) - 1} more)" if len(manifest.errors) > 1 else ""
-            errors[manifest.path] = f"malformed manifest: {manifest.errors[0]}{others}"
+def _hash(db: sqlite3.Connection, folder: Path) -> None:
+    """Sizes and hashes of what has no error so far, or why it cannot be read."""
+    start, last = os.fsencode(folder), b""
+    query = "SELECT path FROM found WHERE path > ? AND listed AND error IS NULL ORDER BY path LIMIT ?"
     with ThreadPoolExecutor(_HASH_THREADS) as pool:
-        return list(pool.map(lambda path: make(path, metadata.get(path, Metadata()), errors[path]), sorted(errors)))
+        while window := [path for (path,) in db.execute(query, (last, _WINDOW))]:
+            read = pool.map(lambda path: (*_content(os.path.join(start, path)), path), window)
+            db.executemany("UPDATE found SET size = ?, sha256 = ?, error = ? WHERE path = ?", read)
+            last = window[-1]
 
 
-def _recording(base: Path, path: str, metadata: Metadata, error: str | None) -> Recording:
-    size, sha256 = 0, None
-    if error is None:
-        try:
-            with (base / path).open("rb") as file:
-                sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-                size = file.tell()
-        except OSError as problem:
-            error = _reason(problem)
-    return Recording(path, printable(path), size, sha256, metadata, error)
+def _content(path: bytes | Path) -> tuple[int, str | None, str | None]:
+    """Size and hash of a file, and why it cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+            return file.tell(), sha256, None
+    except OSError as error:
+        return 0, None, _reason(error)
 
 
 def still_there(base: Path, recording: Recording) -> Recording:
     """The recording as it was found, or with an error if it was changed or taken away since."""
     if recording.error:
         return recording
-    now = _recording(base, recording.path, recording.metadata, None)
-    if now.sha256 == recording.sha256:
+    _, sha256, error = _content(base / recording.path)
+    if sha256 == recording.sha256:
         return recording
-    return replace(recording, error=f"source changed: {now.error or 'it is not what was found'}; run again")
+    return replace(recording, error=f"source changed: {error or 'it is not what was found'}; run again")
 
 
 def printable(path: str) -> str:
@@ -114,46 +163,50 @@ def printable(path: str) -> str:
     >>> printable("caf\udce9.wav")
     'caf\\xe9.wav'
     """
-    text = os.fsencode(path).decode("utf-8", "backslashreplace")
-    return path if text == path else text  # of a million names each is held once
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def _reason(error: OSError) -> str:
     return _ERRORS.get(error.errno, (error.strerror or str(error)).lower())
 
 
-def _walk(base: Path, exclude: Path | None) -> Iterator[tuple[str, str | None]]:
-    """Path relative to `base`, and why it cannot be read or None, of every file."""
+def _walk(base: Path, exclude: Path | None, db: sqlite3.Connection) -> Iterator[tuple[str, str | None]]:
+    """Path relative to `base`, and why it cannot be read or None, of every file; folders wait in the database."""
     excluded = _identity(os.stat(exclude)) if exclude is not None and exclude.exists() else None
-    folders = [("", (_identity(os.stat(base)),))]
-    while folders:
-        folder, ancestors = folders.pop()
+    db.execute("CREATE TABLE folder (number INTEGER PRIMARY KEY, path BLOB, ancestors TEXT)")
+    put = "INSERT INTO folder (path, ancestors) VALUES (?, ?)"
+    db.execute(put, (b"", _identity(os.stat(base))))
+    while waiting := db.execute("SELECT * FROM folder ORDER BY number DESC LIMIT 1").fetchone():
+        number, encoded, ancestors = waiting
+        db.execute("DELETE FROM folder WHERE number = ?", (number,))
+        folder = os.fsdecode(encoded)
         try:
-            names = [name for name in os.listdir(base / folder) if not name.startswith(".")]
+            with os.scandir(base / folder) as entries:
+                for entry in entries:
+                    if entry.name.startswith("."):
+                        continue
+                    path = os.path.join(folder, entry.name)
+                    try:
+                        status = entry.stat()
+                    except OSError as error:
+                        yield path, _reason(error)
+                        continue
+                    if stat.S_ISREG(status.st_mode):
+                        yield path, None
+                    elif not stat.S_ISDIR(status.st_mode):
+                        yield path, "not a regular file"
+                    elif (identity := _identity(status)) in ancestors.split():
+                        yield path, "symlink loop"
+                    elif identity != excluded:
+                        db.execute(put, (os.fsencode(path), f"{ancestors} {identity}"))
         except OSError as error:
             yield folder or ".", _reason(error)
-            continue
-        for name in names:
-            path = os.path.join(folder, name)
-            try:
-                status = os.stat(base / path)
-            except OSError as error:
-                yield path, _reason(error)
-                continue
-            if stat.S_ISREG(status.st_mode):
-                yield path, None
-            elif not stat.S_ISDIR(status.st_mode):
-                yield path, "not a regular file"
-            elif _identity(status) in ancestors:
-                yield path, "symlink loop"
-            elif _identity(status) != excluded:
-                folders.append((path, (*ancestors, _identity(status))))
 
 
-def _identity(status: os.stat_result) -> tuple[int, int]:
-    return status.st_dev, status.st_ino
+def _identity(status: os.stat_result) -> str:
+    return f"{status.st_dev}:{status.st_ino}"
 
 
 def base(root: Path) -> Path:
-    """The folder that the paths of `discover(root)` are relative to, of a file or folder."""
+    """The folder that the paths of `find(root)` are relative to, of a file or folder."""
     return root if root.is_dir() else root.parent

@@ -8,9 +8,8 @@ the settings that touch it, the weights, the rulers' versions and the source cod
 import base64
 import hashlib
 import inspect
-import io
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import cache, lru_cache
 from pathlib import Path
@@ -452,21 +451,19 @@ def _facts(ending: Ending) -> dict[str, Any]:
 
 
 def write_report(
-    store: Store, run: dict[str, Any], shard_pairs: Sequence[tuple[RawShard, Shard | None]], config: PipelineConfig
+    store: Store, run: dict[str, Any], homes: Mapping[str, tuple[Shard, Shard | None]], config: PipelineConfig
 ) -> None:
-    """The HTML folder of a finished run, from its ledger and the raw and enhanced shards."""
+    """The HTML folder of a finished run, from its ledger and the raw and enhanced shards of the clips that it plays."""
     from pipeline import report  # matplotlib: half a second and 50 MB that no other stage needs
 
-    ledger = pq.read_table(io.BytesIO(store.read("ledger.parquet")))
-    home = {clip.clip_id: {"raw": raw.shard, "enhanced": done} for raw, done in shard_pairs for clip in raw.clips}
-
     def clip_audio(clip_id: str, version: Literal["raw", "enhanced"]) -> tuple[Audio, int] | None:
-        shard = home.get(clip_id, {}).get(version)
+        raw, enhanced = homes.get(clip_id, (None, None))
+        shard = raw if version == "raw" else enhanced
         found = next(_audio_of(store, shard, {clip_id}), None) if shard else None
         return found and (found[1], config.audio.sample_rate)
 
-    with store.folder("report") as folder:
-        report.write_report(ledger, run, folder, clip_audio)
+    with store.opened("ledger.parquet") as file, store.folder("report") as folder:
+        report.write_report(pq.ParquetFile(file), run, folder, clip_audio)
 
 
 # ---- plain files -----------------------------------------------------------------------------------------------

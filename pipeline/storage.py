@@ -109,6 +109,15 @@ class Store(ABC):
         Raises: ConfigError if another run is at work here.
         """
 
+    def copy(self, source: BinaryIO, key: str) -> None:
+        """Put all of an open file as an object.
+
+        Raises: StorageError as `writer`.
+        """
+        source.seek(0)
+        with self.writer(key) as file:
+            shutil.copyfileobj(source, file)
+
     def write(self, key: str, data: bytes) -> None:
         """Put a whole object.
 

@@ -6,7 +6,6 @@ reads an old one goes on reading. The manifest is put last, and only if no other
 """
 
 import hashlib
-import io
 import re
 import uuid
 from collections.abc import Iterator, Sequence
@@ -123,25 +122,26 @@ def rollback(store: Store, version: int) -> Manifest:
         if store.size(named.key) != named.size:
             raise DataError(f"{store.root}: {named.key} of version {version} is gone or cut; it cannot come back")
     manifest = publish(store, old.model_copy(update={"again": version}))
-    store.write("ledger.parquet", store.read(old.ledger.key))
+    with store.opened(old.ledger.key) as file:
+        store.copy(file, "ledger.parquet")
     return manifest
 
 
 # ---- looking at versions ---------------------------------------------------------------------------------------
 
 
-def ledger_of(store: Store, manifest: Manifest) -> pa.Table:
-    """The ledger of a version.
+def ledger_of(store: Store, manifest: Manifest, columns: Sequence[str]) -> pa.Table:
+    """Some columns of the ledger of a version.
 
     Raises: DataError if it is not what was written.
     """
     try:
-        data = store.read(manifest.ledger.key)
+        with store.opened(manifest.ledger.key) as file:
+            if hashlib.file_digest(file, "sha256").hexdigest() != manifest.ledger.sha256:
+                raise DataError(f"{store.root}: {manifest.ledger.key} of version {manifest.version} has other bytes")
+            return pq.ParquetFile(file).read([*columns])
     except FileNotFoundError:
         raise DataError(f"{store.root}: {manifest.ledger.key} of version {manifest.version} is gone") from None
-    if hashlib.sha256(data).hexdigest() != manifest.ledger.sha256:
-        raise DataError(f"{store.root}: {manifest.ledger.key} of version {manifest.version} has other bytes")
-    return pq.read_table(io.BytesIO(data))
 
 
 @dataclass(frozen=True)
@@ -153,9 +153,10 @@ class Difference:
     changed: list[tuple[str, str, str]]
 
 
+_COMPARED = ("clip_id", "verdict", "reason", "chosen", "source_sha256", "gain_db")
 _ENDS = """
     SELECT clip_id, verdict || coalesce(' ' || reason, '') || coalesce(' ' || chosen, '') AS ended,
-           source_sha256, weights_sha256, gain_db, shard FROM {}
+           source_sha256, gain_db FROM {}
 """
 
 
@@ -165,8 +166,8 @@ def difference(store: Store, earlier: Manifest, later: Manifest) -> Difference:
     Raises: DataError if a ledger is not what was written.
     """
     with duckdb.connect() as connection:
-        connection.register("earlier", ledger_of(store, earlier))
-        connection.register("later", ledger_of(store, later))
+        connection.register("earlier", ledger_of(store, earlier, _COMPARED))
+        connection.register("later", ledger_of(store, later, _COMPARED))
         rows = connection.sql(
             f"""SELECT coalesce(a.clip_id, b.clip_id) AS clip, a.clip_id IS NULL, b.clip_id IS NULL, a.ended, b.ended
                 FROM ({_ENDS.format("earlier")}) a FULL JOIN ({_ENDS.format("later")}) b USING (clip_id)

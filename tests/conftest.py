@@ -59,6 +59,15 @@ def s3_server():
     server.stop()
 
 
+@pytest.fixture(scope="module")
+def prefect():
+    """A Prefect server of this module's own."""
+    from prefect.testing.utilities import prefect_test_harness
+
+    with prefect_test_harness(server_startup_timeout=120):
+        yield
+
+
 @pytest.fixture
 def start(home):
     """Start the command as a user would; whatever is left of it at the end of the test is killed."""

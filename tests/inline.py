@@ -1,5 +1,8 @@
 """An engine for tests of the flow: calls run in the thread that asks."""
 
+import pytest
+
+from flows import clean_corpus as flow
 from flows.engines import WorkerDied
 
 
@@ -24,3 +27,9 @@ class Inline:
             Inline.attempts += 1
             raise WorkerDied("worker process died in ingest")
         return function(*args)
+
+
+@pytest.fixture
+def inline(monkeypatch):
+    """Flows of this test have that engine."""
+    monkeypatch.setattr(flow, "open_engine", Inline)

@@ -1,6 +1,8 @@
 """Copies are found however they were stored; the same words spoken again are not."""
 
+import base64
 import io
+from collections import Counter, defaultdict
 
 import numpy as np
 import pytest
@@ -8,9 +10,12 @@ import soundfile
 import soxr
 from conftest import DATA
 
+from pipeline import dedup
+from pipeline.clip import Clip
 from pipeline.config import DedupConfig
-from pipeline.dedup import Duplicate, find_duplicates, fingerprint, pcm_sha256
+from pipeline.dedup import Duplicate, find_duplicates, fingerprint, marked, pcm_sha256, to_compare
 from pipeline.demo import speak
+from pipeline.records import RawShard, Shard
 from pipeline.synthetic import Audio, coloured_noise, mix_at_snr
 
 RATE = 16000
@@ -143,6 +148,119 @@ def test_many_copies_of_one_clip_are_all_found():
     codes = np.random.default_rng(0).integers(1, 2**32, 100, np.uint32)
     found = find_duplicates([(str(i), str(i), codes) for i in range(100)], DedupConfig())
     assert found == {str(i): Duplicate("0", "near_duplicate", 0.0) for i in range(1, 100)}
+
+
+def _mixed(rng: np.random.Generator) -> list[tuple[str, str, np.ndarray]]:
+    """Clips of 0 to 400 frames that share little or much: pauses, runs, common codes, shifted and spoilt copies."""
+    clips: list[np.ndarray] = [np.zeros(0, np.uint32)]
+    for n_codes in rng.permutation([5, 40, 300, 2**32 - 1] * 15):
+        codes = rng.integers(1, n_codes, rng.integers(0, 200), np.uint32, endpoint=True).repeat(rng.integers(1, 4))
+        if len(codes) and rng.random() < 0.6:
+            codes = clips[rng.integers(len(clips))].copy()
+            codes = np.pad(codes[rng.integers(0, 40) :], (rng.integers(0, 40), 0), constant_values=rng.integers(2))
+            wrong = rng.random(len(codes)) < rng.random()
+            codes[wrong] ^= rng.integers(0, 2**32, wrong.sum(), np.uint32)
+        codes[rng.integers(0, 200) :][: rng.integers(0, 60)] = 0
+        clips.append(codes)
+    return [(f"clip {i}", str(rng.integers(500)), codes) for i, codes in enumerate([*clips, clips[0]])]
+
+
+def _found_one_by_one(rows, max_bit_error: float) -> dict[str, Duplicate]:
+    """What find_duplicates gives, pair by pair and frame by frame."""
+    first_of = {}
+    for clip_id, digest, _ in rows:
+        first_of.setdefault(digest, clip_id)
+    distinct = [(clip_id, codes.tolist()) for clip_id, digest, codes in rows if first_of[digest] == clip_id]
+    places, last = defaultdict(list), 0
+    for i, (_, codes) in enumerate(distinct):
+        for t, code in enumerate(codes):
+            if code not in (0, last):
+                places[code].append((i, t))
+            last = code
+    votes = defaultdict(Counter)
+    for same in places.values():
+        for n, (i, t) in enumerate(same):
+            for j, u in same[n + 1 : n + 1 + dedup.MAX_NEXT]:
+                if i != j:
+                    votes[i, j][u - t] += 1
+    nearest = {}
+    for (i, j), of_pair in votes.items():
+        overlaps = {}
+        for offset in of_pair:
+            a, b = distinct[i][1], distinct[j][1]
+            overlap = [(a[t], b[t + offset]) for t in range(len(a)) if 0 <= t + offset < len(b)]
+            if all(
+                sum(both[k] > 0 for both in overlap) >= dedup.MIN_OVERLAP * sum(code > 0 for code in codes)
+                for k, codes in enumerate((a, b))
+            ):
+                overlaps[offset] = [x ^ y for x, y in overlap if x and y]
+        for offset in sorted(overlaps, key=lambda offset: (-of_pair[offset], offset))[: dedup.MAX_OFFSETS]:
+            wrong = overlaps[offset]
+            error = sum(x.bit_count() for x in wrong) / (32 * len(wrong)) if len(wrong) >= dedup.MIN_FRAMES else 1.0
+            if error <= max_bit_error:
+                nearest[j] = min(nearest.get(j, (error, i)), (error, i))
+    found = {}
+    for j, (error, i) in sorted(nearest.items()):
+        earlier = distinct[i][0]
+        found[distinct[j][0]] = Duplicate(found[earlier].of if earlier in found else earlier, "near_duplicate", error)
+    for clip_id, digest, _ in rows:
+        first = first_of[digest]
+        if first != clip_id:
+            found[clip_id] = Duplicate(found[first].of if first in found else first, "duplicate", 0.0)
+    return found
+
+
+@pytest.mark.parametrize("max_bit_error", [0.25, 0.45])
+@pytest.mark.parametrize("seed", range(2))
+def test_same_as_pair_by_pair_whatever_is_in_memory_at_once(monkeypatch, seed, max_bit_error):
+    rows = _mixed(np.random.default_rng(seed))
+    n_frames = sum(len(codes) for _, _, codes in rows)
+    config = DedupConfig(max_bit_error=max_bit_error)
+    expected = _found_one_by_one(rows, max_bit_error)
+    assert Counter(d.kind for d in expected.values()).keys() == {"duplicate", "near_duplicate"}
+    assert find_duplicates(iter(rows), config) == expected
+    for n_parts in (10, 100):
+        for size, of_part in (("PART", 1.0), ("CHUNK", 0.1), ("BLOCK", 1.0), ("BATCH", 1.0)):
+            monkeypatch.setattr(dedup, size, int(of_part * n_frames / n_parts))
+        assert find_duplicates(iter(rows), config) == expected
+
+
+def test_all_of_a_long_overlap_is_compared():
+    """An hour, of which the end is another: its sums are beyond 16 bits."""
+    rng = np.random.default_rng(0)
+    codes = rng.integers(1, 2**32, 300_000, np.uint32)
+    spoilt = codes.copy()
+    spoilt[150_000:] ^= np.uint32(0xFFFF)  # half of the bits in half of the frames
+    rows = [("a", "1", codes), ("b", "2", spoilt)]
+    assert find_duplicates(rows, DedupConfig()) == {"b": Duplicate("a", "near_duplicate", 0.25)}
+    spoilt[0] ^= np.uint32(1)
+    assert find_duplicates(rows, DedupConfig()) == {}
+
+
+def test_shards_are_compared_and_marked(originals):
+    def clip(clip_id, x, reject=None):
+        return Clip(clip_id, f"{clip_id}.wav", None, pcm_sha256=pcm_sha256(x), reject=reject)
+
+    def shard(*clips):
+        texts = [base64.b64encode(fingerprint(x, sample_rate=RATE).astype("<u4").tobytes()).decode() for _, x in clips]
+        return RawShard(Shard("work/raw/g-000.tar", "0" * 64, 9, len(clips)), [clip for clip, _ in clips], texts)
+
+    x, other = originals[:2]
+    silent = ("no_speech", "none")
+    first = shard((clip("a", x, reject=silent), x), (clip("b", x), x))
+    second = shard((clip("c", other), other), (clip("d", x), x), (clip("e", x / 4), x / 4))
+    rows = list(to_compare(iter([first, second])))
+    assert [(clip_id, digest) for clip_id, digest, _ in rows] == [
+        (clip_id, pcm_sha256(y)) for clip_id, y in (("b", x), ("c", other), ("d", x), ("e", x / 4))
+    ]
+    assert all(np.array_equal(codes, fingerprint(x, sample_rate=RATE)) for codes in (rows[0][2], rows[2][2]))
+    found = find_duplicates(rows, DedupConfig())
+    assert marked(first, found, DedupConfig()) == first
+    after = marked(second, found, DedupConfig())
+    assert (after.shard, after.fingerprints) == (second.shard, second.fingerprints)
+    assert [clip.clip_id for clip in after.clips] == ["c", "d", "e"]
+    assert [clip.reject and clip.reject[0] for clip in after.clips] == [None, "duplicate", "near_duplicate"]
+    assert after.clips[1].reject == ("duplicate", "of b: bit error 0 <= 0.25")
 
 
 @pytest.mark.skipif(not (DATA / "crowd").is_dir(), reason=f"no real recordings in {DATA}/crowd")

@@ -3,11 +3,14 @@
 import io
 
 import pyarrow.parquet as pq
+import pytest
 
 from pipeline import ledger
 from pipeline.clip import Clip, Metadata, Verdict
 from pipeline.gate import Decision
 from pipeline.ledger import Row
+from pipeline.shelf import Shelf
+from pipeline.spill import spill
 
 KEPT = Decision(Verdict.KEPT, chosen="enhanced")
 LOW = Decision(Verdict.REJECTED, "snr_db", "snr_db 3 < 15", "raw", "enhancement lowered dnsmos_sig: 3 -> 2")
@@ -22,12 +25,23 @@ def rows():
     yield Row(Clip("c", "c.txt", None), LOST, {}, {})
 
 
-def table(some):
-    return ledger.table(some, enhancer="e", weights_sha256="w", config_sha256="c")
+@pytest.fixture
+def written(tmp_path):
+    """Rows -> the ledger that they become by way of a run's shelf."""
+
+    def write(some):
+        path = tmp_path / "ledger.parquet"
+        with spill() as database, path.open("wb") as file:
+            shelf = Shelf(database)
+            shelf.put_rows(None, some)
+            ledger.write(shelf.rows(), file, enhancer="e", weights_sha256="w", config_sha256="c")
+        return path
+
+    return write
 
 
-def test_rows_come_back_in_a_fixed_order_with_everything_known():
-    found = pq.read_table(io.BytesIO(ledger.to_parquet(table(rows())))).to_pylist()
+def test_rows_come_back_in_a_fixed_order_with_everything_known(written):
+    found = pq.read_table(written(rows())).to_pylist()
     assert [row["clip_id"] for row in found] == ["a-1", "a-2", "b", "c"]
     assert (found[2]["text"], found[2]["speaker"], found[2]["before_snr_db"], found[2]["after_snr_db"]) == (
         "zwei Wörter", "s1", 9.0, 30.0,
@@ -38,12 +52,25 @@ def test_rows_come_back_in_a_fixed_order_with_everything_known():
     assert {row["enhancer"] for row in found} == {"e"}
 
 
-def test_the_order_of_work_does_not_show_in_the_bytes():
-    assert ledger.to_parquet(table(rows())) == ledger.to_parquet(table(reversed(list(rows()))))
+def test_the_order_of_work_does_not_show_in_the_bytes(written):
+    assert written(rows()).read_bytes() == written(reversed(list(rows()))).read_bytes()
 
 
-def test_counts_and_seconds_add_up():
-    summary = ledger.summary(table(rows()))
+def test_rows_in_another_order_or_twice_are_refused():
+    for some in (list(rows()), [next(rows())] * 2):
+        with pytest.raises(ValueError, match="comes after"):
+            ledger.write(some, io.BytesIO(), enhancer="e", weights_sha256="w", config_sha256="c")
+
+
+def test_row_groups_follow_each_other(monkeypatch, written):
+    monkeypatch.setattr(ledger, "ROWS_PER_GROUP", 3)
+    file = pq.ParquetFile(written(rows()))
+    assert [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)] == [3, 1]
+    assert [row["clip_id"] for row in file.read().to_pylist()] == ["a-1", "a-2", "b", "c"]
+
+
+def test_counts_and_seconds_add_up(written):
+    summary = ledger.summary(written(rows()))
     assert summary["counts"] == {"in": 4, "kept": 2, "rejected": 1, "failed": 1}
     assert summary["seconds"] == {"kept": 7.0, "rejected": 3.0, "failed": 0.0}
     assert summary["reasons"] == {
@@ -51,6 +78,6 @@ def test_counts_and_seconds_add_up():
     }  # fmt: skip
 
 
-def test_an_empty_run_has_an_empty_ledger():
-    summary = ledger.summary(table([]))
+def test_an_empty_run_has_an_empty_ledger(written):
+    summary = ledger.summary(written([]))
     assert summary["counts"] == {"in": 0, "kept": 0, "rejected": 0, "failed": 0}

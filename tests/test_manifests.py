@@ -2,12 +2,14 @@
 
 import gzip
 import json
+import tracemalloc
 from pathlib import Path
 
 import pytest
 
 from pipeline.clip import Metadata, Recording
-from pipeline.sources import discover
+from pipeline.sources import discover, find
+from pipeline.spill import spill
 
 
 def audio(root: Path, *names: str) -> None:
@@ -178,3 +180,75 @@ def test_text_that_no_utf8_holds_is_escaped(tmp_path):
     audio(tmp_path, "a.wav")
     (tmp_path / "a.json").write_text('{"text": "half \\ud83d pair"}')
     assert rows(tmp_path)["a.wav"].metadata.text == r"half \ud83d pair"
+
+
+def test_of_two_lines_of_ljspeech_the_later_one_counts_and_of_two_manifests_too(tmp_path):
+    audio(tmp_path, "a.wav", "x/b.wav", "x/c.wav")
+    (tmp_path / "metadata.csv").write_text("a|one\na|two\nx/b|csv\nx/c|csv\nx/c|\n")
+    said = {"audio_filepath": "x/b.wav", "text": "of m", "speaker": "m"}
+    (tmp_path / "m.jsonl").write_bytes(jsonl(said, {"audio_filepath": "x/c.wav", "speaker": "m"}))
+    (tmp_path / "x/a.jsonl").write_bytes(jsonl({"audio_filepath": "b.wav", "text": "of x/a"}))
+    (tmp_path / "z.jsonl").write_bytes(jsonl({"audio_filepath": "x/b.wav", "consent": "z"}))
+    found = rows(tmp_path)
+    assert found["a.wav"].metadata == Metadata("two")
+    assert found["x/b.wav"].metadata == Metadata("of x/a", "m", consent="z")
+    assert found["x/c.wav"].metadata == Metadata(None, "m"), "what a later line leaves empty is not known"
+
+
+def test_supervisions_may_come_first_and_ids_belong_to_a_folder(tmp_path):
+    audio(tmp_path, "one/a.wav", "two/a.wav")
+    for folder in ("one", "two"):
+        (tmp_path / folder / "recordings.jsonl").write_bytes(jsonl(lhotse_recording("r", "a.wav")))
+        supervisions = jsonl({"recording_id": "r", "text": folder}, {"recording_id": "half \ud83d"})
+        (tmp_path / folder / "a.jsonl").write_bytes(supervisions + b"[]\n" * 3)
+    found = rows(tmp_path)
+    assert {path: row.metadata.text for path, row in found.items() if not row.error} == {
+        "one/a.wav": "one",
+        "two/a.wav": "two",
+    }
+    assert "line 3: expected an object" in found["one/a.jsonl"].error
+    assert found["one/a.jsonl"].error.endswith(" (and 3 more)"), "two more lines, and an id"
+
+
+def test_a_name_that_no_file_can_have_is_escaped(tmp_path):
+    audio(tmp_path, "a.wav")
+    (tmp_path / "m.jsonl").write_text(
+        '{"audio_filepath": "half \\ud83d.wav"}\n{"audio_filepath": "a.wav", "text": "one"}\n'
+    )
+    found = rows(tmp_path)
+    assert found["a.wav"].metadata.text == "one"
+    assert found[r"half \ud83d.wav"].error == "named in m.jsonl but not found"
+
+
+def test_what_was_found_with_an_error_keeps_it(tmp_path):
+    audio(tmp_path, "a.wav")
+    (tmp_path / "b.wav").symlink_to("nowhere")
+    (tmp_path / "a.jsonl").write_bytes(jsonl({"audio_filepath": "b.wav"}, {"audio_filepath": "c.wav"}))
+    (tmp_path / "m.jsonl").write_bytes(jsonl({"audio_filepath": "c.wav"}))
+    found = rows(tmp_path)
+    assert found["b.wav"].error == "broken link"
+    assert found["c.wav"].error == "named in a.jsonl but not found"
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("metadata.csv", "{i}|a text of some length that is read and put away\n"),
+        ("m.jsonl", '{{"audio_filepath": "{i}.wav", "text": "a text of some length that is read and put away"}}\n'),
+        ("m.jsonl", '{{"recording_id": "{i}", "text": "a text of some length that is read and put away"}}\n'),
+        ("m.jsonl", "[]\n"),
+    ],
+)
+def test_memory_does_not_grow_with_the_lines(name, line, tmp_path):
+    def peak(lines):
+        (tmp_path / name).write_text("".join(line.format(i=i) for i in range(lines)))
+        tracemalloc.start()
+        with spill() as db:
+            count = len(find(tmp_path, db, exclude=None))
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert count in (lines, 1), "each is missing, or the manifest is malformed"
+        return most
+
+    peak(100)  # what is loaded at the first call
+    assert peak(3000) < peak(1000) + 50_000, "of 2000 more"

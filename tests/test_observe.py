@@ -416,21 +416,19 @@ def test_no_line_and_no_series_holds_a_credential(tmp_path):
 # ---- inside Prefect
 
 
-def test_retries_of_prefect_tasks_reach_the_observer_of_their_run(tmp_path):
+def test_calls_made_again_reach_the_observer_of_their_run(tmp_path):
     from prefect import flow, task
     from prefect.cache_policies import NO_CACHE
-    from prefect.task_runners import ThreadPoolTaskRunner
     from prefect.testing.utilities import prefect_test_harness
 
-    def worth(task, run, state) -> bool:
-        again = not isinstance(state.data, ConfigError)
-        if again:
-            observe.retried(task.name, run.name, state.data)
-        return again
+    from flows.calls import attempt
+
+    class Here:
+        def run(self, function, *args):
+            return function(*args)
 
     tries: dict[str, int] = {}
 
-    @task(name="clean", retries=2, retry_condition_fn=worth, cache_policy=NO_CACHE, task_run_name="clean {shard}")
     def work(shard: str) -> int:
         tries[shard] = tries.get(shard, 0) + 1
         if shard == "poison" or (shard == "flaky" and tries[shard] == 1):
@@ -439,11 +437,15 @@ def test_retries_of_prefect_tasks_reach_the_observer_of_their_run(tmp_path):
             raise ConfigError("wrong")
         return 1
 
-    @flow(task_runner=ThreadPoolTaskRunner(max_workers=4))
+    @task(cache_policy=NO_CACHE)
+    def clean(shard: str) -> None:
+        attempt(Here(), "clean", shard, work, shard)
+
+    @flow
     def whole() -> dict:
         with observer(tmp_path, metrics_port=0) as watched:
-            for future in [work.submit(shard) for shard in ("fine", "flaky", "poison", "setting")]:
-                future.result(raise_on_failure=False)
+            for future in [clean.submit(shard) for shard in ("fine", "flaky", "poison", "setting")]:
+                future.wait()
             return scraped(watched.address)
 
     with prefect_test_harness(server_startup_timeout=120):
@@ -452,7 +454,7 @@ def test_retries_of_prefect_tasks_reach_the_observer_of_their_run(tmp_path):
     assert found["retries_total", "clean"] == 3
     said = sorted((line["call"], line["error"]) for line in events(tmp_path / "a.log", "retry"))
     assert said == [
-        ("clean flaky", "worker process died in flaky"),
-        ("clean poison", "worker process died in poison"),
-        ("clean poison", "worker process died in poison"),
+        ("flaky", "worker process died in flaky"),
+        ("poison", "worker process died in poison"),
+        ("poison", "worker process died in poison"),
     ]

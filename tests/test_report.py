@@ -1,7 +1,11 @@
 """The report: its figures against the ledger, its bytes, and the page as a browser shows it."""
 
+import hashlib
+import io
 import json
 import re
+import subprocess
+import sys
 import wave
 from datetime import UTC, datetime, timedelta
 from itertools import combinations
@@ -9,11 +13,15 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from browser import chromium, set_width
+from conftest import REPOSITORY
 from PIL import Image
 
+from pipeline import report as report_module
 from pipeline.config import GateConfig, PipelineConfig
+from pipeline.picks import CLIPS_PER_GROUP, First, Group, picked, picks
 from pipeline.plots import gate_thresholds, hours_kept, plot_yield, yield_table
 from pipeline.report import write_report
 from pipeline.synthetic import coloured_noise
@@ -41,9 +49,17 @@ def clip(name: str, verdict: str = "kept", *, before: float | None = None, after
     return row | more
 
 
-def table(rows: list[dict]) -> pa.Table:
-    """Rows as a ledger; without rows, its columns."""
-    return pa.Table.from_pylist(rows) if rows else pa.Table.from_pylist([clip("none")]).slice(0, 0)
+TEXTS = ("clip_id", "source", "verdict", "text", "speaker", "licence", "consent", "reason", "detail")
+TEXTS += ("chosen", "chosen_why", "shard")
+
+
+def ledger(rows: list[dict], *, rows_per_group: int = 7) -> pq.ParquetFile:
+    """Rows as a ledger of several parts, its columns those of the first; without rows, its columns alone."""
+    names = rows[0] if rows else clip("none")
+    schema = pa.schema([(name, pa.string() if name in TEXTS else pa.float64()) for name in names])
+    file = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(rows, schema), file, row_group_size=rows_per_group)
+    return pq.ParquetFile(file)
 
 
 def run_of(**more) -> dict:
@@ -100,7 +116,7 @@ def mixed() -> list[dict]:
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory) -> Path:
-    return write_report(table(mixed()), run_of(), tmp_path_factory.mktemp("out") / "report", audio)
+    return write_report(ledger(mixed()), run_of(), tmp_path_factory.mktemp("out") / "report", audio)
 
 
 def figure(page: str, name: str) -> str:
@@ -131,7 +147,7 @@ def test_figures_equal_those_of_the_ledger(report):
 
 
 def test_same_input_gives_the_same_bytes_in_any_order(report, tmp_path):
-    again = write_report(table(mixed()[::-1]), run_of(), tmp_path / "report", audio)
+    again = write_report(ledger(mixed()[::-1]), run_of(), tmp_path / "report", audio)
     first, second = (
         {path.relative_to(page.parent): path.read_bytes() for path in page.parent.rglob("*.*")}
         for page in (report, again)
@@ -154,9 +170,121 @@ def test_clips_to_hear_are_the_right_ones_and_none_twice(report):
     assert len(clips) == len(set(clips))
 
 
+def test_picks_are_known_before_the_report_and_are_all_it_asks_for(tmp_path):
+    asked = []
+
+    def heard(clip_id, version):
+        asked.append(clip_id)
+        return audio(clip_id, version)
+
+    file = ledger(mixed())
+    known = picked(file)
+    assert picks(file)[0] == Group("Best", "kept, highest dnsmos_ovrl", ["guarded", "kept-11", "kept-10", "kept-09"])
+    assert known == [clip_id for group in picks(file) for clip_id in group.clip_ids]
+    write_report(file, run_of(), tmp_path / "report", heard)
+    assert asked == [clip_id for clip_id in known for _ in ("raw", "enhanced")]
+
+
+@pytest.mark.parametrize("rows_per_group", [1, 40, 400])
+def test_picks_are_those_of_the_whole_ledger_sorted(rows_per_group):
+    """Few distinct scores, so that names decide, and as many clips as several groups want."""
+    random = np.random.default_rng(3)
+    rows = [
+        clip(f"c{i:03}", before=random.integers(8, 12) / 4, after=random.integers(8, 12) / 4, chosen="enhanced")
+        for i in range(200)
+    ]
+    rows += [clip(f"r{i:03}", "rejected", reason=("snr_db", "duplicate")[i % 2]) for i in range(40)]
+    random.shuffle(rows)
+
+    kept = [row for row in rows if row["verdict"] == "kept"]
+    by_score = sorted((row["after_dnsmos_ovrl"], row["clip_id"]) for row in kept)
+    by_change = sorted((row["after_dnsmos_ovrl"] - row["before_dnsmos_ovrl"], row["clip_id"]) for row in kept)
+    by_hash = sorted(rows, key=lambda row: hashlib.sha256(row["clip_id"].encode()).digest())
+    wanted = {
+        "Best": [name for _, name in by_score[::-1]],
+        "Worst kept": [name for _, name in by_score],
+        "Most improved": [name for change, name in by_change[::-1] if change > 0],
+        "Most damaged": [name for change, name in by_change if change < 0],
+        "Kept, at random": [row["clip_id"] for row in by_hash if row["verdict"] == "kept"],
+        "Rejected: duplicate": [row["clip_id"] for row in by_hash if row["reason"] == "duplicate"],
+        "Rejected: snr_db": [row["clip_id"] for row in by_hash if row["reason"] == "snr_db"],
+    }
+    used: set[str] = set()
+    for title, names in wanted.items():
+        wanted[title] = [name for name in names if name not in used][:CLIPS_PER_GROUP]
+        used.update(wanted[title])
+    assert {group.title: group.clip_ids for group in picks(ledger(rows, rows_per_group=rows_per_group))} == wanted
+
+
+def test_the_first_rows_of_a_stream_are_held_and_no_more():
+    first = First(3, ("value", "descending"), ("name", "ascending"))
+    for start in range(0, 100, 10):
+        first.add(pa.table({"value": [i // 2 for i in range(start, start + 10)], "name": [f"{i}" for i in range(10)]}))
+        assert sum(part.num_rows for part in first._held) <= 6
+    assert first.table().to_pylist() == [{"value": v, "name": n} for v, n in [(49, "8"), (49, "9"), (48, "6")]]
+    assert First(3, ("value", "ascending")).table() is None
+
+
+def test_picks_come_without_the_plots():
+    """The flow's process wants the names and must stay small."""
+    code = "import sys, pipeline.picks; sys.exit('matplotlib' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY).returncode == 0
+
+
+def long_ledger() -> list[dict]:
+    """1200 clips of 10 s, a third of them good enough as they are, a third once enhanced, a third in no version."""
+    thirds = [
+        {"before": 3.0, "after": 3.4},
+        {"before": 2.0, "after": 3.0},
+        {"before": 1.5, "after": 2.0, "verdict": "rejected", "reason": "dnsmos_ovrl"},
+    ]
+    return [clip(f"clip-{i:04}", duration_s=10.0, chosen="enhanced", **thirds[i % 3]) for i in range(1200)]
+
+
+def test_a_long_ledger_is_counted_whole_and_its_curves_are_a_samples(tmp_path, monkeypatch):
+    monkeypatch.setattr(report_module, "SAMPLED", 300)
+    page = write_report(ledger(long_ledger(), rows_per_group=100), run_of(), tmp_path / "report", audio).read_text()
+    exact = {"in-clips": "1,200", "in-duration": "3.33 h", "kept-clips": "800", "rejected-clips": "400"}
+    exact |= {"kept-duration": "2.22 h", "ovrl-before": "2.50", "ovrl-after": "3.20"}
+    assert {name: figure(page, name) for name in exact} == exact
+    assert page.count("of 300 of the 1,200 clips, drawn by a hash of their names") == 2
+    # A third, of 300 of 1200 drawn without replacement, has a standard deviation of 0.0236; three of 200 min: 14.2 min.
+    for name, minutes in (("yield-raw", 400 / 6), ("yield-enhanced", 800 / 6)):
+        value, unit = figure(page, name).split()
+        assert float(value) * {"h": 60, "min": 1}[unit] == pytest.approx(minutes, abs=14.2)
+    assert "hours kept" in page  # the sample's own 50 min would be drawn in minutes
+
+
+def test_a_sample_of_equal_clips_has_the_yield_of_the_whole_ledger(tmp_path, monkeypatch):
+    """Clips that are all alike leave nothing to chance but their number."""
+    monkeypatch.setattr(report_module, "SAMPLED", 50)
+    rows = [clip(f"c{i}", before=2.0, after=3.0, chosen="enhanced", duration_s=36.0) for i in range(1000)]
+    page = write_report(ledger(rows, rows_per_group=100), run_of(), tmp_path / "report", audio).read_text()
+    assert (figure(page, "yield-raw"), figure(page, "yield-enhanced")) == ("0.0 s", "10.00 h")
+
+
+def test_a_ledger_as_long_as_the_sample_is_drawn_whole(tmp_path, monkeypatch):
+    pages = []
+    for sampled in (len(mixed()), len(mixed()) + 1):
+        monkeypatch.setattr(report_module, "SAMPLED", sampled)
+        page = write_report(ledger(mixed()), run_of(), tmp_path / str(sampled), lambda clip_id, version: None)
+        pages.append(page.read_text())
+    assert pages[0] == pages[1]
+    assert "drawn by a hash" not in pages[0]
+    assert figure(pages[0], "yield-raw") == "16.0 s"
+
+
+def test_many_classes_of_failure_end_in_one_row(tmp_path):
+    rows = [clip(f"f{i:03}", "failed", reason=f"sample_at_{i:03}_s", detail="bad", duration_s=2.0) for i in range(130)]
+    page = write_report(ledger(rows), run_of(), tmp_path / "report", audio).read_text()
+    table = page[page.index('class="reasons"') : page.index("</table>")]
+    assert "sample_at_099_s" in table and "sample_at_100_s" not in table
+    assert re.search(r"30 others</bdi></th>\s*<td>30</td>\s*<td>1.0 min</td>\s*<td>23.1 %</td>", table)
+
+
 def test_a_failing_report_leaves_the_old_one_and_a_new_one_replaces_it_whole(tmp_path):
     out = tmp_path / "report"
-    kept = table([clip("a", before=3.0, after=3.2, chosen="enhanced")])
+    kept = ledger([clip("a", before=3.0, after=3.2, chosen="enhanced")])
     page = write_report(kept, run_of(), out, audio)
     before = page.read_bytes()
 
@@ -166,7 +294,7 @@ def test_a_failing_report_leaves_the_old_one_and_a_new_one_replaces_it_whole(tmp
     with pytest.raises(OSError, match="disk gone"):
         write_report(kept, run_of(), out, broken)
     assert page.read_bytes() == before
-    write_report(table([clip("f", "failed", reason="decode", detail="bad")]), run_of(), out, audio)
+    write_report(ledger([clip("f", "failed", reason="decode", detail="bad")]), run_of(), out, audio)
     assert not list((out / "audio").iterdir())
     assert [path.name for path in tmp_path.iterdir()] == ["report"]
 
@@ -182,7 +310,7 @@ EDGES = {
 
 @pytest.mark.parametrize("rows", EDGES.values(), ids=EDGES.keys())
 def test_a_ledger_with_empty_parts_gives_a_page(tmp_path, rows):
-    page = write_report(table(rows), run_of(), tmp_path / "report", audio).read_text()
+    page = write_report(ledger(rows), run_of(), tmp_path / "report", audio).read_text()
     assert figure(page, "in-clips") == str(len(rows))
     assert "nan" not in re.sub(r"<svg.*?</svg>", "", page, flags=re.S).lower()
 
@@ -190,7 +318,7 @@ def test_a_ledger_with_empty_parts_gives_a_page(tmp_path, rows):
 def test_without_enhanced_audio_there_is_one_player_per_clip(tmp_path):
     rows = [clip(f"k{i}", before=3.0, chosen="raw") for i in range(3)]
     raw_only = lambda clip_id, version: audio(clip_id, version) if version == "raw" else None  # noqa: E731
-    page = write_report(table(rows), run_of(), tmp_path / "report", raw_only).read_text()
+    page = write_report(ledger(rows), run_of(), tmp_path / "report", raw_only).read_text()
     assert page.count("<audio") == 3
     assert sorted(path.name for path in (tmp_path / "report/audio").iterdir()) == [
         "001-raw.wav",
@@ -202,14 +330,14 @@ def test_without_enhanced_audio_there_is_one_player_per_clip(tmp_path):
 def test_a_new_score_and_many_failures_appear_by_themselves(tmp_path):
     rows = [clip("k", before=3.0, after=3.2, chosen="enhanced", before_utmos=2.0, after_utmos=2.5)]
     rows += [clip(f"f{i:03}", "failed", reason="decode", detail=f"error {i:03}.") for i in range(250)]
-    page = write_report(table(rows), run_of(), tmp_path / "report", audio).read_text()
+    page = write_report(ledger(rows), run_of(), tmp_path / "report", audio).read_text()
     assert page.count("<code>utmos</code>") == 1
     assert "error 199." in page and "error 200." not in page
     assert "The first 200 of 250" in page
 
 
 def test_paths_that_are_not_utf8_are_shown_with_their_bytes(tmp_path):
-    page = write_report(table([]), run_of(input="/data/caf\udce9"), tmp_path / "report", audio).read_text()
+    page = write_report(ledger([]), run_of(input="/data/caf\udce9"), tmp_path / "report", audio).read_text()
     assert "<title>caf\\udce9 " in page
 
 
@@ -218,7 +346,7 @@ def test_audio_and_spectrogram_of_a_tone(tmp_path):
     tone = (0.5 * np.sin(2 * np.pi * 4000 / RATE * np.arange(RATE))).astype(np.float32)
     versions = {"raw": tone, "enhanced": 0.1 * tone}
     rows = [clip("tone", before=3.0, after=3.0, chosen="enhanced", duration_s=1.0)]
-    write_report(table(rows), run_of(), tmp_path / "report", lambda clip_id, version: (versions[version], RATE))
+    write_report(ledger(rows), run_of(), tmp_path / "report", lambda clip_id, version: (versions[version], RATE))
     with wave.open(str(tmp_path / "report/audio/001-raw.wav")) as file:
         assert (file.getframerate(), file.getsampwidth(), file.getnchannels()) == (RATE, 2, 1)
         samples = np.frombuffer(file.readframes(-1), "<i2") / 32768
@@ -305,6 +433,18 @@ def test_layout_has_no_overflow_and_no_overlap(browser, report, width):
     assert browser.execute_script(clipped) == 0
 
 
+@pytest.mark.parametrize("width", [1280, 1000, 700, 390])
+def test_millions_of_clips_fit_their_tiles(browser, tmp_path, monkeypatch, width):
+    monkeypatch.setitem(report_module._TEMPLATES.filters, "clips", lambda n: "1,000,000")
+    rows = [clip("f", "failed", reason="decode", detail="bad")]
+    show(browser, write_report(ledger(rows), run_of(), tmp_path / "report", audio), width)
+    room = "return [...document.querySelectorAll('.tile b')].map(e => [e.textContent, e.clientWidth - e.scrollWidth])"
+    found = browser.execute_script(room)
+    assert [text for text, _ in found[:4]] == ["1,000,000"] * 4
+    assert min(left for _, left in found) >= 0
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+
+
 def test_everything_loads_and_every_player_knows_its_duration(browser, report):
     browser.get_log("performance")
     show(browser, report, 1280)
@@ -349,7 +489,7 @@ def test_a_click_plays_and_stops_the_others(browser, report):
 
 @pytest.mark.parametrize("kind", ["all failed", "nothing kept"])
 def test_ledgers_without_kept_clips_look_right(browser, tmp_path, kind):
-    show(browser, write_report(table(EDGES[kind]), run_of(), tmp_path / "report", audio), 390)
+    show(browser, write_report(ledger(EDGES[kind]), run_of(), tmp_path / "report", audio), 390)
     assert browser.get_log("browser") == []
     assert browser.execute_script("return document.documentElement.scrollWidth") == 390
     assert len(boxes(browser, ".card")) == (0 if kind == "all failed" else 3)

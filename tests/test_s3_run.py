@@ -4,6 +4,7 @@ import io
 import json
 import os
 import shutil
+import tempfile
 from itertools import islice
 
 import boto3
@@ -17,7 +18,7 @@ from prefect.testing.utilities import prefect_test_harness
 from flows import clean_corpus as flow
 from flows import folders
 from flows.config import RunConfig
-from pipeline import demo, s3, stages, versions
+from pipeline import demo, manifests, s3, s3_sources, stages, versions
 from pipeline.config import PipelineConfig, S3Config, override, validate
 from pipeline.errors import ConfigError
 from pipeline.places import S3Folder, place
@@ -137,6 +138,31 @@ def test_metadata_beside_recordings_is_read_and_the_output_is_not_an_input(clien
     assert "outside" in found["../up.wav"].error
     local = {r.path: r for r in discover(recordings, exclude=None)}
     assert {path: r.key for path, r in found.items() if path in local} == {path: r.key for path, r in local.items()}
+
+
+def test_manifests_of_a_bucket_are_fetched_a_few_at_a_time(client, tmp_path, monkeypatch):
+    root = place(f"s3://{client.bucket}/many")
+    for i in range(5):
+        client.put_object(Bucket=client.bucket, Key=f"many/{i}/a.wav", Body=b"x")
+        client.put_object(Bucket=client.bucket, Key=f"many/{i}/a.txt", Body=f"text {i}".encode())
+    client.put_object(Bucket=client.bucket, Key="many/metadata.csv", Body=b"0/a|overruled\ngone|lost")
+    lying, fetch = [], s3_sources._fetch_all
+
+    def watched(*arguments):
+        result = fetch(*arguments)
+        lying.append(sorted(path.name for path in tmp_path.rglob("*") if path.is_file()))
+        return result
+
+    monkeypatch.setattr(s3_sources, "_fetch_all", watched)
+    monkeypatch.setattr(manifests, "_WINDOW", 2)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    found = {r.path: r for r in discover(root, exclude=None)}
+    assert {path: r.metadata.text for path, r in found.items()} == {
+        **{f"{i}/a.wav": f"text {i}" for i in range(5)},
+        "gone": None,
+    }
+    assert (found["4/a.wav"].size, found["gone"].size) == (1, 0) and found["4/a.wav"].etag
+    assert lying == [["a.txt", "metadata.csv"], ["a.txt"] * 2, ["a.txt"] * 2] and not list(tmp_path.iterdir())
 
 
 def test_what_changes_or_goes_between_listing_and_reading_fails_alone(client, tmp_path):
