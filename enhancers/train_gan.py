@@ -1,5 +1,7 @@
 """Adversarial training: the training step of rows that carry an Adversary."""
 
+import inspect
+
 import torch
 from torch import Tensor, nn
 
@@ -26,7 +28,8 @@ class Adversarial(Supervised):
         super().__init__(row, stage, network, config)
         if (config.precision or "").startswith("16"):
             raise ConfigError(f"precision {config.precision!r}: adversarial training needs bf16-mixed or 32-true")
-        self.critic = row.adversary.critic(**config.sizes)
+        shared = inspect.signature(row.adversary.critic).parameters
+        self.critic = row.adversary.critic(**{k: v for k, v in config.sizes.items() if k in shared})
 
     def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> None:
         optimizer, _ = self.optimizers()

@@ -82,6 +82,18 @@ def test_a_fresh_critic_has_a_slope_near_one_at_any_width(activation):
     assert 0.1 < gradient_norm(critic, x, x, x, torch.zeros(4, 1, 1)).mean().item() < 10
 
 
+def test_a_residual_network_begins_with_what_it_was_given_and_learns_what_to_take_away():
+    """Its critic has the same sizes but for what only the network knows."""
+    sizes, row = TINY | {"residual": True}, ROWS["wgan-glu"]
+    module = Adversarial(row, row.schedule[-1], row.build(**sizes), training.TrainConfig(sizes=sizes))
+    assert count(module.critic) == count(row.adversary.critic(**TINY))
+    noisy, latent = torch.randn(2, 1, WINDOW), torch.randn(2, *module.network.latent_shape(WINDOW))
+    estimate = module.network(noisy, latent)
+    assert torch.equal(estimate, noisy)
+    estimate.square().sum().backward()
+    assert module.network.last.weight.grad.abs().sum() > 0
+
+
 def test_wrong_shapes_are_refused_with_both_values():
     network, critic = tiny("segan")
     with pytest.raises(ValueError, match=r"noisy \(1, 1, 60\): expected \(B, 1, N\), N a multiple of 8"):

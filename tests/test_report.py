@@ -18,6 +18,7 @@ import pytest
 from browser import chromium, set_width
 from conftest import REPOSITORY
 from PIL import Image
+from selenium.webdriver.support.wait import WebDriverWait
 
 from pipeline import report as report_module
 from pipeline.config import GateConfig, PipelineConfig
@@ -481,9 +482,8 @@ def test_a_click_plays_and_stops_the_others(browser, report):
     pictures = browser.find_elements("css selector", ".picture")[:2]
     for number, picture in enumerate(pictures):
         picture.click()
-        playing = "return [...document.querySelectorAll('audio')].map(a => !a.paused).indexOf(true)"
-        assert browser.execute_script(playing) == number
-    assert browser.execute_script("return [...document.querySelectorAll('audio')].filter(a => !a.paused).length") == 1
+        playing = "return [...document.querySelectorAll('audio')].flatMap((a, i) => a.paused ? [] : [i])"
+        WebDriverWait(browser, 5).until(lambda b: b.execute_script(playing) == [number])  # noqa: B023 - called at once
     assert browser.get_log("browser") == []
 
 

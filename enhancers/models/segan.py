@@ -19,9 +19,11 @@ class SEGAN(nn.Module):
 
     Source: paper [004], section 3 (layers as Pascual et al. 2017); SYSTEMS.md section 6.1. Gated layers have two sets
     of filters (eq. 3), the last layer is plain.
+    Departs: with `residual` what comes out is added to the noisy window, and is nothing before training: recordings of
+    15 dB and more need a small correction, and need not be drawn anew.
     Size: 73,100,049 parameters with PReLU, 146,191,105 with GLU (asserted in tests).
-    Shapes: noisy (B, 1, N) samples, latent (B, channels[-1], N / 2^len(channels)) -> (B, 1, N) in (-1, 1); N is 16384
-    in the paper. Not causal: the whole window is seen.
+    Shapes: noisy (B, 1, N) samples, latent (B, channels[-1], N / 2^len(channels)) -> (B, 1, N), in (-1, 1) unless
+    `residual`; N is 16384 in the paper. Not causal: the whole window is seen.
     Raises: ValueError if N does not halve len(channels) times, the latent does not fit, or kernel_size is even.
     """
 
@@ -31,9 +33,10 @@ class SEGAN(nn.Module):
         channels: tuple[int, ...] = CHANNELS,
         kernel_size: int = 31,
         activation: Literal["glu", "prelu"] = "prelu",
+        residual: bool = False,
     ) -> None:
         super().__init__()
-        self.channels = channels
+        self.channels, self.residual = channels, residual
         self.encoder = nn.ModuleList(
             down_layer(a, b, kernel_size=kernel_size, activation=activation) for a, b in pairwise((1, *channels))
         )
@@ -43,6 +46,8 @@ class SEGAN(nn.Module):
         )
         self.last = _up_conv(2 * channels[0], 1, kernel_size)
         initialise(self, activation)
+        if residual:
+            nn.init.zeros_(self.last.weight)
 
     def latent_shape(self, n_samples: int) -> tuple[int, int]:
         """Channels and frames of the latent that belongs to a window of `n_samples` samples."""
@@ -62,7 +67,7 @@ class SEGAN(nn.Module):
         x = torch.cat((encoded.pop(), latent), 1)
         for layer in self.decoder:
             x = torch.cat((layer(x), encoded.pop()), 1)
-        return torch.tanh(self.last(x))
+        return noisy + torch.tanh(self.last(x)) if self.residual else torch.tanh(self.last(x))
 
 
 def down_layer(
