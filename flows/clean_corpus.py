@@ -31,6 +31,7 @@ from pipeline.gate import refuse_unreachable
 from pipeline.grouping import Groups, grouped
 from pipeline.places import Place
 from pipeline.records import RawShard, Shard, canonical_json
+from pipeline.s3_sources import refuse_absent
 from pipeline.scoring import CEILINGS, rulers
 from pipeline.shelf import Shelf
 from pipeline.sources import Recordings, find
@@ -90,6 +91,8 @@ def _check(config: RunConfig) -> str:
             f"enhancer {config.enhancer} works at {rate} Hz, audio.sample_rate is {config.audio.sample_rate}; "
             f"set audio.sample_rate={rate}"
         )
+    if config.score.clean_dir:
+        refuse_absent(config.score.clean_dir, "score.clean_dir", config.s3)
     if _same(config.input, config.output):
         raise ConfigError(f"INPUT and OUTPUT are both {config.input}; choose another OUTPUT")
     return enhancers.weights_sha256(weights)

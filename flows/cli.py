@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+from contextlib import ExitStack, nullcontext
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,7 +16,7 @@ from rich.table import Column, Table
 from flows import embedded
 from pipeline.config import load_yaml, override, validate
 from pipeline.errors import CleanCorpusError, ConfigError
-from pipeline.places import place
+from pipeline.places import S3Folder, place
 
 
 class Mode(StrEnum):
@@ -30,19 +31,30 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 console = Console(stderr=True)
 
 Settings = Annotated[list[str], typer.Option("--set", help="one setting, for example gate.dnsmos_ovrl_min=2.6")]
-ConfigFile = Annotated[Path | None, typer.Option("--config", help="YAML with the sections of the README")]
+ConfigFile = Annotated[
+    str | None, typer.Option("--config", help="YAML with the sections of the README, local or s3://")
+]
 EnhancerName = Annotated[
     str | None, typer.Option("--enhancer", help="shipped name, or path of trained .safetensors, or s3://")
 ]
 Workers = Annotated[int | None, typer.Option("--workers", min=1, help="worker processes; default: one per core")]
 
 
+def _yaml(config: str | None) -> dict[str, Any]:
+    if config is None:
+        return {}
+    from flows import remote
+
+    with remote.at_hand(place(config)) as path:
+        return load_yaml(path)
+
+
 def _run_config(
-    source: str, output: str, config: Path | None, enhancer: str | None, settings: list[str], workers: int | None
+    source: str, output: str, config: str | None, enhancer: str | None, settings: list[str], workers: int | None
 ) -> Any:
     from flows.config import RunConfig
 
-    data = load_yaml(config) if config else {}
+    data = _yaml(config)
     data |= {"input": source, "output": output}
     if enhancer:
         data["enhancer"] = enhancer
@@ -126,7 +138,7 @@ def enhance(
 @app.command()
 def score(
     source: Annotated[str, typer.Argument(metavar="DIR", help="folder of recordings, or s3://")],
-    clean: Annotated[Path | None, typer.Option(help="folder of clean twins: adds PESQ, STOI, SI-SDR")] = None,
+    clean: Annotated[str | None, typer.Option(help="folder of clean twins, or s3://: adds PESQ, STOI, SI-SDR")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object on standard output")] = False,
     workers: Workers = None,
 ) -> None:
@@ -134,7 +146,8 @@ def score(
     from flows import folders
 
     with embedded.interruptible(_last_words, "interrupted"):
-        scores, failed = folders.score(place(source), clean, workers or _cores(), console)
+        twins = place(clean) if clean else None
+        scores, failed = folders.score(place(source), twins, workers or _cores(), console)
     means = folders.means(scores)
     if as_json:
         print(json.dumps({"files": scores, "mean": means, "failed": failed}, indent=2, sort_keys=True))
@@ -167,19 +180,20 @@ def evaluate(
 
 @app.command("yield")
 def yield_(
-    source: Annotated[Path, typer.Argument(metavar="INPUT", help="folder of recordings")],
+    source: Annotated[str, typer.Argument(metavar="INPUT", help="folder of recordings, or s3://")],
     sample: Annotated[int, typer.Option(min=1, help="recordings to score, drawn with a fixed seed")] = 200,
-    plot: Annotated[Path, typer.Option(help="where the curves go")] = Path("yield.png"),
+    plot: Annotated[str, typer.Option(help="where the curves go, .png or .svg, local or s3://")] = "yield.png",
     config: ConfigFile = None,
     settings: Settings = [],  # noqa: B006 - typer copies it
     workers: Workers = None,
 ) -> None:
     """Hours kept against threshold for each score, from a sample of the raw recordings: before any enhancement."""
-    from flows import folders
+    from flows import folders, remote
 
-    settled = _run_config(source, str(plot.parent), config, None, settings, workers)
-    with embedded.interruptible(_last_words, "interrupted"):
-        result = folders.yield_curve(sample, plot, settled, console)
+    where = place(plot)
+    settled = _run_config(source, str(where.parent), config, None, settings, workers)
+    with embedded.interruptible(_last_words, "interrupted"), remote.written_file(where) as path:
+        result = folders.yield_curve(sample, path, settled, console)
     table = Table("score", "threshold", "hours kept", "share", title=result.title)
     for row in result.rows:
         table.add_row(row.score, f"{row.threshold:.4g}", f"{row.hours:.3g}", f"{row.share:.0%}")
@@ -189,14 +203,18 @@ def yield_(
 
 @app.command()
 def demo(
-    output: Annotated[Path, typer.Argument(metavar="OUT_DIR", help="folder for about 40 generated recordings")],
+    output: Annotated[
+        str, typer.Argument(metavar="OUT_DIR", help="folder for about 40 generated recordings, or s3://")
+    ],
     clips: Annotated[int, typer.Option(min=1)] = 40,
     seed: Annotated[int, typer.Option(help="same seed, same bytes")] = 0,
 ) -> None:
     """Write a corpus of generated speech in generated rooms and noise, to try everything on (extra `demo`)."""
+    from flows import remote
     from pipeline.demo import write_corpus
 
-    write_corpus(output, clips=clips, seed=seed)
+    with remote.written(place(output)) as folder:
+        write_corpus(folder, clips=clips, seed=seed)
     console.print(f"demo corpus: {output}")
 
 
@@ -212,9 +230,11 @@ def train_enhancer(
     out: Annotated[
         str, typer.Option(help="folder for checkpoints, curves and weights, or s3://; continues what lies there")
     ],
-    rirs: Annotated[str | None, typer.Option(help="simulated, or a folder of recorded room responses")] = None,
+    rirs: Annotated[str | None, typer.Option(help="simulated, or a folder of recorded rooms, or s3://")] = None,
     recipe: Annotated[str | None, typer.Option(help="a paper's settings; default: the row's own, if there is")] = None,
-    config: Annotated[Path | None, typer.Option("--config", help="YAML of settings, laid over the recipe's")] = None,
+    config: Annotated[
+        str | None, typer.Option("--config", help="YAML of settings, laid over the recipe's; s3:// too")
+    ] = None,
     budget: Annotated[
         float | None, typer.Option(min=0.01, help="stop after so many minutes; epochs become shorter")
     ] = None,
@@ -236,7 +256,7 @@ def train_enhancer(
         recipe = recipe or recipes.default_recipe(name)
         chosen = recipes.load_recipe(recipe) if recipe else None
         layers = [recipes.shortened(chosen, budget)] if budget else []
-        layers += [load_yaml(config) if config else {}, {"mix": {"rirs": rirs}} if rirs else {}]
+        layers += [_yaml(config), {"mix": {"rirs": rirs}} if rirs else {}]
         settled = recipes.settings(chosen, *layers, override({}, settings))
         for option, places in (("--speech", speech), ("--noise", noise)):
             find_shards(places, option)
@@ -259,7 +279,7 @@ def train_vocoder(
     out: Annotated[
         str, typer.Option(help="folder for checkpoints, curves and weights, or s3://; continues what lies there")
     ],
-    config: Annotated[Path | None, typer.Option("--config", help="YAML of settings")] = None,
+    config: Annotated[str | None, typer.Option("--config", help="YAML of settings, local or s3://")] = None,
     budget: Annotated[float | None, typer.Option(min=0.01, help="stop after so many minutes")] = None,
     force: Annotated[bool, typer.Option("--force", help="train on less than ten minutes too")] = False,
     settings: Annotated[list[str], typer.Option("--set", help="one setting, for example sizes.layers=20")] = [],  # noqa: B006
@@ -275,7 +295,7 @@ def train_vocoder(
         from vocoder.train import VocoderConfig
 
         layer = {"budget_min": budget} if budget else {}
-        settled = validate(VocoderConfig, override((load_yaml(config) if config else {}) | layer, settings))
+        settled = validate(VocoderConfig, override(_yaml(config) | layer, settings))
         if embedded.is_helper():
             training.train_wavenet.fn(shards, running.working_folder(place(out)), settled, force)
             return
@@ -326,7 +346,7 @@ def compare(
         float | None,
         typer.Option("--budget-minutes", min=0.01, help="of the first training; the others do as many updates"),
     ] = None,
-    config: Annotated[Path | None, typer.Option("--config", help="YAML of settings")] = None,
+    config: Annotated[str | None, typer.Option("--config", help="YAML of settings, local or s3://")] = None,
     force: Annotated[bool, typer.Option("--force", help="compare less than ten minutes of audio too")] = False,
     settings: Annotated[
         list[str], typer.Option("--setting", help="one setting, for example vocoder.sizes.layers=20")
@@ -343,7 +363,7 @@ def compare(
         from pipeline.storage import open_store
 
         where = place(out)
-        data = load_yaml(config) if config else {}
+        data = _yaml(config)
         if budget:
             data = override(data, [f"vocoder.budget_min={budget}"])
         settled = validate(comparison.CompareConfig, override(data, settings))
@@ -374,8 +394,10 @@ def listening_test(
         str | None, typer.Option(help="the system that others are compared with; in mushra also the hidden reference")
     ] = None,
     key: Annotated[
-        Path | None,
-        typer.Option(help="where the key goes, outside --out; default: NAME.key.json beside --out, if that is local"),
+        str | None,
+        typer.Option(
+            help="where the key goes, outside --out, or s3://; default: NAME.key.json beside --out, if that is local"
+        ),
     ] = None,
     traps: Annotated[
         int, typer.Option(min=0, help="clips that ask for a number by beeps, to find who does not listen")
@@ -386,35 +408,53 @@ def listening_test(
     """Make a blind listening test: one folder with a page that needs no server, and a key that stays with you."""
     from flows import listening, remote
 
-    where = place(out)
-    if key is None and not isinstance(where, Path):
-        raise ConfigError(f"--out {out}: with a page in a bucket, --key FILE says where its key goes here")
-    with remote.at_hand(place(source)) as systems, remote.written(where) as folder:
-        page = listening.listening_test(
+    where, secret = place(out), place(key) if key else None
+    if secret is None and not isinstance(where, Path):
+        raise ConfigError(f"--out {out}: with a page in a bucket, --key FILE says where its key goes")
+    if isinstance(secret, S3Folder) and f"{secret}/".startswith(f"{where}/"):
+        raise ConfigError(f"--key {key} lies in --out {out}, which listeners get; choose a place outside it")
+    with (
+        remote.at_hand(place(source)) as systems,
+        remote.written(where) as folder,
+        remote.written_file(secret) if secret else nullcontext() as key_file,  # sent first: no page without its key
+    ):
+        made = listening.listening_test(
             systems, folder, console,
-            mode=mode.value, seed=seed, per_system=per_system, reference=reference, key=key, traps=traps,
+            mode=mode.value, seed=seed, per_system=per_system, reference=reference, key=key_file, traps=traps,
             headphones=headphones, title=title,
         )  # fmt: skip
-    print(f"page: {page if isinstance(where, Path) else where / page.name}")
+    console.print(f"key, not for listeners: {secret or made.key}", markup=False, soft_wrap=True)
+    print(f"page: {where / made.page.name}")
 
 
 @app.command("listening-results")
 def listening_results(
     exports: Annotated[
-        list[Path], typer.Argument(metavar="CSV...", help="what listeners saved, CSV or JSON, one or many a file")
+        list[str],
+        typer.Argument(metavar="CSV...", help="what listeners saved, CSV or JSON, one or many a file; s3:// too"),
     ],
-    key: Annotated[Path, typer.Option(help="NAME.key.json that listening-test wrote")],
-    out: Annotated[Path, typer.Option(help="folder for results.md, results.json and results.png")],
+    key: Annotated[str, typer.Option(help="NAME.key.json that listening-test wrote, local or s3://")],
+    out: Annotated[str, typer.Option(help="folder for results.md, results.json and results.png, or s3://")],
     comparison: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="--out of compare, whose report is to show what people heard")
+        str | None, typer.Option(metavar="DIR", help="--out of compare, whose report is to show what people heard")
     ] = None,
 ) -> None:
     """Opinions of listeners: screening, means with intervals, tests, a plot."""
-    from flows import listening
+    from flows import listening, mirror, remote, running
 
-    print(f"results: {listening.listening_results(exports, key, out, console)}")
+    where = place(out)
+    with ExitStack() as stack:
+        saved = [stack.enter_context(remote.at_hand(place(export))) for export in exports]
+        secret = stack.enter_context(remote.at_hand(place(key)))
+        folder = stack.enter_context(remote.written(where))
+        path = listening.listening_results(saved, secret, folder, console)
+    print(f"results: {where / path.name}")
     if comparison:
-        print(f"report: {listening.merge(out, comparison)}")
+        compared = place(comparison)
+        mirrored = mirror.mirrored(compared, {"sets"}) if isinstance(compared, S3Folder) else nullcontext(compared)
+        with remote.at_hand(where) as heard, mirrored as there:
+            page = listening.merge(heard, there)
+        print(f"report: {running.lasting(page, there, compared)}")
 
 
 def _named(sets: list[str]) -> dict[str, list[str]]:
@@ -454,7 +494,7 @@ def models(
 @app.command()
 def export(
     name: Annotated[str, typer.Argument(help="shipped name, or path of trained .safetensors, or s3://")],
-    output: Annotated[Path, typer.Argument(metavar="OUT.onnx", help="file to write")],
+    output: Annotated[str, typer.Argument(metavar="OUT.onnx", help="file to write, local or s3://")],
     streaming: Annotated[
         bool, typer.Option("--streaming", help="a hop of samples and state in, the same out: for live audio")
     ] = False,
@@ -466,7 +506,8 @@ def export(
 
     if not streaming:
         raise ConfigError("export writes files that run hop by hop; add --streaming")
-    export_streaming(enhancers.load(remote.weights(name)), output)
+    with remote.written_file(place(output)) as path:
+        export_streaming(enhancers.load(remote.weights(name)), path)
     print(f"written and checked: {output}")
 
 
@@ -485,7 +526,7 @@ def deploy(
     """Have a Prefect server clean what is new on a schedule. Run it again to change input, schedule or settings."""
     from flows.config import RunConfig
 
-    data = (load_yaml(config) if config else {}) | {"input": source, "output": output}
+    data = _yaml(config) | {"input": source, "output": output}
     settled = validate(RunConfig, override(data, settings))
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")  # errors are printed by us, once
     from flows import deploying

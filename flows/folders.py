@@ -16,11 +16,11 @@ from flows.config import RunConfig
 from flows.engines import LocalEngine, WorkerDied
 from pipeline.clip import Recording, Scores
 from pipeline.config import AudioConfig, SegmentConfig
-from pipeline.errors import ConfigError, DataError
+from pipeline.errors import DataError
 from pipeline.places import Place, S3Folder
 from pipeline.plots import YieldRow, gate_thresholds, plot_yield, yield_table
 from pipeline.s3 import DEFAULTS
-from pipeline.s3_sources import at_hand
+from pipeline.s3_sources import at_hand, refuse_absent, twins_at_hand
 from pipeline.sources import discover
 from pipeline.storage import explained, open_store
 
@@ -107,14 +107,14 @@ def _enhance_group(
 
 
 def score(
-    source: Place, clean: Path | None, workers: int, console: Console
+    source: Place, clean: Place | None, workers: int, console: Console
 ) -> tuple[dict[str, Scores], dict[str, str]]:
     """Scores of every recording below `source` by name, and failures by name.
 
     Raises: ConfigError if `clean` is given and is not a folder.
     """
-    if clean is not None and not clean.is_dir():
-        raise ConfigError(f"--clean {clean}: no such folder")
+    if clean is not None:
+        refuse_absent(clean, "--clean", DEFAULTS)
     scores: dict[str, Scores] = {}
     failed: dict[str, str] = {}
     for recording, result in each(
@@ -127,12 +127,17 @@ def score(
     return dict(sorted(scores.items())), dict(sorted(failed.items()))
 
 
-def _score_file(recording: Recording, source: Place, clean: Path | None) -> Scores | str:
+def _score_file(recording: Recording, source: Place, clean: Place | None) -> Scores | str:
     from flows.work import scorer
     from pipeline import stages
 
+    ruler = scorer(SegmentConfig().speech_threshold)
     with at_hand(source, [recording], DEFAULTS) as (folder, [there]):
-        return stages.score_file(there, folder, clean, scorer(SegmentConfig().speech_threshold), AudioConfig())
+        try:
+            with twins_at_hand(clean, [recording.path], DEFAULTS) as twins:
+                return stages.score_file(there, folder, twins.get(recording.path), ruler, AudioConfig())
+        except DataError as error:
+            return str(error)
 
 
 def means(scores: dict[str, Scores]) -> dict[str, tuple[float, int]]:

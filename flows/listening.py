@@ -13,7 +13,7 @@ from rich.console import Console
 
 from pipeline.errors import ConfigError
 from pipeline.plots import PAPER, no_metadata, style
-from vocoder.listening import Mode, write_test
+from vocoder.listening import Mode, Written, write_test
 from vocoder.listening_results import SIGNIFICANT_P, Results, analyse, load_key
 
 TITLES = {"acr": "naturalness, MOS 1 to 5", "ab": "share of choices", "mushra": "quality, 0 to 100"}
@@ -32,8 +32,8 @@ def listening_test(
     traps: int,
     headphones: bool,
     title: str,
-) -> Path:
-    """Write the test and say what is in it; returns the page's path.
+) -> Written:
+    """Write the test and say what is in it.
 
     Raises: ConfigError for folders, a reference or a key that cannot be used; DataError for an unusable recording.
     """
@@ -59,8 +59,7 @@ def listening_test(
         highlight=False,
         soft_wrap=True,
     )
-    console.print(f"key, not for listeners: {written.key}", markup=False, soft_wrap=True)
-    return written.page
+    return written
 
 
 def listening_results(exports: Sequence[Path], key: Path, out: Path, console: Console) -> Path:

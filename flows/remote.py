@@ -4,7 +4,7 @@ import hashlib
 import mimetypes
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
@@ -65,6 +65,20 @@ def written(where: Place) -> Iterator[Path]:
                 send(file, where, path.relative_to(target).as_posix())
 
 
+@contextmanager
+def written_file(where: Place) -> Iterator[Path]:
+    """As `written`, for one file; what lies under its name in a bucket lies there in the block too.
+
+    Raises: as `written`; ConfigError if only a bucket is named.
+    """
+    if isinstance(where, S3Folder) and not where.prefix:
+        raise ConfigError(f"{where}: a whole bucket; add the name of a file")
+    with written(where.parent) as folder:
+        if isinstance(where, S3Folder) and (about := s3.head(where.bucket, where.prefix, DEFAULTS)):
+            _download(S3Object(where.bucket, where.prefix, about.etag, about.size), folder / where.name, DEFAULTS)
+        yield folder / where.name
+
+
 def check(where: S3Folder) -> None:
     """Raises: ConfigError if the bucket is not there, may not be listed or cannot be reached."""
     try:
@@ -78,16 +92,25 @@ def fetch(root: S3Folder, target: Path, wanted: Callable[[str], bool] = bool) ->
 
     `wanted` is asked for each name. Raises: DataError if a name points outside the folder, or an object cannot be read.
     """
+    objects = _below(root, wanted)
+    _download_all(objects, target, DEFAULTS)
+    return sorted(objects)
+
+
+def _below(root: S3Folder, wanted: Callable[[str], bool] = bool) -> dict[str, S3Object]:
     start = len(s3.folder_of(root))
     listed = s3.listed(root.bucket, s3.folder_of(root))
     objects = {o.key[start:]: o for o in listed if not o.key.endswith("/") and wanted(o.key[start:])}
     for name in objects:
         if {"", ".", ".."} & set(name.split("/")):
             raise DataError(f"{root}: an object's name points outside the folder: {name!r}")
+    return objects
+
+
+def _download_all(objects: Mapping[str, S3Object], target: Path, config: S3Config) -> None:
     with ThreadPoolExecutor(THREADS) as threads:
-        for _ in threads.map(lambda name: _download(objects[name], target / name, DEFAULTS), objects):
+        for _ in threads.map(lambda name: _download(objects[name], target / name, config), objects):
             pass
-    return sorted(objects)
 
 
 def _download(found: S3Object, target: Path, config: S3Config) -> None:
@@ -119,7 +142,7 @@ def named(folder: Path, where: S3Folder) -> Iterator[None]:
 
 
 def weights_cache() -> Path:
-    """Where fetched weights stay, for all later commands of this user."""
+    """Where fetched weights and recorded rooms stay, for all later commands of this user."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "clean-corpus" / "weights"
 
 
@@ -130,8 +153,8 @@ def weights(name: str, config: S3Config = DEFAULTS) -> str:
     In a bucket: --out of a training, or a .safetensors file, whose card is fetched too, or sgmse+:s3://BUCKET/FILE.
     Within a process a name stands for the same weights for good.
 
-    >>> weights("cgcrn-refined")
-    'cgcrn-refined'
+    >>> weights("default-causal")
+    'default-causal'
 
     Raises: ConfigError if there are none; DataError if they cannot be read.
     """
@@ -142,20 +165,39 @@ def weights(name: str, config: S3Config = DEFAULTS) -> str:
     if not system and not where.name.endswith(".safetensors"):
         where = where / "best.safetensors"
     files = [where.prefix] if system else [where.prefix, f"{where.prefix.removesuffix('.safetensors')}.json"]
-    objects = [_present(where.bucket, key, config) for key in files]
-    digest = hashlib.sha256(repr([(str(o), o.etag) for o in objects]).encode()).hexdigest()
+    objects = {o.name: o for o in (_present(where.bucket, key, config) for key in files)}
+    return system + str(_kept(objects, config) / where.name)
+
+
+def rooms(name: str) -> str:
+    """What `mix.rirs` of a training may be, of a name that may lie in a bucket: then it is fetched, once per state.
+
+    >>> rooms("simulated")
+    'simulated'
+
+    Raises: ConfigError if nothing lies there; DataError if it cannot be read.
+    """
+    if not isinstance(where := place(name), S3Folder):
+        return name
+    if not (objects := _below(where)):
+        raise ConfigError(f"mix.rirs {where}: no such folder; give one, or 'simulated'")
+    return str(_kept(objects, DEFAULTS))
+
+
+def _kept(objects: Mapping[str, S3Object], config: S3Config) -> Path:
+    """A folder of the cache that has these objects under these names, and the same name wherever they are fetched."""
+    digest = hashlib.sha256(repr([(str(o), o.etag) for o in objects.values()]).encode()).hexdigest()
     folder = weights_cache() / digest[:32]
     if not folder.is_dir():
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
-            for found_object in objects:
-                _download(found_object, Path(temporary, "whole", found_object.name), config)
+            _download_all(objects, Path(temporary, "whole"), config)
             try:
                 os.rename(Path(temporary, "whole"), folder)
             except OSError:
                 if not folder.is_dir():  # else another process was faster
                     raise
-    return system + str(folder / where.name)
+    return folder
 
 
 def _present(bucket: str, key: str, config: S3Config) -> S3Object:

@@ -20,6 +20,8 @@ def train_row(name: str, speech: list[str], noise: list[str], out: Path, config:
     say = partial(Console(stderr=True).print, markup=False, highlight=False)
     if config.start_from:
         config = config.model_copy(update={"start_from": remote.weights(config.start_from)})
+    mix = config.mix.model_copy(update={"rirs": remote.rooms(config.mix.rirs)})
+    config = config.model_copy(update={"mix": mix})
     return train.train(name, speech, noise, out, config, say)
 
 

@@ -63,16 +63,17 @@ def ingest(config: RunConfig, group: Sequence[Recording]) -> Outcome[Ingested]:
 
 def clean(config: RunConfig, raw: RawShard) -> Cleaned:
     """Stages `score` (before), `enhance` and `score` (after) of one raw shard."""
-    from pipeline import stages
+    from pipeline import s3_sources, stages
 
     store, weights = _store(config), remote.weights(config.enhancer, config.s3)
     ruler = partial(scorer, config.segment.speech_threshold)
-    with computing():
-        before = stages.score_shard(store, raw.shard, raw.wanted, ruler, config)
+    sources = [clip.source for clip in raw.wanted]
+    with computing(), s3_sources.twins_at_hand(config.score.clean_dir, sources, config.s3) as twins:
+        before = stages.score_shard(store, raw.shard, raw.wanted, ruler, config, twins)
         identity = enhancers.identity(weights)
         enhanced = stages.enhance_shard(store, raw, lambda: enhancer(weights), identity, config)
         survivors = [clip for clip in raw.wanted if clip.clip_id not in enhanced.result.failed]
-        after = stages.score_shard(store, enhanced.result.shard, survivors, ruler, config)
+        after = stages.score_shard(store, enhanced.result.shard, survivors, ruler, config, twins)
     return Cleaned(before, enhanced, after)
 
 

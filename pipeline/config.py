@@ -7,6 +7,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pipeline.errors import ConfigError, nearest
+from pipeline.places import PlaceField
 
 
 class Section(BaseModel):
@@ -59,8 +60,8 @@ class EnhanceConfig(Section):
 class ScoreConfig(Section):
     """Scores of a clip before and after."""
 
-    clean_dir: str | None = Field(
-        None, description="folder of clean twins, same relative name: adds PESQ, STOI, SI-SDR"
+    clean_dir: PlaceField | None = Field(
+        None, description="folder of clean twins, local or s3://, same relative name: adds PESQ, STOI, SI-SDR"
     )
 
 
@@ -86,7 +87,7 @@ class GateConfig(Section):
 
 
 class S3Config(Section):
-    """Buckets, where INPUT or OUTPUT is one; credentials and region come from the standard AWS chain."""
+    """Buckets of INPUT, OUTPUT, clean twins and weights; credentials and region come from the standard AWS chain."""
 
     endpoint_url: str | None = Field(
         None,

@@ -30,6 +30,11 @@ class S3Folder:
         """The last part."""
         return self.prefix.rpartition("/")[2] or self.bucket
 
+    @property
+    def parent(self) -> "S3Folder":
+        """The folder that this one, or this object, lies in; of a whole bucket itself."""
+        return S3Folder(self.bucket, self.prefix.rpartition("/")[0])
+
     def key(self, name: str) -> str:
         """The whole key of something below."""
         return f"{self.prefix}/{name}" if self.prefix else name

@@ -1,14 +1,14 @@
-"""Recordings in a bucket: found by listing, fetched a group at a time."""
+"""Recordings in a bucket, and their clean twins: found by listing, fetched a group at a time."""
 
 import os
 import sqlite3
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from pipeline import manifests, s3
 from pipeline.clip import Recording
@@ -31,7 +31,7 @@ def find_in_bucket(root: S3Folder, db: sqlite3.Connection, exclude: S3Folder | N
     folder, only = root, None
     add(db, _below(root, exclude, config))
     if not db.execute("SELECT 1 FROM found").fetchone():
-        folder, only = _parent(root), root.name if manifests.is_manifest(root.name) else None
+        folder, only = root.parent, root.name if manifests.is_manifest(root.name) else None
         stem = os.path.splitext(root.name)[0]
         add(db, (o for o in _below(folder, exclude, config) if only or os.path.splitext(o[0])[0] == stem))
         if not db.execute("SELECT 1 FROM found WHERE path = ?", (os.fsencode(root.name),)).fetchone():
@@ -61,10 +61,6 @@ def _below(
         hidden = any(part.startswith(".") and part not in (".", "..") for part in path.split("/"))
         if path and not path.endswith("/") and not hidden and not (excluded and listed.key.startswith(excluded)):
             yield path, _unsafe(path), listed.size, listed.etag
-
-
-def _parent(root: S3Folder) -> S3Folder:
-    return S3Folder(root.bucket, root.prefix.rpartition("/")[0])
 
 
 def _unsafe(path: str) -> str | None:
@@ -116,10 +112,59 @@ def at_hand(root: Place, group: Sequence[Recording], config: S3Config) -> Iterat
 @cache
 def _folder(root: S3Folder, config: S3Config) -> S3Folder:
     """What the paths of recordings are relative to: the folder, or the one that an object lies in."""
-    return root if next(s3.listed(root.bucket, s3.folder_of(root), config=config), None) else _parent(root)
+    return root if next(s3.listed(root.bucket, s3.folder_of(root), config=config), None) else root.parent
 
 
 def _learnt(recording: Recording, target: Path, error: str | None) -> Recording:
     if recording.error or error:
         return replace(recording, error=recording.error or error)
     return replace(recording, sha256=sha256_file(target / recording.path))
+
+
+# ---- clean twins -----------------------------------------------------------------------------------------------
+
+SUFFIXES = (".wav", ".flac")  # that a twin may have, whatever its source has
+
+
+def refuse_absent(folder: Place, what: str, config: S3Config) -> None:
+    """Raises: ConfigError if there is no such folder; DataError if there is no such bucket."""
+    if isinstance(folder, Path):
+        there: object = folder.is_dir()
+    else:
+        there = next(s3.listed(folder.bucket, s3.folder_of(folder), config=config), None)
+    if not there:
+        raise ConfigError(f"{what} {folder}: no such folder")
+
+
+@contextmanager
+def twins_at_hand(clean_dir: Place | None, sources: Iterable[str], config: S3Config) -> Iterator[dict[str, Path]]:
+    """The clean recordings of the same relative names, by source, for the length of the block; none for some.
+
+    Raises: DataError if one in a bucket cannot be had as it was listed; StorageError and ConfigError as `at_hand`.
+    """
+    names = dict.fromkeys(sources)
+    if not isinstance(clean_dir, S3Folder):
+        yield {name: twin for name in names if clean_dir and (twin := _local_twin(clean_dir, name))}
+        return
+    with waiting(), ThreadPoolExecutor(THREADS) as threads:
+        found = dict(zip(names, threads.map(lambda name: _listed_twin(clean_dir, name, config), names), strict=True))
+    objects = sorted({twin for twin in found.values() if twin})  # two sources may have one
+    start = len(s3.folder_of(clean_dir))
+    with tempfile.TemporaryDirectory() as temporary:
+        for twin, error in zip(objects, _fetch_all(clean_dir, objects, Path(temporary), config), strict=True):
+            if error:
+                raise DataError(f"clean twin {twin}: {error}")
+        yield {name: Path(temporary, twin.key[start:]) for name, twin in found.items() if twin}
+
+
+def _local_twin(folder: Path, source: str) -> Path | None:
+    stem = (folder / source).with_suffix("")
+    return next((p for suffix in SUFFIXES if (p := stem.with_name(stem.name + suffix)).is_file()), None)
+
+
+def _listed_twin(folder: S3Folder, source: str, config: S3Config) -> S3Object | None:
+    stem = str(PurePosixPath(source).with_suffix(""))
+    if _unsafe(stem):
+        return None
+    there = {o.key: o for o in s3.listed(folder.bucket, folder.key(f"{stem}."), config=config)}
+    return next((twin for suffix in SUFFIXES if (twin := there.get(folder.key(stem + suffix)))), None)

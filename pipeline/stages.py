@@ -277,21 +277,18 @@ def score_shard(
     clips: Sequence[Clip],
     scorer: Callable[[], scoring.Scorer],
     config: PipelineConfig,
+    twins: Mapping[str, Path],
 ) -> Outcome[Scored]:
-    """Scores of some clips of a shard.
+    """Scores of some clips of a shard; `twins` are the clean recordings of their sources, where there are any.
 
     Raises: DataError if the shard's bytes are not those that were written.
     """
-    twins = (
-        {clip.clip_id: _twin(Path(config.score.clean_dir), clip.source) for clip in clips}
-        if config.score.clean_dir
-        else {}
-    )
+    digests = {source: sha256_file(twin) for source, twin in twins.items()}
     name = content_name(
         "score",
         shard.sha256 if shard else None,
         [clip.clip_id for clip in clips],
-        [twin and sha256_file(twin) for twin in twins.values()],
+        [digests.get(clip.source) for clip in clips] if config.score.clean_dir else [],
         scoring.rulers(),
         config.segment.speech_threshold,
         _code(scoring, dnsmos, metrics, segment, dsp),
@@ -304,7 +301,7 @@ def score_shard(
         for clip_id, x in _audio_of(store, shard, clip_of.keys()) if shard else ():
             clip = clip_of[clip_id]
             try:
-                clean = _clean(twins.get(clip_id), clip, config)
+                clean = _clean(twins.get(clip.source), clip, config)
                 scores[clip_id] = scorer().score(x, sample_rate=config.audio.sample_rate, clean=clean)
             except DataError as error:
                 failed[clip_id] = f"score: {error}"
@@ -312,12 +309,6 @@ def score_shard(
         return Scored(scores, failed)
 
     return _stage(store, "score", name, Scored, make)
-
-
-def _twin(clean_dir: Path, source: str) -> Path | None:
-    """The clean recording of the same relative name, whatever its format."""
-    stem = (clean_dir / source).with_suffix("")
-    return next((p for suffix in (".wav", ".flac") if (p := stem.with_name(stem.name + suffix)).is_file()), None)
 
 
 def _whole(path: Path, config: AudioConfig) -> Audio:
@@ -491,12 +482,11 @@ def enhance_files(
 
 
 def score_file(
-    recording: Recording, source: Path, clean_dir: Path | None, scorer: scoring.Scorer, config: AudioConfig
+    recording: Recording, source: Path, twin: Path | None, scorer: scoring.Scorer, config: AudioConfig
 ) -> Scores | str:
     """Scores of one file against its clean twin where there is one, or why it has none."""
     try:
         x = _readable(recording, source, config)
-        twin = _twin(clean_dir, recording.path) if clean_dir else None
         return scorer.score(x, sample_rate=config.sample_rate, clean=_whole(twin, config) if twin else None)
     except (DataError, OSError) as error:
         return str(error)

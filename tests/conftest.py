@@ -23,7 +23,7 @@ def real_data() -> Path:
 
 # What takes longest begins first: else one worker is left with it at the end. See `make test`.
 LONGEST = (
-    "test_deploy", "test_ray", "test_interrupted", "test_s3_run", "test_clean_corpus", "test_train_flow",
+    "test_deploy", "test_ray", "test_interrupted", "test_s3_run", "test_clean_corpus", "test_train_flow", "test_mirror",
     "test_compare_vocoders", "test_cli", "test_gpu_loop", "test_models", "test_listening", "test_evaluate", "test_long",
 )  # fmt: skip
 
