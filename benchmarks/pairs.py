@@ -1,6 +1,7 @@
-"""Noisy/clean pairs of unseen speakers and unseen noise, before and after the default enhancer, by the fixed yardstick.
+"""Noisy/clean pairs of unseen speakers and unseen noise, before and after the shipped weights, by the fixed yardstick.
 
-usage: python benchmarks/pairs.py [--enhancer NAME]     writes README section `pairs` and the scores in the card
+usage: python benchmarks/pairs.py [--enhancer NAME ...]     writes README sections `pairs` (the default by SNR) and
+  `shipped` (all), and the scores in the cards
 """
 
 import argparse
@@ -8,6 +9,7 @@ import json
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from readme import COMMAND, DATA, TOOLS, Measured, machine, measure, put, table
@@ -16,6 +18,7 @@ import enhancers
 
 NEEDED = {"pesq": 0.3, "stoi": 0.0, "sisdr": 4.0, "ovrl": 0.4}
 COLUMNS = ("pesq", "stoi", "sisdr", "sig", "bak", "ovrl", "p808")
+MEANS = COLUMNS[:-1]
 
 
 def scores(folder: Path, clean: Path) -> dict[str, dict[str, float]]:
@@ -35,12 +38,33 @@ def compare(name: str) -> tuple[dict, dict, Measured]:
         return scores(root / "noisy", root / "clean"), scores(root / "enhanced", root / "clean"), took
 
 
+PEERS = ("best of RNNoise, DTLN, GTCRN and noisereduce, column by column", "", 2.339, 0.918, 14.05, 3.291, 3.964, 2.999)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--enhancer", default=enhancers.DEFAULT)
-    name = parser.parse_args().enhancer
-    before, after, took = compare(name)
-    _into_card(name, before, after)
+    parser.add_argument("--enhancer", action="append", help="only these, anew; the others as their cards say")
+    asked = parser.parse_args().enhancer
+    names = sorted((path.stem for path in enhancers.WEIGHTS.glob("*.safetensors")), key=lambda n: (len(n), n))
+    took = {}
+    for name in asked or names:
+        before, after, took[name] = compare(name)
+        _into_card(name, before, after)
+    cards = {name: enhancers.card(name) for name in names}
+    if enhancers.DEFAULT in took:
+        put("pairs", _by_snr(cards[enhancers.DEFAULT]["scores"], took[enhancers.DEFAULT]))
+    lines: list[Sequence[object]] = [
+        ["noisy", "", *(cards[names[0]]["scores"]["noisy"]["all"][c] for c in MEANS)],
+        PEERS,
+    ]
+    for name, card in cards.items():
+        means = card["scores"]["enhanced"]["all"]
+        lines.append([f"`{name}`", f"{card['parameters']:,}", *(f"**{means[c]}**" for c in MEANS)])
+    put("shipped", table(["weights", "parameters", "PESQ wb", "STOI", "SI-SDR dB", "SIG", "BAK", "OVRL"], lines))
+
+
+def _by_snr(scores: dict, took: Measured) -> str:
+    before, after, name = scores["noisy"], scores["enhanced"], enhancers.DEFAULT
     rows = []
     for snr in ("all", "00dB", "05dB", "10dB", "15dB", "20dB"):
         rows.append([f"noisy, {snr}", *(before[snr][c] for c in COLUMNS)])
@@ -48,8 +72,7 @@ def main() -> None:
     gained = {c: after["all"][c] - before["all"][c] for c in NEEDED}
     text = table(["", "PESQ wb", "STOI", "SI-SDR dB", "SIG", "BAK", "OVRL", "P.808"], rows)
     text += "\n\nGained over noisy: " + ", ".join(f"{c} {gained[c]:+.3f} (asked {NEEDED[c]:+g})" for c in NEEDED)
-    text += f".\n{before['n']} pairs, enhanced in {took.wall_s:.0f} s with start-up; {machine()}."
-    put("pairs", text)
+    return text + f".\n{before['n']} pairs, enhanced in {took.wall_s:.0f} s with start-up; {machine()}."
 
 
 def _into_card(name: str, before: dict, after: dict) -> None:

@@ -1,6 +1,6 @@
 """A trained run -> enhancers/weights: float16 weights and a card with data, licences and steps.
 
-usage: python benchmarks/ship.py RUN [--about FACTS.json]      FACTS is merged into the card;
+usage: python benchmarks/ship.py RUN NAME [--about FACTS.json]      FACTS is merged into the card;
 then benchmarks/pairs.py adds the scores
 """
 
@@ -23,10 +23,11 @@ DATA = [
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("run", type=Path)
+    parser.add_argument("name", help="what users call the weights")
     parser.add_argument("--about", type=Path)
     arguments = parser.parse_args()
-    card = json.loads((arguments.run / "best.json").read_text())
-    target = enhancers.WEIGHTS / f"{card['name']}.safetensors"
+    card = json.loads((arguments.run / "best.json").read_text()) | {"name": arguments.name}
+    target = enhancers.WEIGHTS / f"{arguments.name}.safetensors"
     enhancers.WEIGHTS.mkdir(exist_ok=True)
     weights = load_file(arguments.run / "best.safetensors")
     save_file({k: v.half() if v.is_floating_point() else v for k, v in weights.items()}, target)

@@ -81,8 +81,8 @@ def evaluate(
 def label(name: str) -> str:
     """What a system is called in the tables.
 
-    >>> [label(name) for name in ("cgcrn-refined", "runs/a", "runs/a/best.safetensors", "runs/b.safetensors")]
-    ['cgcrn-refined', 'a', 'a', 'b']
+    >>> [label(name) for name in ("default-causal", "runs/a", "runs/a/best.safetensors", "runs/b.safetensors")]
+    ['default-causal', 'a', 'a', 'b']
     """
     path = Path(name)
     return path.parent.name if path.name == "best.safetensors" else path.name.removesuffix(".safetensors")

@@ -226,7 +226,7 @@ def test_one_file_as_input(good_wav, tmp_path):
     [
         (["gate.dnsmos_ovrl_min=4.2"], "cannot be reached"),
         (["audio.sample_rate=48000"], "works at 16000 Hz"),
-        (["enhancer=cgcrn-refind"], "did you mean"),
+        (["enhancer=default-casual"], "did you mean"),
     ],
 )
 def test_settings_that_cannot_work_stop_before_anything_is_read(corpus, tmp_path, settings, words):

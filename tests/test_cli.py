@@ -20,7 +20,7 @@ from pipeline import demo
         (["run", "{in}", "{tmp}/file"], 2, "cannot be written"),
         (["run", "{in}", "{tmp}/out", "--set", "gate.dnsmos_ovrl_mn=2"], 2, "did you mean 'dnsmos_ovrl_min'?"),
         (["run", "{in}", "{tmp}/out", "--config", "{tmp}/no.yaml"], 2, "no such file"),
-        (["run", "{in}", "{tmp}/out", "--enhancer", "cgcrn-refind"], 2, "did you mean 'cgcrn-refined'?"),
+        (["run", "{in}", "{tmp}/out", "--enhancer", "default-casual"], 2, "did you mean 'default-causal'?"),
         (["enhance", "{tmp}/absent", "{tmp}/out"], 2, "{tmp}/absent"),
         (["enhance", "{in}", "{tmp}/out", "--enhancer", "nothing"], 2, "has no weights"),
         (["score", "{in}", "--clean", "{tmp}/absent"], 2, "no such folder"),

@@ -166,8 +166,8 @@ def test_bad_batches_are_refused(trained):
 
 
 def test_unknown_names_and_foreign_weights_are_explained(trained):
-    with pytest.raises(ConfigError, match="did you mean 'cgcrn-refined'"):
-        enhancers.load("cgcrn-refind")
+    with pytest.raises(ConfigError, match="did you mean 'default-causal'"):
+        enhancers.load("default-casual")
     with pytest.raises(ConfigError, match="did you mean 'cgcrn'"):
         table.method("cgcnr")
     with pytest.raises(ConfigError, match=r"size 'chanels'.*did you mean 'channels'"):

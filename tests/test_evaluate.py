@@ -257,10 +257,10 @@ def test_systems_over_a_folder(tmp_path, in_this_process):
     names = {"a__rain__00dB": 0.0, "b__wind__00dB": 0.0, "c__rain__10dB": 10.0, "d__wind__10dB": 10.0}
     root = write_pairs(tmp_path / "pairs", names)
     out = tmp_path / "out"
-    path, failed = evaluation.evaluate(["cgcrn-refined"], root, out, 1, Console(quiet=True))
+    path, failed = evaluation.evaluate(["default-causal"], root, out, 1, Console(quiet=True))
     assert failed == {}
     rows = read(out / "scores.csv")
-    assert [(row["system"], row["clip"]) for row in rows] == [(s, n) for s in (NOISY, "cgcrn-refined") for n in names]
+    assert [(row["system"], row["clip"]) for row in rows] == [(s, n) for s in (NOISY, "default-causal") for n in names]
     assert list(rows[0]) == ["system", "clip", "noise", "snr_db", *METRICS]
     assert [float(row["global_snr_db"]) for row in rows[:4]] == pytest.approx([0, 0, 10, 10], abs=0.01)  # 16 bits
     means = {
@@ -268,13 +268,13 @@ def test_systems_over_a_folder(tmp_path, in_this_process):
     }
     csig = [float(row["csig"]) for row in rows]
     assert float(means["snr_db", "10", NOISY]["mean"]) == pytest.approx(np.mean(csig[2:4]), rel=1e-5)
-    assert float(means["noise", "wind", "cgcrn-refined"]["mean"]) == pytest.approx(np.mean(csig[5::2]), rel=1e-5)
+    assert float(means["noise", "wind", "default-causal"]["mean"]) == pytest.approx(np.mean(csig[5::2]), rel=1e-5)
     assert {row["test"] for row in read(out / "tests.csv")} == {"wilcoxon", "anova"}
     text = path.read_text()
     assert all(f"## {metric}\n" in text and (out / f"{metric}.png").stat().st_size > 0 for metric in METRICS)
     assert "|  | 0 dB | 10 dB | mean | not scored |" in text
     assert "|  | rain | wind | mean | not scored |" in text
-    assert "cgcrn-refined → noisy" in text
+    assert "default-causal → noisy" in text
 
 
 def test_a_plot_has_the_same_byteseach_time(tmp_path):
@@ -299,19 +299,19 @@ def test_a_clip_that_fails_keeps_its_row_and_is_counted(tmp_path, in_this_proces
             return noisy * math.nan if len(calls) == 1 else noisy
 
     monkeypatch.setattr(evaluation, "_network", lambda name: Broken())
-    path, failed = evaluation.evaluate(["cgcrn-refined"], root, tmp_path / "out", 1, Console(quiet=True))
-    assert failed == {"cgcrn-refined: p1": "enhancer returned samples that are NaN or infinite"}
+    path, failed = evaluation.evaluate(["default-causal"], root, tmp_path / "out", 1, Console(quiet=True))
+    assert failed == {"default-causal: p1": "enhancer returned samples that are NaN or infinite"}
     rows = read(tmp_path / "out" / "scores.csv")
     assert [row["stoi"] != "" for row in rows] == [True, True, False, True]
     assert {(row["system"], row["not_scored"]) for row in read(tmp_path / "out" / "summary.csv")} == {
         (NOISY, "0"),
-        ("cgcrn-refined", "1"),
+        ("default-causal", "1"),
     }
     assert "|  | mean | not scored |" in path.read_text()  # names tell neither SNR nor class
 
 
 def test_unknown_and_repeated_systems_are_refused(tmp_path):
-    for names, message in ((["cgcnr"], "cgcnr"), (["cgcrn-refined"] * 2, "taken already")):
+    for names, message in ((["cgcnr"], "cgcnr"), (["default-causal"] * 2, "taken already")):
         with pytest.raises(ConfigError, match=message):
             evaluation.evaluate(names, tmp_path, tmp_path, 1, Console(quiet=True))
 

@@ -342,7 +342,7 @@ def test_weights_are_fetched_once_for_each_etag(client, voice, tmp_path, monkeyp
     client.put_object(Bucket=BUCKET, Key="other/a.safetensors", Body=b"2")
     after = weights(f"s3://{BUCKET}/other/a.safetensors")
     assert [Path(path).read_bytes() for path in (before, after)] == [b"1", b"2"]
-    assert weights("cgcrn-refined") == "cgcrn-refined"
+    assert weights("default-causal") == "default-causal"
     assert weights(f"sgmse+:s3://{BUCKET}/other/a.json").startswith(f"sgmse+:{tmp_path}")
 
 
@@ -372,7 +372,7 @@ def test_pairs_of_a_bucket_are_evaluated_into_one(client, out, store, monkeypatc
     monkeypatch.setattr(
         evaluation, "each", lambda what, jobs, *_: [(job, dict.fromkeys(evaluation.METRICS, 1.0)) for job in jobs]
     )
-    report, failed = evaluation.evaluate(["cgcrn-refined"], out / "pairs", out / "scores", 1, CONSOLE)
+    report, failed = evaluation.evaluate(["default-causal"], out / "pairs", out / "scores", 1, CONSOLE)
     assert (str(report), failed) == (f"{out}/scores/report.md", {})
     assert {"scores/report.md", "scores/scores.csv", "scores/stoi.png"} <= named(store)
 

@@ -53,7 +53,7 @@ def test_a_row_in_plain_values(rows):
     assert row["parameters"] == 3_764_502 and row["causal"] and row["lookahead_ms"] == 0
     assert row["stft"] == {"window": "hamming", "window_ms": 20.0, "hop_ms": 10.0, "n_fft": 320}
     shipped = rows["cgcrn-refined"]
-    assert list(shipped["weights"]) == ["cgcrn-refined"] and "Apache-2.0" in shipped["weights"]["cgcrn-refined"]
+    assert list(shipped["weights"]) == ["default-causal"] and "Apache-2.0" in shipped["weights"]["default-causal"]
     assert shipped["parameters"] == row["parameters"] and shipped["fma_per_frame"] == 2 * row["fma_per_frame"]
     assert rows["cgcrn"]["weights"] == {} and rows["cgcrn"]["target"] == "amplitude_mask"
 

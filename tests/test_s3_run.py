@@ -236,7 +236,7 @@ def test_enhance_and_score_read_and_write_buckets(client, recordings):
     source = place(f"s3://{client.bucket}/in/single")
     name = sorted(p for p in recordings.rglob("*.wav") if p.stat().st_size > 10_000)[0]
     client.upload_file(str(name), client.bucket, "in/single/a.wav")
-    failed, count = folders.enhance(source, place(f"s3://{client.bucket}/clean"), "cgcrn-refined", 1, quiet)
+    failed, count = folders.enhance(source, place(f"s3://{client.bucket}/clean"), "default-causal", 1, quiet)
     assert (failed, count) == ({}, 1)
     assert list(open_store(S3Folder(client.bucket), S3Config()).walk("clean")) == ["clean/a.wav"]
     scores, failed = folders.score(place(f"s3://{client.bucket}/clean/a.wav"), None, 1, quiet)
