@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from enhancers.table import Enhancer
 
 WEIGHTS = Path(__file__).parent / "weights"
-DEFAULT = "default-causal"
+DEFAULT = "default"
 SGMSE = "sgmse+"
 """A third party's system, named with its checkpoint: sgmse+:PATH."""
 
