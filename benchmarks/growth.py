@@ -79,8 +79,10 @@ def rate(engine: Any, workers: int) -> float:
     return growth()
 
 
-def workers() -> list[list[object]]:
+def workers(known: Path) -> list[list[object]]:
     """Kind, workers, calls a second, share of what as many alone would make."""
+    if known.exists():
+        return json.loads(known.read_text())
     from flows import embedded
     from flows.engines import EngineConfig, open_engine
 
@@ -95,7 +97,9 @@ def workers() -> list[list[object]]:
                 lines.append(["Ray actors", n, rate(engine, n)])
         for n in SIMULATED:
             lines.append(["simulated", n, rate(Sleepers(n), n)])
-    return [[kind, n, f"{found:.2f}", f"{found * CALL_S / n:.1%}"] for kind, n, found in lines]
+    lines = [[kind, n, f"{found:.2f}", f"{found * CALL_S / n:.1%}"] for kind, n, found in lines]
+    known.write_text(json.dumps(lines))
+    return lines
 
 
 # ---- objects ---------------------------------------------------------------------------------------------------
@@ -268,7 +272,7 @@ def objects(count: int, known: Path) -> list[list[str]]:
         finally:
             server.kill()
             server.wait()
-    return lines
+    return sorted(lines, key=lambda line: (int(line[1].replace(",", "")), STEPS.index(line[0])))
 
 
 def main() -> None:
@@ -288,7 +292,7 @@ def main() -> None:
         lines = objects(asked.objects, asked.work / "objects.json")
         parts = [
             f"Workers, each call a sleep of {CALL_S:g} s, {CALLS_PER_WORKER} calls a worker, through Prefect tasks:",
-            table(["workers are", "number", "calls per s", "of linear"], workers()),
+            table(["workers are", "number", "calls per s", "of linear"], workers(asked.work / "workers.json")),
             f"Objects in a bucket, a clip of {CLIP_S:g} s each; memory above that of a process that has loaded the "
             "same modules, and the memory of the worker that writes the report:",
             table(["step", "objects", "seconds", "peak MiB", "report's MiB", "task runs"], lines),
