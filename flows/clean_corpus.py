@@ -232,9 +232,9 @@ class _Run:
                 "this is a bug, the ledger was not written"
             )
 
-    def _write_ledger(self, path: Path) -> int:
+    def _write_ledger(self, path: Path) -> None:
         with path.open("wb") as file:
-            return ledger.write(
+            ledger.write(
                 self.shelf.rows(),
                 file,
                 enhancer=self.config.enhancer,

@@ -77,3 +77,14 @@ class Clip:
     metadata: Metadata = field(default_factory=Metadata)
     error: str | None = None
     reject: tuple[str, str] | None = None
+
+    @property
+    def origin(self) -> dict[str, object]:
+        """Where it was cut from, as the ledger and the tars say it; seconds."""
+        return {
+            "clip_id": self.clip_id,
+            "source": self.source,
+            "source_sha256": self.source_sha256,
+            "offset_s": self.offset_s,
+            "duration_s": self.duration_s,
+        }

@@ -80,11 +80,7 @@ def write(rows: Iterable[Row], file: BinaryIO, *, enhancer: str, weights_sha256:
 def _record(row: Row) -> dict[str, object]:
     clip, decision = row.clip, row.decision
     return {
-        "clip_id": clip.clip_id,
-        "source": clip.source,
-        "source_sha256": clip.source_sha256,
-        "offset_s": clip.offset_s,
-        "duration_s": clip.duration_s,
+        **clip.origin,
         "sample_rate_in_hz": clip.sample_rate_in_hz,
         "channels_in": clip.channels_in,
         "speech_s": clip.speech_s,

@@ -272,7 +272,7 @@ def style(palette: Palette, *, salt: str) -> dict[str, Any]:
 
 
 def svg(figure: Figure) -> Markup:
-    """A figure to inline in a page: placeholders of PAGE become the page's own colours."""
+    """A figure to inline in a page, whose own colours take the place of those of PAGE."""
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", transparent=True, metadata=no_metadata(".svg"))
     text = buffer.getvalue()

@@ -427,11 +427,7 @@ def _sample(clip_id: str, x: Audio, facts: dict[str, Any], sample_rate: int) -> 
 def _facts(ending: Ending) -> dict[str, Any]:
     clip, decision = ending.clip, ending.decision
     return {
-        "clip_id": clip.clip_id,
-        "source": clip.source,
-        "source_sha256": clip.source_sha256,
-        "offset_s": clip.offset_s,
-        "duration_s": clip.duration_s,
+        **clip.origin,
         **asdict(clip.metadata),
         **asdict(decision),
         "scores": ending.scores,

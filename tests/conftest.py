@@ -60,6 +60,16 @@ def s3_server():
 
 
 @pytest.fixture(scope="module")
+def client(s3_server, request):
+    """A client of that server, and the bucket that the module calls BUCKET."""
+    import boto3
+
+    made = boto3.client("s3")
+    made.create_bucket(Bucket=request.module.BUCKET)
+    return made
+
+
+@pytest.fixture(scope="module")
 def prefect():
     """A Prefect server of this module's own."""
     from prefect.testing.utilities import prefect_test_harness

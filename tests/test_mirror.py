@@ -44,13 +44,6 @@ SETTINGS = {
 }  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def client(s3_server):
-    made = boto3.client("s3")
-    made.create_bucket(Bucket=BUCKET)
-    return made
-
-
 @pytest.fixture
 def out(client, request):
     """A place of the test's own."""

@@ -3,7 +3,6 @@
 import json
 from types import SimpleNamespace
 
-import boto3
 import numpy as np
 import pytest
 import soundfile
@@ -27,13 +26,6 @@ from pipeline.sources import discover
 
 RATE = 16000
 BUCKET = "paths"
-
-
-@pytest.fixture(scope="module")
-def client(s3_server):
-    made = boto3.client("s3")
-    made.create_bucket(Bucket=BUCKET)
-    return made
 
 
 @pytest.fixture
