@@ -49,7 +49,8 @@ class WaveformWindows:
     def waveform(self, output: Tensor, noisy_spec: Tensor, n_samples: int) -> Tensor:
         joined = output.reshape(-1, self.n_windows(n_samples) * self.window)[:, :n_samples]
         taps = joined.new_tensor(((1.0, -self.emphasis), (1.0, 0.0)))
-        return lfilter(joined, *taps, clamp=False)  # torchaudio's deemphasis would clip at full scale
+        with torch.autocast(joined.device.type, enabled=False):  # which would halve part of lfilter's work, and fail
+            return lfilter(joined, *taps, clamp=False)  # torchaudio's deemphasis would clip at full scale
 
     def n_windows(self, n_samples: int) -> int:
         """Windows that cover `n_samples` samples.

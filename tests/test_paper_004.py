@@ -128,6 +128,14 @@ def test_emphasis_and_windows_are_undone_at_every_length(n_samples):
     assert torch.allclose(result, x, atol=1e-5)  # float32 round-off of a recursion
 
 
+def test_training_in_half_the_bits_joins_windows_in_all_of_them():
+    """What is validated in bf16-mixed, the precision on a GPU."""
+    x = torch.randn(2, 2 * WINDOW)
+    with torch.autocast("cpu", torch.bfloat16):
+        run = WaveformWindows(window=WINDOW).forward(Echo(), x, x)
+        assert torch.allclose(run.estimate, x, atol=1e-5)
+
+
 def test_windows_are_cut_from_the_emphasised_signal():
     ramp = torch.arange(6.0)[None]
     windows = WaveformWindows(window=4, emphasis=0.5).cut(ramp)
