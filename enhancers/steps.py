@@ -32,6 +32,7 @@ class StepConfig(Section):
     seed: int = 0
     pesq_pairs: int = 8  # of the validation pairs, whose PESQ is logged too
     precision: str | None = None  # Lightning's names; bf16-mixed on a GPU, 32-true without, unless set
+    loss_weights: dict[str, float] = Field(default_factory=dict)  # by name of the loss, instead of the row's
     sizes: dict[str, Any] = Field(default_factory=dict)
     mix: MixConfig = MixConfig()
 
@@ -46,6 +47,7 @@ class Supervised(LightningModule):
     def __init__(self, row: Method, stage: Stage, network: nn.Module, config: StepConfig) -> None:
         super().__init__()
         self.row, self.stage, self.network, self.config = row, stage, network, config
+        self.losses = {k: (loss, config.loss_weights.get(k, weight)) for k, (loss, weight) in stage.losses.items()}
         network.requires_grad_(not stage.parts)
         for part in stage.parts:
             network.get_submodule(part).requires_grad_(True)
@@ -72,7 +74,7 @@ class Supervised(LightningModule):
 
     def terms(self, estimate: Tensor, reference: Tensor) -> dict[str, Tensor]:
         """The weighted losses of the stage by name."""
-        return {name: weight * loss(estimate, reference) for name, (loss, weight) in self.stage.losses.items()}
+        return {name: weight * loss(estimate, reference) for name, (loss, weight) in self.losses.items()}
 
     def total(self, terms: dict[str, Tensor], batch_size: int, index: int) -> Tensor:
         """The sum of the terms, each logged.

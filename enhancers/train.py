@@ -24,7 +24,7 @@ from enhancers.shard_speech import ShardMixtures
 from enhancers.steps import StepConfig, Supervised
 from enhancers.table import load_enhancer, method
 from enhancers.train_gan import Adversarial
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, nearest
 from pipeline.s3 import SCHEME
 from pipeline.shard_stream import find_shards, hold_out_shards
 from pipeline.synthetic import Audio
@@ -43,6 +43,7 @@ class TrainConfig(StepConfig):
     workers: int = 1
     budget_min: float | None = None  # stop after so many minutes, shared equally by the stages
     start_from: str | None = None  # shipped name or path of weights of the same row and sizes
+    stages: tuple[str, ...] = ()  # only these of the row's stages, for weights that have been through the others
 
 
 PREPARE_BATCHES = 32  # training batches that a stage's preparation sees
@@ -138,11 +139,21 @@ def train(
     streamed. Each stage
     starts from the best weights of the one before; a finished stage is not trained again. `say` is called with a line
     after each validation. Returns the path of the weights.
-    Raises: DataError if a folder holds no recordings or a shard cannot be read; ConfigError if a path is not there, or
-    if `out` holds a training with other settings; FloatingPointError if the loss is not finite.
+    Raises: DataError if a folder holds no recordings or a shard cannot be read; ConfigError if a path is not there, if
+    the row has no such stage or loss, or if `out` holds a training with other settings; FloatingPointError if the loss
+    is not finite.
     """
     seed_everything(config.seed, workers=True, verbose=False)
     row = method(name)
+    stages = [stage for stage in row.schedule if stage.name in config.stages or not config.stages]
+    for option, given, known in (
+        ("stages", config.stages, {stage.name for stage in row.schedule}),
+        ("loss_weights", config.loss_weights, {loss for stage in stages for loss in stage.losses}),
+    ):
+        for word in given:
+            if word not in known:
+                there = ", ".join(sorted(known))
+                raise ConfigError(f"{option}: {name} has no {word!r}, only {there}{nearest(word, known)}")
     network = row.build(**config.sizes)
     training, validation = divided_pairs(speech, noise, config, row.sample_rate)
     places = {"speech": [_absolute(p) for p in speech], "noise": [_absolute(p) for p in noise]}
@@ -155,7 +166,7 @@ def train(
     if config.start_from:
         network.load_state_dict(load_enhancer(config.start_from, device="cpu").network.state_dict())
     facts: dict[str, Any] = {}
-    for number, stage in enumerate(row.schedule):
+    for number, stage in enumerate(stages):
         folder = out / "checkpoints" / f"{number}-{stage.name}"
         facts = _train_stage(name, number, stage, network, loaders, folder, config, say)
         network.load_state_dict(load_file(folder / "best.safetensors"))
@@ -195,13 +206,13 @@ def _train_stage(
     if done.exists():
         return json.loads(done.read_text())
     row = method(name)
-    last = number == len(row.schedule) - 1
+    last = stage.name == row.schedule[-1].name
     watched, mode = ("val/si_sdr", "max") if last else ("val/loss", "min")
     module = (Adversarial if last and row.adversary else Supervised)(row, stage, network, config)
     after_validation = {"save_on_train_epoch_end": False, "enable_version_counter": False}
     best = ModelCheckpoint(folder, "best", watched, mode=mode, **after_validation)
     latest = ModelCheckpoint(folder, "last", **after_validation)  # every epoch, better or not: what a resume needs
-    minutes = config.budget_min / len(row.schedule) if config.budget_min else None
+    minutes = config.budget_min / len(config.stages or row.schedule) if config.budget_min else None
     extras: list[Callback] = [RunningMean(config.ema_decay)] if config.ema_decay else []
     if config.lr_schedule == "halve_on_plateau" and module.automatic_optimization:
         extras.append(HalveOnRise(config.halve_after))

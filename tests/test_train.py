@@ -7,8 +7,10 @@ from lightning.pytorch import LightningModule
 from safetensors.torch import load_file
 
 import enhancers
+from enhancers import losses
 from enhancers import train as training
 from enhancers.mixing import MixConfig, Recording
+from enhancers.table import method
 from pipeline import audio
 from pipeline.errors import ConfigError
 from pipeline.shards import write_shard
@@ -43,8 +45,8 @@ def config(**settings):
     return training.TrainConfig(**(base | settings))
 
 
-def run(corpus, out, **settings):
-    return training.train("cgcrn-complex", [corpus / "speech"], [corpus / "noise"], out, config(**settings))
+def run(corpus, out, row="cgcrn-complex", **settings):
+    return training.train(row, [corpus / "speech"], [corpus / "noise"], out, config(**settings))
 
 
 class Killed(BaseException):
@@ -136,6 +138,34 @@ def test_training_starts_from_given_weights(corpus, tmp_path):
     before, after = load_file(first), load_file(again)
     learnt = [k for k in before if "num_batches" not in k and "running" not in k]
     assert all(torch.allclose(before[k], after[k], atol=1e-6) for k in learnt)
+
+
+def test_only_some_stages_of_a_row_are_trained(corpus, tmp_path):
+    sizes = {"channels": [2], "blocks": 1, "across": 2, "along": 2}
+    path = run(corpus, tmp_path, row="cgcrn-dual-path", steps=1, steps_per_epoch=1, sizes=sizes, stages=["final"])
+    assert [folder.name for folder in (tmp_path / "checkpoints").iterdir()] == ["0-final"]
+    assert enhancers.card(str(path))["validation_si_sdr_db"]
+
+
+def test_weights_of_losses_are_those_of_the_settings():
+    row, weights = method("cgcrn-complex"), {"neg_si_snr": 0.5, "pesq_disturbance": 0.0}
+    module = training.Supervised(row, row.schedule[-1], row.build(), config(loss_weights=weights))
+    x = torch.randn(1, 8000)
+    terms = module.terms(x, 2 * x)
+    assert terms["pesq_disturbance"] == 0 and terms["neg_si_snr"] == 0.5 * losses.neg_si_snr(x, 2 * x)
+    assert terms["compressed_spectrum"] == 10 * losses.compressed_spectrum(x, 2 * x)
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"stages": ["finel"]}, "stages: cgcrn-complex has no 'finel', only final; did you mean 'final'"),
+        ({"loss_weights": {"l1": 1}}, "loss_weights: .* has no 'l1', only compressed_spectrum, neg_si_snr, pesq_dist"),
+    ],
+)
+def test_stages_and_losses_that_a_row_lacks_are_refused(corpus, tmp_path, settings, told):
+    with pytest.raises(ConfigError, match=told):
+        run(corpus, tmp_path, row="cgcrn-complex", **settings)
 
 
 PLAIN = {"lr_schedule": "halve_on_plateau", "optimizer": "adam", "ema_decay": None, "clip_norm": None}
