@@ -94,6 +94,17 @@ def test_a_residual_network_begins_with_what_it_was_given_and_learns_what_to_tak
     assert module.network.last.weight.grad.abs().sum() > 0
 
 
+def test_a_residual_network_does_the_same_at_every_level():
+    network = ROWS["wgan-glu"].build(**TINY, residual=True)
+    nn.init.normal_(network.last.weight)
+    noisy, latent = torch.randn(3, 1, WINDOW), torch.randn(3, *network.latent_shape(WINDOW))
+    levels = torch.tensor([1.0, 1e-2, 0.0]).reshape(3, 1, 1)
+    loud, soft, silent = network(noisy[:1], latent[:1]), *network(levels * noisy[0], latent[:1].repeat(3, 1, 1))[1:]
+    assert not torch.equal(loud, noisy[:1])
+    assert torch.allclose(soft, 1e-2 * loud[0], rtol=1e-4)
+    assert silent.abs().max() < 1e-4
+
+
 def test_wrong_shapes_are_refused_with_both_values():
     network, critic = tiny("segan")
     with pytest.raises(ValueError, match=r"noisy \(1, 1, 60\): expected \(B, 1, N\), N a multiple of 8"):

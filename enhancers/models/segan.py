@@ -20,7 +20,8 @@ class SEGAN(nn.Module):
     Source: paper [004], section 3 (layers as Pascual et al. 2017); SYSTEMS.md section 6.1. Gated layers have two sets
     of filters (eq. 3), the last layer is plain.
     Departs: with `residual` what comes out is added to the noisy window, and is nothing before training: recordings of
-    15 dB and more need a small correction, and need not be drawn anew.
+    15 dB and more need a small correction, and need not be drawn anew. The window is brought to an RMS of 1 on the way
+    in and back on the way out, so that speech at any level is as strong as the latent.
     Size: 73,100,049 parameters with PReLU, 146,191,105 with GLU (asserted in tests).
     Shapes: noisy (B, 1, N) samples, latent (B, channels[-1], N / 2^len(channels)) -> (B, 1, N), in (-1, 1) unless
     `residual`; N is 16384 in the paper. Not causal: the whole window is seen.
@@ -60,14 +61,16 @@ class SEGAN(nn.Module):
         wanted = (noisy.shape[0], *self.latent_shape(noisy.shape[2]))
         if latent.shape != wanted:
             raise ValueError(f"latent {tuple(latent.shape)}: noisy {tuple(noisy.shape)} needs {wanted}")
-        x, encoded = noisy, []
+        level = noisy.square().mean(2, keepdim=True).sqrt().clamp_min(1e-5) if self.residual else 1.0
+        x, encoded = noisy / level, []
         for layer in self.encoder:
             x = layer(x)
             encoded.append(x)
         x = torch.cat((encoded.pop(), latent), 1)
         for layer in self.decoder:
             x = torch.cat((layer(x), encoded.pop()), 1)
-        return noisy + torch.tanh(self.last(x)) if self.residual else torch.tanh(self.last(x))
+        result = torch.tanh(self.last(x))
+        return noisy + level * result if self.residual else result
 
 
 def down_layer(
