@@ -58,7 +58,7 @@ def _work(row: Method, network: torch.nn.Module) -> int:
     """Fused multiply-adds per frame, or per second for a system of windows."""
     with torch.device("meta"):
         if isinstance(row.domain, Spectral):
-            bins = row.domain.stft.n_fft // 2 + 1
+            bins = row.domain.stft.n_freq
             features = row.domain.features(torch.zeros(1, FRAMES, bins, dtype=torch.complex64))
             return count.fused_multiply_adds(network, features, frames=FRAMES)
         window = row.domain.window

@@ -33,6 +33,11 @@ class Stft:
     hop_length: int
     window: str = "hamming"
 
+    @property
+    def n_freq(self) -> int:
+        """Bins of a frame."""
+        return self.n_fft // 2 + 1
+
     def window_of(self, like: Tensor) -> Tensor:
         """The window, (n_fft,), on the device of a tensor."""
         make = {"hamming": torch.hamming_window, "hann": torch.hann_window}[self.window]
@@ -243,6 +248,18 @@ class CompressedComplex(Spectral):
     def features(self, noisy_spec: Tensor) -> Tensor:
         scaled = noisy_spec * (noisy_spec.abs() + EPS).pow(self.power - 1)
         return torch.stack((scaled.real, scaled.imag), 1)
+
+    def spectrum(self, features: Tensor) -> Tensor:
+        """The spectrum whose features these are.
+
+        Shapes: (B, 2, T, F) -> (B, T, F) complex.
+
+        >>> domain, spec = CompressedComplex(Stft(4, 2)), torch.tensor([[[3 + 4j]]])
+        >>> domain.spectrum(domain.features(spec)).allclose(spec)
+        True
+        """
+        scaled = torch.complex(*features.float().unbind(1))
+        return scaled * scaled.abs().pow(1 / self.power - 1)
 
     def estimate(self, output: Tensor, noisy_spec: Tensor) -> Tensor:
         return torch.complex(output[:, 0], output[:, 1]) * noisy_spec

@@ -8,6 +8,8 @@ from torch import Tensor
 
 from enhancers.domains import EPS
 
+FAINT = 1e-6  # a power that is nothing in a spectrum of RMS 1
+
 
 def limited(mask: Tensor, max_gain: float) -> Tensor:
     """A complex mask whose modulus is at most max_gain.
@@ -51,3 +53,33 @@ def compressed_gain(features: Tensor, mask: Tensor, power: float) -> Tensor:
     Shapes: features (B, 2, T, F) real and imaginary part, compressed -> the same.
     """
     return product(mask, features) * modulus(mask).pow(power - 1)
+
+
+def quotient(estimate: Tensor, noisy: Tensor) -> Tensor:
+    """The mask that makes one spectrum of another; nearly 0 where the other is.
+
+    Shapes: (B, T, F) complex twice -> (B, 2, T, F).
+
+    >>> quotient(torch.tensor([[[2 + 0j]]]), torch.tensor([[[0 + 4j]]])).flatten().numpy().round(3)
+    array([ 0. , -0.5], dtype=float32)
+    """
+    ratio = estimate * noisy.conj() / (noisy.abs().square() + FAINT)
+    return torch.stack((ratio.real, ratio.imag), 1)
+
+
+def level_gain(estimate: Tensor, noisy: Tensor, limit_db: float = 1.0) -> Tensor:
+    """What brings an estimate that is too soft to the level that its speech has in the noisy signal.
+
+    Noise that is not like the speech cancels out of <noisy, estimate>, so its share of <estimate, estimate> is the
+    gain. Never below 1, and never more than `limit_db`: where there is no speech it would undo the enhancement.
+
+    Source: least squares; training by scale-invariant losses leaves the level open.
+    Shapes: (B, T, F) complex twice -> (B, 1, 1).
+
+    >>> speech = torch.tensor([[[1j, -1, 2, 0]]])
+    >>> round(level_gain(0.95 * speech, speech + torch.tensor([0, 0, 0, 5])).item(), 4)
+    1.0526
+    """
+    alike = (estimate.conj() * noisy).real.sum((1, 2), keepdim=True)
+    energy = estimate.abs().square().sum((1, 2), keepdim=True)
+    return (alike / energy.clamp_min(FAINT)).clamp(1.0, 10 ** (limit_db / 20))

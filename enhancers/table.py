@@ -28,6 +28,7 @@ from enhancers.adversarial import Adversary
 from enhancers.batches import check_batch
 from enhancers.long import QUANTUM_S, block_s, enhance_long
 from enhancers.method import Loss, Method, Stage
+from enhancers.models import dual_path
 from enhancers.models.cgcrn import CGCRN
 from enhancers.models.cgcrn_refined import RefinedCGCRN
 from enhancers.models.cnn_gru import CNNGRU
@@ -70,7 +71,12 @@ def _mask(network: Callable[..., nn.Module]) -> Method:
     )
 
 
-def _complex(network: Callable[..., nn.Module], first: str = "", then: str = "") -> Method:
+def _complex(
+    network: Callable[..., nn.Module],
+    domain: domains.Domain = domains.CompressedComplex(_STFT_20MS),  # noqa: B008 - frozen
+    first: str = "",
+    then: str = "",
+) -> Method:
     """Beyond paper [000]: complex spectrum to a complex mask; compressed spectra, SI-SNR and what PESQ hears compared.
 
     Of a network in two parts each may have a stage of training to itself.
@@ -81,7 +87,6 @@ def _complex(network: Callable[..., nn.Module], first: str = "", then: str = "")
         "pesq_disturbance": (pesq_disturbance, 1.5),
     }
     before = (Stage(first, targets.waveform, compared, (first,)),) if first else ()
-    domain = domains.CompressedComplex(_STFT_20MS)
     return Method(network, domain, targets.waveform, compared, "000", before, (then,) if then else ())
 
 
@@ -134,7 +139,7 @@ ENHANCERS: dict[str, Method] = {
     "cgcrn": _mask(CGCRN),
     "cgcrn-complex": _complex(partial(CGCRN, in_channels=2, out_channels=2)),
     "cgcrn-refined": _complex(RefinedCGCRN),
-    "cgcrn-dual-path": _complex(CGCRNDualPath, first="first", then="second"),
+    "cgcrn-dual-path": _complex(CGCRNDualPath, dual_path.SECOND, first="first", then="second"),
     "lstm-4x1024": _mask(partial(Recurrent, cell="lstm")),
     "gru-4x1024": _mask(partial(Recurrent, cell="gru")),
     "crn": _mask(CRN),

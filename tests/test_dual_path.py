@@ -3,9 +3,7 @@
 import pytest
 import torch
 
-from enhancers.masks import limited
-from enhancers.models.cgcrn import CGCRN
-from enhancers.models.dual_path import CGCRNDualPath, reversal
+from enhancers.models.dual_path import FIRST, SECOND, CGCRNDualPath, reversal
 from enhancers.table import Enhancer, method
 
 TINY = {"channels": (4, 6, 8), "across": 4, "along": 4, "blocks": 2}
@@ -17,16 +15,39 @@ def network():
     torch.manual_seed(0)
     net = CGCRNDualPath(**TINY)
     torch.nn.init.normal_(net.second.decoder[0].conv.weight, std=0.1)
-    net(torch.randn(4, 2, 30, 161))  # BatchNorm's statistics
+    net(SECOND.features(SECOND.stft(torch.randn(4, 8000))))  # BatchNorm's statistics
     return net.eval()
 
 
+def halves(features, **_):
+    """A first network that halves everything and turns it by a quarter, in its own frames."""
+    return torch.stack((torch.zeros_like(features[:, 0]), torch.full_like(features[:, 0], 0.5)), 1)
+
+
 def test_before_training_it_is_the_first_network():
+    """Whose frames are shorter: what it makes of the signal comes out of the longer ones as it was."""
     torch.manual_seed(0)
-    net, features = CGCRNDualPath(**TINY, post_filter=0.0).eval(), torch.randn(2, 2, 12, 161)
-    alone = CGCRN(in_channels=2, out_channels=2).eval()
-    alone.load_state_dict(net.first.state_dict())
-    assert torch.equal(net(features), limited(alone(features), 2.0))
+    net, noisy = CGCRNDualPath(**TINY, post_filter=0.0).eval(), torch.randn(2, 5000)
+    net.first.forward = halves
+    lengths = torch.tensor([5000, 3000])
+    with torch.inference_mode():
+        wanted = FIRST.enhance(net.first, noisy, lengths)
+        net.train()  # in use the level is restored
+        result = SECOND.enhance(net, noisy, lengths)
+    for n, a, b in zip(lengths, wanted, result, strict=True):
+        assert (a - b)[:n].square().mean() < 1e-4 * a[:n].square().mean()
+        assert a[:n].square().mean() > 0.1
+
+
+def test_the_level_of_the_speech_is_restored_within_a_decibel():
+    """By a first network that takes too much of everything, and by one that takes nearly all."""
+    torch.manual_seed(0)
+    noisy, lengths = torch.randn(1, 8000), torch.tensor([8000])
+    for kept, wanted in ((0.95, 1.0), (0.1, 0.1 * 10 ** (1 / 20))):
+        net = CGCRNDualPath(**TINY, post_filter=0.0).eval()
+        net.first.forward = lambda x, kept=kept, **_: torch.stack((torch.full_like(x[:, 0], kept), 0 * x[:, 0]), 1)
+        with torch.inference_mode():
+            assert torch.allclose(SECOND.enhance(net, noisy, lengths), wanted * noisy, atol=1e-2)
 
 
 def test_its_size():
@@ -37,26 +58,30 @@ def test_its_size():
 
 
 def test_it_hears_the_future_and_every_bin_through_the_second_network(network):
-    features = torch.randn(1, 2, 20, 161)
+    features = torch.randn(1, 2, 20, 257)
     changed = features.clone()
     changed[:, :, 15, 100] += 1
     with torch.inference_mode():
         differs = (network(changed) != network(features)).any(1)[0]
-        assert torch.equal(network.first(changed)[:, :, :15], network.first(features)[:, :, :15])
-    assert differs[0].any() and differs[19].any() and differs[15, 5] and differs[15, 150]
+        estimates = [network._first_estimate(SECOND.spectrum(x), torch.tensor([20])) for x in (features, changed)]
+    assert differs[0].any() and differs[19].any() and differs[15, 5] and differs[15, 250]
+    assert torch.allclose(
+        estimates[0][:, :13], estimates[1][:, :13], atol=1e-5
+    )  # two frames touch the one that changed
 
 
 def test_padding_changes_nothing(network):
-    features = torch.randn(2, 2, 20, 161)
+    noisy, lengths = torch.randn(2, 5000), torch.tensor([5000, 3000])
+    noisy[1, 3000:] = 0
     with torch.inference_mode():
-        together = network(features, frames=torch.tensor([20, 13]))
-        alone = network(features[1:, :, :13])
-    assert torch.allclose(together[1, :, :13], alone[0], atol=1e-5)
+        together = SECOND.enhance(network, noisy, lengths)
+        alone = SECOND.enhance(network, noisy[1:, :3000], lengths[1:])
+    assert torch.allclose(together[1, :3000], alone[0], atol=1e-4)
 
 
 def test_every_parameter_of_the_part_that_learns_gets_a_gradient(network):
     network.train()
-    network(torch.randn(2, 2, 10, 161)).square().sum().backward()
+    network(torch.randn(2, 2, 10, 257)).square().sum().backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in network.second.parameters())
 
 
@@ -66,14 +91,17 @@ def test_each_part_has_a_stage_of_training():
 
 
 def test_a_long_signal_has_no_seam(network, monkeypatch):
-    """Blocks of 2 s with 0.5 s in common against the whole: what is left of the seams is 40 dB below the speech."""
+    """Blocks of 2.08 s with 0.48 s in common against the whole: what is left of the seams is 40 dB below the speech.
+
+    As in use, each begins where frames of both networks do.
+    """
     from enhancers import long
 
     enhancer = Enhancer(method("cgcrn-dual-path"), network, name="x", sha256="")
     noisy, lengths = 0.1 * torch.randn(1, 80000), torch.tensor([80000])
     whole = enhancer(noisy, lengths)
-    monkeypatch.setattr(long, "ATTENDED_S", 2.0)
-    monkeypatch.setattr(long, "OVERLAP_S", 0.5)
+    monkeypatch.setattr(long, "ATTENDED_S", 2.08)
+    monkeypatch.setattr(long, "OVERLAP_S", 0.48)
     blocks = enhancer(noisy, lengths)
     assert (blocks - whole).square().mean() < 1e-4 * whole.square().mean()
 

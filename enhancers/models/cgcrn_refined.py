@@ -13,7 +13,8 @@ class RefinedCGCRN(nn.Module):
 
     After the first pass the signal has less noise, where the network is at its best; the share keeps what the first
     pass took by mistake within reach of the second. In use, not in training, a post-filter of strength `post_filter`
-    lowers bins further whose mask is small, and leaves those near one. No bin is raised by more than `max_gain`.
+    lowers bins further whose mask is small, and leaves those near one. No bin is raised by more than `max_gain`. Losses
+    that are blind to level leave the result too soft, by about as much everywhere: in use `makeup_db` puts it right.
 
     Source: own; the network is that of paper [000] with two channels in and out (SYSTEMS.md section 2.1, `crm`). The
     post-filter is that of Valin et al. 2020 (arXiv:2008.04259, section 5) in the form of DeepFilterNet's code.
@@ -33,11 +34,13 @@ class RefinedCGCRN(nn.Module):
         post_filter: float = 0.004,
         power: float = 0.5,
         max_gain: float = 2.0,
+        makeup_db: float = 0.0,
     ) -> None:
         super().__init__()
         if not 0 <= share <= 1:
             raise ValueError(f"share {share} of the input in the second pass: expected 0 to 1")
         self.share, self.post_filter, self.power, self.max_gain = share, post_filter, power, max_gain
+        self.makeup = 10 ** (makeup_db / 20)
         self.network = CGCRN(n_freq=n_freq, in_channels=2, out_channels=2, channels=channels, groups=groups)
 
     def forward(self, features: Tensor, memory: Memory | None = None) -> Tensor:
@@ -46,4 +49,4 @@ class RefinedCGCRN(nn.Module):
         gain = torch.stack(((1 - self.share) * first[:, 0] + self.share, (1 - self.share) * first[:, 1]), 1)
         second = self.network(compressed_gain(features, gain, self.power), memory)
         mask = limited(product(second, gain), self.max_gain)
-        return mask if self.training else mask * post_filter_gain(mask, self.post_filter)
+        return mask if self.training else mask * (self.makeup * post_filter_gain(mask, self.post_filter))

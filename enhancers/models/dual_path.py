@@ -5,24 +5,29 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from enhancers.domains import CompressedComplex, Stft
 from enhancers.layers import DownConv, Memory, UpConv, expect, halved
-from enhancers.masks import compressed_gain, limited, post_filter_gain
+from enhancers.masks import level_gain, limited, post_filter_gain, quotient
 from enhancers.models.cgcrn import CGCRN
+
+FIRST = CompressedComplex(Stft(320, 160, "hamming"))
+SECOND = CompressedComplex(Stft(512, 256, "hamming"))
+"""What each of the two networks sees: bins of 31 Hz tell the harmonics of a deep voice apart, bins of 50 Hz do not."""
 
 
 class CGCRNDualPath(nn.Module):
-    """The complex CGCRN, whose mask a second network corrects that knows the whole signal.
+    """The complex CGCRN, whose estimate a second network corrects that knows the whole signal, in longer frames.
 
     The second network sees noisy spectrum and first estimate: convolutions to fewer bins, then blocks of recurrent
     layers that go across the bins of a frame and along the frames of a bin, both ways, then convolutions back. What it
-    adds to the first mask is nothing before training. No bin is raised by more than `max_gain`; in use, not in
-    training, the post-filter of `cgcrn-refined` follows.
+    adds to the first estimate is nothing before training. No bin is raised by more than `max_gain`. In use, not in
+    training, the post-filter of `cgcrn-refined` follows, and the level of the speech in the input is restored.
 
     Source: own; first network paper [000] with two channels in and out (SYSTEMS.md section 2.1, `crm`), blocks of
     Luo et al. 2020 (arXiv:1910.06379) and, between convolutions, of Le et al. 2021 (arXiv:2107.05429).
-    Departs: features are the spectrum compressed by `power`, as `domains.CompressedComplex` makes them.
-    Shapes: features (B, 2, T, n_freq), of which frames (B,) are valid -> (B, 2, T, n_freq), real and imaginary part of
-    a mask.
+    Departs: features are spectra compressed, as `domains.CompressedComplex` makes them.
+    Shapes: features (B, 2, T, 257) as `SECOND` makes them, of which frames (B,) are valid -> (B, 2, T, 257), real and
+    imaginary part of a mask.
     Raises: ValueError if the features have other channels or bins.
     """
 
@@ -31,32 +36,44 @@ class CGCRNDualPath(nn.Module):
     def __init__(
         self,
         *,
-        n_freq: int = 161,
         channels: tuple[int, ...] = (24, 48, 64),
         blocks: int = 3,
         across: int = 32,
         along: int = 64,
-        power: float = 0.5,
         max_gain: float = 2.0,
-        post_filter: float = 0.004,
+        post_filter: float = 0.001,
     ) -> None:
         super().__init__()
-        self.n_freq, self.power, self.max_gain, self.post_filter = n_freq, power, max_gain, post_filter
-        self.first = CGCRN(n_freq=n_freq, in_channels=2, out_channels=2)
-        self.second = Correction(n_freq, channels, blocks, across, along)
+        self.max_gain, self.post_filter = max_gain, post_filter
+        self.first = CGCRN(n_freq=FIRST.stft.n_freq, in_channels=2, out_channels=2)
+        self.second = Correction(SECOND.stft.n_freq, channels, blocks, across, along)
 
     def forward(self, features: Tensor, *, frames: Tensor | None = None) -> Tensor:
-        expect(features, channels=2, n_freq=self.n_freq)
+        expect(features, channels=2, n_freq=SECOND.stft.n_freq)
         if frames is None:
             frames = torch.full((features.shape[0],), features.shape[2], device=features.device)
-        first = limited(self.first(features), self.max_gain)
-        estimate = compressed_gain(features, first, self.power)
-        mask = limited(first + self.second(torch.cat((features, estimate), 1), frames), self.max_gain)
-        return mask if self.training else mask * post_filter_gain(mask, self.post_filter)
+        noisy = SECOND.spectrum(features)
+        estimate = self._first_estimate(noisy, frames)
+        first = limited(quotient(estimate, noisy), self.max_gain)
+        correction = self.second(torch.cat((features, SECOND.features(estimate)), 1), frames)
+        mask = limited(first + correction.float(), self.max_gain)
+        if self.training:
+            return mask
+        mask = mask * post_filter_gain(mask, self.post_filter)
+        return mask * level_gain(SECOND.estimate(mask, noisy), noisy).unsqueeze(1)
+
+    def _first_estimate(self, noisy: Tensor, frames: Tensor) -> Tensor:
+        """What the first network makes of the signal up to the middle of its last frame, (B, T, F) complex -> same."""
+        hop_length = SECOND.stft.hop_length
+        n_samples = (noisy.shape[1] - 1) * hop_length
+        spec = FIRST.stft(SECOND.stft.inverse(noisy, n_samples))
+        mask = limited(self.first(FIRST.features(spec)).float(), self.max_gain)
+        inside = torch.arange(n_samples, device=frames.device) < (frames[:, None] - 1) * hop_length
+        return SECOND.stft(FIRST.waveform(mask, spec, n_samples) * inside)
 
 
 class Correction(nn.Module):
-    """What is to be added to a mask, from noisy spectrum and first estimate.
+    """What is to be added to a mask, from noisy spectrum and first estimate, both compressed.
 
     Shapes: (B, 4, T, n_freq), frames (B,) -> (B, 2, T, n_freq).
     """
@@ -83,11 +100,11 @@ class Correction(nn.Module):
         for conv, norm in zip(self.encoder, self.encoder_norms, strict=True):
             x = self.activation(norm(conv(x, memory)))
             encoded.append(x)
-        x = x.permute(0, 2, 3, 1)  # (B, T, F, C)
+        x = x.permute(0, 2, 3, 1).contiguous()  # (B, T, F, C); what is added to it keeps its order in memory
         order = reversal(frames, x.shape[1])
         for block in self.blocks:
             x = block(x, order)
-        x = x.permute(0, 3, 1, 2)
+        x = x.permute(0, 3, 1, 2).contiguous()
         for level in reversed(range(len(self.decoder))):
             x = self.decoder[level](x + self.skips[level](encoded[level]), memory)
             if level:
