@@ -78,7 +78,7 @@ def test_parameter_counts_with_real_batch_normalisation(sizes, count):
 
 @pytest.mark.parametrize("name", ROWS)
 def test_shape_is_kept_and_every_parameter_learns(name):
-    network, domain = small(name), ROWS[name].domain
+    network, domain = small(name).eval(), ROWS[name].domain  # in training BatchNorm takes out biases before it
     features = domain.features(spectrum(2, 9))
     output = network(features)
     assert output.shape == features.shape
@@ -333,7 +333,7 @@ def test_online_normalisation_is_the_plain_recursion():
     x = 5 + 2 * torch.randn(1, 40, 3, dtype=torch.float64)
     found = OnlineNorm(10.0)(x, Memory())
     for t in range(1, 40):
-        weights = torch.exp(-torch.arange(t, -1, -1) / 10.0)[:, None].double()
+        weights = torch.exp(-torch.arange(t, -1, -1, dtype=torch.float64) / 10)[:, None]
         seen = x[0, : t + 1]
         mean = (weights * seen).sum(0) / weights.sum()
         variance = (weights * (seen - mean).square()).sum(0) / weights.sum()
