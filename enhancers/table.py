@@ -41,7 +41,6 @@ from enhancers.models.dcunet import DCUNet
 from enhancers.models.dnn_dec import DNNDEC
 from enhancers.models.dnn_irm import DNNIRM
 from enhancers.models.dnn_nmf import DNNNMF
-from enhancers.models.dual_path import CGCRNDualPath
 from enhancers.models.fcnn import FCNN
 from enhancers.models.lstm_irm import LSTMIRM
 from enhancers.models.lstm_msa import LstmMsa
@@ -139,7 +138,7 @@ ENHANCERS: dict[str, Method] = {
     "cgcrn": _mask(CGCRN),
     "cgcrn-complex": _complex(partial(CGCRN, in_channels=2, out_channels=2)),
     "cgcrn-refined": _complex(RefinedCGCRN),
-    "cgcrn-dual-path": _complex(CGCRNDualPath, dual_path.SECOND, first="first", then="second"),
+    "cgcrn-dual-path": _complex(dual_path.CGCRNDualPath, dual_path.SECOND, first="first", then="second"),
     "lstm-4x1024": _mask(partial(Recurrent, cell="lstm")),
     "gru-4x1024": _mask(partial(Recurrent, cell="gru")),
     "crn": _mask(CRN),
