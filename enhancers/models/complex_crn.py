@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from enhancers.layers import Memory, expect, flatten_bins, unflatten_bins
+from enhancers.layers import Memory, OddConvTranspose2d, expect, flatten_bins, unflatten_bins
 
 KERNEL, STRIDE = (2, 3), (1, 2)
 
@@ -62,7 +62,7 @@ class Decoder(nn.Module):
         super().__init__()
         outs = (*channels[-2::-1], 1)
         self.convs = nn.ModuleList(
-            nn.ConvTranspose2d(2 * c, o, KERNEL, STRIDE, (1, 1)) for c, o in zip(reversed(channels), outs, strict=True)
+            OddConvTranspose2d(2 * c, o, KERNEL, (1, 1)) for c, o in zip(reversed(channels), outs, strict=True)
         )
         self.ends = nn.ModuleList(nn.Sequential(nn.BatchNorm2d(o), nn.ELU()) for o in outs[:-1])
         self.ends.append(nn.Identity())
