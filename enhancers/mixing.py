@@ -33,6 +33,7 @@ class MixConfig(Section):
     snr_set_db: tuple[float, ...] = ()  # these values instead of that range
     recorded_share: float = 0.65  # noise from recordings, else generated
     speech_shares: dict[str, float] = Field(default_factory=dict)  # folder: share of the speech; others by duration
+    references: str | None = None  # folder with the same recordings, cleaner: what is wanted of a result; null: speech
     room_share: float = 0.3  # speech and noise put in a room; the target stays reverberant
     clean_share: float = 0.03  # no noise at all: clean in must stay clean
     second_noise_share: float = 0.3  # two noises at once, -10 to 10 dB apart
@@ -48,7 +49,10 @@ class MixConfig(Section):
 
 @dataclass(frozen=True, eq=False)
 class Recording:
-    """One file: its name without the suffix, and int16 samples so that hours fit in memory."""
+    """One file: its name without the suffix, and int16 samples so that hours fit in memory.
+
+    Shapes: samples (N,), or (2, N) with what is wanted instead of them in the second row.
+    """
 
     name: str
     samples: np.ndarray
@@ -59,18 +63,48 @@ class Recording:
         return self.name.rpartition("-")[0] or self.name
 
 
-def load_recordings(folders: Sequence[Path], sample_rate: int) -> dict[str, list[Recording]]:
+def load_recordings(
+    folders: Sequence[Path], sample_rate: int, references: Path | None = None
+) -> dict[str, list[Recording]]:
     """Every recording below the folders by the name of the folder it lies in.
 
-    Raises: DataError if there is none.
+    `references` holds, in folders of these names, files of the same names and lengths: what is wanted of a result.
+    Raises: DataError if there is no recording, or if one has no reference or another length than it.
     """
     found: dict[str, list[Recording]] = {}
+    cleaner = _by_name(references) if references else {}
     for folder in folders:
         for path in _audio_files(folder, "--speech and --noise"):
-            mono = _decode(path, sample_rate).mean(1)
-            samples = (mono.clip(-1, 1) * FULL_SCALE).astype(np.int16)
+            samples = _samples(path, sample_rate)
+            if references:
+                samples = np.stack((samples, _reference(path, len(samples), cleaner, references, sample_rate)))
             found.setdefault(path.parent.name, []).append(Recording(path.stem, samples))
     return found
+
+
+def _by_name(references: Path) -> dict[tuple[str, str], Path]:
+    """Recordings by the names of their folder and of themselves."""
+    return {(path.parent.name, path.stem): path for path in _audio_files(references, "mix.references")}
+
+
+def _reference(
+    path: Path, length: int, cleaner: Mapping[tuple[str, str], Path], references: Path, sample_rate: int
+) -> np.ndarray:
+    other = cleaner.get((path.parent.name, path.stem))
+    if other is None:
+        raise DataError(f"{path}: no {path.parent.name}/{path.stem} below mix.references {references}; add it")
+    samples = _samples(other, sample_rate)
+    if len(samples) != length:
+        raise DataError(
+            f"{path} has {length} samples at {sample_rate} Hz, its reference {other} has {len(samples)}; "
+            "make the reference of the whole recording"
+        )
+    return samples
+
+
+def _samples(path: Path, sample_rate: int) -> np.ndarray:
+    """One channel of a file as int16, (N,)."""
+    return (_decode(path, sample_rate).mean(1).clip(-1, 1) * FULL_SCALE).astype(np.int16)
 
 
 def load_rirs(folder: Path, sample_rate: int) -> dict[str, list[Recording]]:
@@ -136,7 +170,7 @@ def noise_tracks(recordings: dict[str, list[Recording]]) -> list[Audio]:
 class Source(Protocol):
     """Where a pair takes its recordings from; each draw depends on `rng` and on nothing that was drawn before.
 
-    Shapes: -> (n,) float32.
+    Shapes: -> (n,) float32; speech may be (2, n), as spoken and as wanted.
     """
 
     has_noise: bool
@@ -160,23 +194,24 @@ def draw_pair(rng: np.random.Generator, source: Source, rooms: Sequence[Audio], 
     Shapes: -> (noisy, clean), each (seconds * sample_rate,) float32 in [-1, 1].
     """
     n = int(cfg.seconds * cfg.sample_rate)
-    clean = source.speech(rng, n)
+    speech = np.atleast_2d(source.speech(rng, n))
     noise = _noise(rng, n, source, cfg)
     if rng.random() < cfg.second_noise_share:
         noise = synthetic.mix_at_snr(noise, _noise(rng, n, source, cfg), rng.uniform(-10, 10))
     if rng.random() < cfg.equaliser_share:
-        clean = synthetic.equalise(rng, clean, gain_db=cfg.equaliser_db)
+        speech = synthetic.equalise(rng, speech, gain_db=cfg.equaliser_db)
     if rng.random() < cfg.equaliser_share:
         noise = synthetic.equalise(rng, noise, gain_db=cfg.equaliser_db)
     if rng.random() < cfg.room_share:
         room, other = rooms[rng.integers(len(rooms))], rooms[rng.integers(len(rooms))]
-        clean = fftconvolve(clean, room)[:n].astype(np.float32)
+        speech = fftconvolve(speech, room[None], axes=-1)[:, :n].astype(np.float32)
         noise = fftconvolve(noise, other)[:n].astype(np.float32)
+    spoken, clean = speech[0], speech[-1]
     if rng.random() < cfg.clean_share:
-        noisy = clean
+        noisy = spoken
     else:
         snr_db = rng.choice(cfg.snr_set_db) if cfg.snr_set_db else rng.uniform(*cfg.snr_db)
-        noisy = synthetic.mix_at_snr(clean, noise, snr_db)
+        noisy = synthetic.mix_at_snr(spoken, noise, snr_db)
     level = 1.0
     if cfg.level_db:
         level = 10 ** (rng.uniform(*cfg.level_db) / 20) / max(float(np.sqrt(np.mean(noisy**2))), 1e-6)
@@ -248,7 +283,8 @@ class Mixtures(Dataset):
         return cut
 
     def voice(self, rng: np.random.Generator, n: int) -> Audio:
-        return random_cut(rng, self.recordings[rng.integers(len(self.recordings))], n)
+        voice = self.recordings[rng.integers(len(self.recordings))]
+        return random_cut(rng, np.atleast_2d(voice)[0], n)
 
     def noise(self, rng: np.random.Generator, n: int) -> Audio:
         return at_speed(rng, self.tracks[rng.integers(len(self.tracks))], n, self.config.noise_speed)
@@ -265,25 +301,32 @@ def is_pause(cut: Audio, samples: np.ndarray) -> bool:
 
 def _weights(speech: Mapping[str, Sequence[Recording]], shares: Mapping[str, float]) -> np.ndarray:
     """Chance of each recording: a folder's share where one is set, the rest of the chances by duration."""
-    rest = sum(len(r.samples) for folder, group in speech.items() if folder not in shares for r in group)
+    rest = sum(r.samples.shape[-1] for folder, group in speech.items() if folder not in shares for r in group)
     left = 1 - sum(shares.values()) if rest else 0.0
     weights = []
     for folder, group in speech.items():
-        total = sum(len(r.samples) for r in group) if folder in shares else rest
+        total = sum(r.samples.shape[-1] for r in group) if folder in shares else rest
         share = shares.get(folder, left)
-        weights += [share * len(r.samples) / total for r in group]
+        weights += [share * r.samples.shape[-1] / total for r in group]
     return np.array(weights) / sum(weights)
 
 
 def at_speed(rng: np.random.Generator, samples: np.ndarray, n: int, speed: tuple[float, float]) -> Audio:
-    """n samples of a random cut played at a random speed, in steps of 2% so that soxr keeps few filters."""
+    """n samples of a random cut played at a random speed, in steps of 2% so that soxr keeps few filters.
+
+    Shapes: samples (..., N) -> (..., n).
+    """
     percent = int(2 * round(50 * rng.uniform(*speed)))
     cut = random_cut(rng, samples, -(-n * percent // 100))
-    return cut if percent == 100 else soxr.resample(cut, percent, 100)[:n]
+    return cut if percent == 100 else soxr.resample(cut.T, percent, 100).T[..., :n]
 
 
 def random_cut(rng: np.random.Generator, samples: np.ndarray, n: int) -> Audio:
-    """n samples from a random start, wrapped round at the end; int16 becomes full scale 1."""
-    start = int(rng.integers(0, max(1, len(samples) - n)))
-    cut = np.resize(samples[start : start + n], n)
+    """n samples from a random start, wrapped round at the end; int16 becomes full scale 1.
+
+    Shapes: samples (..., N) -> (..., n).
+    """
+    length = samples.shape[-1]
+    start = int(rng.integers(0, max(1, length - n)))
+    cut = samples[..., start : start + n] if length >= n else samples.take(range(n), axis=-1, mode="wrap")
     return _unit(cut) if cut.dtype == np.int16 else cut

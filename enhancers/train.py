@@ -93,10 +93,15 @@ def divided_pairs(
         noises: Any = hold_out_shards(noise_shards, share, seed)
     else:
         noises = [noise_tracks(part) for part in _hold_out(load_recordings(_folders(noise), sample_rate), share, seed)]
+    references = config.mix.references
+    if references and (speech_shards or not Path(references).is_dir()):
+        what = "go with folders of speech, not with shards" if speech_shards else "are in no such folder"
+        raise ConfigError(f"mix.references {references}: references {what}; give a folder for each, or set it to null")
     if speech_shards:
         voices: Any = hold_out_shards(speech_shards, share, seed)
     else:
-        voices = _hold_out(load_recordings(_folders(speech), sample_rate), share, seed)
+        recordings = load_recordings(_folders(speech), sample_rate, Path(references) if references else None)
+        voices = _hold_out(recordings, share, seed)
     kind = ShardMixtures if speech_shards or noise_shards else Mixtures
     epoch = min(config.steps_per_epoch, config.steps_per_stage)  # an epoch that is not finished is not validated
     lengths = (epoch * config.batch_size, config.validation_pairs)

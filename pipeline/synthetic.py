@@ -97,12 +97,12 @@ def harmonic(rng: np.random.Generator, n_samples: int, *, sample_rate: int) -> A
 def equalise(rng: np.random.Generator, x: NDArray[np.floating], *, gain_db: float) -> Audio:
     """A random smooth frequency response, +-gain_db at eight frequencies a mel-like distance apart; same RMS.
 
-    Shapes: (N,) -> (N,).
+    Shapes: (..., N), all through the same response -> (..., N).
     """
     spec = np.fft.rfft(x)
-    place = np.log1p(np.linspace(0, 1, len(spec)) * 20) / np.log(21)
+    place = np.log1p(np.linspace(0, 1, spec.shape[-1]) * 20) / np.log(21)
     gain = np.interp(place, np.linspace(0, 1, 8), rng.uniform(-gain_db, gain_db, 8))
-    shaped = np.fft.irfft(spec * 10 ** (gain / 20), n=len(x))
+    shaped = np.fft.irfft(spec * 10 ** (gain / 20), n=x.shape[-1])
     return _unit_rms(shaped) * np.float32(np.sqrt(np.mean(np.square(x))))
 
 

@@ -89,6 +89,21 @@ def test_each_part_has_a_stage_of_training():
     assert [(s.name, s.parts) for s in stages] == [("first", ("first",)), ("final", ("second",))]
 
 
+def test_while_its_part_learns_the_mask_is_left_as_it_is(network):
+    """Neither post-filter nor level, as in a stage of training, which leaves the rest of the network in use."""
+    features = SECOND.features(SECOND.stft(torch.randn(2, 8000)))
+    for norm in network.second.encoder_norms, network.second.decoder_norms:
+        for layer in norm:
+            layer.momentum = 0.0
+    with torch.inference_mode():
+        network.second.train()
+        learning = network(features)
+        network.train()
+        network.first.eval()
+        assert torch.equal(network(features), learning)
+        assert not torch.allclose(network.eval()(features), learning, rtol=1e-2)
+
+
 def test_a_long_signal_has_no_seam(network, monkeypatch):
     """Blocks of 2.08 s with 0.48 s in common against the whole: what is left of the seams is 40 dB below the speech.
 

@@ -40,6 +40,46 @@ def test_clean_share_gives_clean_input():
     np.testing.assert_array_equal(noisy, clean)
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [{"clean_share": 1.0}, {"clean_share": 0.0}, {"room_share": 1.0, "equaliser_share": 1.0}],
+)
+def test_what_is_wanted_may_be_another_recording(settings):
+    """Half of the speech: it takes every cut, speed, response and room of the speech, and noise goes by the speech."""
+    halved = {"speech": [Recording(r.name, np.stack((r.samples & -2, r.samples >> 1))) for r in SPEECH["speech"]]}
+    config = MixConfig(seconds=1.0, rooms=3, **settings)
+    speech = {"speech": [Recording(r.name, r.samples & -2) for r in SPEECH["speech"]]}
+    own, other = (Mixtures(x, TRACKS, config, seed=0, length=9) for x in (speech, halved))
+    for index in range(9):
+        (noisy, clean), (same, wanted) = own[index], other[index]
+        np.testing.assert_allclose(same / np.abs(same).max(), noisy / np.abs(noisy).max(), atol=1e-4)
+        ratio = np.abs(same).max() / np.abs(noisy).max()  # what clips is turned down, of both
+        np.testing.assert_allclose(wanted, 0.5 * ratio * clean, atol=1e-4)
+
+
+def test_references_are_found_by_folder_and_name(tmp_path):
+    for folder, values in (("s/a", (0.5, 0.25)), ("s/b", (0.125, 0.5)), ("r/b", (0.0625, 0.75)), ("r/a", (0.375, 0.5))):
+        (tmp_path / folder).mkdir(parents=True)
+        for name, value in zip("xy", values, strict=True):
+            soundfile.write(tmp_path / folder / f"{name}.wav", np.full(100, value), 16000, subtype="FLOAT")
+    found = load_recordings([tmp_path / "s"], 16000, tmp_path / "r")
+    rows = {(k, r.name): tuple((r.samples[:, 0] / 32767).round(3)) for k, group in found.items() for r in group}
+    assert rows == {
+        ("a", "x"): (0.5, 0.375),
+        ("a", "y"): (0.25, 0.5),
+        ("b", "x"): (0.125, 0.062),
+        ("b", "y"): (0.5, 0.75),
+    }
+    soundfile.write(tmp_path / "r/a/x.wav", np.zeros(60), 16000)
+    with pytest.raises(
+        DataError, match=r"s/a/x.wav has 100 samples at 16000 Hz, its reference .*r/a/x.wav has 60; make"
+    ):
+        load_recordings([tmp_path / "s"], 16000, tmp_path / "r")
+    (tmp_path / "r/a/x.wav").unlink()
+    with pytest.raises(DataError, match=r"s/a/x.wav: no a/x below mix.references .*r; add it"):
+        load_recordings([tmp_path / "s"], 16000, tmp_path / "r")
+
+
 def test_a_folder_gets_its_share_of_the_speech_and_the_rest_goes_by_duration():
     def tone(name, value, n):
         return Recording(name, np.full(n, value, np.int16))

@@ -249,6 +249,16 @@ def test_recorded_rooms_are_divided_and_wrong_ones_refused(tmp_path):
         lengths(rirs="simulatd")
 
 
+def test_references_that_are_not_there_or_not_for_folders_are_refused(corpus, shards, tmp_path):
+    with pytest.raises(ConfigError, match=f"^mix.references {tmp_path}/gone: references are in no such folder"):
+        run(corpus, tmp_path / "out", mix={"references": str(tmp_path / "gone")})
+    with pytest.raises(
+        ConfigError, match=f"^mix.references {tmp_path}: references go with folders of speech, not with"
+    ):
+        settings = config(mix={"references": str(tmp_path)})
+        training.divided_pairs([shards / "speech"], [shards / "noise"], settings, 16000)
+
+
 def test_settings_of_older_cards_load():
     old = {
         "steps": 5250, "batch_size": 8, "learning_rate": 0.001, "warmup_steps": 500, "steps_per_epoch": 250,
