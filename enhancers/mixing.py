@@ -19,6 +19,7 @@ from pipeline.synthetic import Audio
 
 SUFFIXES = {".wav", ".flac", ".ogg"}
 FULL_SCALE = 32767
+ROUNDING = 2  # samples by which a reference of another rate may be longer or shorter once both have one rate
 
 
 class MixConfig(Section):
@@ -94,12 +95,13 @@ def _reference(
     if other is None:
         raise DataError(f"{path}: no {path.parent.name}/{path.stem} below mix.references {references}; add it")
     samples = _samples(other, sample_rate)
-    if len(samples) != length:
+    short = length - len(samples)
+    if abs(short) > ROUNDING:
         raise DataError(
             f"{path} has {length} samples at {sample_rate} Hz, its reference {other} has {len(samples)}; "
             "make the reference of the whole recording"
         )
-    return samples
+    return np.pad(samples[:length], (0, max(0, short)))
 
 
 def _samples(path: Path, sample_rate: int) -> np.ndarray:

@@ -70,6 +70,9 @@ def test_references_are_found_by_folder_and_name(tmp_path):
         ("b", "x"): (0.125, 0.062),
         ("b", "y"): (0.5, 0.75),
     }
+    soundfile.write(tmp_path / "r/a/y.wav", np.full(99, 0.5), 16000)
+    short = load_recordings([tmp_path / "s"], 16000, tmp_path / "r")["a"][1].samples
+    assert short.shape == (2, 100) and short[1, 98] > 0 == short[1, 99]
     soundfile.write(tmp_path / "r/a/x.wav", np.zeros(60), 16000)
     with pytest.raises(
         DataError, match=r"s/a/x.wav has 100 samples at 16000 Hz, its reference .*r/a/x.wav has 60; make"
