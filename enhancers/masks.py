@@ -68,10 +68,10 @@ def quotient(estimate: Tensor, noisy: Tensor) -> Tensor:
 
 
 def level_gain(estimate: Tensor, noisy: Tensor, limit_db: float = 1.0) -> Tensor:
-    """What brings an estimate that is too soft to the level that its speech has in the noisy signal.
+    """What brings an estimate that is too soft or too loud to the level that its speech has in the noisy signal.
 
     Noise that is not like the speech cancels out of <noisy, estimate>, so its share of <estimate, estimate> is the
-    gain. Never below 1, and never more than `limit_db`: where there is no speech it would undo the enhancement.
+    gain. Never more than `limit_db` either way: where there is no speech it would undo the enhancement.
 
     Source: least squares; training by scale-invariant losses leaves the level open.
     Shapes: (B, T, F) complex twice -> (B, 1, 1).
@@ -82,4 +82,5 @@ def level_gain(estimate: Tensor, noisy: Tensor, limit_db: float = 1.0) -> Tensor
     """
     alike = (estimate.conj() * noisy).real.sum((1, 2), keepdim=True)
     energy = estimate.abs().square().sum((1, 2), keepdim=True)
-    return (alike / energy.clamp_min(FAINT)).clamp(1.0, 10 ** (limit_db / 20))
+    limit = 10 ** (limit_db / 20)
+    return (alike / energy.clamp_min(FAINT)).clamp(1 / limit, limit)
