@@ -30,7 +30,7 @@ class Mode(StrEnum):
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 console = Console(stderr=True)
 
-Settings = Annotated[list[str], typer.Option("--set", help="one setting, for example gate.dnsmos_ovrl_min=2.6")]
+Settings = Annotated[list[str], typer.Option("--set", help="one setting, for example gate.dnsmos_ovrl_min=2.8")]
 ConfigFile = Annotated[
     str | None, typer.Option("--config", help="YAML with the sections of the README, local or s3://")
 ]

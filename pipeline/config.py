@@ -71,11 +71,11 @@ class GateConfig(Section):
     The defaults are derived in the README, section "The gate".
     """
 
-    dnsmos_ovrl_min: float | None = Field(2.5, description="DNSMOS P.835 overall, MOS")
-    dnsmos_sig_min: float | None = Field(2.8, description="DNSMOS P.835 speech, MOS")
-    dnsmos_bak_min: float | None = Field(3.2, description="DNSMOS P.835 background, MOS")
+    dnsmos_ovrl_min: float | None = Field(2.6, description="DNSMOS P.835 overall, MOS")
+    dnsmos_sig_min: float | None = Field(3.0, description="DNSMOS P.835 speech, MOS")
+    dnsmos_bak_min: float | None = Field(3.5, description="DNSMOS P.835 background, MOS")
     dnsmos_p808_min: float | None = Field(None, description="DNSMOS P.808 overall, MOS")
-    snr_db_min: float | None = Field(12.0, description="estimated SNR, dB")
+    snr_db_min: float | None = Field(10.0, description="estimated SNR, dB")
     clipping_ratio_max: float | None = Field(0.002, description="share of clipped samples of the raw recording")
     bandwidth_hz_min: float | None = Field(5000.0, description="effective bandwidth of the raw recording, Hz")
     speech_ratio_min: float | None = Field(0.15, description="share of the clip that is speech")
@@ -148,7 +148,7 @@ def override(data: dict[str, Any], assignments: list[str]) -> dict[str, Any]:
         name, equals, value = text.partition("=")
         *sections, key = name.strip().split(".")
         if not equals or not key:
-            raise ConfigError(f"--set {text!r}: expected section.key=value, for example gate.dnsmos_ovrl_min=2.6")
+            raise ConfigError(f"--set {text!r}: expected section.key=value, for example gate.dnsmos_ovrl_min=2.8")
         place = result
         for section in sections:
             place = place.setdefault(section, {})
