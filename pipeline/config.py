@@ -72,7 +72,7 @@ class GateConfig(Section):
     """
 
     dnsmos_ovrl_min: float | None = Field(2.6, description="DNSMOS P.835 overall, MOS")
-    dnsmos_sig_min: float | None = Field(2.9, description="DNSMOS P.835 speech, MOS")
+    dnsmos_sig_min: float | None = Field(3.0, description="DNSMOS P.835 speech, MOS")
     dnsmos_bak_min: float | None = Field(3.5, description="DNSMOS P.835 background, MOS")
     dnsmos_p808_min: float | None = Field(None, description="DNSMOS P.808 overall, MOS")
     snr_db_min: float | None = Field(10.0, description="estimated SNR, dB")
