@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol, get_args
 
 import numpy as np
 import soundfile
@@ -22,6 +22,10 @@ FULL_SCALE = 32767
 ROUNDING = 2  # samples by which a reference of another rate may be longer or shorter once both have one rate
 
 
+Generated = Literal["coloured", "babble", "hum", "clicks", "wind", "texture", "harmonic", "room_tone"]
+VARIED: tuple[Generated, ...] = get_args(Generated)[:-1]  # a room would be a third kind of low rumble among them
+
+
 class MixConfig(Section):
     """How pairs are drawn. Shares are probabilities; levels in dB; a speed changes pitch and tempo alike.
 
@@ -33,6 +37,7 @@ class MixConfig(Section):
     snr_db: tuple[float, float] = (-5.0, 25.0)
     snr_set_db: tuple[float, ...] = ()  # these values instead of that range
     recorded_share: float = 0.65  # noise from recordings, else generated
+    generated: tuple[Generated, ...] = Field(VARIED, min_length=1)  # kinds of generated noise, each as likely
     speech_shares: dict[str, float] = Field(default_factory=dict)  # folder: share of the speech; others by duration
     references: str | None = None  # folder with the same recordings, cleaner: what is wanted of a result; null: speech
     room_share: float = 0.3  # speech and noise put in a room; the target stays reverberant
@@ -225,18 +230,17 @@ def _noise(rng: np.random.Generator, n: int, source: Source, cfg: MixConfig) -> 
     rate = cfg.sample_rate
     if source.has_noise and rng.random() < cfg.recorded_share:
         return source.noise(rng, n)
-    kind = rng.integers(7)
-    if kind == 0:
+    kind = cfg.generated[rng.integers(len(cfg.generated))]
+    if kind == "coloured":
         return synthetic.coloured_noise(rng, n, slope=rng.uniform(-0.5, 2.0))
-    if kind == 1:
+    if kind == "babble":
         return synthetic.babble([source.voice(rng, n) for _ in range(rng.integers(3, 9))], n)
-    if kind == 2:
+    if kind == "hum":
         hum = synthetic.mains_hum(rng, n, sample_rate=rate, mains_hz=rng.choice([50.0, 60.0]) * rng.uniform(0.99, 1.01))
         return hum + synthetic.coloured_noise(rng, n, slope=rng.uniform(0, 1.5)) * np.float32(rng.uniform(0.05, 1.0))
-    if kind == 3:
+    if kind == "clicks":
         return synthetic.clicks(rng, n, sample_rate=rate, per_s=rng.uniform(1, 30))
-    kinds = {4: synthetic.wind, 5: synthetic.texture, 6: synthetic.harmonic}
-    return kinds[int(kind)](rng, n, sample_rate=rate)
+    return getattr(synthetic, kind)(rng, n, sample_rate=rate)
 
 
 class Mixtures(Dataset):

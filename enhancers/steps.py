@@ -32,7 +32,7 @@ class StepConfig(Section):
     seed: int = 0
     pesq_pairs: int = 8  # of the validation pairs, whose PESQ is logged too
     precision: str | None = None  # Lightning's names; bf16-mixed on a GPU, 32-true without, unless set
-    loss_weights: dict[str, float] = Field(default_factory=dict)  # by name of the loss, instead of the row's
+    loss_weights: dict[str, float] = Field(default_factory=dict)  # by name, instead of the row's; 0: without
     sizes: dict[str, Any] = Field(default_factory=dict)
     mix: MixConfig = MixConfig()
 
@@ -47,7 +47,8 @@ class Supervised(LightningModule):
     def __init__(self, row: Method, stage: Stage, network: nn.Module, config: StepConfig) -> None:
         super().__init__()
         self.row, self.stage, self.network, self.config = row, stage, network, config
-        self.losses = {k: (loss, config.loss_weights.get(k, weight)) for k, (loss, weight) in stage.losses.items()}
+        weights = {k: (loss, config.loss_weights.get(k, weight)) for k, (loss, weight) in stage.losses.items()}
+        self.losses = {k: (loss, weight) for k, (loss, weight) in weights.items() if weight}
         network.requires_grad_(not stage.parts)
         for part in stage.parts:
             network.get_submodule(part).requires_grad_(True)
@@ -93,7 +94,7 @@ class Supervised(LightningModule):
 
     def validation_step(self, batch: tuple[Tensor, Tensor], index: int) -> None:
         run = self.row.domain.forward(self.network, *batch)
-        loss = torch.stack(list(self.terms(*self.stage.target(run)).values())).sum()
+        loss = sum(self.terms(*self.stage.target(run)).values(), run.estimate.new_zeros(()))
         self.log("val/loss", loss, sync_dist=True)
         self.log("val/si_sdr", -losses.neg_si_snr(run.estimate, run.clean), prog_bar=True, sync_dist=True)
         wanted = self.config.pesq_pairs - index * self.config.batch_size

@@ -112,7 +112,7 @@ def _si_snr(network: Callable[..., nn.Module], domain: domains.Domain) -> Method
 
 
 def _wgan(activation: Literal["glu", "prelu"]) -> Method:
-    """Paper [004]: Wasserstein loss with gradient penalty."""
+    """Paper [004]: Wasserstein loss with gradient penalty; `loss_weights` may weigh in what SNR hears."""
     adversary = Adversary(
         partial(Critic, activation=activation),
         windows.noisy_windows,
@@ -125,7 +125,7 @@ def _wgan(activation: Literal["glu", "prelu"]) -> Method:
         partial(SEGAN, activation=activation),
         windows.WaveformWindows(),
         windows.clean_windows,
-        {"l1": (adversarial.l1, 100.0)},
+        {"l1": (adversarial.l1, 100.0), "waveform_error": (windows.waveform_error, 0.0)},
         "004",
         adversary=adversary,
     )

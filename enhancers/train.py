@@ -18,12 +18,12 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from enhancers.method import Stage
+from enhancers.method import Method, Stage
 from enhancers.mixing import Mixtures, Recording, load_recordings, load_rirs, noise_tracks
 from enhancers.shard_speech import ShardMixtures
 from enhancers.steps import StepConfig, Supervised
 from enhancers.table import load_enhancer, method
-from enhancers.train_gan import Adversarial
+from enhancers.train_gan import ADVERSARIAL, Adversarial
 from pipeline.errors import ConfigError, nearest
 from pipeline.s3 import SCHEME
 from pipeline.shard_stream import find_shards, hold_out_shards
@@ -127,6 +127,11 @@ def _recorded_rooms(config: TrainConfig, sample_rate: int) -> tuple[list[Audio] 
     return kept, held or kept
 
 
+def _losses(row: Method, stages: Sequence[Stage]) -> set[str]:
+    """Names of all losses of a training."""
+    return {loss for stage in stages for loss in stage.losses} | ({ADVERSARIAL} if row.adversary else set())
+
+
 FREE = {"workers", "budget_min"}  # may change from one run in the same folder to the next
 
 
@@ -153,7 +158,7 @@ def train(
     stages = [stage for stage in row.schedule if stage.name in config.stages or not config.stages]
     for option, given, known in (
         ("stages", config.stages, {stage.name for stage in row.schedule}),
-        ("loss_weights", config.loss_weights, {loss for stage in stages for loss in stage.losses}),
+        ("loss_weights", config.loss_weights, _losses(row, stages)),
     ):
         for word in given:
             if word not in known:
@@ -213,7 +218,10 @@ def _train_stage(
     row = method(name)
     last = stage.name == row.schedule[-1].name
     watched, mode = ("val/si_sdr", "max") if last else ("val/loss", "min")
-    module = (Adversarial if last and row.adversary else Supervised)(row, stage, network, config)
+    adversarial = last and row.adversary and config.loss_weights.get(ADVERSARIAL, 1.0)
+    module = (Adversarial if adversarial else Supervised)(row, stage, network, config)
+    if not adversarial and not module.losses:
+        raise ConfigError(f"loss_weights: every loss of stage {stage.name!r} of {name} has weight 0; leave one above 0")
     after_validation = {"save_on_train_epoch_end": False, "enable_version_counter": False}
     best = ModelCheckpoint(folder, "best", watched, mode=mode, **after_validation)
     latest = ModelCheckpoint(folder, "last", **after_validation)  # every epoch, better or not: what a resume needs

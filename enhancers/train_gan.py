@@ -10,6 +10,9 @@ from enhancers.method import Method, Stage
 from enhancers.steps import StepConfig, Supervised
 from pipeline.errors import ConfigError
 
+ADVERSARIAL = "adversarial"
+"""The loss that a critic gives its network, by which config.loss_weights weighs it."""
+
 
 class Adversarial(Supervised):
     """A network and its critic, updated in turn.
@@ -47,7 +50,8 @@ class Adversarial(Supervised):
             return
 
         self.critic.requires_grad_(False)
-        terms = {"adversarial": self.row.adversary.network_loss(self.critic(estimate, noisy))}
+        adversarial = self.row.adversary.network_loss(self.critic(estimate, noisy))
+        terms = {ADVERSARIAL: self.config.loss_weights.get(ADVERSARIAL, 1.0) * adversarial}
         self.critic.requires_grad_(True)
         terms |= self.terms(estimate, clean)
         loss = self.total(terms, len(batch[0]), index)

@@ -59,6 +59,18 @@ def wind(rng: np.random.Generator, n_samples: int, *, sample_rate: int) -> Audio
     return _unit_rms(rumble * gusts)
 
 
+def room_tone(rng: np.random.Generator, n_samples: int, *, sample_rate: int) -> Audio:
+    """A quiet room as its microphone hears it: rumble, hiss and mains hum, each at a random level; unit RMS.
+
+    Shapes: -> (n_samples,).
+    """
+    tone = coloured_noise(rng, n_samples, slope=rng.uniform(0.6, 2.2))
+    tone += coloured_noise(rng, n_samples, slope=rng.uniform(-0.3, 1.2)) * np.float32(10 ** rng.uniform(-1.5, 0))
+    mains_hz = rng.choice([50.0, 60.0]) * rng.uniform(0.99, 1.01)
+    hum = mains_hum(rng, n_samples, sample_rate=sample_rate, mains_hz=mains_hz)
+    return _unit_rms(tone + hum * np.float32(10 ** rng.uniform(-1.8, 0.2)))
+
+
 def texture(rng: np.random.Generator, n_samples: int, *, sample_rate: int) -> Audio:
     """Noise of a random spectrum whose level swells at random or beats in time: rain, surf, rotors; unit RMS.
 

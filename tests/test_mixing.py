@@ -6,7 +6,7 @@ import soundfile
 
 from enhancers.mixing import MixConfig, Mixtures, Recording, load_recordings, load_rirs, noise_tracks
 from pipeline.errors import ConfigError, DataError
-from pipeline.synthetic import coloured_noise, mix_at_snr
+from pipeline.synthetic import coloured_noise, mix_at_snr, room_tone
 
 RNG = np.random.default_rng(1)
 SAMPLES = [(RNG.standard_normal(n) * 3000).astype(np.int16) for n in (20000, 70000, 40000)]
@@ -108,6 +108,24 @@ def test_every_kind_of_generated_noise_comes_up():
     for index in range(30):
         noisy, clean = pairs[index]
         assert np.isfinite(noisy).all() and noisy.dtype == np.float32 and len(noisy) == len(clean) == 16000
+
+
+def test_generated_noise_is_of_the_kinds_that_are_named():
+    pairs = mixtures(recorded_share=0.0, generated=("clicks",), second_noise_share=0.0, clean_share=0.0, room_share=0.0)
+    for index in range(5):
+        noisy, clean = pairs[index]
+        assert np.mean(np.abs(noisy - clean) < 1e-6) > 0.3  # silence between clicks
+    with pytest.raises(ValueError, match="generated"):
+        MixConfig(generated=())
+
+
+def test_room_tone_lasts_and_is_mostly_low():
+    tones = np.stack([room_tone(np.random.default_rng(seed), 64000, sample_rate=16000) for seed in range(9)])
+    np.testing.assert_allclose(np.mean(tones**2, axis=1), 1, atol=1e-3)
+    seconds = np.mean(tones.reshape(9, 4, 16000) ** 2, axis=2)
+    assert (seconds.max(1) < 10 * seconds.min(1)).all()
+    power = np.square(np.abs(np.fft.rfft(tones)))
+    assert power[:, :4000].sum() > 0.7 * power.sum()  # below 1 of 8 kHz
 
 
 def test_silent_noise_leaves_speech_alone():

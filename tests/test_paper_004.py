@@ -20,7 +20,7 @@ from enhancers.mixing import MixConfig
 from enhancers.models.critic import Critic
 from enhancers.models.segan import SEGAN
 from enhancers.train_gan import Adversarial
-from enhancers.windows import WaveformWindows, clean_windows, noisy_windows
+from enhancers.windows import WaveformWindows, clean_windows, noisy_windows, waveform_error
 from pipeline import audio
 from pipeline.errors import ConfigError
 from pipeline.synthetic import coloured_noise
@@ -82,6 +82,17 @@ def test_a_fresh_critic_has_a_slope_near_one_at_any_width(activation):
     assert 0.1 < gradient_norm(critic, x, x, x, torch.zeros(4, 1, 1)).mean().item() < 10
 
 
+@pytest.mark.parametrize("peak", [5.0, 100.0])
+def test_gradients_of_a_fresh_gated_network_are_of_the_order_of_its_error(peak):
+    """Peaks of speech would open gates as strong as the other filters, each layer double the one before."""
+    network = SEGAN(activation="glu", channels=(4, 8, 8, 16, 16, 32, 32, 64, 64, 64, 64), residual=True)
+    nn.init.normal_(network.last.weight, std=0.1)
+    noisy, latent = torch.randn(2, 1, 16384), torch.randn(2, 64, 8)
+    noisy[:, :, 5000:5100] *= peak
+    network(noisy, latent).square().mean().backward()
+    assert 1e-3 < sum(p.grad.square().sum() for p in network.parameters()) ** 0.5 < 100
+
+
 def test_a_residual_network_begins_with_what_it_was_given_and_learns_what_to_take_away():
     """Its critic has the same sizes but for what only the network knows."""
     sizes, row = TINY | {"residual": True}, ROWS["wgan-glu"]
@@ -103,6 +114,16 @@ def test_a_residual_network_does_the_same_at_every_level():
     assert not torch.equal(loud, noisy[:1])
     assert torch.allclose(soft, 1e-2 * loud[0], rtol=1e-4)
     assert silent.abs().max() < 1e-4
+
+
+def test_the_error_of_a_waveform_is_heard_without_emphasis():
+    domain, clean = WaveformWindows(), 0.1 * torch.randn(1, 16384)
+    for hz, drop in ((50, 25.9), (7900, -5.8)):  # |1 - 0.95 e^-jw| in dB
+        tone = 0.01 * np.sqrt(2) * torch.sin(2 * torch.pi * hz * torch.arange(16384.0) / 16000)[None]
+        estimate, reference = domain.cut(clean + tone), domain.cut(clean)
+        assert waveform_error(estimate, reference).item() == pytest.approx(-19.9, abs=0.2)
+        emphasised = (estimate - reference)[..., 1:].square().mean() / tone.square().mean()
+        assert 10 * emphasised.log10().item() == pytest.approx(-drop, abs=0.5)
 
 
 def test_wrong_shapes_are_refused_with_both_values():
@@ -371,10 +392,10 @@ def corpus(tmp_path_factory):
     return root
 
 
-def run(name, corpus, out):
+def run(name, corpus, out, **settings):
     config = training.TrainConfig(
         steps=6, steps_per_epoch=2, batch_size=2, validation_pairs=2, workers=0, ema_decay=0.5, sizes=TINY,
-        mix=MixConfig(seconds=1.024, rooms=2),
+        mix=MixConfig(seconds=1.024, rooms=2), **settings,
     )  # fmt: skip
     return training.train(name, [corpus / "speech"], [corpus / "noise"], out, config)
 
@@ -403,6 +424,19 @@ def test_a_resumed_run_ends_with_the_same_weights_of_both_players(corpus, tmp_pa
         assert torch.equal(value, last[1]["state_dict"][key]), key
     assert enhancers.card(str(path))["steps"] in (2, 4, 6)
     assert not any(key.startswith("critic.") for key in load_file(path))
+
+
+def test_a_network_may_learn_before_its_critic_does(corpus, tmp_path, monkeypatch):
+    def refuse(*_):
+        raise AssertionError("a critic was trained")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Adversarial, "training_step", refuse)
+        weights = {"adversarial": 0.0, "waveform_error": 0.1}
+        first = run("wgan-glu", corpus, tmp_path / "first", loss_weights=weights)
+    after = run("wgan-glu", corpus, tmp_path / "after", start_from=str(first))
+    key = "encoder.0.0.weight"
+    assert 0 < (load_file(first)[key] - load_file(after)[key]).abs().max() < 0.01
 
 
 def test_trained_weights_enhance_the_same_way_each_time(corpus, tmp_path):
