@@ -75,7 +75,7 @@ def load_recordings(
     """Every recording below the folders by the name of the folder it lies in.
 
     `references` holds, in folders of these names, files of the same names and lengths: what is wanted of a result.
-    Raises: DataError if there is no recording, or if one has no reference or another length than it.
+    Raises: DataError if there is no recording, or if one has no reference, two, or one of another length.
     """
     found: dict[str, list[Recording]] = {}
     cleaner = _by_name(references) if references else {}
@@ -90,7 +90,12 @@ def load_recordings(
 
 def _by_name(references: Path) -> dict[tuple[str, str], Path]:
     """Recordings by the names of their folder and of themselves."""
-    return {(path.parent.name, path.stem): path for path in _audio_files(references, "mix.references")}
+    found: dict[tuple[str, str], Path] = {}
+    for path in _audio_files(references, "mix.references"):
+        other = found.setdefault((path.parent.name, path.stem), path)
+        if other != path:
+            raise DataError(f"mix.references: {other} and {path} are both {path.parent.name}/{path.stem}; keep one")
+    return found
 
 
 def _reference(

@@ -81,6 +81,9 @@ def test_references_are_found_by_folder_and_name(tmp_path):
     (tmp_path / "r/a/x.wav").unlink()
     with pytest.raises(DataError, match=r"s/a/x.wav: no a/x below mix.references .*r; add it"):
         load_recordings([tmp_path / "s"], 16000, tmp_path / "r")
+    soundfile.write(tmp_path / "r/b/y.flac", np.zeros(100), 16000)
+    with pytest.raises(DataError, match=r"r/b/y.flac and .*r/b/y.wav are both b/y; keep one"):
+        load_recordings([tmp_path / "s"], 16000, tmp_path / "r")
 
 
 def test_a_folder_gets_its_share_of_the_speech_and_the_rest_goes_by_duration():
