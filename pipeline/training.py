@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import threading
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -34,6 +35,15 @@ class EpochSampler(Sampler[int]):
         rank, processes = (torch.distributed.get_rank(), torch.distributed.get_world_size()) if distributed else (0, 1)
         first = (self.epoch * processes + rank) * self.length
         return iter(range(first, first + self.length))
+
+
+def alone(worker: int) -> None:
+    """For a DataLoader's `worker_init_fn`: forget what the threads of the parent, which were not forked, do at exit.
+
+    Prefect's services fail there (3.8.8), and a worker that had done its work ended with exit code 1. Python has no
+    public way to take an exit hook back.
+    """
+    threading._threading_atexits.clear()  # type: ignore[attr-defined]
 
 
 class RunningMean(WeightAveraging):

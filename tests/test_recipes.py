@@ -77,6 +77,15 @@ def test_a_budget_shortens_epochs_and_keeps_the_steps():
     assert recipes.shortened(None, 3.0)["epochs"] is None
 
 
+def test_steps_asked_for_take_the_place_of_a_recipes_epochs():
+    recipe = recipes.load_recipe("dccrn-dns")
+    assert recipes.settings(recipe).epochs and recipes.settings(recipe, {"steps": 4}).steps_per_stage == 4
+    back = recipes.settings(recipe, {"steps": 4}, {"epochs": 2, "steps_per_epoch": 3})
+    assert back.steps_per_stage == 6
+    with pytest.raises(ConfigError, match=r"steps=4 and epochs=2 are both given.*leave one out"):
+        recipes.settings(recipe, {"steps": 4, "epochs": 2})
+
+
 def test_wrong_names_and_keys_are_named():
     with pytest.raises(ConfigError, match=r"recipe 'dcrn'.*did you mean 'dccrn'"):
         recipes.load_recipe("dcrn")

@@ -82,9 +82,17 @@ def shortened(recipe: Recipe | None, minutes: float) -> dict[str, Any]:
 def settings(recipe: Recipe | None, *layers: dict[str, Any]) -> TrainConfig:
     """The settings of a recipe, or the defaults, with each layer laid over those before.
 
-    Raises: ConfigError that names each wrong key.
+    The length of a training is what the last layer to name it says, in steps or in epochs.
+
+    Raises: ConfigError that names each wrong key, or a layer that asks for both lengths.
     """
     merged = recipe.train if recipe else {}
     for layer in layers:
         merged = over(merged, layer)
+        if layer.get("steps") is None:
+            continue
+        if layer.get("epochs") is not None:
+            asked = f"steps={layer['steps']} and epochs={layer['epochs']}"
+            raise ConfigError(f"{asked} are both given, and only one can be the length of the training; leave one out")
+        merged["epochs"] = None
     return validate(TrainConfig, merged)
