@@ -22,8 +22,8 @@ FULL_SCALE = 32767
 ROUNDING = 2  # samples by which a reference of another rate may be longer or shorter once both have one rate
 
 
-Generated = Literal["coloured", "babble", "hum", "clicks", "wind", "texture", "harmonic", "room_tone"]
-VARIED: tuple[Generated, ...] = get_args(Generated)[:-1]  # a room would be a third kind of low rumble among them
+Generated = Literal["coloured", "babble", "hum", "clicks", "wind", "texture", "harmonic", "room_tone", "pauses"]
+VARIED: tuple[Generated, ...] = get_args(Generated)[:-2]  # rooms would be a third kind of low rumble among them
 
 
 class MixConfig(Section):
@@ -240,12 +240,17 @@ def _noise(rng: np.random.Generator, n: int, source: Source, cfg: MixConfig) -> 
         return synthetic.coloured_noise(rng, n, slope=rng.uniform(-0.5, 2.0))
     if kind == "babble":
         return synthetic.babble([source.voice(rng, n) for _ in range(rng.integers(3, 9))], n)
+    if kind == "pauses":
+        return synthetic.pause_noise(rng, n, source.voice(rng, PAUSE_SEARCH_S * rate))
     if kind == "hum":
         hum = synthetic.mains_hum(rng, n, sample_rate=rate, mains_hz=rng.choice([50.0, 60.0]) * rng.uniform(0.99, 1.01))
         return hum + synthetic.coloured_noise(rng, n, slope=rng.uniform(0, 1.5)) * np.float32(rng.uniform(0.05, 1.0))
     if kind == "clicks":
         return synthetic.clicks(rng, n, sample_rate=rate, per_s=rng.uniform(1, 30))
     return getattr(synthetic, kind)(rng, n, sample_rate=rate)
+
+
+PAUSE_SEARCH_S = 8  # seconds of a voice in which its pauses are looked for
 
 
 class Mixtures(Dataset):

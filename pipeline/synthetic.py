@@ -1,6 +1,7 @@
 """Generated noises, rooms and mixing: what the demo speaks into, the tests measure and training mixes with."""
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 Audio = NDArray[np.float32]
@@ -69,6 +70,21 @@ def room_tone(rng: np.random.Generator, n_samples: int, *, sample_rate: int) -> 
     mains_hz = rng.choice([50.0, 60.0]) * rng.uniform(0.99, 1.01)
     hum = mains_hum(rng, n_samples, sample_rate=sample_rate, mains_hz=mains_hz)
     return _unit_rms(tone + hum * np.float32(10 ** rng.uniform(-1.8, 0.2)))
+
+
+def pause_noise(rng: np.random.Generator, n_samples: int, voice: Audio) -> Audio:
+    """Steady noise with the spectrum of the pauses of a recording: what its room and its microphone add; unit RMS.
+
+    Pauses are the quietest tenth of its frames of 512 samples.
+
+    Shapes: voice (N,), N >= 5120 -> (n_samples,).
+    """
+    power = np.square(np.abs(np.fft.rfft(sliding_window_view(voice, 512)[::256] * np.hanning(512))))
+    quietest = np.argsort(power.sum(1))[: len(power) // 10 + 1]
+    density = power[quietest].mean(0) + 1e-12  # of digital silence: white
+    spec = np.fft.rfft(rng.standard_normal(n_samples))
+    shape = np.interp(np.linspace(0, 256, len(spec)), np.arange(257), np.sqrt(density))
+    return _unit_rms(np.fft.irfft(spec * shape, n=n_samples))
 
 
 def texture(rng: np.random.Generator, n_samples: int, *, sample_rate: int) -> Audio:

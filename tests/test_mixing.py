@@ -118,6 +118,9 @@ def test_generated_noise_is_of_the_kinds_that_are_named():
     for index in range(5):
         noisy, clean = pairs[index]
         assert np.mean(np.abs(noisy - clean) < 1e-6) > 0.3  # silence between clicks
+    pairs = mixtures(recorded_share=0.0, generated=("pauses",), snr_set_db=(10.0,), clean_share=0.0, room_share=0.0)
+    noisy, clean = pairs[0]
+    assert 20 * np.log10(np.linalg.norm(clean) / np.linalg.norm(noisy - clean)) == pytest.approx(10, abs=0.1)
     with pytest.raises(ValueError, match="generated"):
         MixConfig(generated=())
 

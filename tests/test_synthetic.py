@@ -13,12 +13,20 @@ def rng():
     return np.random.default_rng(3)
 
 
+def speaker_in_a_room():
+    """A loud white voice three quarters of the time, with a hum of 1 kHz below it."""
+    time_s = np.arange(N) / RATE
+    voice = rng().standard_normal(N) * (time_s % 1 < 0.75)
+    return (voice + 0.01 * np.sin(2 * np.pi * 1000 * time_s)).astype(np.float32)
+
+
 NOISES = {
     "white": lambda: synthetic.coloured_noise(rng(), N, slope=0),
     "hum": lambda: synthetic.mains_hum(rng(), N, sample_rate=RATE, mains_hz=50),
     "clicks": lambda: synthetic.clicks(rng(), N, sample_rate=RATE, per_s=5),
     "texture": lambda: synthetic.texture(rng(), N, sample_rate=RATE),
     "harmonic": lambda: synthetic.harmonic(rng(), N, sample_rate=RATE),
+    "pauses": lambda: synthetic.pause_noise(rng(), N, speaker_in_a_room()),
     "wind": lambda: synthetic.wind(rng(), N, sample_rate=RATE),
     "babble": lambda: synthetic.babble([np.sin(np.arange(999) * f).astype(np.float32) for f in (0.1, 0.23)], N),
 }
@@ -43,6 +51,13 @@ def test_hum_is_mains_and_its_harmonics():
     power = np.abs(np.fft.rfft(NOISES["hum"]())) ** 2
     harmonics = power[200 : 200 * 12 + 1 : 200].sum()  # 4 s: four bins a hertz
     assert harmonics / power.sum() == pytest.approx(1, abs=1e-6)
+
+
+def test_noise_of_pauses_has_the_spectrum_of_the_room_and_not_of_the_voice():
+    power = np.abs(np.fft.rfft(NOISES["pauses"]())) ** 2
+    assert power[4 * 930 : 4 * 1070].sum() / power.sum() > 0.99  # the main lobe of a frame's window is 125 Hz wide
+    silence = np.abs(np.fft.rfft(synthetic.pause_noise(rng(), N, np.zeros(N, np.float32)))) ** 2
+    assert silence[: N // 4].mean() == pytest.approx(silence[N // 4 :].mean(), rel=0.05)
 
 
 def test_a_room_starts_with_the_direct_sound_and_dies_away():
