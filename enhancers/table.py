@@ -73,20 +73,19 @@ def _mask(network: Callable[..., nn.Module]) -> Method:
 def _complex(
     network: Callable[..., nn.Module],
     domain: domains.Domain = domains.CompressedComplex(_STFT_20MS),  # noqa: B008 - frozen
-    first: str = "",
-    then: str = "",
+    parts: tuple[str, ...] = (),
 ) -> Method:
     """Beyond paper [000]: complex spectrum to a complex mask; compressed spectra, SI-SNR and what PESQ hears compared.
 
-    Of a network in two parts each may have a stage of training to itself.
+    Parts of a network learn one after the other in stages of their own before all of it does.
     """
     compared: dict[str, tuple[Loss, float]] = {
         "compressed_spectrum": (losses.compressed_spectrum, 10.0),
         "neg_si_snr": (losses.neg_si_snr, 0.2),
         "pesq_disturbance": (pesq_disturbance, 1.5),
     }
-    before = (Stage(first, targets.waveform, compared, (first,)),) if first else ()
-    return Method(network, domain, targets.waveform, compared, "000", before, (then,) if then else ())
+    before = tuple(Stage(part, targets.waveform, compared, (part,)) for part in parts)
+    return Method(network, domain, targets.waveform, compared, "000", before)
 
 
 def _progressive(network: Callable[..., nn.Module], stages: Literal["last", "mean"] = "last") -> Method:
@@ -138,7 +137,7 @@ ENHANCERS: dict[str, Method] = {
     "cgcrn": _mask(CGCRN),
     "cgcrn-complex": _complex(partial(CGCRN, in_channels=2, out_channels=2)),
     "cgcrn-refined": _complex(RefinedCGCRN),
-    "cgcrn-dual-path": _complex(dual_path.CGCRNDualPath, dual_path.SECOND, first="first", then="second"),
+    "cgcrn-dual-path": _complex(dual_path.CGCRNDualPath, dual_path.SECOND, ("first", "second")),
     "lstm-4x1024": _mask(partial(Recurrent, cell="lstm")),
     "gru-4x1024": _mask(partial(Recurrent, cell="gru")),
     "crn": _mask(CRN),
