@@ -41,7 +41,7 @@ class CGCRNDualPath(nn.Module):
         across: int = 32,
         along: int = 64,
         max_gain: float = 2.0,
-        post_filter: float = 0.001,
+        post_filter: float = 0.002,
     ) -> None:
         super().__init__()
         self.max_gain, self.post_filter = max_gain, post_filter
