@@ -385,10 +385,13 @@ def test_cancelled_then_finished_by_the_schedule_while_a_lost_run_is_noticed(pre
     cleaned = [task["name"].removeprefix("clean ") for task in tasks if task["name"].startswith("clean ")]
     assert cleaned and {name.split(" and ")[0] for name in cleaned} <= shards
 
-    messages = [json.loads(line) for line in told.read_text().splitlines() if line]
-    mine = [(m["run_id"], m["state"]) for m in messages if m["run_id"] in (by_hand, run["id"])]
+    def messages() -> list[dict]:
+        return [json.loads(line) for line in told.read_text().splitlines() if line]
+
+    until(lambda: any(m["run_id"] == run["id"] for m in messages()), 60, "on_finish")  # told after the state is set
+    mine = [(m["run_id"], m["state"]) for m in messages() if m["run_id"] in (by_hand, run["id"])]
     assert sorted(mine) == sorted([(by_hand, "Cancelling"), (run["id"], "Completed")])
-    assert messages[-1]["counts"] == summary["counts"] and messages[-1]["output"] == str(out)
+    assert messages()[-1]["counts"] == summary["counts"] and messages()[-1]["output"] == str(out)
 
     lost = next(r for r in prefect.runs("lost") if not r["auto_scheduled"])
     until(lambda: prefect.get(f"/flow_runs/{lost['id']}")["state_type"] == "CRASHED", 120, "lost run noticed")
