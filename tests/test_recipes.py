@@ -82,6 +82,7 @@ def test_steps_asked_for_take_the_place_of_a_recipes_epochs():
     assert recipes.settings(recipe).epochs and recipes.settings(recipe, {"steps": 4}).steps_per_stage == 4
     back = recipes.settings(recipe, {"steps": 4}, {"epochs": 2, "steps_per_epoch": 3})
     assert back.steps_per_stage == 6
+    assert recipes.settings(recipe, back.model_dump(exclude_unset=True)) == back  # the command line's, in the flow
     with pytest.raises(ConfigError, match=r"steps=4 and epochs=2 are both given.*leave one out"):
         recipes.settings(recipe, {"steps": 4, "epochs": 2})
 

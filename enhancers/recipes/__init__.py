@@ -89,10 +89,12 @@ def settings(recipe: Recipe | None, *layers: dict[str, Any]) -> TrainConfig:
     merged = recipe.train if recipe else {}
     for layer in layers:
         merged = over(merged, layer)
-        if layer.get("steps") is None:
-            continue
-        if layer.get("epochs") is not None:
-            asked = f"steps={layer['steps']} and epochs={layer['epochs']}"
+        steps, epochs = layer.get("steps"), layer.get("epochs")
+        if steps is not None and epochs is not None:
+            asked = f"steps={steps} and epochs={epochs}"
             raise ConfigError(f"{asked} are both given, and only one can be the length of the training; leave one out")
-        merged["epochs"] = None
+        if steps is not None:
+            merged["epochs"] = None
+        if epochs is not None:
+            merged.pop("steps", None)
     return validate(TrainConfig, merged)
