@@ -228,5 +228,5 @@ def test_shipped_weights_have_cards_that_say_what_they_are():
     for path in enhancers.WEIGHTS.glob("*.safetensors"):
         card = enhancers.card(path.stem)
         assert {"name", "method", "sizes", "sample_rate", "steps", "data", "licence", "scores"} <= card.keys()
-        parameters = sum(p.numel() for p in table.method(card["method"]).build().parameters())
+        parameters = sum(p.numel() for p in table.method(card["method"]).build(**card["sizes"]).parameters())
         assert parameters == card["parameters"] and len(load_file(path)) > 0

@@ -82,6 +82,15 @@ def test_a_fresh_critic_has_a_slope_near_one_at_any_width(activation):
     assert 0.1 < gradient_norm(critic, x, x, x, torch.zeros(4, 1, 1)).mean().item() < 10
 
 
+@pytest.mark.parametrize("activation", ["glu", "prelu"])
+def test_a_critic_judges_soft_speech_as_it_judges_loud_speech(activation):
+    """Else layers with a slope of one are all but linear at the level of speech: a line cannot hear noise."""
+    critic = Critic(activation=activation, **TINY, window=WINDOW)
+    speech, noisy = torch.randn(3, 1, WINDOW), torch.randn(3, 1, WINDOW)
+    assert torch.allclose(critic(1e-3 * speech, 1e-3 * noisy), 1e-3 * critic(speech, noisy), rtol=1e-4, atol=1e-9)
+    assert torch.isfinite(critic(speech, 0 * noisy)).all()
+
+
 @pytest.mark.parametrize("peak", [5.0, 100.0])
 def test_gradients_of_a_fresh_gated_network_are_of_the_order_of_its_error(peak):
     """Peaks of speech would open gates as strong as the other filters, each layer double the one before."""
@@ -114,6 +123,19 @@ def test_a_residual_network_does_the_same_at_every_level():
     assert not torch.equal(loud, noisy[:1])
     assert torch.allclose(soft, 1e-2 * loud[0], rtol=1e-4)
     assert silent.abs().max() < 1e-4
+
+
+def test_every_layer_of_a_residual_network_stays_awake_whatever_its_weights_grow_to():
+    network = ROWS["wgan-glu"].build(channels=(4, 8, 8, 16, 16, 32, 32), residual=True)
+    layers, levels = [*network.encoder, *network.decoder], []
+    for layer in layers:
+        with torch.no_grad():
+            layer[0].weight.mul_(10)
+        layer.register_forward_hook(lambda _, __, found: levels.append(found.square().mean().sqrt().item()))
+    noisy = torch.randn(2, 1, 16384)
+    noisy[:, :, 5000:5100] *= 10
+    network(noisy, torch.rand(2, *network.latent_shape(16384)))
+    assert len(levels) == len(layers) == 13 and 0.2 < min(levels) < max(levels) < 2, levels
 
 
 def test_the_error_of_a_waveform_is_heard_without_emphasis():
