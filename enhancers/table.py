@@ -51,7 +51,7 @@ from enhancers.models.pl_crnn import PLCRNN
 from enhancers.models.pl_dnn import PLDNN
 from enhancers.models.pl_lstm import PLLSTM
 from enhancers.models.recurrent import Recurrent
-from enhancers.models.segan import SEGAN
+from enhancers.models.segan import SEGAN, level
 from enhancers.perceptual import pesq_disturbance
 from enhancers.schedules import stepwise
 from pipeline.errors import ConfigError, nearest
@@ -119,6 +119,7 @@ def _wgan(activation: Literal["glu", "prelu"]) -> Method:
         adversarial.wgan_g,
         penalty=10.0,
         critic_learning_rate=2.5e-5,
+        level=level,
     )
     return Method(
         partial(SEGAN, activation=activation),

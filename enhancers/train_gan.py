@@ -42,7 +42,7 @@ class Adversarial(Supervised):
         estimate, clean = self.stage.target(run)
         noisy = self.row.adversary.condition(run)
 
-        loss = self.total(self._critic_terms(estimate.detach(), clean, noisy), len(batch[0]), index)
+        loss = self.total(self.critic_terms(estimate.detach(), clean, noisy), len(batch[0]), index)
         critic_optimizer.zero_grad()
         self.manual_backward(loss)
         critic_optimizer.step()
@@ -50,7 +50,9 @@ class Adversarial(Supervised):
             return
 
         self.critic.requires_grad_(False)
-        adversarial = self.row.adversary.network_loss(self.critic(estimate, noisy))
+        level = self._level(noisy)
+        scores = self.critic(estimate / level, noisy / level) * level.flatten()
+        adversarial = self.row.adversary.network_loss(scores)
         terms = {ADVERSARIAL: self.config.loss_weights.get(ADVERSARIAL, 1.0) * adversarial}
         self.critic.requires_grad_(True)
         terms |= self.terms(estimate, clean)
@@ -66,8 +68,13 @@ class Adversarial(Supervised):
         players = ((self.network, adversary.learning_rate), (self.critic, adversary.critic_learning_rate))
         return [torch.optim.Adam(player.parameters(), scale * rate, adversary.betas) for player, rate in players]
 
-    def _critic_terms(self, estimate: Tensor, clean: Tensor, noisy: Tensor) -> dict[str, Tensor]:
-        adversary = self.row.adversary
+    def critic_terms(self, estimate: Tensor, clean: Tensor, noisy: Tensor) -> dict[str, Tensor]:
+        """What the critic learns from: windows of the estimate and of clean speech, each beside the noisy one.
+
+        Shapes: (B, 1, window) three times -> () each.
+        """
+        adversary, level = self.row.adversary, self._level(noisy)
+        estimate, clean, noisy = estimate / level, clean / level, noisy / level
         scores, clean_scores = self.critic(estimate, noisy), self.critic(clean, noisy)
         self.log("train/critic_gap", clean_scores.mean() - scores.mean(), prog_bar=True)
         terms = {"critic": adversary.critic_loss(scores, clean_scores)}
@@ -77,3 +84,7 @@ class Adversarial(Supervised):
             self.log("train/gradient_norm", norm.mean())
             terms["gradient_penalty"] = adversary.penalty * gradient_penalty(norm)
         return terms
+
+    def _level(self, noisy: Tensor) -> Tensor:
+        level = self.row.adversary.level
+        return level(noisy) if level else noisy.new_ones(())

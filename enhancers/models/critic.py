@@ -5,7 +5,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from enhancers.models.segan import CHANNELS, WINDOW, Activation, down_layer, initialise, level
+from enhancers.models.segan import CHANNELS, WINDOW, Activation, down_layer, initialise
 
 
 class Critic(nn.Module):
@@ -13,9 +13,7 @@ class Critic(nn.Module):
 
     Source: paper [004], section 3; SYSTEMS.md section 6.1. BatchNorm belongs to SEGAN alone: it couples the examples
     of a batch, which voids a gradient penalty per example.
-    Departs: SEGAN's virtual BatchNorm is plain BatchNorm. Without BatchNorm both windows are brought to the level of
-    the noisy one, and the score back: pre-emphasised speech is so soft (RMS 0.01) that layers which a penalty holds at
-    a slope of 1 are all but linear in it, and a linear score cannot tell noise of mean zero from none.
+    Departs: SEGAN's virtual BatchNorm is plain BatchNorm.
     Size: GLU 48,735,082 parameters, PReLU 24,370,570, LeakyReLU with norm 24,373,082 (asserted in tests).
     Shapes: speech, noisy (B, 1, window) samples -> (B,), unbounded.
     Raises: ValueError if either is of another shape, the window does not halve len(channels) times, or kernel_size is
@@ -35,7 +33,7 @@ class Critic(nn.Module):
         step = 2 ** len(channels)
         if window % step:
             raise ValueError(f"window of {window} samples does not halve {len(channels)} times")
-        self.window, self.norm = window, norm
+        self.window = window
         self.layers = nn.Sequential(
             *(
                 down_layer(a, b, kernel_size=kernel_size, activation=activation, norm="batch" if norm else None)
@@ -50,6 +48,5 @@ class Critic(nn.Module):
         for name, x in (("speech", speech), ("noisy", noisy)):
             if x.shape[1:] != (1, self.window):
                 raise ValueError(f"{name} {tuple(x.shape)}: expected (B, 1, {self.window})")
-        scale = torch.ones_like(noisy[:, :, :1]) if self.norm else level(noisy)
-        frames = self.mix(self.layers(torch.cat((speech, noisy), 1) / scale))  # (B, 1, window / 2^levels)
-        return self.score(frames).flatten() * scale.flatten()
+        frames = self.mix(self.layers(torch.cat((speech, noisy), 1)))  # (B, 1, window / 2^levels)
+        return self.score(frames).flatten()
