@@ -56,6 +56,7 @@ def test_a_row_in_plain_values(rows):
     assert list(shipped["weights"]) == ["default-causal"] and "Apache-2.0" in shipped["weights"]["default-causal"]
     assert shipped["parameters"] == row["parameters"] and shipped["fma_per_frame"] == 2 * row["fma_per_frame"]
     assert list(rows["cgcrn-dual-path"]["weights"]) == ["default"] and not rows["cgcrn-dual-path"]["causal"]
+    assert list(rows["wgan-glu"]["weights"]) == ["wgan-mild"]
     assert rows["cgcrn"]["weights"] == {} and rows["cgcrn"]["target"] == "amplitude_mask"
 
 
