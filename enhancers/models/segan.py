@@ -27,8 +27,8 @@ class SEGAN(nn.Module):
     15 dB and more need a small correction, and need not be drawn anew. The window is brought to an RMS of 1 on the way
     in, or less if it would peak above 8, and back on the way out: speech at any level is as strong as the latent, and
     a click in a silent window does not open every gate. What each layer's filters find is normalised over the window
-    (GroupNorm of one group): gates let the peaks pass that opened them, so in training what passes grew up to fivefold a
-    layer, to 2000 at the bottleneck, until the decoder shut all but the four outermost layers out.
+    (GroupNorm of one group): gates let the peaks pass that opened them, so in training what passes grew up to fivefold
+    a layer, to 2000 at the bottleneck, until the decoder shut all but the four outermost layers out.
     Size: 73,100,049 parameters with PReLU, 146,191,105 with GLU (asserted in tests), without `residual`.
     Shapes: noisy (B, 1, N) samples, latent (B, channels[-1], N / 2^len(channels)) -> (B, 1, N), in (-1, 1) unless
     `residual`; N is 16384 in the paper. Not causal: the whole window is seen.
