@@ -120,7 +120,8 @@ def scored(names: list[str], root: Path) -> tuple[dict[str, Scores], dict[str, f
 
 
 def utterance(clip: str) -> str:
-    """
+    """The utterance that a clip was mixed from.
+
     >>> utterance("1688-142285-0000__rain__20dB")
     '1688-142285-0000'
     """

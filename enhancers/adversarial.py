@@ -24,7 +24,7 @@ class Adversary:
     Source: SYSTEMS.md section 6.2; Adam's betas and critic_steps are own choices there.
     Departs: with `level`. Pre-emphasised speech has an RMS of 0.01. A critic whose slope the penalty holds at one is
     all but linear in it, and its gap of 0.01 is lost beside a penalty of the order of one: it never told clean from
-    enhanced windows (gap below 0.0005 for 250 steps; at one level 0.3 after 150).
+    enhanced windows (gap below 0.0005 for 250 steps; at one level 2.3 after 550).
     """
 
     critic: Callable[..., nn.Module]
