@@ -15,6 +15,7 @@ from torch.utils.data import Dataset
 from pipeline import synthetic
 from pipeline.config import Section
 from pipeline.errors import ConfigError, DataError, nearest
+from pipeline.mapped import Mapped
 from pipeline.synthetic import Audio
 
 SUFFIXES = {".wav", ".flac", ".ogg"}
@@ -254,7 +255,7 @@ PAUSE_SEARCH_S = 8  # seconds of a voice in which its pauses are looked for
 
 
 class Mixtures(Dataset):
-    """Pair i of an endless list, a function of (seed, i) alone; the recordings lie in memory.
+    """Pair i of an endless list, a function of (seed, i) alone; the recordings lie in memory, once for all workers.
 
     `rooms` are simulated unless given.
     Shapes: item -> (noisy, clean), each (seconds * sample_rate,) float32 in [-1, 1].
@@ -277,8 +278,8 @@ class Mixtures(Dataset):
                     f"mix.speech_shares: no speech folder {folder!r}, there are {', '.join(sorted(speech))}"
                     + nearest(folder, speech)
                 )
-        self.recordings = [r.samples for group in speech.values() for r in group]
-        self.tracks, self.config = list(tracks), config
+        self.recordings = Mapped(r.samples for group in speech.values() for r in group)
+        self.tracks, self.config = Mapped(tracks), config
         self.has_noise = bool(self.tracks)
         self.seed, self.length = seed, length
         self.weights = _weights(speech, config.speech_shares)

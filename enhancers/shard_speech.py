@@ -21,6 +21,7 @@ from enhancers.mixing import (
     simulated_rooms,
 )
 from pipeline.errors import ConfigError
+from pipeline.mapped import Mapped
 from pipeline.shard_stream import Blocks, Encoded, Shard, Shuffled
 from pipeline.synthetic import Audio
 
@@ -52,7 +53,7 @@ class ShardMixtures(Dataset):
         else:
             self.shards = list(speech)
         self.noise_shards = [x for x in noise if isinstance(x, Shard)]
-        self.tracks = [x for x in noise if not isinstance(x, Shard)]
+        self.tracks = Mapped(x for x in noise if not isinstance(x, Shard))
         self.config, self.seed, self.length = config, seed, length
         self.rooms = simulated_rooms(config, seed) if rooms is None else list(rooms)
         self._blocks = Blocks(length, self._streams)

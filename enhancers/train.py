@@ -28,7 +28,7 @@ from pipeline.errors import ConfigError, nearest
 from pipeline.s3 import SCHEME
 from pipeline.shard_stream import find_shards, hold_out_shards
 from pipeline.synthetic import Audio
-from pipeline.training import EpochSampler, HalveOnRise, Lines, RunningMean, alone, checkpoint, claim, write_json
+from pipeline.training import EpochSampler, HalveOnRise, Lines, RunningMean, checkpoint, claim, loader, write_json
 
 
 class TrainConfig(StepConfig):
@@ -169,10 +169,9 @@ def train(
     places = {"speech": [_absolute(p) for p in speech], "noise": [_absolute(p) for p in noise]}
     claim(out, {"name": name, **places, **config.model_dump(mode="json", exclude=FREE)})
     length = len(training)
-    workers: dict[str, Any] = {"num_workers": config.workers, "worker_init_fn": alone}
     loaders = (
-        DataLoader(training, config.batch_size, sampler=EpochSampler(length), **workers),
-        DataLoader(validation, config.batch_size, **workers),
+        loader(training, config.batch_size, workers=config.workers, sampler=EpochSampler(length)),
+        loader(validation, config.batch_size, workers=config.workers),
     )
     if config.start_from:
         network.load_state_dict(load_enhancer(config.start_from, device="cpu").network.state_dict())

@@ -2,8 +2,8 @@
 
 import json
 import math
+import multiprocessing
 import os
-import threading
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -13,7 +13,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import WeightAveraging
 from torch import Tensor
-from torch.utils.data import Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 from pipeline.errors import CleanCorpusError, ConfigError
 
@@ -37,13 +37,23 @@ class EpochSampler(Sampler[int]):
         return iter(range(first, first + self.length))
 
 
-def alone(worker: int) -> None:
-    """For a DataLoader's `worker_init_fn`: forget what the threads of the parent, which were not forked, do at exit.
+def loader(
+    dataset: Dataset, batch_size: int, *, workers: int, sampler: Sampler[int] | None = None
+) -> DataLoader[tuple[Tensor, ...]]:
+    """Batches of a dataset, in order, made by so many worker processes; with none, by this one.
 
-    Prefect's services fail there (3.8.8), and a worker that had done its work ended with exit code 1. Python has no
-    public way to take an exit hook back.
+    Workers are started by a server process with one thread and stay for the whole training. A worker forked here would
+    inherit locks that Prefect's threads hold at that moment, our handling of signals, which spares it SIGTERM, and the
+    pipe by whose end the Prefect server learns that we are gone.
     """
-    threading._threading_atexits.clear()  # type: ignore[attr-defined]
+    if not workers:
+        return DataLoader(dataset, batch_size, sampler=sampler)
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([type(dataset).__module__])
+    return DataLoader(
+        dataset, batch_size, sampler=sampler,
+        num_workers=workers, multiprocessing_context=context, persistent_workers=True,
+    )  # fmt: skip
 
 
 class RunningMean(WeightAveraging):

@@ -7,7 +7,6 @@ import boto3
 import numpy as np
 import pytest
 import soundfile
-from torch.utils.data import DataLoader
 
 from enhancers.mixing import MixConfig, Recording
 from enhancers.shard_speech import ShardMixtures
@@ -16,7 +15,7 @@ from pipeline.errors import ConfigError, DataError
 from pipeline.shard_stream import Shuffled, clips, find_shards, hold_out_shards
 from pipeline.shards import write_shard
 from pipeline.storage import LocalStore
-from pipeline.training import EpochSampler
+from pipeline.training import EpochSampler, loader
 
 RATE = 16000
 LENGTH = 8  # pairs per block
@@ -75,9 +74,7 @@ def test_a_resumed_epoch_and_any_number_of_workers_give_the_same_batches(corpus)
     def batches(epoch, workers):
         sampler = EpochSampler(LENGTH)
         sampler.set_epoch(epoch)
-        start = "spawn" if workers else None  # a fork of a process that other tests left threads in is not safe
-        loader = DataLoader(pairs(corpus), 2, sampler=sampler, num_workers=workers, multiprocessing_context=start)
-        return [b.numpy() for batch in loader for b in batch]
+        return [b.numpy() for batch in loader(pairs(corpus), 2, workers=workers, sampler=sampler) for b in batch]
 
     uninterrupted = pairs(corpus)
     epochs = [[uninterrupted[i] for i in range(e * LENGTH, (e + 1) * LENGTH)] for e in range(3)]

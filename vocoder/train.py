@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from pipeline.config import Section
 from pipeline.errors import DataError
 from pipeline.shard_stream import Encoded, Shard
-from pipeline.training import EpochSampler, HalveOnRise, Lines, RunningMean, alone, checkpoint, claim
+from pipeline.training import EpochSampler, HalveOnRise, Lines, RunningMean, checkpoint, claim, loader
 from vocoder.checkpoint import Vocoder, build, save_vocoder
 from vocoder.data import CONTEXT, Segments, Survey, is_held_out, speaker_of, stretch, survey, validation_clips
 from vocoder.features import LogMel
@@ -202,13 +202,7 @@ def _loaders(
         middles.append(stretch(x, mel, max(0, len(x) // mel.hop_length - config.frames) // 2, config.frames))
     validation = TensorDataset(*map(torch.stack, zip(*middles, strict=True)), numbers)
     return (
-        DataLoader(
-            training,
-            config.batch_size,
-            sampler=EpochSampler(len(training)),
-            num_workers=config.workers,
-            worker_init_fn=alone,
-        ),
+        loader(training, config.batch_size, workers=config.workers, sampler=EpochSampler(len(training))),
         DataLoader(validation, config.batch_size),
     )
 
