@@ -14,6 +14,9 @@ from pipeline.synthetic import Audio
 Enhancer = Callable[[Tensor, Tensor], Tensor]
 """(waveforms (B, N), lengths (B,) in samples) -> waveforms (B, N)."""
 
+RETURN_S = 60.0
+"""Audio after which freed memory is returned to the system; after each batch, a quarter of the time went into that."""
+
 
 def batches(lengths: Sequence[int], batch_samples: int) -> Iterator[list[int]]:
     """Indices of clips of like length, so that little is padding: each batch padded holds at most batch_samples.
@@ -39,11 +42,15 @@ def enhance(clips: Sequence[Audio], enhancer: Enhancer, config: EnhanceConfig, *
     """
     results: list[Audio] = [np.zeros(0, np.float32)] * len(clips)
     sounding = [i for i, clip in enumerate(clips) if len(clip)]
+    held = 0
     for batch in batches([len(clips[i]) for i in sounding], int(config.batch_s * sample_rate)):
         indices = [sounding[i] for i in batch]
         for index, audio in zip(indices, _run([clips[i] for i in indices], enhancer), strict=True):
             results[index] = audio
-        memory.return_freed()
+            held += len(audio)
+        if held > RETURN_S * sample_rate:
+            memory.return_freed()
+            held = 0
     return results
 
 
