@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 
 class Memory:
@@ -42,9 +43,10 @@ class Memory:
         """
         if not frames:
             return x
-        shape = list(x.shape)
-        shape[dim] = frames
-        joined = torch.cat((self.recall(x, *shape), x), dim)
+        if self._old:
+            joined = torch.cat((self.recall(x), x), dim)
+        else:  # unlike cat keeps channels last
+            joined = functional.pad(x, (0, 0) * (x.dim() - 1 - dim % x.dim()) + (frames, 0))
         self.keep(joined.narrow(dim, joined.shape[dim] - frames, frames))
         return joined
 
@@ -139,13 +141,13 @@ class UpConv(nn.Module):
             raise ValueError(f"{narrow} bins become {2 * narrow + 1} or {2 * narrow + 2}, not {wide}")
         self.past, kernel = kernel_t - 1, (kernel_t, 3)
         self.conv: nn.ConvTranspose2d = (
-            nn.ConvTranspose2d(in_channels, out_channels, kernel, (1, 2), output_padding=(0, 1))
+            nn.ConvTranspose2d(in_channels, out_channels, kernel, (1, 2), (self.past, 0), output_padding=(0, 1))
             if extra
-            else OddConvTranspose2d(in_channels, out_channels, kernel, (0, 0))
+            else OddConvTranspose2d(in_channels, out_channels, kernel, (self.past, 0))
         )
 
     def forward(self, x: Tensor, memory: Memory) -> Tensor:
-        return self.conv(memory.past(x, self.past))[:, :, self.past : self.past + x.shape[2]]
+        return self.conv(memory.past(x, self.past))
 
 
 def flatten_bins(x: Tensor) -> Tensor:
