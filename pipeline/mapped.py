@@ -18,6 +18,7 @@ class Mapped(Sequence[np.ndarray]):
     """A list of arrays which, on its way to another process, becomes a file without a name that both can read.
 
     The file is written once, for the first process, and is gone with the last. Arrays there are read-only.
+    Shapes: any, each its own, as are types.
     Raises: ConfigError when sent, if the folder of temporary files has no room for it.
     """
 
