@@ -13,8 +13,8 @@ import numpy as np
 import pyarrow.parquet as pq
 from readme import COMMAND, DATA, machine, measure, put, table
 
-from pipeline.config import GateConfig
-from pipeline.gate import CHECKS
+from clean_corpus.pipeline.core.config import GateConfig
+from clean_corpus.pipeline.quality.gate import CHECKS
 
 PERCENTILES = (1, 5, 10, 25, 50, 75, 90)
 

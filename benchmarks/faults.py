@@ -27,10 +27,11 @@ import numpy as np
 import pyarrow.parquet as pq
 from readme import COMMAND, DATA, REPOSITORY, machine, put, table
 
-from pipeline import audio, versions
-from pipeline.config import AudioConfig, S3Config
-from pipeline.places import S3Folder
-from pipeline.storage import open_store
+from clean_corpus.pipeline.audio import decode
+from clean_corpus.pipeline.core.config import AudioConfig, S3Config
+from clean_corpus.pipeline.core.locations import S3Folder
+from clean_corpus.pipeline.corpus import versions
+from clean_corpus.pipeline.storage.base import open_store
 
 sys.path.insert(0, str(REPOSITORY / "tests"))
 from faults import FaultyProxy
@@ -253,7 +254,7 @@ def out_of_memory(bench: Bench) -> str:
     """A giant clip that no worker has the memory for: whoever takes more than 1.2 GB is killed, as by the kernel"""
     x, rng = np.zeros(RATE * GIANT_S, np.float32), np.random.default_rng(0)
     x += 0.1 * rng.standard_normal(len(x)).astype(np.float32) * (1 + np.sin(np.arange(len(x)) / 3000))
-    audio.write_wav(bench.work / "giant.wav", np.clip(x, -1, 1), RATE)
+    decode.write_wav(bench.work / "giant.wav", np.clip(x, -1, 1), RATE)
     for key in bench.sources()[:24]:
         bench.client.copy_object(Bucket=BUCKET, Key=key.replace("in/", "giant/", 1), CopySource=f"{BUCKET}/{key}")
     bench.client.upload_file(str(bench.work / "giant.wav"), BUCKET, "giant/giant.wav")
@@ -384,11 +385,11 @@ def cut(work: Path, clips: int) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     files = sorted((DATA / "crowd").rglob("*.wav"))
     for i in range(clips):
-        with audio.open_recording(files[i % len(files)], AudioConfig()) as reader:
+        with decode.open_recording(files[i % len(files)], AudioConfig()) as reader:
             x = np.concatenate(list(reader.blocks()))
         length = min(len(x), round(rng.uniform(*PIECE_S) * RATE))
         start = int(rng.integers(0, len(x) - length + 1))
-        audio.write_wav(folder / f"{i:04d}.wav", np.clip(x[start : start + length], -1, 1), RATE)
+        decode.write_wav(folder / f"{i:04d}.wav", np.clip(x[start : start + length], -1, 1), RATE)
 
 
 def main() -> None:

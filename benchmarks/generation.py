@@ -15,9 +15,9 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor
 from torch.nn import functional
 
-from vocoder.distributions import mu_law_encode
-from vocoder.generate import Loop, Weights, generate
-from vocoder.wavenet import WaveNet
+from clean_corpus.vocoder.distributions import mu_law_encode
+from clean_corpus.vocoder.generation.loop import Loop, Weights, generate
+from clean_corpus.vocoder.wavenet import WaveNet
 
 PEER_MS = {1: 1.84, 32: 0.252}  # a public PyTorch vocoder's incremental generation, one thread of this kind of machine
 BAR_MS = {1: 0.15, 16: 0.045, 32: 0.045, 64: 0.045}

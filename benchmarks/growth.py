@@ -83,12 +83,12 @@ def workers(known: Path) -> list[list[object]]:
     """Kind, workers, calls a second, share of what as many alone would make."""
     if known.exists():
         return json.loads(known.read_text())
-    from flows import embedded
-    from flows.engines import EngineConfig, open_engine
+    from clean_corpus.flows import local_server
+    from clean_corpus.flows.engines.base import EngineConfig, open_engine
 
-    embedded.configure()
+    local_server.configure()
     lines: list[list[object]] = []
-    with embedded.server():
+    with local_server.server():
         rate(Sleepers(1), 1)  # what is loaded at the first call
         for n in REAL:
             with open_engine(EngineConfig(kind="ray", workers=n, cpus_per_worker=0.01, ahead=0)) as engine:
@@ -149,8 +149,8 @@ class Pretenders(Sleepers):
         return getattr(self, function.__name__)(*args)
 
     def ingest(self, config: Any, group: list[Any]) -> Any:
-        from pipeline.clip import Clip
-        from pipeline.records import Ingested, Outcome, RawShard, Shard
+        from clean_corpus.pipeline.core.records import Ingested, Outcome, RawShard, Shard
+        from clean_corpus.pipeline.core.types import Clip
 
         clips, prints = [], []
         for recording in group:
@@ -164,9 +164,9 @@ class Pretenders(Sleepers):
         return Outcome("ingest", Ingested([RawShard(shard, clips, prints)], []), 0.0, reused=False)
 
     def clean(self, config: Any, raw: Any) -> Any:
-        from flows.work import Cleaned
-        from pipeline.records import Enhanced, Outcome, Scored
-        from pipeline.scoring import SCORES
+        from clean_corpus.flows.worker import Cleaned
+        from clean_corpus.pipeline.core.records import Enhanced, Outcome, Scored
+        from clean_corpus.pipeline.quality.scorer import SCORES
 
         def outcome(result: Any) -> Any:
             return Outcome("clean", result, 0.0, reused=False)
@@ -178,7 +178,7 @@ class Pretenders(Sleepers):
         return Cleaned(outcome(Scored(scores, {})), outcome(Enhanced(twin, {})), outcome(Scored(scores, {})))
 
     def publish(self, config: Any, raw: Any, enhanced: Any, endings: list[Any]) -> Any:
-        from pipeline.records import Outcome, Published
+        from clean_corpus.pipeline.core.records import Outcome, Published
 
         kept = replace(raw.shard, key=raw.shard.key.replace("work/raw", "shards"))
         gains = {ending.clip.clip_id: -1.5 for ending in endings}
@@ -188,9 +188,9 @@ class Pretenders(Sleepers):
         """Written for real, without anything to listen to, in a process of its own as it would be."""
         import multiprocessing
 
-        from flows import work
+        from clean_corpus.flows import worker
 
-        child = multiprocessing.get_context("spawn").Process(target=work.report, args=(config, run, {}))
+        child = multiprocessing.get_context("spawn").Process(target=worker.report, args=(config, run, {}))
         child.start()
         child.join()
         self.report_mib = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024  # the server still runs
@@ -203,14 +203,14 @@ STEPS = ("list", "flow")
 
 def step(name: str, objects: int, port: int) -> None:
     """One step in a process of its own; prints seconds, peak MiB of the process, of its children, and task runs."""
-    from pipeline import s3
-    from pipeline.config import S3Config
+    from clean_corpus.pipeline.core.config import S3Config
+    from clean_corpus.pipeline.storage import s3_client
 
     config = S3Config(endpoint_url=f"http://127.0.0.1:{port}")
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     report_mib, runs, began = 0.0, 0, time.perf_counter()
     if name == "list":
-        count = sum(1 for _ in s3.listed("bucket", "in/", config=config))
+        count = sum(1 for _ in s3_client.listed("bucket", "in/", config=config))
         assert count == objects
     else:
         before, took, report_mib, runs = whole_flow(objects, config)
@@ -223,16 +223,16 @@ def whole_flow(objects: int, config: Any) -> tuple[float, float, float, int]:
     """MiB of the process before a first run over a bucket, the seconds it took, the report's MiB, and its task runs."""
     import tempfile
 
-    from flows import embedded
+    from clean_corpus.flows import local_server
 
-    embedded.configure()
-    with embedded.server(), tempfile.TemporaryDirectory() as folder:
+    local_server.configure()
+    with local_server.server(), tempfile.TemporaryDirectory() as folder:
         from prefect.client.orchestration import get_client
         from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 
-        from flows import clean_corpus as module
-        from flows.config import RunConfig
-        from pipeline.config import validate
+        from clean_corpus.flows import clean_corpus as module
+        from clean_corpus.flows.config import RunConfig
+        from clean_corpus.pipeline.core.config import validate
 
         module.open_engine = lambda _: engine
         engine = Pretenders(PRETENDERS)

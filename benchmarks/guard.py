@@ -15,7 +15,7 @@ import numpy as np
 from readme import COMMAND, DATA, TOOLS, put, table
 from resemblyzer import VoiceEncoder, preprocess_wav
 
-from pipeline import audio
+from clean_corpus.pipeline.audio import decode
 
 RATE, HOP = 16000, 160
 Scores = dict[str, dict[str, float | None]]
@@ -115,7 +115,7 @@ def _voiced(root: Path, utterance: str) -> np.ndarray:
 
 
 def _read(path: Path) -> np.ndarray:
-    return audio.decode(path.read_bytes())[0]
+    return decode.decode(path.read_bytes())[0]
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import soundfile
 import soxr
 from readme import COMMAND, DATA, machine, measure, put
 
-from pipeline import synthetic
+from clean_corpus.pipeline.audio import synthetic
 
 RATE = 16000
 HOURS = 3.0

@@ -19,11 +19,12 @@ import numpy as np
 import soundfile
 from readme import COMMAND, DATA, TOOLS, machine, put, table
 
-import enhancers
-from enhancers.evaluate import NOISY
-from pipeline.metrics import snr_estimate_db
-from pipeline.segment import WINDOW, speech_mask
-from pipeline.synthetic import Audio, mix_at_snr
+from clean_corpus.enhancers import checkpoints
+from clean_corpus.enhancers.evaluation import NOISY
+from clean_corpus.pipeline.audio.segment import WINDOW, speech_mask
+from clean_corpus.pipeline.audio.synthetic import mix_at_snr
+from clean_corpus.pipeline.core.types import Audio
+from clean_corpus.pipeline.quality.signal_measures import snr_estimate_db
 
 SNRS_DB = (15, 20, 25)
 MIXES = {"noises": "sounds of ten kinds", "rooms": "rooms where nobody speaks"}
@@ -166,7 +167,7 @@ def report(found: dict[str, Scores], own_snr_db: dict[str, float]) -> str:
 
 
 def main() -> None:
-    names = sys.argv[1:] or sorted(path.stem for path in enhancers.WEIGHTS.glob("*.safetensors"))
+    names = sys.argv[1:] or sorted(path.stem for path in checkpoints.WEIGHTS.glob("*.safetensors"))
     with tempfile.TemporaryDirectory() as folder:
         text = report(*scored(names, Path(folder)))
     if sys.argv[1:]:

@@ -17,7 +17,8 @@ import soundfile
 import torch
 from readme import COMMAND, DATA, TOOLS, Measured, machine, measure, put, table
 
-import enhancers
+from clean_corpus.enhancers import checkpoints
+from clean_corpus.enhancers.serving.enhancer import load_enhancer
 
 NEEDED = {"pesq": 0.3, "stoi": 0.0, "sisdr": 4.0, "ovrl": 0.4}
 COLUMNS = ("pesq", "stoi", "sisdr", "sig", "bak", "ovrl", "p808")
@@ -44,7 +45,7 @@ def compare(name: str) -> tuple[dict, dict, Measured, float]:
 
 def times_real_time(name: str, files: Sequence[Path]) -> float:
     """Seconds of audio a second of one core, one file after the other, without reading and writing."""
-    enhancer, threads = enhancers.load(name), torch.get_num_threads()
+    enhancer, threads = load_enhancer(name), torch.get_num_threads()
     torch.set_num_threads(1)
     clips = [torch.from_numpy(soundfile.read(file, dtype="float32")[0]) for file in files]
     lengths = [torch.tensor([len(clip)]) for clip in clips]
@@ -67,14 +68,14 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--enhancer", action="append", help="only these, anew; the others as their cards say")
     asked = parser.parse_args().enhancer
-    names = sorted((path.stem for path in enhancers.WEIGHTS.glob("*.safetensors")), key=lambda n: (len(n), n))
+    names = sorted((path.stem for path in checkpoints.WEIGHTS.glob("*.safetensors")), key=lambda n: (len(n), n))
     took = {}
     for name in asked or names:
         before, after, took[name], speed = compare(name)
         _into_card(name, before, after, speed)
-    cards = {name: enhancers.card(name) for name in names}
-    if enhancers.DEFAULT in took:
-        put("pairs", _by_snr(cards[enhancers.DEFAULT]["scores"], took[enhancers.DEFAULT]))
+    cards = {name: checkpoints.card(name) for name in names}
+    if checkpoints.DEFAULT in took:
+        put("pairs", _by_snr(cards[checkpoints.DEFAULT]["scores"], took[checkpoints.DEFAULT]))
     lines: list[Sequence[object]] = [
         ["noisy", "", *(cards[names[0]]["scores"]["noisy"]["all"][c] for c in MEANS), ""],
         PEERS,
@@ -88,7 +89,7 @@ def main() -> None:
 
 
 def _by_snr(scores: dict, took: Measured) -> str:
-    before, after, name = scores["noisy"], scores["enhanced"], enhancers.DEFAULT
+    before, after, name = scores["noisy"], scores["enhanced"], checkpoints.DEFAULT
     rows = []
     for snr in ("all", "00dB", "05dB", "10dB", "15dB", "20dB"):
         rows.append([f"noisy, {snr}", *(before[snr][c] for c in COLUMNS)])
@@ -100,7 +101,7 @@ def _by_snr(scores: dict, took: Measured) -> str:
 
 
 def _into_card(name: str, before: dict, after: dict, speed: float) -> None:
-    path = (enhancers.WEIGHTS / name).with_suffix(".json")
+    path = (checkpoints.WEIGHTS / name).with_suffix(".json")
     if path.exists():
         card = json.loads(path.read_text())
         card["scores"] = {

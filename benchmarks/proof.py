@@ -18,8 +18,8 @@ import pyarrow.parquet as pq
 from readme import COMMAND, DATA, machine, put, table
 from voices import RATE, write_shards
 
-from enhancers.mixing import load_recordings, noise_tracks, random_cut
-from pipeline import audio
+from clean_corpus.enhancers.training.mixing import load_recordings, noise_tracks, random_cut
+from clean_corpus.pipeline.audio import decode
 
 SNRS_DB, SEED, PEAK = (15, 20, 25), 703, 0.95
 SETTINGS = {
@@ -48,7 +48,7 @@ def mix(work: Path) -> None:
     rng = np.random.default_rng(SEED)
     tracks = noise_tracks(load_recordings([DATA / "noise" / "train"], RATE))
     for path in sorted((DATA / "speech" / "single_speaker").glob("*.flac")):
-        clean = audio.decode(path.read_bytes())[0]
+        clean = decode.decode(path.read_bytes())[0]
         noise = random_cut(rng, tracks[rng.integers(len(tracks))], len(clean))
         snr_db = rng.choice(SNRS_DB)
         noise = noise * np.sqrt(np.mean(clean**2) / max(1e-12, np.mean(noise**2)) / 10 ** (snr_db / 10))
@@ -56,7 +56,7 @@ def mix(work: Path) -> None:
         gain = min(1.0, PEAK / np.abs(noisy).max())
         for name, x in (("clean", clean), ("noisy", noisy)):
             (work / name).mkdir(parents=True, exist_ok=True)
-            audio.write_wav(work / name / f"{path.stem}.wav", (x * gain).astype(np.float32), RATE)
+            decode.write_wav(work / name / f"{path.stem}.wav", (x * gain).astype(np.float32), RATE)
 
 
 def cut_clean(work: Path) -> None:
@@ -65,7 +65,7 @@ def cut_clean(work: Path) -> None:
     kept = [row for row in rows if row["verdict"] == "kept"]
 
     def cut(row: dict[str, object]) -> np.ndarray:
-        whole = audio.decode((work / "clean" / str(row["source"])).read_bytes())[0]
+        whole = decode.decode((work / "clean" / str(row["source"])).read_bytes())[0]
         first = round(row["offset_s"] * RATE)
         return whole[first : first + round(row["duration_s"] * RATE)]
 

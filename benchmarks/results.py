@@ -17,8 +17,8 @@ from pathlib import Path
 import torch
 from readme import COMMAND, DATA, TOOLS, machine, put, table
 
-import enhancers
-from enhancers.train import TrainConfig, train
+from clean_corpus.enhancers import checkpoints
+from clean_corpus.enhancers.training.train import TrainConfig, train
 
 QUARTER_WIDTH = (4, 8, 8, 16, 16, 32, 32, 64, 64, 128, 256)
 ADVERSARIAL = {
@@ -97,7 +97,7 @@ def train_all(names: tuple[str, ...], runs: Path, minutes: float) -> None:
 
 def evaluate(runs: Path) -> dict[str, Scores]:
     """Scores of every system on the fixed pairs, and of the noisy speech; what RUNS has of the same weights is kept."""
-    wanted = {name: enhancers.weights_sha256(str(runs / name)) for name in ROWS}
+    wanted = {name: checkpoints.weights_sha256(str(runs / name)) for name in ROWS}
     kept = {name: runs / name / "scores.json" for name in ROWS} | {"noisy": runs / "noisy.json"}
     found = {name: json.loads(path.read_text()) for name, path in kept.items() if path.exists()}
     missing = [name for name in ROWS if found.get(name, {}).get("weights") != wanted[name]]

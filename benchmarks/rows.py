@@ -19,10 +19,10 @@ from lightning.pytorch import seed_everything
 from readme import COMMAND, DATA, machine, put, table
 from safetensors.torch import load_file
 
-from enhancers.steps import Supervised
-from enhancers.table import ENHANCERS
-from enhancers.train import TrainConfig, divided_pairs, train
-from pipeline.training import checkpoint
+from clean_corpus.enhancers.table import ENHANCERS
+from clean_corpus.enhancers.training.steps import Supervised
+from clean_corpus.enhancers.training.train import TrainConfig, divided_pairs, train
+from clean_corpus.pipeline.training.loop import checkpoint
 
 STEPS, EPOCH = 20, 5  # a checkpoint after each epoch
 SPEECH, NOISE = [DATA / "speech" / "dev"], [DATA / "noise" / "dev"]

@@ -6,7 +6,7 @@ usage: python benchmarks/settings.py
 from pydantic import BaseModel
 from readme import put, table
 
-from flows.config import RunConfig
+from clean_corpus.flows.config import RunConfig
 
 
 def rows(model: type[BaseModel], prefix: str = "") -> list[list[object]]:

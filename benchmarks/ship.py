@@ -11,7 +11,7 @@ from pathlib import Path
 from readme import machine
 from safetensors.torch import load_file, save_file
 
-import enhancers
+from clean_corpus.enhancers import checkpoints
 
 DATA = [
     {"name": "speech/train", "source": "LibriSpeech train-clean-100, one utterance a speaker", "licence": "CC BY 4.0"},
@@ -27,8 +27,8 @@ def main() -> None:
     parser.add_argument("--about", type=Path)
     arguments = parser.parse_args()
     card = json.loads((arguments.run / "best.json").read_text()) | {"name": arguments.name}
-    target = enhancers.WEIGHTS / f"{arguments.name}.safetensors"
-    enhancers.WEIGHTS.mkdir(exist_ok=True)
+    target = checkpoints.WEIGHTS / f"{arguments.name}.safetensors"
+    checkpoints.WEIGHTS.mkdir(exist_ok=True)
     weights = load_file(arguments.run / "best.safetensors")
     save_file({k: v.half() if v.is_floating_point() else v for k, v in weights.items()}, target)
     target.chmod(0o644)

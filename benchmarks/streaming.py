@@ -14,10 +14,10 @@ import numpy as np
 import torch
 from readme import machine, put, table
 
-from enhancers.catalogue import describe
-from enhancers.domains import Spectral
-from enhancers.export import OnnxStream, export_streaming
-from enhancers.table import ENHANCERS, Enhancer
+from clean_corpus.enhancers.catalogue import describe
+from clean_corpus.enhancers.domains.spectral import Spectral
+from clean_corpus.enhancers.serving.onnx_export import OnnxStream, export_streaming
+from clean_corpus.enhancers.table import ENHANCERS, Enhancer
 
 PEER_MS, PEER_FRAME_MS = 3.12, 6.25  # DCCRN-E in its paper: ONNX, one core of a laptop's i5-8250U
 FRAMES = 300

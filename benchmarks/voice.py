@@ -19,8 +19,9 @@ import numpy as np
 from readme import COMMAND, DATA, machine, put, table
 from voices import RATE, levelled, write_shards
 
-from pipeline import audio, plots
-from vocoder.checkpoint import WEIGHTS
+from clean_corpus.pipeline.audio import decode
+from clean_corpus.pipeline.report import plots
+from clean_corpus.vocoder.checkpoint import WEIGHTS
 
 TEST = 20
 CONFIG = Path(__file__).parent / "voice.yaml"
@@ -33,14 +34,14 @@ def prepare(work: Path) -> None:
     test = set(paths[:: len(paths) // TEST][:TEST])
     (work / "test").mkdir(parents=True, exist_ok=True)
     for path in sorted(test):
-        audio.write_wav(work / "test" / f"{path.stem}.wav", levelled(read(path)), RATE)
+        decode.write_wav(work / "test" / f"{path.stem}.wav", levelled(read(path)), RATE)
     training = [path for path in paths if path not in test]
     about = {"speaker": "single_speaker"}
     write_shards(work, "shards", [path.stem for path in training], map(read, training), about)
 
 
 def read(path: Path) -> np.ndarray:
-    return audio.decode(path.read_bytes())[0]
+    return decode.decode(path.read_bytes())[0]
 
 
 def train(work: Path, minutes: float) -> None:

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline import audio, dsp
-from pipeline.config import AudioConfig
-from pipeline.records import canonical_json
-from pipeline.shards import write_shard
-from pipeline.storage import LocalStore
+from clean_corpus.pipeline.audio import decode, loudness
+from clean_corpus.pipeline.core.config import AudioConfig
+from clean_corpus.pipeline.core.records import canonical_json
+from clean_corpus.pipeline.corpus.shards import write_shard
+from clean_corpus.pipeline.storage.base import LocalStore
 
 RATE, PER_SHARD = 16000, 64
 
@@ -17,7 +17,7 @@ RATE, PER_SHARD = 16000, 64
 def levelled(x: np.ndarray) -> np.ndarray:
     """(N,) samples at RATE -> (N,) at the loudness of published clips."""
     level = AudioConfig()
-    return dsp.level(x, RATE, loudness_lufs=level.loudness_lufs, true_peak_db=level.true_peak_db)[0]
+    return loudness.level(x, RATE, loudness_lufs=level.loudness_lufs, true_peak_db=level.true_peak_db)[0]
 
 
 def write_shards(root: Path, folder: str, keys: Sequence[str], clips: Iterator[np.ndarray], about: dict) -> None:
@@ -27,7 +27,7 @@ def write_shards(root: Path, folder: str, keys: Sequence[str], clips: Iterator[n
         samples = (
             {
                 "__key__": key,
-                "flac": audio.encode_flac(levelled(next(clips)), RATE, bits=16),
+                "flac": decode.encode_flac(levelled(next(clips)), RATE, bits=16),
                 "json": canonical_json(about),
             }
             for key in keys[first : first + PER_SHARD]

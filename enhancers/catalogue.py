@@ -4,9 +4,10 @@ from typing import Any
 
 import torch
 
-from enhancers import SGMSE, WEIGHTS, card, count
-from enhancers.domains import Spectral
-from enhancers.table import ENHANCERS, Method, method
+from clean_corpus.enhancers import complexity
+from clean_corpus.enhancers.checkpoints import SGMSE, WEIGHTS, card
+from clean_corpus.enhancers.domains.spectral import Spectral
+from clean_corpus.enhancers.table import ENHANCERS, Method, method
 
 FRAMES = 16  # looked at to count the work of one; more than any look-ahead
 
@@ -32,8 +33,8 @@ def describe(name: str) -> dict[str, Any]:
         "name": name,
         "paper": row.paper,
         "network": type(network).__name__,
-        "parameters": count.parameters(network),
-        "critic_parameters": count.parameters(critic) if critic else None,
+        "parameters": complexity.parameters(network),
+        "critic_parameters": complexity.parameters(critic) if critic else None,
         "fma_per_frame": work if spectral else None,
         "fma_per_s": round(work / hop_s) if spectral else work,
         "sample_rate": row.sample_rate,
@@ -60,10 +61,10 @@ def _work(row: Method, network: torch.nn.Module) -> int:
         if isinstance(row.domain, Spectral):
             bins = row.domain.stft.n_freq
             features = row.domain.features(torch.zeros(1, FRAMES, bins, dtype=torch.complex64))
-            return count.fused_multiply_adds(network, features, frames=FRAMES)
+            return complexity.fused_multiply_adds(network, features, frames=FRAMES)
         window = row.domain.window
         inputs = torch.zeros(1, 1, window), torch.zeros(1, *network.latent_shape(window))
-        return round(count.fused_multiply_adds(network, *inputs, frames=1) * row.sample_rate / window)
+        return round(complexity.fused_multiply_adds(network, *inputs, frames=1) * row.sample_rate / window)
 
 
 def _stft(row: Method) -> dict[str, Any]:

@@ -7,9 +7,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from enhancers.adversarial import Adversary
-from enhancers.domains import Domain, ForwardPass
-from pipeline.errors import ConfigError, nearest
+from clean_corpus.enhancers.domains.spectral import Domain, ForwardPass
+from clean_corpus.enhancers.objectives.adversarial import Adversary
+from clean_corpus.pipeline.core.errors import ConfigError, nearest
 
 Loss = Callable[[Any, Tensor], Tensor]
 Target = Callable[[ForwardPass], tuple[Any, Tensor]]

@@ -7,10 +7,11 @@ from collections.abc import Callable
 
 from torch import nn
 
-from enhancers import losses, separation
-from enhancers.domains import Domain
-from enhancers.method import Method, Stage
-from enhancers.models import dnn_nmf
+from clean_corpus.enhancers.domains import separation
+from clean_corpus.enhancers.domains.spectral import Domain
+from clean_corpus.enhancers.method import Method, Stage
+from clean_corpus.enhancers.models import dnn_nmf
+from clean_corpus.enhancers.objectives import losses
 
 
 def stepwise(network: Callable[..., nn.Module], domain: Domain, stages: tuple[Stage, ...], paper: str) -> Method:

@@ -4,75 +4,59 @@ from collections.abc import Callable
 from functools import partial
 from typing import Literal
 
-import torch
-from safetensors.torch import load_file
-from torch import Tensor, nn
-from torch.nn import functional
+from torch import nn
 
-from enhancers import (
-    SGMSE,
-    adversarial,
-    card,
-    checkpoint_path,
-    dccrn_domains,
-    domains,
-    losses,
-    progressive,
-    schedules,
-    separation,
-    targets,
-    weights_sha256,
-    windows,
-)
-from enhancers.adversarial import Adversary
-from enhancers.batches import check_batch
-from enhancers.long import QUANTUM_S, block_s, enhance_long
-from enhancers.method import Loss, Method, Stage
-from enhancers.models import dual_path
-from enhancers.models.cgcrn import CGCRN
-from enhancers.models.cgcrn_refined import RefinedCGCRN
-from enhancers.models.cnn_gru import CNNGRU
-from enhancers.models.complex_crn import ComplexCRN
-from enhancers.models.critic import Critic
-from enhancers.models.crn import CRN
-from enhancers.models.crn_dnn_dec import CRNDNNDEC
-from enhancers.models.dccrn import DCCRN
-from enhancers.models.dcunet import DCUNet
-from enhancers.models.dnn_dec import DNNDEC
-from enhancers.models.dnn_irm import DNNIRM
-from enhancers.models.dnn_nmf import DNNNMF
-from enhancers.models.fcnn import FCNN
-from enhancers.models.lstm_irm import LSTMIRM
-from enhancers.models.lstm_msa import LstmMsa
-from enhancers.models.masker_crn import MaskerCRN
-from enhancers.models.mhanet import MHANet
-from enhancers.models.nsnet import NSNet
-from enhancers.models.pl_crnn import PLCRNN
-from enhancers.models.pl_dnn import PLDNN
-from enhancers.models.pl_lstm import PLLSTM
-from enhancers.models.recurrent import Recurrent
-from enhancers.models.segan import SEGAN, level
-from enhancers.perceptual import pesq_disturbance
-from enhancers.schedules import stepwise
-from pipeline.errors import ConfigError, nearest
+from clean_corpus.enhancers import schedules
+from clean_corpus.enhancers.checkpoints import SGMSE
+from clean_corpus.enhancers.domains import dccrn, separation, spectral, windows
+from clean_corpus.enhancers.method import Loss, Method, Stage
+from clean_corpus.enhancers.models import dual_path
+from clean_corpus.enhancers.models.cgcrn import CGCRN
+from clean_corpus.enhancers.models.cgcrn_refined import RefinedCGCRN
+from clean_corpus.enhancers.models.cnn_gru import CNNGRU
+from clean_corpus.enhancers.models.complex_crn import ComplexCRN
+from clean_corpus.enhancers.models.critic import Critic
+from clean_corpus.enhancers.models.crn import CRN
+from clean_corpus.enhancers.models.crn_dnn_dec import CRNDNNDEC
+from clean_corpus.enhancers.models.dccrn import DCCRN
+from clean_corpus.enhancers.models.dcunet import DCUNet
+from clean_corpus.enhancers.models.dnn_dec import DNNDEC
+from clean_corpus.enhancers.models.dnn_irm import DNNIRM
+from clean_corpus.enhancers.models.dnn_nmf import DNNNMF
+from clean_corpus.enhancers.models.fcnn import FCNN
+from clean_corpus.enhancers.models.lstm_irm import LSTMIRM
+from clean_corpus.enhancers.models.lstm_msa import LstmMsa
+from clean_corpus.enhancers.models.masker_crn import MaskerCRN
+from clean_corpus.enhancers.models.mhanet import MHANet
+from clean_corpus.enhancers.models.nsnet import NSNet
+from clean_corpus.enhancers.models.pl_crnn import PLCRNN
+from clean_corpus.enhancers.models.pl_dnn import PLDNN
+from clean_corpus.enhancers.models.pl_lstm import PLLSTM
+from clean_corpus.enhancers.models.recurrent import Recurrent
+from clean_corpus.enhancers.models.segan import SEGAN, level
+from clean_corpus.enhancers.objectives import adversarial, losses, progressive, targets
+from clean_corpus.enhancers.objectives.adversarial import Adversary
+from clean_corpus.enhancers.objectives.perceptual import pesq_disturbance
+from clean_corpus.enhancers.schedules import stepwise
+from clean_corpus.pipeline.core.errors import ConfigError, nearest
 
-_STFT_20MS = domains.Stft(320, 160, "hamming")
-_STFT_32MS = domains.Stft(512, 128, "hamming")
-_STFT_25MS = dccrn_domains.ShortWindowStft(512, 100, "hann", win_length=400)
-_POLAR_MASK = dccrn_domains.ComplexMask(_STFT_25MS, "as_is", "E")
+_STFT_20MS = spectral.Stft(320, 160, "hamming")
+_STFT_32MS = spectral.Stft(512, 128, "hamming")
+_STFT_25MS = dccrn.ShortWindowStft(512, 100, "hann", win_length=400)
+_POLAR_MASK = dccrn.ComplexMask(_STFT_25MS, "as_is", "E")
 _SEPARATION = separation.Separation(_STFT_32MS, "as_is")
 
 
 def _mask(network: Callable[..., nn.Module]) -> Method:
     """Papers [000]: magnitude to the amplitude mask."""
     return Method(
-        network, domains.MagnitudeMask(_STFT_20MS), targets.amplitude_mask, {"mask_mse": (losses.mse, 1.0)}, "000"
+        network, spectral.MagnitudeMask(_STFT_20MS), targets.amplitude_mask, {"mask_mse": (losses.mse, 1.0)}, "000"
     )
 
 
 def _complex(
     network: Callable[..., nn.Module],
-    domain: domains.Domain = domains.CompressedComplex(_STFT_20MS),  # noqa: B008 - frozen
+    domain: spectral.Domain = spectral.CompressedComplex(_STFT_20MS),  # noqa: B008 - frozen
     parts: tuple[str, ...] = (),
 ) -> Method:
     """Beyond paper [000]: complex spectrum to a complex mask; compressed spectra, SI-SNR and what PESQ hears compared.
@@ -92,7 +76,7 @@ def _progressive(network: Callable[..., nn.Module], stages: Literal["last", "mea
     """Paper [001]: magnitude to magnitudes of rising SNR, a stage each."""
     return Method(
         network,
-        domains.MagnitudeMapping(_STFT_20MS, stages=stages),
+        spectral.MagnitudeMapping(_STFT_20MS, stages=stages),
         progressive.stage_magnitudes,
         {"progressive_mse": (progressive.progressive_mse, 1.0)},
         "001",
@@ -101,11 +85,11 @@ def _progressive(network: Callable[..., nn.Module], stages: Literal["last", "mea
 
 def _ratio_mask(network: Callable[..., nn.Module]) -> Method:
     """Paper [002]: magnitude to the ideal ratio mask of speech."""
-    domain = domains.MagnitudeMask(_STFT_32MS, "as_is")
+    domain = spectral.MagnitudeMask(_STFT_32MS, "as_is")
     return Method(network, domain, separation.ratio_masks, {"mask_mse": (losses.mse, 1.0)}, "002")
 
 
-def _si_snr(network: Callable[..., nn.Module], domain: domains.Domain) -> Method:
+def _si_snr(network: Callable[..., nn.Module], domain: spectral.Domain) -> Method:
     """Paper [003]: complex spectrum to the waveform."""
     return Method(network, domain, targets.waveform, {"neg_si_snr": (losses.neg_si_snr, 1.0)}, "003")
 
@@ -168,7 +152,7 @@ ENHANCERS: dict[str, Method] = {
     "crn-irm": _ratio_mask(partial(MaskerCRN, out_channels=1)),
     "crn-mag": Method(
         partial(MaskerCRN, out_channels=1, output="softplus"),
-        domains.MagnitudeMapping(_STFT_32MS, "as_is"),
+        spectral.MagnitudeMapping(_STFT_32MS, "as_is"),
         separation.speech_magnitude,
         {"magnitude_mse": (losses.mse, 1.0)},
         "002",
@@ -178,25 +162,25 @@ ENHANCERS: dict[str, Method] = {
     "dnn-irm": _ratio_mask(DNNIRM),
     "lstm-irm": _ratio_mask(LSTMIRM),
     "mhanet-irm": _ratio_mask(MHANet),
-    "dccrn-r": _si_snr(DCCRN, dccrn_domains.ComplexMask(_STFT_25MS, "as_is", "R")),
-    "dccrn-c": _si_snr(DCCRN, dccrn_domains.ComplexMask(_STFT_25MS, "as_is", "C")),
+    "dccrn-r": _si_snr(DCCRN, dccrn.ComplexMask(_STFT_25MS, "as_is", "R")),
+    "dccrn-c": _si_snr(DCCRN, dccrn.ComplexMask(_STFT_25MS, "as_is", "C")),
     "dccrn-e": _si_snr(DCCRN, _POLAR_MASK),
     "dccrn-e-printed": _si_snr(partial(DCCRN, channels=(32, 64, 128, 128, 256, 256)), _POLAR_MASK),
     "dccrn-cl": _si_snr(partial(DCCRN, channels=(32, 64, 128, 256, 256, 256), lstm="complex"), _POLAR_MASK),
     "dcunet-16": _si_snr(DCUNet, _POLAR_MASK),
     "lstm-9.6m": Method(
         LstmMsa,
-        domains.MagnitudeMask(_STFT_25MS, "as_is"),
-        dccrn_domains.masked_magnitude,
+        spectral.MagnitudeMask(_STFT_25MS, "as_is"),
+        dccrn.masked_magnitude,
         {"magnitude_mse": (losses.mse, 1.0)},
         "003",
     ),
-    "complex-crn": _si_snr(ComplexCRN, dccrn_domains.ComplexMapping(_STFT_25MS, "as_is")),
+    "complex-crn": _si_snr(ComplexCRN, dccrn.ComplexMapping(_STFT_25MS, "as_is")),
     "nsnet": Method(
         NSNet,
-        dccrn_domains.LogPowerMask(dccrn_domains.ShortWindowStft(512, 160, "hamming", win_length=320), "as_is"),
-        dccrn_domains.speech_and_noise,
-        {"weighted_distortion": (dccrn_domains.weighted_distortion, 1.0)},
+        dccrn.LogPowerMask(dccrn.ShortWindowStft(512, 160, "hamming", win_length=320), "as_is"),
+        dccrn.speech_and_noise,
+        {"weighted_distortion": (dccrn.weighted_distortion, 1.0)},
         "003",
     ),
     "wgan-glu": _wgan("glu"),
@@ -227,54 +211,3 @@ def method(name: str) -> Method:
     if name not in ENHANCERS:
         raise ConfigError(f"enhancer {name!r} is not one of {', '.join(sorted(ENHANCERS))}{nearest(name, ENHANCERS)}")
     return ENHANCERS[name]
-
-
-class Enhancer:
-    """A trained system as the pipeline sees it: a batch of waveforms and their lengths in, waveforms out.
-
-    Long signals go through in blocks, in memory that does not grow with their length but for the waveforms themselves.
-
-    Shapes: (B, N) float32, zero beyond lengths (B,) in samples -> (B, N), zero beyond lengths.
-    Raises: ValueError if the batch is empty, a length exceeds N or a sample is not finite.
-    """
-
-    def __init__(self, row: Method, network: nn.Module, *, name: str, sha256: str, device: str = "cpu") -> None:
-        self.row, self.network = row, network.eval().to(device)
-        if device == "cpu":  # oneDNN's transposed convolutions take twice as long with channels first
-            self.network.to(memory_format=torch.channels_last)
-        self.name, self.sha256, self.device = name, sha256, device
-        self.sample_rate = row.sample_rate
-
-    @torch.inference_mode()
-    def __call__(self, noisy: Tensor, lengths: Tensor) -> Tensor:
-        check_batch(noisy, lengths)
-        n_samples, domain = noisy.shape[-1], self.row.domain
-        noisy, lengths = noisy.to(self.device), lengths.to(self.device)
-        if isinstance(domain, domains.Spectral) and n_samples > block_s(self.network, noisy.device) * self.sample_rate:
-            wave = torch.zeros_like(noisy)
-            for clip, result, n in zip(noisy, wave, lengths.tolist(), strict=True):
-                result[:n] = enhance_long(self.network, domain, clip[None, :n], self.sample_rate)[0]
-        else:
-            noisy = functional.pad(noisy, (0, -n_samples % round(QUANTUM_S * self.sample_rate)))
-            wave = domain.enhance(self.network, noisy, lengths)[:, :n_samples]
-        samples = torch.arange(n_samples, device=lengths.device) < lengths[:, None]
-        return (wave * samples).cpu()
-
-
-def load_enhancer(name_or_path: str, *, device: str) -> Enhancer:
-    """See `enhancers.load`."""
-    path = checkpoint_path(name_or_path)
-    about = card(name_or_path)
-    row = method(about["method"])
-    network = row.build(**{k: tuple(v) if isinstance(v, list) else v for k, v in about["sizes"].items()})
-    state, wanted = load_file(path), network.state_dict()
-    differing = [k for k in sorted(state.keys() | wanted.keys()) if _shape(state, k) != _shape(wanted, k)]
-    if differing:
-        first = "; ".join(f"{k}: file {_shape(state, k)}, network {_shape(wanted, k)}" for k in differing[:3])
-        raise ConfigError(f"{path} does not fit {about['method']} with sizes {about['sizes']}: {first}")
-    network.load_state_dict(state)
-    return Enhancer(row, network, name=about["name"], sha256=weights_sha256(name_or_path), device=device)
-
-
-def _shape(state: dict[str, Tensor], key: str) -> tuple[int, ...] | None:
-    return tuple(state[key].shape) if key in state else None

@@ -20,24 +20,28 @@ from prefect.cache_policies import NO_CACHE
 from prefect.futures import PrefectFuture
 from prefect.runtime import flow_run
 
-import enhancers
-from flows import artifacts, calls, hooks, observe, progress, remote
-from flows.config import ELSEWHERE, RunConfig
-from flows.engines import Engine, open_engine
-from pipeline import dedup, ledger, picks, versions
-from pipeline.clip import Recording
-from pipeline.errors import CleanCorpusError, ConfigError
-from pipeline.gate import refuse_unreachable
-from pipeline.grouping import Groups, grouped
-from pipeline.places import Place
-from pipeline.records import RawShard, Shard, canonical_json
-from pipeline.s3_sources import refuse_absent
-from pipeline.scoring import CEILINGS, rulers
-from pipeline.shelf import Shelf
-from pipeline.sources import Recordings, find
-from pipeline.spill import spill
-from pipeline.storage import Store, open_store, sha256_file
-from pipeline.versions import Manifest
+from clean_corpus.enhancers import checkpoints
+from clean_corpus.flows import shard_tasks, staging
+from clean_corpus.flows.config import ELSEWHERE, RunConfig
+from clean_corpus.flows.engines.base import Engine, open_engine
+from clean_corpus.flows.observe import artifacts, hooks, progress
+from clean_corpus.flows.observe import observer as observe
+from clean_corpus.pipeline.core.errors import CleanCorpusError, ConfigError
+from clean_corpus.pipeline.core.locations import Location
+from clean_corpus.pipeline.core.records import RawShard, Shard, canonical_json
+from clean_corpus.pipeline.core.scratch_database import scratch_database
+from clean_corpus.pipeline.core.types import Recording
+from clean_corpus.pipeline.corpus import ledger, versions
+from clean_corpus.pipeline.corpus.run_state import RunState
+from clean_corpus.pipeline.corpus.versions import Manifest
+from clean_corpus.pipeline.discover.groups import Groups, grouped
+from clean_corpus.pipeline.discover.local import Recordings, find
+from clean_corpus.pipeline.discover.s3_objects import refuse_absent
+from clean_corpus.pipeline.quality import duplicates
+from clean_corpus.pipeline.quality.gate import refuse_unreachable
+from clean_corpus.pipeline.quality.scorer import CEILINGS, rulers
+from clean_corpus.pipeline.report import listening_picks
+from clean_corpus.pipeline.storage.base import Store, open_store, sha256_file
 
 
 @task(name="ingest", task_run_name="ingest {label}", cache_policy=NO_CACHE)
@@ -75,7 +79,7 @@ def clean_corpus(config: RunConfig) -> dict[str, Any]:
         store.only_run(),
         observe.Observer(config.observe, run=run, output=config.output) as observer,
         open_engine(config.engine) as engine,
-        spill() as database,
+        scratch_database() as database,
     ):
         observer.workers(engine.workers)
         return _Run(config, weights, store, engine, observer, database).all_stages()
@@ -84,8 +88,8 @@ def clean_corpus(config: RunConfig) -> dict[str, Any]:
 def _check(config: RunConfig) -> str:
     """Refuse what cannot work before anything is read; returns the hash of the weights."""
     refuse_unreachable(config.gate, CEILINGS)
-    weights = remote.weights(config.enhancer, config.s3)
-    rate = enhancers.card(weights)["sample_rate"]
+    weights = staging.weights(config.enhancer, config.s3)
+    rate = checkpoints.card(weights)["sample_rate"]
     if rate != config.audio.sample_rate:
         raise ConfigError(
             f"enhancer {config.enhancer} works at {rate} Hz, audio.sample_rate is {config.audio.sample_rate}; "
@@ -95,10 +99,10 @@ def _check(config: RunConfig) -> str:
         refuse_absent(config.score.clean_dir, "score.clean_dir", config.s3)
     if _same(config.input, config.output):
         raise ConfigError(f"INPUT and OUTPUT are both {config.input}; choose another OUTPUT")
-    return enhancers.weights_sha256(weights)
+    return checkpoints.weights_sha256(weights)
 
 
-def _same(one: Place, other: Place) -> bool:
+def _same(one: Location, other: Location) -> bool:
     if isinstance(one, Path) and isinstance(other, Path):
         return one.resolve() == other.resolve()
     return one == other
@@ -159,7 +163,7 @@ class _Run:
     ) -> None:
         self.config, self.weights_sha256, self.store, self.engine = config, weights_sha256, store, engine
         self.observer, self.console = observer, observer.console
-        self.database, self.shelf = database, Shelf(database)
+        self.database, self.shelf = database, RunState(database)
         self.started = datetime.now(UTC)
 
     def all_stages(self) -> dict[str, Any]:
@@ -168,8 +172,8 @@ class _Run:
             groups = grouped(self.store, recordings, self.config.shards.max_clips)
         self._ingest(groups)
         with self.observer.timed("deduplicate"):
-            compared = dedup.to_compare(raw for _, raw in self.shelf.raws())
-            twins = dedup.find_duplicates(compared, self.config.dedup)
+            compared = duplicates.to_compare(raw for _, raw in self.shelf.raws())
+            twins = duplicates.find_duplicates(compared, self.config.dedup)
         tars = self._clean(twins)
         self._nothing_vanished(recordings)
         with tempfile.TemporaryDirectory() as folder:
@@ -178,10 +182,10 @@ class _Run:
             counted = ledger.summary(table)
             manifest = self._commit(table, tars, counted)
             with pq.ParquetFile(table) as file:
-                homes = self.shelf.homes(picks.picked(file))
+                homes = self.shelf.homes(listening_picks.picked(file))
         with self.observer.timed("report"):
             run = self._summary(counted, manifest.version)
-            make_report(partial(calls.report, self.engine, self.config, run, homes))
+            make_report(partial(shard_tasks.report, self.engine, self.config, run, homes))
         summary = self._summary(counted, manifest.version)
         self.store.write("run.json", json.dumps(summary, indent=2, sort_keys=True).encode() + b"\n")
         artifacts.results(summary, f"{self.config.output}/report/index.html")
@@ -190,8 +194,8 @@ class _Run:
     # ---- stages
 
     def _ingest(self, groups: Groups) -> None:
-        def read(group: list[Recording]) -> calls.Read:
-            return calls.read(self.engine, self.config, group)
+        def read(group: list[Recording]) -> shard_tasks.Read:
+            return shard_tasks.read(self.engine, self.config, group)
 
         stage = Stage("ingest", "groups", ingest_groups, read, lambda group: group[0].key)
         for place, done in self._each(stage, enumerate(groups), len(groups)):
@@ -200,11 +204,13 @@ class _Run:
             self.shelf.put_rows(None, done.rows)
             self.observer.ended(None, done.rows)
 
-    def _clean(self, twins: Mapping[str, dedup.Duplicate]) -> tuple[list[Shard], list[Shard]]:
+    def _clean(self, twins: Mapping[str, duplicates.Duplicate]) -> tuple[list[Shard], list[Shard]]:
         """The tars of the kept and those of the rejected."""
 
-        def finish(raw: RawShard) -> calls.Finished:
-            return calls.finish(self.engine, self.config, _name(raw), dedup.marked(raw, twins, self.config.dedup))
+        def finish(raw: RawShard) -> shard_tasks.Finished:
+            return shard_tasks.finish(
+                self.engine, self.config, _name(raw), duplicates.marked(raw, twins, self.config.dedup)
+            )
 
         kept: list[Shard] = []
         rejected: list[Shard] = []
@@ -218,7 +224,7 @@ class _Run:
             kept += filter(None, [done.tars.kept])
             rejected += filter(None, [done.tars.rejected])
             variants |= {tar.key for tar in done.variants}
-        for key in [key for name in calls.VARIANTS for key in self.store.keys(f"variants/{name}")]:
+        for key in [key for name in shard_tasks.VARIANTS for key in self.store.keys(f"variants/{name}")]:
             if key not in variants:  # of an earlier run
                 self.store.delete(key)
         return kept, rejected
@@ -276,7 +282,7 @@ class _Run:
         ):
             while True:
                 while running < self.engine.slots + AHEAD and (batch := next(batches, None)):
-                    label = calls.label(stage.label(batch[0][1]), len(batch))
+                    label = shard_tasks.label(stage.label(batch[0][1]), len(batch))
                     future = stage.task.submit(label, partial(_work_through, stage.function, batch, ends.put))
                     future.add_done_callback(ends.put)
                     running += 1
@@ -291,7 +297,7 @@ class _Run:
                 for count in (one_ended, advance, show):
                     count()
 
-    def _tell(self, told: Sequence[calls.Told]) -> None:
+    def _tell(self, told: Sequence[shard_tasks.Told]) -> None:
         for part in told:
             if isinstance(part.outcome, Exception):
                 self.observer.failed(part.stage, part.name, part.outcome)

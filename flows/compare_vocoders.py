@@ -15,20 +15,21 @@ from prefect.cache_policies import NO_CACHE
 from pydantic import Field
 from rich.console import Console
 
-from flows.engines import LocalEngine
-from flows.running import lasting, only_run, quiet
-from pipeline import audio
-from pipeline.config import Section
-from pipeline.errors import CleanCorpusError, ConfigError
-from pipeline.places import Place, PlaceField
-from pipeline.shard_stream import find_shards
-from pipeline.training import claim
-from vocoder import compare, comparison_report, train
-from vocoder.checkpoint import load_vocoder
-from vocoder.compare import CLEAN, Spoken
-from vocoder.data import is_held_out
-from vocoder.sets import Aligned, Utterances, align
-from vocoder.train import VocoderConfig
+from clean_corpus.flows.engines.base import LocalEngine
+from clean_corpus.flows.training_runs import lasting, only_run, quiet
+from clean_corpus.pipeline.audio import decode
+from clean_corpus.pipeline.core.config import Section
+from clean_corpus.pipeline.core.errors import CleanCorpusError, ConfigError
+from clean_corpus.pipeline.core.locations import Location, LocationField
+from clean_corpus.pipeline.training.loop import claim
+from clean_corpus.pipeline.training.shard_stream import find_shards
+from clean_corpus.vocoder.checkpoint import load_vocoder
+from clean_corpus.vocoder.comparison import copy_synthesis, report
+from clean_corpus.vocoder.comparison.copy_synthesis import CLEAN, Spoken
+from clean_corpus.vocoder.comparison.sets import Aligned, Utterances, align
+from clean_corpus.vocoder.training import train
+from clean_corpus.vocoder.training.segments import is_held_out
+from clean_corpus.vocoder.training.train import VocoderConfig
 
 Job = tuple[str, str | None, str, Path, Path | None, Path | None]
 """System, frames, utterance, and where it lies, its source and its clean version."""
@@ -91,11 +92,14 @@ def speak_set(name: str, run: Path, sources: Mapping[str, Path], keys: Sequence[
         if all((there / f"{key}.wav").exists() for key in keys):
             continue
         there.mkdir(parents=True, exist_ok=True)
-        waves = compare.speak(
-            vocoder, compare.held_out_audio(folder, keys, rate), seed=vocoder.card["config"]["seed"], threads=_cores()
+        waves = copy_synthesis.speak(
+            vocoder,
+            copy_synthesis.held_out_audio(folder, keys, rate),
+            seed=vocoder.card["config"]["seed"],
+            threads=_cores(),
         )
         for key, wave in waves.items():
-            audio.write_wav(there / f"{key}.wav", wave, rate)
+            decode.write_wav(there / f"{key}.wav", wave, rate)
 
 
 @task(name="score", cache_policy=NO_CACHE)
@@ -106,10 +110,10 @@ def score_all(jobs: list[Job]) -> list[Spoken]:
 
 def _score(system: str, frames: str | None, key: str, wave: Path, source: Path | None, clean: Path | None) -> Spoken:
     def read(path: Path | None) -> Any:
-        return None if path is None else audio.decode(path.read_bytes())
+        return None if path is None else decode.decode(path.read_bytes())
 
     (x, rate), other, twin = read(wave), read(source), read(clean)
-    return Spoken(system, frames, key, compare.measure(x, other and other[0], twin and twin[0], rate))
+    return Spoken(system, frames, key, copy_synthesis.measure(x, other and other[0], twin and twin[0], rate))
 
 
 def _cores() -> int:
@@ -117,7 +121,9 @@ def _cores() -> int:
 
 
 @flow(name="compare-vocoders")
-def compare_vocoders(sets: dict[str, list[str]], out: PlaceField, config: CompareConfig, force: bool = False) -> Place:
+def compare_vocoders(
+    sets: dict[str, list[str]], out: LocationField, config: CompareConfig, force: bool = False
+) -> Location:
     """Train a vocoder on each set, let them speak the same utterances, score, report; returns where the report lies.
 
     The first set trains for the budget, the others as many updates as it made, several at once where there are several
@@ -142,17 +148,17 @@ def compare_vocoders(sets: dict[str, list[str]], out: PlaceField, config: Compar
             disjoint=config.vocoder.validation_disjoint,
             seed=config.vocoder.seed,
         )
-        keys = compare.held_out(aligned.folders[first], held, config.spoken)
+        keys = copy_synthesis.held_out(aligned.folders[first], held, config.spoken)
         spoken = score_all(_jobs(aligned, keys, folder))
-        curves = {name: compare.curve(_run_of(aligned, name, folder / "runs"), "val/loss") for name in sets}
+        curves = {name: copy_synthesis.curve(_run_of(aligned, name, folder / "runs"), "val/loss") for name in sets}
         facts = {
             "steps": steps,
             "common": aligned.common,
             "hours": aligned.hours,
-            "took_s": {name: compare.trained_s(_run_of(aligned, name, folder / "runs")) for name in sets},
+            "took_s": {name: copy_synthesis.trained_s(_run_of(aligned, name, folder / "runs")) for name in sets},
             "twins": aligned.twins,
         }
-        page = comparison_report.write(spoken, keys, curves, facts, config.model_dump(mode="json"), folder)
+        page = report.write(spoken, keys, curves, facts, config.model_dump(mode="json"), folder)
         return lasting(page, folder, out)
 
 
@@ -190,8 +196,8 @@ def _jobs(aligned: Aligned, keys: Sequence[str], out: Path) -> list[Job]:
     for name, folder in aligned.folders.items():
         own[name] = out / "speech" / name / "audio"
         own[name].mkdir(parents=True, exist_ok=True)
-        for key, wave in compare.held_out_audio(folder, keys, rate).items():
-            audio.write_wav(own[name] / f"{key}.wav", wave, rate)
+        for key, wave in copy_synthesis.held_out_audio(folder, keys, rate).items():
+            decode.write_wav(own[name] / f"{key}.wav", wave, rate)
     jobs: list[Job] = []
     for name, folder in aligned.folders.items():
         sources = {"own": folder}

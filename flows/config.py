@@ -2,21 +2,21 @@
 
 from pydantic import Field
 
-import enhancers
-from flows.engines import EngineConfig
-from flows.hooks import HookConfig
-from flows.observe import ObserveConfig
-from pipeline.config import PipelineConfig
-from pipeline.places import PlaceField
+from clean_corpus.enhancers import checkpoints
+from clean_corpus.flows.engines.base import EngineConfig
+from clean_corpus.flows.observe.hooks import HookConfig
+from clean_corpus.flows.observe.observer import ObserveConfig
+from clean_corpus.pipeline.core.config import PipelineConfig
+from clean_corpus.pipeline.core.locations import LocationField
 
 
 class RunConfig(PipelineConfig):
     """Everything `clean-corpus run` depends on."""
 
-    input: PlaceField
-    output: PlaceField
+    input: LocationField
+    output: LocationField
     enhancer: str = Field(
-        enhancers.DEFAULT, description="shipped name, or path of trained .safetensors, local or s3://"
+        checkpoints.DEFAULT, description="shipped name, or path of trained .safetensors, local or s3://"
     )
     variants: bool = Field(
         False, description="also write kept clips as raw and as enhanced, for `compare`; --compare sets it"

@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from rich.console import Console
 
-import enhancers
-from enhancers.evaluate import (
+from clean_corpus.enhancers import checkpoints
+from clean_corpus.enhancers.evaluation import (
     METRICS,
     NOISY,
     RATE,
@@ -26,28 +26,27 @@ from enhancers.evaluate import (
     find_pairs,
     summarise,
 )
-from flows import remote
-from flows.engines import WorkerDied
-from flows.folders import each
-from pipeline import audio
-from pipeline.clip import Scores
-from pipeline.config import AudioConfig, EnhanceConfig
-from pipeline.errors import ConfigError, DataError
-from pipeline.places import Place
-from pipeline.plots import PAPER, no_metadata, style
-from pipeline.statistics import SIGNIFICANT_P
-from pipeline.synthetic import Audio
+from clean_corpus.flows import staging
+from clean_corpus.flows.engines.base import WorkerDied
+from clean_corpus.flows.folder_commands import each
+from clean_corpus.pipeline.audio import decode
+from clean_corpus.pipeline.core.config import AudioConfig, EnhanceConfig
+from clean_corpus.pipeline.core.errors import ConfigError, DataError
+from clean_corpus.pipeline.core.locations import Location
+from clean_corpus.pipeline.core.statistics import SIGNIFICANT_P
+from clean_corpus.pipeline.core.types import Audio, Scores
+from clean_corpus.pipeline.report.plots import PAPER, no_metadata, style
 
 if TYPE_CHECKING:
-    from enhancers.table import Enhancer
+    from clean_corpus.enhancers.serving.enhancer import Enhancer
 
 Job = tuple[str | None, Pair]
 """Weights, None for the noisy speech as it is, and the pair they are run on."""
 
 
 def evaluate(
-    names: Sequence[str], pairs: Place, out: Place, workers: int, console: Console
-) -> tuple[Place, dict[str, str]]:
+    names: Sequence[str], pairs: Location, out: Location, workers: int, console: Console
+) -> tuple[Location, dict[str, str]]:
     """Enhance and score every pair with every system; returns where the report lies, and failures by system and clip.
 
     `names` are shipped names or paths of weights, local or s3://; the first is the one that the others are compared
@@ -56,12 +55,12 @@ def evaluate(
     """
     weights: dict[str, str | None] = {NOISY: None}
     for name in names:
-        at_hand = remote.weights(name)
-        enhancers.card(at_hand)
+        at_hand = staging.weights(name)
+        checkpoints.card(at_hand)
         if label(name) in weights:
             raise ConfigError(f"system {name!r}: {label(name)!r} is taken already; rename the file or folder")
         weights[label(name)] = at_hand
-    with remote.written(out) as folder, remote.at_hand(pairs) as root:
+    with staging.written(out) as folder, staging.at_hand(pairs) as root:
         found = find_pairs(root)
         jobs = [(name, pair) for name in weights.values() for pair in found]
         results = dict(each("evaluate", jobs, "clips", workers, console, _score))
@@ -90,7 +89,7 @@ def label(name: str) -> str:
 
 def _score(job: Job) -> Scores | str:
     """The scores of a pair, or why it has none."""
-    from pipeline.enhance import enhance
+    from clean_corpus.pipeline.corpus.batching import enhance
 
     name, pair = job
     try:
@@ -105,7 +104,9 @@ def _score(job: Job) -> Scores | str:
 @lru_cache(maxsize=1)
 def _network(name: str) -> "Enhancer":
     """This process's copy of the network whose turn it is: all of them together would not fit in memory."""
-    network = enhancers.load(name)
+    from clean_corpus.enhancers.serving.enhancer import load_enhancer
+
+    network = load_enhancer(name)
     if network.sample_rate != RATE:
         raise ConfigError(f"system {name!r} runs at {network.sample_rate} Hz, pairs are scored at {RATE} Hz")
     return network
@@ -117,7 +118,7 @@ def _scorer() -> PairScorer:
 
 
 def _whole(path: Path) -> Audio:
-    with audio.open_recording(path, AudioConfig(sample_rate=RATE)) as reader:
+    with decode.open_recording(path, AudioConfig(sample_rate=RATE)) as reader:
         return np.concatenate(list(reader.blocks()))
 
 

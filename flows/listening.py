@@ -11,10 +11,10 @@ import numpy as np
 from matplotlib.figure import Figure
 from rich.console import Console
 
-from pipeline.errors import ConfigError
-from pipeline.plots import PAPER, no_metadata, style
-from vocoder.listening import Mode, Written, write_test
-from vocoder.listening_results import SIGNIFICANT_P, Results, analyse, load_key
+from clean_corpus.pipeline.core.errors import ConfigError
+from clean_corpus.pipeline.report.plots import PAPER, no_metadata, style
+from clean_corpus.vocoder.listening.page import Mode, Written, write_test
+from clean_corpus.vocoder.listening.results import SIGNIFICANT_P, Results, analyse, load_key
 
 TITLES = {"acr": "naturalness, MOS 1 to 5", "ab": "share of choices", "mushra": "quality, 0 to 100"}
 
@@ -84,7 +84,7 @@ def merge(results: Path, comparison: Path) -> Path:
 
     Raises: ConfigError if no comparison lies there.
     """
-    from vocoder import comparison_report  # extra `vocoder`
+    from clean_corpus.vocoder.comparison import report as comparison_report
 
     kept = comparison / "listening"
     if not (comparison / "result.json").exists():

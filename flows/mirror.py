@@ -23,12 +23,12 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-from flows import remote
-from pipeline.errors import CleanCorpusError
-from pipeline.places import S3Folder
-from pipeline.s3 import DEFAULTS
-from pipeline.s3_store import S3Store
-from pipeline.storage import StorageError, explained
+from clean_corpus.flows import staging
+from clean_corpus.pipeline.core.errors import CleanCorpusError
+from clean_corpus.pipeline.core.locations import S3Folder
+from clean_corpus.pipeline.storage.base import StorageError, explained
+from clean_corpus.pipeline.storage.s3 import S3Store
+from clean_corpus.pipeline.storage.s3_client import DEFAULTS
 
 POLL_S = 1.0  # between two looks at the folder
 FOLDER = "CLEAN_CORPUS_FOLDER"  # tells processes that Lightning starts for further GPUs where the training is
@@ -61,14 +61,14 @@ def mirrored(root: S3Folder, leave_out: Collection[str] = ()) -> Iterator[Path]:
     Raises: ConfigError if another process trains there, or there is no such bucket; StorageError if at the end it
     cannot be written. If it cannot be meanwhile, that is logged and tried again.
     """
-    remote.check(root)
+    staging.check(root)
     store = S3Store(root, DEFAULTS)
     with _scratch() as folder, store.only_run():
         mirror = Mirror(store, folder, leave_out)
         mirror.fetch()
         os.environ[FOLDER] = str(folder)
         try:
-            with remote.named(folder, root), mirror.following():
+            with staging.named(folder, root), mirror.following():
                 yield folder
         finally:
             os.environ.pop(FOLDER, None)
@@ -97,14 +97,14 @@ class Mirror:
 
     def __init__(self, store: S3Store, folder: Path, leave_out: Collection[str] = ()) -> None:
         self.store, self.folder, self._leave_out = store, folder, {"work", *leave_out}
-        self._names = {"{out}": str(folder), "{weights}": str(remote.weights_cache())}
+        self._names = {"{out}": str(folder), "{weights}": str(staging.weights_cache())}
         self._lease = max(store.keys("work/lease"), default="")
         self._sent: dict[str, Sent] = {}
         self._seen: dict[str, Stamp] = {}
 
     def fetch(self) -> None:
         """Everything that lies there."""
-        for key in remote.fetch(self.store.root, self.folder, lambda key: key.split("/")[0] not in self._leave_out):
+        for key in staging.fetch(self.store.root, self.folder, lambda key: key.split("/")[0] not in self._leave_out):
             path = self.folder / key
             if path.name == CLAIM:
                 path.write_bytes(_renamed(path.read_bytes(), self._names))
@@ -198,7 +198,7 @@ class Mirror:
                     if Path(key).name == CLAIM:
                         self.store.write(key, _renamed(file.read(), {old: new for new, old in self._names.items()}))
                     else:
-                        remote.send(file, self.store.root, key)
+                        staging.send(file, self.store.root, key)
         except FileNotFoundError:  # a temporary name
             return
         self._sent[key] = Sent(stamp, sha256)

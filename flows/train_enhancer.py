@@ -7,20 +7,20 @@ from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 from rich.console import Console
 
-from enhancers import recipes, train
-from enhancers.train import TrainConfig
-from flows import remote
-from flows.running import lasting, only_run, quiet
-from pipeline.errors import CleanCorpusError
-from pipeline.places import Place, PlaceField
+from clean_corpus.enhancers.training import recipes, train
+from clean_corpus.enhancers.training.train import TrainConfig
+from clean_corpus.flows import staging
+from clean_corpus.flows.training_runs import lasting, only_run, quiet
+from clean_corpus.pipeline.core.errors import CleanCorpusError
+from clean_corpus.pipeline.core.locations import Location, LocationField
 
 
 @task(name="train", cache_policy=NO_CACHE)
 def train_row(name: str, speech: list[str], noise: list[str], out: Path, config: TrainConfig) -> Path:
     say = partial(Console(stderr=True).print, markup=False, highlight=False)
     if config.start_from:
-        config = config.model_copy(update={"start_from": remote.weights(config.start_from)})
-    mix = config.mix.model_copy(update={"rirs": remote.rooms(config.mix.rirs)})
+        config = config.model_copy(update={"start_from": staging.weights(config.start_from)})
+    mix = config.mix.model_copy(update={"rirs": staging.rooms(config.mix.rirs)})
     config = config.model_copy(update={"mix": mix})
     return train.train(name, speech, noise, out, config, say)
 
@@ -30,14 +30,14 @@ def train_enhancer(
     name: str,
     speech: list[str],
     noise: list[str],
-    out: PlaceField,
+    out: LocationField,
     config: TrainConfig,
     recipe: str | None = None,
-) -> Place:
+) -> Location:
     """Train a row on folders of recordings or on shards; returns where the weights lie.
 
     What `config` leaves out is as the recipe says: the one named, else that of the row's paper.
-    Raises: ConfigError if there is no such recipe, another process trains in `out`, and what `enhancers.train.train`
+    Raises: ConfigError if there is no such recipe, another process trains in `out`, and what `train`
     raises; a loss that is not finite is a CleanCorpusError.
     """
     if recipe := recipe or recipes.default_recipe(name):

@@ -7,12 +7,12 @@ from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 from rich.console import Console
 
-from flows.running import lasting, only_run, quiet
-from pipeline.errors import CleanCorpusError
-from pipeline.places import Place, PlaceField
-from pipeline.shard_stream import find_shards
-from vocoder import train
-from vocoder.train import VocoderConfig
+from clean_corpus.flows.training_runs import lasting, only_run, quiet
+from clean_corpus.pipeline.core.errors import CleanCorpusError
+from clean_corpus.pipeline.core.locations import Location, LocationField
+from clean_corpus.pipeline.training.shard_stream import find_shards
+from clean_corpus.vocoder.training import train
+from clean_corpus.vocoder.training.train import VocoderConfig
 
 
 @task(name="train", cache_policy=NO_CACHE)
@@ -25,10 +25,10 @@ def train_wavenet(shards: list[str], out: Path, config: VocoderConfig, force: bo
 
 
 @flow(name="train-vocoder")
-def train_vocoder(shards: list[str], out: PlaceField, config: VocoderConfig, force: bool = False) -> Place:
+def train_vocoder(shards: list[str], out: LocationField, config: VocoderConfig, force: bool = False) -> Location:
     """Train a vocoder on the clips of some shards, local or s3://; returns where the weights lie.
 
-    Raises: ConfigError if another process trains in `out`, and what `vocoder.train.train` raises; a loss that is not
+    Raises: ConfigError if another process trains in `out`, and what `train` raises; a loss that is not
     finite is a CleanCorpusError.
     """
     with quiet(), only_run(out) as folder:

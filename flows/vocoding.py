@@ -16,25 +16,25 @@ from rich.table import Table
 from safetensors import safe_open
 from torch import Tensor
 
-from flows import progress, remote
-from flows.engines import LocalEngine
-from pipeline import audio
-from pipeline.clip import Scores
-from pipeline.config import AudioConfig
-from pipeline.errors import ConfigError, DataError
-from pipeline.places import Place
-from pipeline.synthetic import Audio
-from vocoder import compare
-from vocoder.checkpoint import Vocoder, load_vocoder
-from vocoder.generate import generate
+from clean_corpus.flows import staging
+from clean_corpus.flows.engines.base import LocalEngine
+from clean_corpus.flows.observe import progress
+from clean_corpus.pipeline.audio import decode
+from clean_corpus.pipeline.core.config import AudioConfig
+from clean_corpus.pipeline.core.errors import ConfigError, DataError
+from clean_corpus.pipeline.core.locations import Location
+from clean_corpus.pipeline.core.types import Audio, Scores
+from clean_corpus.vocoder.checkpoint import Vocoder, load_vocoder
+from clean_corpus.vocoder.comparison import copy_synthesis
+from clean_corpus.vocoder.generation.loop import generate
 
 FRAMES = {".npy", ".safetensors"}
 
 
 def vocode(
-    sources: Sequence[Place],
-    checkpoint: Place,
-    out: Place,
+    sources: Sequence[Location],
+    checkpoint: Location,
+    out: Location,
     console: Console,
     *,
     seed: int,
@@ -51,12 +51,12 @@ def vocode(
     `log_mel` and whose metadata `features` are those of the card.
     Raises: ConfigError if there is no vocoder, a source is not there, two have one name or the speaker is unknown.
     """
-    vocoder = load_vocoder(Path(remote.weights(str(checkpoint))))
+    vocoder = load_vocoder(Path(staging.weights(str(checkpoint))))
     vocoder.network.to("cuda" if torch.cuda.is_available() else "cpu")
     number = _speaker_number(vocoder, speaker)
     with ExitStack() as stack:
-        folder = stack.enter_context(remote.written(out))
-        places = {str(stack.enter_context(remote.at_hand(source))): str(source) for source in sources}
+        folder = stack.enter_context(staging.written(out))
+        places = {str(stack.enter_context(staging.at_hand(source))): str(source) for source in sources}
         files = _files([Path(here) for here in places])
         done, failed = _vocode(files, vocoder, number, folder, console, seed, batch_size, threads, score)
     for here, source in places.items():
@@ -100,7 +100,7 @@ def _vocode(
         )
     took = time.perf_counter() - began
     for path, wave in zip(frames, waves, strict=True):
-        audio.write_wav(out / f"{path.stem}.wav", wave, rate)
+        decode.write_wav(out / f"{path.stem}.wav", wave, rate)
     console.print(f"{total / rate:.1f} s of speech in {took:.1f} s: {total / took:,.0f} samples per second")
     if score:
         _score([path for path in frames if path.suffix not in FRAMES], out, rate, console, threads)
@@ -118,7 +118,7 @@ def _score(recordings: Sequence[Path], out: Path, rate: int, console: Console, w
         for row in threads.map(lambda job: engine.run(copy_scores, *job), jobs):
             advance()
             rows.append(row)
-    names = [name for name in compare.MEASURES if any(row[name] is not None for row in rows)]
+    names = [name for name in copy_synthesis.MEASURES if any(row[name] is not None for row in rows)]
     with (out / "scores.csv").open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(("file", *names))
@@ -127,18 +127,18 @@ def _score(recordings: Sequence[Path], out: Path, rate: int, console: Console, w
     table = Table("measure", "mean", "", title=f"copies of {len(rows)} recordings")
     for name in names:
         values = [row[name] for row in rows if row[name] is not None]
-        table.add_row(name, f"{np.mean(values):.3f}", compare.MEASURES[name])
+        table.add_row(name, f"{np.mean(values):.3f}", copy_synthesis.MEASURES[name])
     Console().print(table)
 
 
 def copy_scores(recording: Path, copy: Path, sample_rate: int) -> Scores:
     """Every name of `compare.MEASURES` of a copy, the recording being both its source and the clean version."""
-    x, (wave, _) = _samples(recording, sample_rate), audio.decode(copy.read_bytes())
-    return compare.measure(wave[: len(x)], x[: len(wave)], x[: len(wave)], sample_rate)
+    x, (wave, _) = _samples(recording, sample_rate), decode.decode(copy.read_bytes())
+    return copy_synthesis.measure(wave[: len(x)], x[: len(wave)], x[: len(wave)], sample_rate)
 
 
 def _samples(path: Path, sample_rate: int) -> Audio:
-    with audio.open_recording(path, AudioConfig(sample_rate=sample_rate)) as reader:
+    with decode.open_recording(path, AudioConfig(sample_rate=sample_rate)) as reader:
         return np.concatenate(list(reader.blocks()))
 
 

@@ -2,15 +2,12 @@
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from pipeline import demo
-
-REPOSITORY = Path(__file__).parents[1]
-DATA = Path(os.environ.get("CLEAN_CORPUS_DATA", REPOSITORY.parent / "shared" / "data"))
+from clean_corpus.pipeline.demo import corpus
+from tests.support.paths import COMMAND, DATA
 
 
 @pytest.fixture(scope="session")
@@ -23,17 +20,15 @@ def real_data() -> Path:
 
 # What takes longest begins first: else one worker is left with it at the end. See `make test`.
 LONGEST = (
-    "test_deploy", "test_ray", "test_interrupted", "test_s3_run", "test_clean_corpus", "test_train_flow", "test_mirror",
-    "test_compare_vocoders", "test_cli", "test_gpu_loop", "test_models", "test_listening", "test_evaluate", "test_long",
+    "test_deployment", "test_ray_engine", "test_interrupted", "test_s3_run", "test_clean_corpus", "test_train_enhancer",
+    "test_mirror", "test_compare_vocoders", "test_app", "test_gpu_loop", "test_catalogue", "test_page",
+    "test_evaluation", "test_long_files",
 )  # fmt: skip
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     place = {name: i for i, name in enumerate(LONGEST)}
     items.sort(key=lambda item: place.get(item.path.stem, len(LONGEST)))
-
-
-COMMAND = str(Path(sys.executable).parent / "clean-corpus")
 
 
 @pytest.fixture(scope="session")
@@ -115,5 +110,5 @@ def command(start):
 def demo_corpus(tmp_path_factory):
     """Twenty-four clips of the demo corpus."""
     folder = tmp_path_factory.mktemp("corpus")
-    demo.write_corpus(folder, clips=24)
+    corpus.write_corpus(folder, clips=24)
     return folder

@@ -7,10 +7,10 @@ from typing import Any
 
 from safetensors.torch import load_file, save_file
 
-from pipeline.errors import ConfigError
-from pipeline.training import write_json
-from vocoder.features import LogMel
-from vocoder.wavenet import WaveNet
+from clean_corpus.pipeline.core.errors import ConfigError
+from clean_corpus.pipeline.training.loop import write_json
+from clean_corpus.vocoder.features import LogMel
+from clean_corpus.vocoder.wavenet import WaveNet
 
 WEIGHTS = Path(__file__).parent / "weights"
 

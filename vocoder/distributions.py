@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from pipeline.errors import ConfigError, nearest
+from clean_corpus.pipeline.core.errors import ConfigError, nearest
 
 
 class Distribution(Protocol):

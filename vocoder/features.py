@@ -8,7 +8,7 @@ import torchaudio
 from torch import Tensor
 from torch.nn import functional
 
-from pipeline.errors import ConfigError
+from clean_corpus.pipeline.core.errors import ConfigError
 
 FLOOR = 1e-10  # of energies before the logarithm: digital silence
 

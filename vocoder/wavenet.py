@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from vocoder.distributions import MuLaw, distribution, mu_law_encode
+from clean_corpus.vocoder.distributions import MuLaw, distribution, mu_law_encode
 
 CONDITIONING_SLOPE = 0.4
 WAVES = 12  # cosines over the classes of which a fresh network's weights per class are made

@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor, nn
 
-from enhancers.layers import Memory
-from enhancers.masks import compressed_gain, limited, post_filter_gain, product
-from enhancers.models.cgcrn import CGCRN
+from clean_corpus.enhancers.domains.masks import compressed_gain, limited, post_filter_gain, product
+from clean_corpus.enhancers.models.cgcrn import CGCRN
+from clean_corpus.enhancers.models.layers import Memory
 
 
 class RefinedCGCRN(nn.Module):

@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 from torch.nn import functional
 
-from enhancers.layers import Memory, expect, flatten_bins
+from clean_corpus.enhancers.models.layers import Memory, expect, flatten_bins
 
 
 class ResidualBlock(nn.Module):

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from enhancers.layers import Memory, OddConvTranspose2d, expect, flatten_bins, unflatten_bins
+from clean_corpus.enhancers.models.layers import Memory, OddConvTranspose2d, expect, flatten_bins, unflatten_bins
 
 KERNEL, STRIDE = (2, 3), (1, 2)
 

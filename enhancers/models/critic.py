@@ -5,7 +5,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from enhancers.models.segan import CHANNELS, WINDOW, Activation, down_layer, initialise
+from clean_corpus.enhancers.domains.windows import WINDOW
+from clean_corpus.enhancers.models.segan import CHANNELS, Activation, down_layer, initialise
 
 
 class Critic(nn.Module):

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from enhancers.layers import DownConv, Memory, UpConv, expect, flatten_bins, halved, unflatten_bins
-from enhancers.progressive import MagnitudeTarget, StageOutput
+from clean_corpus.enhancers.domains.progressive import MagnitudeTarget, StageOutput
+from clean_corpus.enhancers.models.layers import DownConv, Memory, UpConv, expect, flatten_bins, halved, unflatten_bins
 
 
 class Encoder(nn.Module):

@@ -4,10 +4,10 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from enhancers.layers import Memory, flatten_bins, unflatten_bins
-from enhancers.models.dae import DAE, Dense
-from enhancers.models.masker_crn import MaskerCRN
-from enhancers.separation import Separated, per_source, wiener_gains
+from clean_corpus.enhancers.domains.separation import Separated, per_source, wiener_gains
+from clean_corpus.enhancers.models.dae import DAE, Dense
+from clean_corpus.enhancers.models.layers import Memory, flatten_bins, unflatten_bins
+from clean_corpus.enhancers.models.masker_crn import MaskerCRN
 
 
 class CRNDNNDEC(nn.Module):

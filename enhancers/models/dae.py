@@ -4,7 +4,7 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from enhancers.separation import Reconstruction
+from clean_corpus.enhancers.domains.separation import Reconstruction
 
 
 class Dense(nn.Module):

@@ -6,8 +6,15 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from enhancers.complex_layers import ComplexBatchNorm, ComplexConv, ComplexLSTM, ComplexUpConv, complex_cat, half
-from enhancers.layers import Memory, expect, flatten_bins, unflatten_bins
+from clean_corpus.enhancers.models.complex_layers import (
+    ComplexBatchNorm,
+    ComplexConv,
+    ComplexLSTM,
+    ComplexUpConv,
+    complex_cat,
+    half,
+)
+from clean_corpus.enhancers.models.layers import Memory, expect, flatten_bins, unflatten_bins
 
 KERNEL = (2, 5)
 

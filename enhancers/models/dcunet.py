@@ -4,8 +4,8 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from enhancers.complex_layers import ComplexBatchNorm, ComplexConv, ComplexUpConv, complex_cat
-from enhancers.layers import Memory, expect
+from clean_corpus.enhancers.models.complex_layers import ComplexBatchNorm, ComplexConv, ComplexUpConv, complex_cat
+from clean_corpus.enhancers.models.layers import Memory, expect
 
 # kernels, frames x bins: three levels next to the spectrum, the others down and up
 WIDE, NARROW_DOWN, NARROW_UP = (5, 7), (3, 5), (3, 6)

@@ -2,9 +2,9 @@
 
 from torch import Tensor, nn
 
-from enhancers.layers import Memory, expect, flatten_bins, unflatten_bins
-from enhancers.models.dae import DAE, Dense
-from enhancers.separation import Decoded, per_source, wiener_gains
+from clean_corpus.enhancers.domains.separation import Decoded, per_source, wiener_gains
+from clean_corpus.enhancers.models.dae import DAE, Dense
+from clean_corpus.enhancers.models.layers import Memory, expect, flatten_bins, unflatten_bins
 
 
 class DNNDEC(nn.Module):

@@ -2,8 +2,8 @@
 
 from torch import Tensor, nn
 
-from enhancers.layers import Memory, expect
-from enhancers.models.dae import Dense
+from clean_corpus.enhancers.models.dae import Dense
+from clean_corpus.enhancers.models.layers import Memory, expect
 
 
 class DNNIRM(nn.Module):

@@ -5,12 +5,12 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from enhancers import nmf
-from enhancers.domains import ForwardPass
-from enhancers.layers import Memory, flatten_bins, unflatten_bins
-from enhancers.models.dae import Dense
-from enhancers.models.dnn_irm import DNNIRM
-from enhancers.separation import Separated, source_magnitudes, wiener_gains
+from clean_corpus.enhancers.domains.separation import Separated, source_magnitudes, wiener_gains
+from clean_corpus.enhancers.domains.spectral import ForwardPass
+from clean_corpus.enhancers.models import nmf
+from clean_corpus.enhancers.models.dae import Dense
+from clean_corpus.enhancers.models.dnn_irm import DNNIRM
+from clean_corpus.enhancers.models.layers import Memory, flatten_bins, unflatten_bins
 
 
 class DNNNMF(nn.Module):

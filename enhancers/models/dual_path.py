@@ -5,10 +5,10 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from enhancers.domains import CompressedComplex, Stft
-from enhancers.layers import DownConv, Memory, UpConv, expect, halved
-from enhancers.masks import level_gain, limited, post_filter_gain, quotient
-from enhancers.models.cgcrn import CGCRN
+from clean_corpus.enhancers.domains.masks import level_gain, limited, post_filter_gain, quotient
+from clean_corpus.enhancers.domains.spectral import CompressedComplex, Stft
+from clean_corpus.enhancers.models.cgcrn import CGCRN
+from clean_corpus.enhancers.models.layers import DownConv, Memory, UpConv, expect, halved
 
 FIRST = CompressedComplex(Stft(320, 160, "hamming"))
 SECOND = CompressedComplex(Stft(512, 256, "hamming"))

@@ -5,7 +5,7 @@ from itertools import pairwise
 from torch import Tensor, nn
 from torch.nn import functional
 
-from enhancers.layers import Memory, expect
+from clean_corpus.enhancers.models.layers import Memory, expect
 
 
 class FCNN(nn.Module):

@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from enhancers.layers import Memory, expect
+from clean_corpus.enhancers.models.layers import Memory, expect
 
 
 class LstmMsa(nn.Module):

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from enhancers.layers import DownConv, Memory, UpConv, expect, flatten_bins, halved, unflatten_bins
+from clean_corpus.enhancers.models.layers import DownConv, Memory, UpConv, expect, flatten_bins, halved, unflatten_bins
 
 
 class MaskerCRN(nn.Module):

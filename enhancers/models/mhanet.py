@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from enhancers.layers import expect
+from clean_corpus.enhancers.models.layers import expect
 
 
 class MHANet(nn.Module):

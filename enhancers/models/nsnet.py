@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from enhancers.layers import Memory, expect
+from clean_corpus.enhancers.models.layers import Memory, expect
 
 
 class NSNet(nn.Module):

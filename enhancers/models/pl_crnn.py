@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor, nn
 
-from enhancers.layers import Memory, expect, flatten_bins, halved, unflatten_bins
-from enhancers.models.crn import Decoder, Encoder
-from enhancers.progressive import MagnitudeTarget, StageOutput, improvements_db
+from clean_corpus.enhancers.domains.progressive import MagnitudeTarget, StageOutput, improvements_db
+from clean_corpus.enhancers.models.crn import Decoder, Encoder
+from clean_corpus.enhancers.models.layers import Memory, expect, flatten_bins, halved, unflatten_bins
 
 
 class PLCRNN(nn.Module):

@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor, nn
 
-from enhancers.layers import Memory, expect
-from enhancers.models.recurrent import context_window
-from enhancers.progressive import MagnitudeTarget, StageOutput, improvements_db
+from clean_corpus.enhancers.domains.progressive import MagnitudeTarget, StageOutput, improvements_db
+from clean_corpus.enhancers.models.layers import Memory, expect
+from clean_corpus.enhancers.models.recurrent import context_window
 
 
 class PLDNN(nn.Module):

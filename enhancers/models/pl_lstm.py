@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor, nn
 
-from enhancers.layers import Memory, expect, flatten_bins
-from enhancers.progressive import MagnitudeTarget, StageOutput, improvements_db
+from clean_corpus.enhancers.domains.progressive import MagnitudeTarget, StageOutput, improvements_db
+from clean_corpus.enhancers.models.layers import Memory, expect, flatten_bins
 
 
 class PLLSTM(nn.Module):

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from enhancers.layers import Memory, expect
+from clean_corpus.enhancers.models.layers import Memory, expect
 
 
 def context_window(x: Tensor, frames: int, memory: Memory) -> Tensor:

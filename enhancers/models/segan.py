@@ -7,7 +7,6 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-WINDOW = 16384
 CHANNELS = (16, 32, 32, 64, 64, 128, 128, 256, 256, 512, 1024)
 Activation = Literal["glu", "prelu", "leaky_relu"]
 Norm = Literal["batch", "window"] | None

@@ -1,0 +1,85 @@
+"""Trained weights by name or path: where they lie, their card and their hash. Needs no torch."""
+
+import hashlib
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from clean_corpus.pipeline.core.errors import ConfigError, nearest
+
+WEIGHTS = Path(__file__).parent / "weights"
+DEFAULT = "default"
+SGMSE = "sgmse+"
+"""A third party's system, named with its checkpoint: sgmse+:PATH."""
+
+
+def checkpoint_path(name_or_path: str) -> Path:
+    """The .safetensors file of a shipped name or of a path, or what sgmse+:PATH names.
+
+    Raises: ConfigError if there is none.
+    """
+    path = Path(name_or_path)
+    if is_sgmse(name_or_path):
+        path = Path(name_or_path.partition(":")[2])
+        if path.is_file():
+            return path
+        raise ConfigError(
+            f"sgmse+ needs a checkpoint: give sgmse+:PATH, {str(path)!r} is no file; the README of "
+            "github.com/sp-uhh/sgmse links those trained on VoiceBank-DEMAND (train_vb_29nqe0uh_epoch=115.ckpt) and "
+            "on WSJ0-CHiME3"
+        )
+    shipped = WEIGHTS / f"{name_or_path}.safetensors"
+    if shipped.exists():
+        return shipped
+    if path.is_dir():
+        path = path / "best.safetensors"
+    if path.suffix == ".safetensors" and path.exists():
+        return path
+    names = sorted(p.stem for p in WEIGHTS.glob("*.safetensors"))
+    raise ConfigError(
+        f"enhancer {name_or_path!r} has no weights: shipped are {', '.join(names) or 'none'}"
+        f"{nearest(name_or_path, names)}; or give the path of a trained .safetensors file"
+    )
+
+
+def card(name_or_path: str) -> dict[str, Any]:
+    """What is known of trained weights: network, sizes, rate, data, licences, scores.
+
+    Raises: ConfigError if there are no such weights, or no card beside them.
+    """
+    path = checkpoint_path(name_or_path).with_suffix(".json")
+    if is_sgmse(name_or_path):
+        return {"name": SGMSE, "method": SGMSE, "sample_rate": 16000}
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        raise ConfigError(
+            f"{path}: the card of these weights is missing; it is written beside them by training"
+        ) from None
+
+
+def weights_sha256(name_or_path: str) -> str:
+    """Hash of weights and card together."""
+    path = checkpoint_path(name_or_path)
+    if is_sgmse(name_or_path):
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    return hashlib.sha256(path.read_bytes() + path.with_suffix(".json").read_bytes()).hexdigest()
+
+
+def identity(name_or_path: str) -> str:
+    """Hash of weights, card and this package's code: what an enhanced shard's identity rests on."""
+    return hashlib.sha256(f"{weights_sha256(name_or_path)} {_code_sha256()}".encode()).hexdigest()
+
+
+def is_sgmse(name_or_path: str) -> bool:
+    return name_or_path.partition(":")[0] == SGMSE
+
+
+@cache
+def _code_sha256() -> str:
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.rglob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()

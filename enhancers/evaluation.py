@@ -1,0 +1,269 @@
+"""Systems compared on noisy/clean pairs: the measures of a clip; means, intervals and tests over clips."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import signal
+from scipy.linalg import toeplitz
+
+from clean_corpus.pipeline.audio import decode
+from clean_corpus.pipeline.core.config import AudioConfig
+from clean_corpus.pipeline.core.errors import ConfigError, DataError
+from clean_corpus.pipeline.core.statistics import anova, mean, wilcoxon
+from clean_corpus.pipeline.core.types import Audio, Scores
+from clean_corpus.pipeline.quality import composite, dnsmos, scorer, signal_measures
+
+NOISY = "noisy"  # the system that does nothing, first in every table
+RATE = scorer.RATE  # Hz, of PESQ, STOI and DNSMOS
+SDR_TAPS = 512
+
+_NAME = re.compile(r"(?P<utterance>.+)__(?P<noise>.+)__(?P<snr_db>-?\d+)dB")
+
+
+class Metric(NamedTuple):
+    """What a measure is, and the digits after the point that it is printed with. Higher is better in all of them."""
+
+    about: str
+    digits: int
+
+
+METRICS: dict[str, Metric] = {
+    "pesq_nb": Metric("PESQ narrow-band, raw P.862, -0.5 to 4.5, as papers [000] to [003] print it", 2),
+    "pesq_nb_lqo": Metric("PESQ narrow-band, MOS-LQO of P.862.1, 1.02 to 4.55", 2),
+    "pesq_wb": Metric("PESQ wide-band, MOS-LQO of P.862.2, 1.04 to 4.64, as paper [004] prints it", 2),
+    "stoi": Metric("short-time objective intelligibility, 0 to 1", 3),
+    "estoi": Metric("extended STOI, 0 to 1", 3),
+    "si_sdr_db": Metric("scale-invariant signal-to-distortion ratio, dB", 2),
+    "sdr_db": Metric("signal-to-distortion ratio of BSS-eval, any filter of 512 taps allowed, dB", 2),
+    "global_snr_db": Metric("signal-to-noise ratio over the whole clip, dB", 2),
+    "segmental_snr_db": Metric("segmental SNR, dB", 2),
+    "fw_segmental_snr_db": Metric("frequency-weighted segmental SNR, dB", 2),
+    "csig": Metric("composite opinion of the speech, 1 to 5", 2),
+    "cbak": Metric("composite opinion of the background, 1 to 5", 2),
+    "covl": Metric("composite opinion of the whole, 1 to 5", 2),
+    "dnsmos_sig": Metric("DNSMOS P.835 of the speech, MOS 1 to 4.01", 2),
+    "dnsmos_bak": Metric("DNSMOS P.835 of the background, MOS 1 to 4.36", 2),
+    "dnsmos_ovrl": Metric("DNSMOS P.835 of the whole, MOS 1 to 3.93", 2),
+    "dnsmos_p808": Metric("DNSMOS P.808, MOS 1 to 5", 2),
+}
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A noisy recording and its clean twin; noise class and SNR where the name tells them."""
+
+    name: str
+    noisy: Path
+    clean: Path
+    noise: str | None
+    snr_db: int | None
+
+
+class Condition(NamedTuple):
+    """A part of the pairs: `by` is all, snr_db or noise, `value` which of them."""
+
+    by: str
+    value: str
+
+
+class Summary(NamedTuple):
+    """Mean of a measure over the clips of a condition, with its bootstrap interval; None where nothing was scored."""
+
+    metric: str
+    condition: Condition
+    system: str
+    clips: int
+    not_scored: int
+    mean: float | None
+    low: float | None
+    high: float | None
+
+
+class Comparison(NamedTuple):
+    """A test of one system against another, or of all together where `against` is "all".
+
+    `critical` is the F that is exceeded by chance in 5 % of cases, None for Wilcoxon's test.
+    """
+
+    metric: str
+    condition: Condition
+    test: str
+    system: str
+    against: str
+    clips: int
+    statistic: float | None
+    p: float | None
+    critical: float | None
+
+
+Values = Mapping[str, NDArray[np.float64]]
+"""System -> (clips, metrics), NaN where not scored; clips in the same order for all, metrics in that of METRICS."""
+
+
+def find_pairs(root: Path) -> list[Pair]:
+    """Every noisy/NAME.wav below a folder with its clean/NAME.wav; NAME may end in __CLASS__SNRdB.
+
+    Raises: ConfigError if there are none; DataError if a recording has no twin, or one of another rate or length.
+    """
+    folders = root / "noisy", root / "clean"
+    names = sorted({path.name for folder in folders for path in folder.glob("*.wav")})
+    if not names:
+        raise ConfigError(f"--pairs {root}: no noisy/*.wav and clean/*.wav in this folder")
+    return [_pair(*(folder / name for folder in folders)) for name in names]
+
+
+def _pair(noisy: Path, clean: Path) -> Pair:
+    lengths = [_length(path) for path in (noisy, clean)]
+    if lengths[0] != lengths[1]:
+        raise DataError(f"{noisy} has {lengths[0]}, its twin {clean} has {lengths[1]}; they must be sample-aligned")
+    match = _NAME.fullmatch(noisy.stem)
+    if match is None:
+        return Pair(noisy.stem, noisy, clean, None, None)
+    return Pair(noisy.stem, noisy, clean, match["noise"], int(match["snr_db"]))
+
+
+def _length(path: Path) -> str:
+    if not path.exists():
+        return "no file"
+    try:
+        with decode.open_recording(path, AudioConfig()) as reader:
+            return f"{reader.frames_in} samples at {reader.sample_rate_in_hz} Hz"
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from None
+
+
+class PairScorer:
+    """All measures of an estimate against its clean twin; one per process, since it holds the networks of DNSMOS."""
+
+    def __init__(self) -> None:
+        self._dnsmos = dnsmos.Dnsmos()
+
+    def score(self, estimate: Audio, clean: Audio) -> Scores:
+        """Every name of METRICS; None where it cannot be measured (silence, no speech, too short).
+
+        Shapes: (N,) samples at 16 kHz twice.
+        Raises: DataError if the lengths differ.
+        """
+        if estimate.shape != clean.shape:
+            raise DataError(f"estimate has {estimate.size} samples, its clean twin {clean.size}")
+        values = dict.fromkeys(METRICS, float("nan"))
+        if np.any(clean):
+            values |= _of_twins(estimate, clean)
+        if np.any(estimate) and estimate.size >= scorer.MIN_S * RATE:
+            values |= self._dnsmos(estimate / max(1.0, float(np.abs(estimate).max())))
+        return {name: float(value) if np.isfinite(value) else None for name, value in values.items()}
+
+
+def _of_twins(estimate: Audio, clean: Audio) -> dict[str, float]:
+    pesq_nb, pesq_wb = scorer.pesq_lqo(estimate, clean, "nb"), scorer.pesq_lqo(estimate, clean, "wb")
+    segmental_snr_db = composite.segmental_snr_db(estimate, clean, RATE)
+    opinions = composite.composite(
+        pesq=pesq_wb,
+        llr=composite.log_likelihood_ratio(estimate, clean, RATE),
+        wss=composite.weighted_spectral_slope(estimate, clean, RATE),
+        segmental_snr_db=segmental_snr_db,
+    )
+    return {
+        "pesq_nb": raw_pesq(pesq_nb),
+        "pesq_nb_lqo": pesq_nb,
+        "pesq_wb": pesq_wb,
+        "stoi": scorer.stoi(estimate, clean, extended=False),
+        "estoi": scorer.stoi(estimate, clean, extended=True),
+        "si_sdr_db": signal_measures.si_sdr_db(estimate, clean),
+        "sdr_db": sdr_db(estimate, clean),
+        "global_snr_db": signal_measures.global_snr_db(estimate, clean),
+        "segmental_snr_db": segmental_snr_db,
+        "fw_segmental_snr_db": composite.fw_segmental_snr_db(estimate, clean, RATE),
+        **opinions._asdict(),
+    }
+
+
+def raw_pesq(mos_lqo: float) -> float:
+    """The narrow-band score before it was mapped to an opinion.
+
+    Source: ITU-T P.862.1, equation 2, the inverse.
+
+    >>> round(raw_pesq(0.999 + 4 / (1 + np.exp(-1.4945 * 2.5 + 4.6607))), 6)
+    2.5
+    """
+    return float((4.6607 - np.log(4.0 / (mos_lqo - 0.999) - 1.0)) / 1.4945)
+
+
+def sdr_db(estimate: Audio, reference: Audio) -> float:
+    """What a filter of 512 taps can make of the reference, over the rest.
+
+    Source: Vincent et al., IEEE TASLP 14(4), 2006; one source, so that interference is none and artefact the rest.
+    Departs: limited to +-100 dB; nan if a signal is silent. Own code, since mir_eval gives up its separation module.
+    Shapes: (N,) twice -> dB.
+
+    >>> x = np.random.default_rng(0).standard_normal(8000)
+    >>> sdr_db(np.convolve(x, [0.5, 0.3, -0.2])[:8000], x) > 40  # a filter is no distortion, but its cut tail
+    True
+    """
+    reference, estimate = reference.astype(np.float64), np.pad(estimate.astype(np.float64), (0, SDR_TAPS - 1))
+    if not (np.any(reference) and np.any(estimate)):
+        return float("nan")
+    lags = signal.correlate(np.pad(reference, (0, SDR_TAPS - 1)), reference, "valid")
+    cross = signal.correlate(estimate, reference, "valid")
+    try:
+        taps = np.linalg.solve(toeplitz(lags), cross)
+    except np.linalg.LinAlgError:  # a reference of a few tones
+        taps = np.linalg.lstsq(toeplitz(lags), cross)[0]
+    target = signal.fftconvolve(reference, taps)
+    with np.errstate(divide="ignore"):
+        ratio_db = 10 * np.log10(np.sum(np.square(target)) / np.sum(np.square(estimate - target)))
+    return float(np.clip(ratio_db, -signal_measures.RATIO_LIMIT_DB, signal_measures.RATIO_LIMIT_DB))
+
+
+def conditions(pairs: Sequence[Pair]) -> dict[Condition, NDArray[np.bool_]]:
+    """All pairs, those of each SNR and those of each noise class: condition -> which clips (N,)."""
+    parts = {Condition("all", ""): np.ones(len(pairs), bool)}
+    for snr_db in sorted({pair.snr_db for pair in pairs if pair.snr_db is not None}):
+        parts[Condition("snr_db", str(snr_db))] = np.array([pair.snr_db == snr_db for pair in pairs])
+    for noise in sorted({pair.noise for pair in pairs if pair.noise is not None}):
+        parts[Condition("noise", noise)] = np.array([pair.noise == noise for pair in pairs])
+    return parts
+
+
+def summarise(values: Values, pairs: Sequence[Pair]) -> list[Summary]:
+    """Mean of every measure in every condition for every system."""
+    return [
+        Summary(metric, condition, system, *mean(columns[system]))
+        for metric, condition, columns in _columns(values, pairs)
+        for system in values
+    ]
+
+
+def compare(values: Values, pairs: Sequence[Pair]) -> list[Comparison]:
+    """Systems against each other, in every measure and condition.
+
+    "wilcoxon": each system against the noisy speech and against the first of the others, clip by clip. "anova":
+    one-way analysis of variance of the first against each, and of all together.
+
+    Source: paper [000], Tables VII and VIII, for the analysis of variance; it takes the clips of two systems for
+    independent, where Wilcoxon's signed ranks use that they are the same clips.
+    """
+    first = next((system for system in values if system != NOISY), NOISY)
+    duels = [(system, against) for against in (NOISY, first) for system in values if system not in (NOISY, against)]
+    tests = []
+    for metric, condition, columns in _columns(values, pairs):
+        for system, against in duels:
+            result = wilcoxon(columns[system], columns[against])
+            tests.append(Comparison(metric, condition, "wilcoxon", system, against, *result, None))
+        for against in (system for system in values if system != first):
+            result = anova([columns[first], columns[against]])
+            tests.append(Comparison(metric, condition, "anova", first, against, *result))
+        tests.append(Comparison(metric, condition, "anova", first, "all", *anova(list(columns.values()))))
+    return tests
+
+
+def _columns(values: Values, pairs: Sequence[Pair]) -> Iterator[tuple[str, Condition, dict[str, NDArray[np.float64]]]]:
+    parts = conditions(pairs)
+    for index, metric in enumerate(METRICS):
+        for condition, chosen in parts.items():
+            yield metric, condition, {system: table[chosen, index] for system, table in values.items()}

@@ -1,0 +1,77 @@
+"""A trained enhancement system as the pipeline sees it: a batch of waveforms in, waveforms of the same lengths out."""
+
+from typing import TYPE_CHECKING
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torch.nn import functional
+
+from clean_corpus.enhancers.checkpoints import card, checkpoint_path, is_sgmse, weights_sha256
+from clean_corpus.enhancers.domains import spectral
+from clean_corpus.enhancers.method import Method
+from clean_corpus.enhancers.serving.batches import check_batch
+from clean_corpus.enhancers.serving.long_files import QUANTUM_S, block_s, enhance_long
+from clean_corpus.enhancers.table import method
+from clean_corpus.pipeline.core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from clean_corpus.enhancers.serving.sgmse import ScoreDiffusion
+
+
+class Enhancer:
+    """A trained system as the pipeline sees it: a batch of waveforms and their lengths in, waveforms out.
+
+    Long signals go through in blocks, in memory that does not grow with their length but for the waveforms themselves.
+
+    Shapes: (B, N) float32, zero beyond lengths (B,) in samples -> (B, N), zero beyond lengths.
+    Raises: ValueError if the batch is empty, a length exceeds N or a sample is not finite.
+    """
+
+    def __init__(self, row: Method, network: nn.Module, *, name: str, sha256: str, device: str = "cpu") -> None:
+        self.row, self.network = row, network.eval().to(device)
+        if device == "cpu":  # oneDNN's transposed convolutions take twice as long with channels first
+            self.network.to(memory_format=torch.channels_last)
+        self.name, self.sha256, self.device = name, sha256, device
+        self.sample_rate = row.sample_rate
+
+    @torch.inference_mode()
+    def __call__(self, noisy: Tensor, lengths: Tensor) -> Tensor:
+        check_batch(noisy, lengths)
+        n_samples, domain = noisy.shape[-1], self.row.domain
+        noisy, lengths = noisy.to(self.device), lengths.to(self.device)
+        if isinstance(domain, spectral.Spectral) and n_samples > block_s(self.network, noisy.device) * self.sample_rate:
+            wave = torch.zeros_like(noisy)
+            for clip, result, n in zip(noisy, wave, lengths.tolist(), strict=True):
+                result[:n] = enhance_long(self.network, domain, clip[None, :n], self.sample_rate)[0]
+        else:
+            noisy = functional.pad(noisy, (0, -n_samples % round(QUANTUM_S * self.sample_rate)))
+            wave = domain.enhance(self.network, noisy, lengths)[:, :n_samples]
+        samples = torch.arange(n_samples, device=lengths.device) < lengths[:, None]
+        return (wave * samples).cpu()
+
+
+def load_enhancer(name_or_path: str, *, device: str = "cpu") -> "Enhancer | ScoreDiffusion":
+    """Load a shipped enhancer by name, a trained one by the path of its .safetensors file, or sgmse+:PATH.
+
+    Raises: ConfigError if there are no such weights, or if they belong to another network or other sizes.
+    """
+    path = checkpoint_path(name_or_path)
+    if is_sgmse(name_or_path):
+        from clean_corpus.enhancers.serving.sgmse import ScoreDiffusion
+
+        return ScoreDiffusion(path, sha256=weights_sha256(name_or_path), device=device)
+    about = card(name_or_path)
+    row = method(about["method"])
+    network = row.build(**{k: tuple(v) if isinstance(v, list) else v for k, v in about["sizes"].items()})
+    state, wanted = load_file(path), network.state_dict()
+    differing = [k for k in sorted(state.keys() | wanted.keys()) if _shape(state, k) != _shape(wanted, k)]
+    if differing:
+        first = "; ".join(f"{k}: file {_shape(state, k)}, network {_shape(wanted, k)}" for k in differing[:3])
+        raise ConfigError(f"{path} does not fit {about['method']} with sizes {about['sizes']}: {first}")
+    network.load_state_dict(state)
+    return Enhancer(row, network, name=about["name"], sha256=weights_sha256(name_or_path), device=device)
+
+
+def _shape(state: dict[str, Tensor], key: str) -> tuple[int, ...] | None:
+    return tuple(state[key].shape) if key in state else None

@@ -1,0 +1,52 @@
+"""Signals of any length through an enhancer in bounded memory."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from clean_corpus.enhancers.domains.spectral import Spectral
+from clean_corpus.enhancers.serving.streaming import Stream
+
+BLOCK_S = 3.0  # of audio that a network sees at once: its activations fit a CPU's caches, and are not much memory
+GPU_BLOCK_S = 20.0  # the same on a GPU
+ATTENDED_S = 20.0  # the same of a network that attends to all of its input
+OVERLAP_S = 2.0  # of its blocks
+QUANTUM_S = 0.5  # signals are padded to multiples of it: oneDNN keeps 0.6 MB of machine code for each length it meets
+
+
+def block_s(network: nn.Module, device: torch.device) -> float:
+    """The length of signal from which on it goes through the network in blocks."""
+    if getattr(network, "attends", False):
+        return ATTENDED_S
+    return BLOCK_S if device.type == "cpu" else GPU_BLOCK_S
+
+
+def enhance_long(network: nn.Module, domain: Spectral, noisy: Tensor, sample_rate: int) -> Tensor:
+    """One signal block after block: exactly as a whole where the network remembers, else with blocks that overlap.
+
+    Shapes: (1, N) -> (1, N).
+    """
+    lengths = torch.tensor([noisy.shape[1]], device=noisy.device)
+    block = int(block_s(network, noisy.device) * sample_rate)
+    if getattr(network, "attends", False):
+        return _overlapping(network, domain, noisy, block, int(OVERLAP_S * sample_rate))
+    stream = Stream(network, domain).to(noisy.device)
+    padded = functional.pad(noisy, (0, -noisy.shape[1] % round(QUANTUM_S * sample_rate)))
+    return stream.run(padded, domain.level_of(noisy, lengths), hops=block // stream.hop_length)[:, : noisy.shape[1]]
+
+
+def _overlapping(network: nn.Module, domain: Spectral, noisy: Tensor, block: int, overlap: int) -> Tensor:
+    """The first half of each overlap only warms the network up, the second half is cross-faded."""
+    half, n_samples = overlap // 2, noisy.shape[1]
+    fade = torch.linspace(0, 1, overlap - half, device=noisy.device)
+    result = torch.zeros_like(noisy)
+    for start in range(0, max(1, n_samples - overlap), block - overlap):
+        cut = noisy[:, start : start + block]
+        part = domain.enhance(network, cut, torch.tensor([cut.shape[1]], device=noisy.device))
+        if start == 0:
+            result[:, :block] = part
+            continue
+        seam, end = start + half, start + overlap
+        result[:, seam:end] = result[:, seam:end] * (1 - fade) + part[:, half:overlap] * fade
+        result[:, end : start + block] = part[:, overlap:]
+    return result

@@ -1,0 +1,124 @@
+"""A trained causal enhancer as an ONNX file that cleans live audio: a hop of samples and state in, the same out."""
+
+import json
+import logging
+import warnings
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import torch
+from numpy.typing import NDArray
+
+from clean_corpus.enhancers.domains.spectral import Spectral
+from clean_corpus.enhancers.serving.enhancer import Enhancer
+from clean_corpus.enhancers.serving.streaming import Stream
+from clean_corpus.pipeline.core.errors import CleanCorpusError, ConfigError
+
+OPSET = 20
+AGREEMENT = 1e-4  # largest difference, at full scale 1, between the file's output and the network's
+
+
+def export_streaming(enhancer: Enhancer, path: Path) -> None:
+    """Write `path`, and run it with onnxruntime beside the network before it gets its name.
+
+    Inputs hop (1, hop_length) and level (1, 1), then state_0 ..; outputs the cleaned hop, then the next state. The
+    file's metadata say sample_rate, hop_length, head and delay in samples (see streaming.Stream) and the state to
+    start from, zeros but for the first `head` samples.
+    Raises: ConfigError if the network cannot run hop by hop; CleanCorpusError if the file's output is another.
+    """
+    try:
+        stream = Stream(enhancer.network.cpu(), enhancer.row.domain).eval()
+    except ValueError as error:
+        raise ConfigError(f"{enhancer.name}: {error}") from None
+    state = stream.initial_state(torch.zeros(1, stream.head))
+    names = [f"state_{i}" for i in range(len(state))]
+    given = (torch.zeros(1, stream.hop_length), torch.ones(1, 1), *state)
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")  # about attributes of GRUs that tracing touches
+        for name in ("torch.onnx", "onnxscript"):
+            logging.getLogger(name).setLevel(logging.ERROR)
+        program = torch.onnx.export(
+            stream, given, dynamo=True, verbose=False, opset_version=OPSET,
+            input_names=["hop", "level", *names], output_names=["clean_hop", *(f"next_{n}" for n in names)],
+        )  # fmt: skip
+    program.model.metadata_props.update(
+        {
+            "name": enhancer.name,
+            "sample_rate": str(enhancer.sample_rate),
+            "hop_length": str(stream.hop_length),
+            "head": str(stream.head),
+            "delay": str(stream.delay),
+            "needs_level": str(_needs_level(enhancer)).lower(),
+            "weights_sha256": enhancer.sha256,
+            "state_shapes": json.dumps({n: list(x.shape) for n, x in zip(names, state, strict=True)}),
+        }
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.part")
+    program.save(unfinished, external_data=False)
+    try:
+        _check(unfinished, stream, enhancer.sample_rate)
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def _needs_level(enhancer: Enhancer) -> bool:
+    return isinstance(enhancer.row.domain, Spectral) and enhancer.row.domain.level == "rms"
+
+
+def _check(path: Path, stream: Stream, sample_rate: int) -> None:
+    noise = 0.1 * torch.randn(1, sample_rate // 2, generator=torch.Generator().manual_seed(0))
+    wanted = stream.run(noise, noise.new_ones(1, 1))[0].numpy()
+    found = OnnxStream(path).run(noise[0].numpy())
+    difference = float(np.abs(found - wanted).max())
+    if not difference <= AGREEMENT:
+        raise CleanCorpusError(
+            f"{path.name}: its output differs from the network's by {difference:.2g}, at most {AGREEMENT:g} is allowed"
+        )
+
+
+class OnnxStream:
+    """An exported file run hop by hop on one thread.
+
+    Raises: ConfigError if the file was not written by `export_streaming`.
+    """
+
+    def __init__(self, path: Path) -> None:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        self.session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        about = self.session.get_modelmeta().custom_metadata_map
+        if "state_shapes" not in about:
+            raise ConfigError(f"{path}: no metadata `state_shapes`; write it with: clean-corpus export NAME {path}")
+        self.hop_length, self.head, self.delay = (int(about[k]) for k in ("hop_length", "head", "delay"))
+        self.sample_rate = int(about["sample_rate"])
+        self._shapes = json.loads(about["state_shapes"])
+
+    def initial_state(self, head: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+        """Shapes: head (self.head,) at the level of the network -> each state."""
+        state = [np.zeros(shape, np.float32) for shape in self._shapes.values()]
+        state[0][0, state[0].shape[1] - self.head :] = head
+        return state
+
+    def step(
+        self, hop: NDArray[np.float32], level: float, state: list[NDArray[np.float32]]
+    ) -> tuple[NDArray[np.float32], list[NDArray[np.float32]]]:
+        """Shapes: hop (hop_length,) -> (hop_length,), next state."""
+        feeds = {"hop": hop[None], "level": np.full((1, 1), level, np.float32)}
+        ready, *state = self.session.run(None, feeds | dict(zip(self._shapes, state, strict=True)))
+        return ready[0], state
+
+    def run(self, x: NDArray[np.float32], level: float = 1.0) -> NDArray[np.float32]:
+        """A whole recording hop by hop; silence follows it until its last sample is out.
+
+        Shapes: (N,) -> (N,).
+        """
+        count = -(-(x.size + self.delay) // self.hop_length)
+        padded = np.pad(x, (0, max(0, self.head + count * self.hop_length - x.size)))
+        state, parts = self.initial_state(padded[: self.head] / np.float32(level)), []
+        for hop in padded[self.head :].reshape(count, self.hop_length):
+            ready, state = self.step(hop, level, state)
+            parts.append(ready)
+        return np.concatenate(parts)[self.delay : self.delay + x.size]

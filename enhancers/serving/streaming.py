@@ -1,0 +1,104 @@
+"""A causal enhancer fed hop by hop: the same result as on the whole file, for live use and for ONNX."""
+
+import torch
+from torch import Tensor, nn
+
+from clean_corpus.enhancers.domains.spectral import EPS, Spectral
+from clean_corpus.enhancers.models.layers import Memory
+
+
+class Stream(nn.Module):
+    """Hops of samples in, as many out; all that is remembered goes in and comes out as tensors.
+
+    The first call begins with sample `head`, since those before it are part of the initial state, and gives samples
+    from -delay on; each other goes on where the last one ended. Samples before 0 are to be dropped.
+
+    Shapes: samples (1, K * hop_length), level (1, 1) the RMS that the recording is brought to 1 from (1 where the
+    domain takes levels as they are; a running estimate will do for live use), state as `initial_state` ->
+    (1, K * hop_length), state.
+    Raises: ValueError if the network needs the whole signal, or its domain is not a spectral one.
+    """
+
+    def __init__(self, network: nn.Module, domain: Spectral) -> None:
+        super().__init__()
+        if getattr(network, "attends", False) or not isinstance(domain, Spectral):
+            raise ValueError(f"{type(network).__name__} needs whole signals: it cannot run hop by hop")
+        self.network, self.domain = network, domain
+        self.lookahead = getattr(network, "lookahead", 0)
+        self.hop_length = domain.stft.hop_length
+        self.head = domain.stft.n_fft // 2 - self.hop_length
+        self.delay = domain.stft.n_fft // 2 + self.lookahead * self.hop_length
+        """Samples by which the output is late, counted from the first call."""
+        n_fft = domain.stft.n_fft
+        analysis = domain.stft.analyse(torch.eye(n_fft, dtype=torch.float64))  # as products: exact in every runtime
+        unit = torch.eye(analysis.shape[1], dtype=torch.complex128)
+        synthesis = torch.stack((domain.stft.synthesise(unit), domain.stft.synthesise(1j * unit)))
+        weight = domain.stft.window_of(torch.zeros(())).square()
+        self.register_buffer("weight", weight[None], persistent=False)
+        self.register_buffer("analysis", torch.stack((analysis.real, analysis.imag)).float(), persistent=False)
+        self.register_buffer("synthesis", synthesis.float(), persistent=False)
+
+    def initial_state(self, head: Tensor) -> list[Tensor]:
+        """What the first call starts from.
+
+        Shapes: head (1, self.head), the first samples at the level of the network.
+        """
+        n_fft = self.domain.stft.n_fft
+        memory = Memory()
+        with torch.no_grad():
+            self._frames(head.new_zeros(1, 1, n_fft), memory)
+        silence = [torch.zeros_like(x) for x in memory.state]
+        before = torch.cat((head.new_zeros(1, n_fft // 2), head), 1)
+        return [before, *(head.new_zeros(1, n_fft - self.hop_length) for _ in range(2)), *silence]
+
+    def forward(self, samples: Tensor, level: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
+        before, total, norm = state[:3]
+        memory = Memory(state[3:])
+        n_samples = samples.shape[1]
+        samples = torch.cat((before, samples / level), 1)
+        frames, there = self._frames(samples.unfold(1, self.domain.stft.n_fft, self.hop_length), memory)
+        total, norm = self._add(total, frames), self._add(norm, self.weight * there)
+        ready = total[:, :n_samples] / norm[:, :n_samples].clamp_min(EPS)
+        return ready * level, samples[:, n_samples:], total[:, n_samples:], norm[:, n_samples:], *memory.state
+
+    def _frames(self, frames: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
+        """Cleaned frames, `lookahead` of them late, and 0 instead of 1 as long as there are none.
+
+        Shapes: (1, K, n_fft) -> (1, K, n_fft), (1, K, 1).
+        """
+        spec = torch.complex(*(frames @ basis for basis in self.analysis))  # (1, K, F)
+        output = self.network(self.domain.features(spec), memory)
+        past = torch.complex(memory.delay(spec.real, self.lookahead, 1), memory.delay(spec.imag, self.lookahead, 1))
+        there = memory.delay(torch.ones_like(frames[..., :1]), self.lookahead, 1)
+        estimate = self.domain.estimate(output, past)
+        return (estimate.real @ self.synthesis[0] + estimate.imag @ self.synthesis[1]) * there, there
+
+    def _add(self, total: Tensor, frames: Tensor) -> Tensor:
+        """What earlier calls left, and the frames overlapped, added.
+
+        Shapes: total (1, n_fft - hop_length), frames (1, K, n_fft) -> (1, n_fft + (K - 1) * hop_length).
+        """
+        parts = -(-frames.shape[2] // self.hop_length)
+        frames = nn.functional.pad(frames, (0, parts * self.hop_length - frames.shape[2]))
+        added = sum(
+            nn.functional.pad(part, (0, 0, i, parts - 1 - i)) for i, part in enumerate(frames.split(self.hop_length, 2))
+        ).flatten(1)
+        length = total.shape[1] + (frames.shape[1] * self.hop_length)
+        return added[:, :length] + nn.functional.pad(total, (0, length - total.shape[1]))
+
+    @torch.inference_mode()
+    def run(self, x: Tensor, level: Tensor, *, hops: int = 1) -> Tensor:
+        """A whole recording, some hops at a time.
+
+        Shapes: x (1, N), level (1, 1) -> (1, N).
+        """
+        n_samples = x.shape[1]
+        count = self.domain.stft.n_frames(n_samples) + self.lookahead
+        wanted = self.head + count * self.hop_length
+        x = nn.functional.pad(x, (0, max(0, wanted - n_samples)))[:, :wanted]
+        state, parts = self.initial_state(x[:, : self.head] / level), []
+        for samples in x[:, self.head :].split(hops * self.hop_length, 1):
+            ready, *state = self(samples, level, *state)
+            parts.append(ready)
+        parts.append(state[1] / state[2].clamp_min(EPS) * level)  # of the last frames, what no other will add to
+        return torch.cat(parts, 1)[:, self.delay : self.delay + n_samples]

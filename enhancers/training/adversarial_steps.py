@@ -1,0 +1,90 @@
+"""Adversarial training: the training step of rows that carry an Adversary."""
+
+import inspect
+
+import torch
+from torch import Tensor, nn
+
+from clean_corpus.enhancers.method import Method, Stage
+from clean_corpus.enhancers.objectives.adversarial import gradient_norm, gradient_penalty
+from clean_corpus.enhancers.training.steps import StepConfig, Supervised
+from clean_corpus.pipeline.core.errors import ConfigError
+
+ADVERSARIAL = "adversarial"
+"""The loss that a critic gives its network, by which config.loss_weights weighs it."""
+
+
+class Adversarial(Supervised):
+    """A network and its critic, updated in turn.
+
+    `global_step` counts the network's updates. Learning rates stay constant, the row's own unless the config sets
+    one (the critic's is scaled alike), and gradients are not clipped: `optimizer`, `lr_schedule`, `warmup_steps` and
+    `clip_norm` of the config are for supervised training.
+
+    Source: paper [004], eq. 1 and 2; SYSTEMS.md section 6.2.
+    Raises: ConfigError for float16: the penalty's second derivatives underflow there.
+    """
+
+    automatic_optimization = False
+
+    def __init__(self, row: Method, stage: Stage, network: nn.Module, config: StepConfig) -> None:
+        super().__init__(row, stage, network, config)
+        if (config.precision or "").startswith("16"):
+            raise ConfigError(f"precision {config.precision!r}: adversarial training needs bf16-mixed or 32-true")
+        shared = inspect.signature(row.adversary.critic).parameters
+        self.critic = row.adversary.critic(**{k: v for k, v in config.sizes.items() if k in shared})
+
+    def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> None:
+        optimizer, _ = self.optimizers()
+        # Lightning counts the updates of its wrapped optimisers: the critic's go uncounted
+        _, critic_optimizer = self.optimizers(use_pl_optimizer=False)
+        run = self.row.domain.forward(self.network, *batch)
+        estimate, clean = self.stage.target(run)
+        noisy = self.row.adversary.condition(run)
+
+        loss = self.total(self.critic_terms(estimate.detach(), clean, noisy), len(batch[0]), index)
+        critic_optimizer.zero_grad()
+        self.manual_backward(loss)
+        critic_optimizer.step()
+        if (index + 1) % self.row.adversary.critic_steps:
+            return
+
+        self.critic.requires_grad_(False)
+        level = self._level(noisy)
+        scores = self.critic(estimate / level, noisy / level) * level.flatten()
+        adversarial = self.row.adversary.network_loss(scores)
+        terms = {ADVERSARIAL: self.config.loss_weights.get(ADVERSARIAL, 1.0) * adversarial}
+        self.critic.requires_grad_(True)
+        terms |= self.terms(estimate, clean)
+        loss = self.total(terms, len(batch[0]), index)
+        self.log("train/loss", loss, prog_bar=True)
+        optimizer.zero_grad()
+        self.manual_backward(loss)
+        optimizer.step()
+
+    def configure_optimizers(self) -> list[torch.optim.Optimizer]:
+        adversary = self.row.adversary
+        scale = self.config.learning_rate / adversary.learning_rate if self.config.learning_rate else 1.0
+        players = ((self.network, adversary.learning_rate), (self.critic, adversary.critic_learning_rate))
+        return [torch.optim.Adam(player.parameters(), scale * rate, adversary.betas) for player, rate in players]
+
+    def critic_terms(self, estimate: Tensor, clean: Tensor, noisy: Tensor) -> dict[str, Tensor]:
+        """What the critic learns from: windows of the estimate and of clean speech, each beside the noisy one.
+
+        Shapes: (B, 1, window) three times -> () each.
+        """
+        adversary, level = self.row.adversary, self._level(noisy)
+        estimate, clean, noisy = estimate / level, clean / level, noisy / level
+        scores, clean_scores = self.critic(estimate, noisy), self.critic(clean, noisy)
+        self.log("train/critic_gap", clean_scores.mean() - scores.mean(), prog_bar=True)
+        terms = {"critic": adversary.critic_loss(scores, clean_scores)}
+        if adversary.penalty:
+            mix = torch.rand(len(clean), 1, 1, device=clean.device)
+            norm = gradient_norm(self.critic, estimate, clean, noisy, mix)
+            self.log("train/gradient_norm", norm.mean())
+            terms["gradient_penalty"] = adversary.penalty * gradient_penalty(norm)
+        return terms
+
+    def _level(self, noisy: Tensor) -> Tensor:
+        level = self.row.adversary.level
+        return level(noisy) if level else noisy.new_ones(())

@@ -1,0 +1,133 @@
+"""What one step of training does: the part that supervised and adversarial training share."""
+
+import math
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from lightning.pytorch import LightningModule
+from pydantic import Field
+from torch import Tensor, nn
+
+from clean_corpus.enhancers.method import Method, Stage
+from clean_corpus.enhancers.objectives import losses
+from clean_corpus.enhancers.training.mixing import MixConfig
+from clean_corpus.pipeline.core.config import Section
+
+LEARNING_RATE = 1e-3
+
+
+class StepConfig(Section):
+    """What steps depend on."""
+
+    steps: int = 20000  # of each stage
+    epochs: int | None = Field(None, ge=1)  # of each stage, instead of steps
+    batch_size: int = 8
+    optimizer: Literal["adamw", "adam"] = "adamw"  # adamw: weight decay 1e-4; adam: none
+    learning_rate: float | None = None  # 1e-3, or what the row's adversary says
+    lr_schedule: Literal["cosine", "constant", "halve_on_plateau"] = "cosine"  # after the warm-up
+    halve_after: int = Field(1, ge=1)  # rises of the validation loss in a row, with halve_on_plateau
+    warmup_steps: int = 500
+    steps_per_epoch: int = 500  # a checkpoint and a validation after each
+    seed: int = 0
+    pesq_pairs: int = 8  # of the validation pairs, whose PESQ is logged too
+    precision: str | None = None  # Lightning's names; bf16-mixed on a GPU, 32-true without, unless set
+    loss_weights: dict[str, float] = Field(default_factory=dict)  # by name, instead of the row's; 0: without
+    sizes: dict[str, Any] = Field(default_factory=dict)
+    mix: MixConfig = MixConfig()
+
+    @property
+    def steps_per_stage(self) -> int:
+        return self.epochs * self.steps_per_epoch if self.epochs else self.steps
+
+
+class Supervised(LightningModule):
+    """One stage of one row: one optimiser, the parts of the network that learn, the losses of the stage."""
+
+    def __init__(self, row: Method, stage: Stage, network: nn.Module, config: StepConfig) -> None:
+        super().__init__()
+        self.row, self.stage, self.network, self.config = row, stage, network, config
+        weights = {k: (loss, config.loss_weights.get(k, weight)) for k, (loss, weight) in stage.losses.items()}
+        self.losses = {k: (loss, weight) for k, (loss, weight) in weights.items() if weight}
+        network.requires_grad_(not stage.parts)
+        for part in stage.parts:
+            network.get_submodule(part).requires_grad_(True)
+
+    def train(self, mode: bool = True) -> "Supervised":
+        """Parts that do not learn keep their BatchNorm statistics."""
+        super().train(mode)
+        if mode and self.stage.parts:
+            self.network.eval()
+            for part in self.stage.parts:
+                self.network.get_submodule(part).train()
+        return self
+
+    def on_train_batch_start(self, batch: tuple[Tensor, Tensor], index: int) -> None:
+        """What is drawn (dropout, latents) depends on the batch alone, so that a resumed run draws the same."""
+        entropy = (self.config.seed, self.current_epoch, index, self.global_rank)
+        torch.manual_seed(int(np.random.SeedSequence(entropy).generate_state(1)[0]))
+
+    def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:
+        estimate, reference = self.stage.target(self.row.domain.forward(self.network, *batch))
+        loss = self.total(self.terms(estimate, reference), len(batch[0]), index)
+        self.log("train/loss", loss, prog_bar=True)
+        return loss
+
+    def terms(self, estimate: Tensor, reference: Tensor) -> dict[str, Tensor]:
+        """The weighted losses of the stage by name."""
+        return {name: weight * loss(estimate, reference) for name, (loss, weight) in self.losses.items()}
+
+    def total(self, terms: dict[str, Tensor], batch_size: int, index: int) -> Tensor:
+        """The sum of the terms, each logged.
+
+        Raises: FloatingPointError that names the pairs if it is not finite.
+        """
+        total = torch.stack(list(terms.values())).sum()
+        if not torch.isfinite(total):
+            first = (self.current_epoch * self.config.steps_per_epoch + index) * self.config.batch_size
+            raise FloatingPointError(
+                f"loss {total.item()} at step {self.global_step}, pairs {first}..{first + batch_size - 1} of seed "
+                f"{self.config.seed}, terms { {k: v.item() for k, v in terms.items()} }; weights were not updated"
+            )
+        self.log_dict({f"train/{k}": v for k, v in terms.items()})
+        return total
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], index: int) -> None:
+        run = self.row.domain.forward(self.network, *batch)
+        loss = sum(self.terms(*self.stage.target(run)).values(), run.estimate.new_zeros(()))
+        self.log("val/loss", loss, sync_dist=True)
+        self.log("val/si_sdr", -losses.neg_si_snr(run.estimate, run.clean), prog_bar=True, sync_dist=True)
+        wanted = self.config.pesq_pairs - index * self.config.batch_size
+        for estimate, clean in zip(run.estimate[: max(0, wanted)], run.clean, strict=False):
+            if (score := _pesq(estimate, clean, self.row.sample_rate)) is not None:
+                self.log("val/pesq", score, batch_size=1, sync_dist=True)
+
+    def configure_optimizers(self) -> dict[str, object]:
+        cfg = self.config
+        learning = [p for p in self.parameters() if p.requires_grad]
+        rate = cfg.learning_rate or LEARNING_RATE
+        optimizer: torch.optim.Optimizer = torch.optim.Adam(learning, lr=rate)
+        if cfg.optimizer == "adamw":
+            optimizer = torch.optim.AdamW(learning, lr=rate, weight_decay=1e-4)
+
+        def shape(step: int) -> float:
+            if step < cfg.warmup_steps:
+                return (step + 1) / cfg.warmup_steps
+            if cfg.lr_schedule != "cosine":
+                return 1.0
+            done = (step - cfg.warmup_steps) / max(1, cfg.steps_per_stage - cfg.warmup_steps)
+            return 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, shape)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def _pesq(estimate: Tensor, clean: Tensor, sample_rate: int) -> float | None:
+    """Wide-band PESQ; None where it finds no utterance."""
+    import pesq
+
+    pair = [x.detach().float().cpu().numpy() for x in (clean, estimate)]
+    try:
+        return pesq.pesq(sample_rate, *pair, "wb")
+    except (pesq.NoUtterancesError, pesq.BufferTooShortError):
+        return None

@@ -1,0 +1,277 @@
+"""Training of a row of ENHANCERS with Lightning, stage by stage, checkpointed and resumable."""
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from itertools import islice
+from pathlib import Path
+from typing import Any, Literal
+
+import lightning as lightning_pkg
+import numpy as np
+import torch
+from lightning.pytorch import Callback, Trainer, seed_everything
+from lightning.pytorch.callbacks import EarlyStopping, LearningRateMonitor, ModelCheckpoint
+from lightning.pytorch.loggers import TensorBoardLogger
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from clean_corpus.enhancers.method import Method, Stage
+from clean_corpus.enhancers.serving.enhancer import load_enhancer
+from clean_corpus.enhancers.table import method
+from clean_corpus.enhancers.training.adversarial_steps import ADVERSARIAL, Adversarial
+from clean_corpus.enhancers.training.mixing import Mixtures, Recording, load_recordings, load_rirs, noise_tracks
+from clean_corpus.enhancers.training.shard_speech import ShardMixtures
+from clean_corpus.enhancers.training.steps import StepConfig, Supervised
+from clean_corpus.pipeline.core.errors import ConfigError, nearest
+from clean_corpus.pipeline.core.types import Audio
+from clean_corpus.pipeline.storage.s3_client import SCHEME
+from clean_corpus.pipeline.training.loop import (
+    EpochSampler,
+    HalveOnRise,
+    Lines,
+    RunningMean,
+    checkpoint,
+    claim,
+    loader,
+    write_json,
+)
+from clean_corpus.pipeline.training.shard_stream import find_shards, hold_out_shards
+
+
+class TrainConfig(StepConfig):
+    """Everything one training run depends on beside its recordings."""
+
+    validation_pairs: int = 96
+    validation_share: float = 0.08  # of the speech and noise sessions or shards, and of recorded rooms, held out
+    patience: int = 20  # epochs without a better validation
+    keep: Literal["best", "last"] = "best"  # validation; last: the same time for all that are compared
+    ema_decay: float | None = 0.998  # of the running mean of the weights that is validated and kept; null: none
+    clip_norm: float | None = 5.0  # of the gradient; null: none
+    workers: int = 1
+    budget_min: float | None = None  # stop after so many minutes, shared equally by the stages
+    start_from: str | None = None  # shipped name or path of weights of the same row and sizes
+    stages: tuple[str, ...] = ()  # only these of the row's stages, for weights that have been through the others
+
+
+PREPARE_BATCHES = 32  # training batches that a stage's preparation sees
+
+
+Recordings = dict[str, list[Recording]]
+
+
+def _hold_out(groups: Recordings, share: float, seed: int) -> tuple[Recordings, Recordings]:
+    """A share of each folder's sessions, at least one where it has two, drawn with the seed.
+
+    Sessions stay whole: two takes of one sound on both sides would make validation flatter.
+    """
+    rng = np.random.default_rng((seed, 7))
+    kept, held = {}, {}
+    for folder, files in groups.items():
+        sessions = sorted({r.session for r in files})
+        if len(sessions) == 1:  # a folder of one voice: its files are all there is to divide
+            sessions = sorted(r.name for r in files)
+        order = rng.permutation(len(sessions))
+        chosen = {sessions[i] for i in order[: min(len(sessions) - 1, max(1, round(share * len(sessions))))]}
+        held[folder] = [r for r in files if {r.session, r.name} & chosen]
+        kept[folder] = [r for r in files if not {r.session, r.name} & chosen]
+    return kept, held
+
+
+Pairs = Mixtures | ShardMixtures
+Place = str | Path  # a folder of recordings, or of shards, or a shard, or a glob; s3:// places must be str
+
+
+def _folders(places: Sequence[Place]) -> list[Path]:
+    return [Path(p) for p in places]
+
+
+def _absolute(place: Place) -> str:
+    return str(place) if str(place).startswith(SCHEME) else str(Path(place).absolute())
+
+
+def divided_pairs(
+    speech: Sequence[Place], noise: Sequence[Place], config: TrainConfig, sample_rate: int
+) -> tuple[Pairs, Pairs]:
+    """Pairs to train with and pairs to validate with, which have no session, shard or room in common."""
+    share, seed = config.validation_share, config.seed
+    speech_shards, noise_shards = find_shards(speech, "--speech"), find_shards(noise, "--noise")
+    rooms = _recorded_rooms(config, sample_rate)
+    if noise_shards:
+        noises: Any = hold_out_shards(noise_shards, share, seed)
+    else:
+        noises = [noise_tracks(part) for part in _hold_out(load_recordings(_folders(noise), sample_rate), share, seed)]
+    references = config.mix.references
+    if references and (speech_shards or not Path(references).is_dir()):
+        what = "go with folders of speech, not with shards" if speech_shards else "are in no such folder"
+        raise ConfigError(f"mix.references {references}: references {what}; give a folder for each, or set it to null")
+    if speech_shards:
+        voices: Any = hold_out_shards(speech_shards, share, seed)
+    else:
+        recordings = load_recordings(_folders(speech), sample_rate, Path(references) if references else None)
+        voices = _hold_out(recordings, share, seed)
+    kind = ShardMixtures if speech_shards or noise_shards else Mixtures
+    epoch = min(config.steps_per_epoch, config.steps_per_stage)  # an epoch that is not finished is not validated
+    lengths = (epoch * config.batch_size, config.validation_pairs)
+    # the SI-SDR of clean speech passed through is so high that a mean over it would be its share alone
+    mixes = config.mix, config.mix.model_copy(update={"clean_share": 0.0})
+    training, validation = (
+        kind(voices[i], noises[i], mixes[i], seed=seed + i, length=lengths[i], rooms=rooms[i]) for i in (0, 1)
+    )
+    return training, validation
+
+
+def _recorded_rooms(config: TrainConfig, sample_rate: int) -> tuple[list[Audio] | None, list[Audio] | None]:
+    """Recorded responses to train and to validate with, the same ones if there is but one; None for simulated rooms."""
+    mix = config.mix
+    if mix.rirs == "simulated":
+        return None, None
+    if not Path(mix.rirs).is_dir():
+        raise ConfigError(f"mix.rirs {mix.rirs}: no such folder; give one, or 'simulated'")
+    if not mix.room_share:
+        raise ConfigError(f"mix.rirs is {mix.rirs}, but mix.room_share is 0; set mix.room_share=0.3, for example")
+    parts = _hold_out(load_rirs(Path(mix.rirs), sample_rate), config.validation_share, config.seed)
+    kept, held = ([r.samples for group in part.values() for r in group] for part in parts)
+    return kept, held or kept
+
+
+def _losses(row: Method, stages: Sequence[Stage]) -> set[str]:
+    """Names of all losses of a training."""
+    return {loss for stage in stages for loss in stage.losses} | ({ADVERSARIAL} if row.adversary else set())
+
+
+FREE = {"workers", "budget_min"}  # may change from one run in the same folder to the next
+
+
+def train(
+    name: str,
+    speech: Sequence[Place],
+    noise: Sequence[Place],
+    out: Path,
+    config: TrainConfig,
+    say: Callable[[str], None] | None = None,
+) -> Path:
+    """Train row `name` and write `out`/best.safetensors with its card; resumes from `out` where a checkpoint lies.
+
+    Speech and noise are folders of recordings, which are held in memory, or .tar shards, local or s3://, which are
+    streamed. Each stage
+    starts from the best weights of the one before; a finished stage is not trained again. `say` is called with a line
+    after each validation. Returns the path of the weights.
+    Raises: DataError if a folder holds no recordings or a shard cannot be read; ConfigError if a path is not there, if
+    the row has no such stage or loss, or if `out` holds a training with other settings; FloatingPointError if the loss
+    is not finite.
+    """
+    seed_everything(config.seed, workers=True, verbose=False)
+    row = method(name)
+    stages = [stage for stage in row.schedule if stage.name in config.stages or not config.stages]
+    for option, given, known in (
+        ("stages", config.stages, {stage.name for stage in row.schedule}),
+        ("loss_weights", config.loss_weights, _losses(row, stages)),
+    ):
+        for word in given:
+            if word not in known:
+                there = ", ".join(sorted(known))
+                raise ConfigError(f"{option}: {name} has no {word!r}, only {there}{nearest(word, known)}")
+    network = row.build(**config.sizes)
+    training, validation = divided_pairs(speech, noise, config, row.sample_rate)
+    places = {"speech": [_absolute(p) for p in speech], "noise": [_absolute(p) for p in noise]}
+    claim(out, {"name": name, **places, **config.model_dump(mode="json", exclude=FREE)})
+    length = len(training)
+    loaders = (
+        loader(training, config.batch_size, workers=config.workers, sampler=EpochSampler(length)),
+        loader(validation, config.batch_size, workers=config.workers),
+    )
+    if config.start_from:
+        network.load_state_dict(load_enhancer(config.start_from, device="cpu").network.state_dict())
+    facts: dict[str, Any] = {}
+    for number, stage in enumerate(stages):
+        folder = out / "checkpoints" / f"{number}-{stage.name}"
+        facts = _train_stage(name, number, stage, network, loaders, folder, config, say)
+        network.load_state_dict(load_file(folder / "best.safetensors"))
+    path = out / "best.safetensors"
+    save_file({k: v.contiguous() for k, v in network.state_dict().items()}, path)
+    card = {
+        "name": name,
+        "method": name,
+        "sizes": config.sizes,
+        "sample_rate": row.sample_rate,
+        "parameters": sum(p.numel() for p in network.parameters()),
+        **facts,
+        "config": config.model_dump(mode="json"),
+        "speech": [Path(p).name for p in speech],
+        "noise": [Path(p).name for p in noise],
+        "versions": {"torch": torch.__version__, "lightning": lightning_pkg.__version__},
+    }
+    write_json(path.with_suffix(".json"), card)
+    return path
+
+
+Batch = tuple[Tensor, Tensor]
+
+
+def _train_stage(
+    name: str,
+    number: int,
+    stage: Stage,
+    network: nn.Module,
+    loaders: tuple[DataLoader[Batch], DataLoader[Batch]],
+    folder: Path,
+    config: TrainConfig,
+    say: Callable[[str], None] | None,
+) -> dict[str, Any]:
+    """Train one stage unless `folder` holds it finished; best.safetensors and facts.json are what it leaves."""
+    done = folder / "facts.json"
+    if done.exists():
+        return json.loads(done.read_text())
+    row = method(name)
+    last = stage.name == row.schedule[-1].name
+    watched, mode = ("val/si_sdr", "max") if last else ("val/loss", "min")
+    adversarial = last and row.adversary and config.loss_weights.get(ADVERSARIAL, 1.0)
+    module = (Adversarial if adversarial else Supervised)(row, stage, network, config)
+    if not adversarial and not module.losses:
+        raise ConfigError(f"loss_weights: every loss of stage {stage.name!r} of {name} has weight 0; leave one above 0")
+    after_validation = {"save_on_train_epoch_end": False, "enable_version_counter": False}
+    best = ModelCheckpoint(folder, "best", watched, mode=mode, **after_validation)
+    latest = ModelCheckpoint(folder, "last", **after_validation)  # every epoch, better or not: what a resume needs
+    minutes = config.budget_min / len(config.stages or row.schedule) if config.budget_min else None
+    extras: list[Callback] = [RunningMean(config.ema_decay)] if config.ema_decay else []
+    if config.lr_schedule == "halve_on_plateau" and module.automatic_optimization:
+        extras.append(HalveOnRise(config.halve_after))
+    if say:
+        extras.append(Lines(say, f"{stage.name}: ", watched, config.steps_per_stage))
+    trainer = Trainer(
+        max_epochs=config.epochs,
+        max_steps=-1 if config.epochs else config.steps,
+        max_time=timedelta(minutes=minutes) if minutes else None,
+        precision=config.precision or ("bf16-mixed" if torch.cuda.is_available() else "32-true"),
+        gradient_clip_val=config.clip_norm if module.automatic_optimization else None,
+        default_root_dir=folder,
+        logger=TensorBoardLogger(folder.parents[1], name="", version=f"tensorboard/{folder.name}"),
+        callbacks=[
+            *extras,
+            best,
+            latest,
+            LearningRateMonitor(),
+            EarlyStopping(watched, mode=mode, patience=config.patience, check_on_train_epoch_end=False),
+        ],
+        use_distributed_sampler=False,
+        enable_progress_bar=sys.stderr.isatty(),
+        enable_model_summary=False,
+        log_every_n_steps=min(50, config.steps_per_epoch, config.steps_per_stage),
+    )
+    resume = folder / "last.ckpt"
+    if stage.prepare and not resume.exists():
+        batches = islice(loaders[0], PREPARE_BATCHES)
+        stage.prepare(network, (row.domain.forward(network, *batch) for batch in batches))
+    trainer.fit(module, *loaders, ckpt_path=str(resume) if resume.exists() else None, weights_only=True)
+    chosen = checkpoint(folder / f"{config.keep}.ckpt", config.steps_per_epoch)
+    state = {
+        k.removeprefix("network."): v.contiguous() for k, v in chosen["state_dict"].items() if k.startswith("network.")
+    }
+    save_file(state, folder / "best.safetensors")
+    key = {"val/si_sdr": "validation_si_sdr_db", "val/loss": "validation_loss"}[watched]
+    facts = {"steps": int(chosen["global_step"]), key: round(float(best.best_model_score), 3)}
+    write_json(done, facts)
+    return facts

@@ -1,0 +1,221 @@
+"""Putting the flow `clean-corpus` on a Prefect server: pool, deployment, schedule, and a watch over lost runs."""
+
+import asyncio
+import zoneinfo
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import httpx
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy, StateType
+from prefect.deployments.runner import DeploymentApplyError
+from prefect.events.actions import ChangeFlowRunState
+from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
+from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
+from prefect.schedules import Cron
+from prefect.server.schemas.schedules import CronSchedule
+from prefect.settings import (
+    PREFECT_API_REQUEST_TIMEOUT,
+    PREFECT_API_URL,
+    PREFECT_CLIENT_MAX_RETRIES,
+    temporary_settings,
+)
+from prefect.types.entrypoint import EntrypointType
+from prefect.workers.process import ProcessWorker
+
+from clean_corpus.flows.config import RunConfig
+from clean_corpus.flows.deploy import flow
+from clean_corpus.flows.observe.hooks import FROM_ENVIRONMENT
+from clean_corpus.pipeline.core.errors import CleanCorpusError, ConfigError
+
+FLOW = "clean-corpus"
+SLUG = "nightly"
+HEARTBEAT_S = 30  # Prefect's least
+LOST_AFTER_S = 300  # ten heartbeats: a server that restarts is no reason to give a run up
+CONNECT_S = 5.0
+
+# A run that meets another waits for it. It then works on what came in since that one listed its input, which is little;
+# were it cancelled instead, a night would be lost whenever the last run ended late, or died and is not yet given up.
+COLLISION = ConcurrencyLimitStrategy.ENQUEUE
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """What is on the server now, and the commands that use it."""
+
+    name: str
+    next_run: datetime
+    start_worker: str
+    start_run: str
+
+
+def deploy(
+    server: str,
+    parameters: Mapping[str, Any],
+    *,
+    cron: str,
+    timezone: str,
+    pool: str,
+    name: str = FLOW,
+    lost_after_s: float = LOST_AFTER_S,
+) -> Deployed:
+    """Create or update pool, deployment and watch on a running server. `parameters` are fields of RunConfig, as plain
+    data that was validated.
+
+    Raises: ConfigError before anything is sent if the schedule is none or a parameter may not be stored there;
+    CleanCorpusError if there is no Prefect server at `server`, or it refuses.
+    """
+    url = api_url(server)
+    next_run = _next_run(cron, timezone)
+    _refuse_secrets(parameters)
+    _greet(url)
+    settings = {PREFECT_API_URL: url, PREFECT_API_REQUEST_TIMEOUT: 30.0, PREFECT_CLIENT_MAX_RETRIES: 2}
+    with temporary_settings(settings):
+        try:
+            with get_client(sync_client=True) as client:
+                _make_pool(client, pool)
+                deployment_id = flow.clean_corpus.to_deployment(
+                    name=name,
+                    schedules=[Cron(cron, timezone=timezone, slug=SLUG)],
+                    concurrency_limit=ConcurrencyLimitConfig(limit=1, collision_strategy=COLLISION),
+                    parameters=dict(parameters),
+                    enforce_parameter_schema=True,
+                    work_pool_name=pool,
+                    job_variables={"env": {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_S), "DO_NOT_TRACK": "1"}},
+                    entrypoint_type=EntrypointType.MODULE_PATH,  # a worker has the package, and no checkout
+                ).apply()
+                watch(client, str(deployment_id), f"{FLOW}/{name}", lost_after_s)
+        except (DeploymentApplyError, PrefectHTTPStatusError) as error:
+            raise CleanCorpusError(f"the Prefect server at {shown(url)} refused the deployment: {error}") from None
+        except httpx.HTTPError as error:
+            raise CleanCorpusError(f"the Prefect server at {shown(url)} went away: {type(error).__name__}") from None
+    there = f"PREFECT_API_URL={shown(url)} prefect"
+    return Deployed(
+        name=f"{FLOW}/{name}",
+        next_run=next_run,
+        start_worker=f"{there} worker start --pool {pool} --type process --limit 1",
+        start_run=f"{there} deployment run {FLOW}/{name}",
+    )
+
+
+def watch(client: SyncPrefectClient, deployment_id: str, name: str, lost_after_s: float) -> None:
+    """An automation that gives a run up when its heartbeat stops without an end: the next run gets its place."""
+    ends = {f"prefect.flow-run.{end}" for end in ("Completed", "Failed", "Cancelled", "Crashed")}
+    heartbeat = "prefect.flow-run.heartbeat"
+    automation = AutomationCore(
+        name=f"{name}: lost runs",
+        description="A run whose process or machine is gone says nothing; it is marked as crashed.",
+        trigger=EventTrigger(
+            match={"prefect.resource.id": "prefect.flow-run.*"},
+            match_related={
+                "prefect.resource.id": f"prefect.deployment.{deployment_id}",
+                "prefect.resource.role": "deployment",
+            },
+            after={heartbeat},
+            expect={heartbeat} | ends,
+            for_each={"prefect.resource.id"},
+            posture=Posture.Proactive,
+            threshold=1,
+            within=timedelta(seconds=lost_after_s),
+        ),
+        actions=[ChangeFlowRunState(state=StateType.CRASHED, message=f"no sign of life for {lost_after_s:g} s")],
+    )
+    there = client.read_automations_by_name(automation.name)
+    for surplus in there[1:]:
+        client.delete_automation(surplus.id)
+    if there:
+        client.update_automation(there[0].id, automation)
+    else:
+        client.create_automation(automation)
+
+
+def place(text: str) -> str:
+    """A place as the worker will need it: s3:// as it is, a folder from the root, for a worker starts elsewhere."""
+    return text if "://" in text else str(Path(text).absolute())
+
+
+def parameters_of(config: RunConfig, source: str, output: str) -> dict[str, Any]:
+    """What was set of a configuration, as plain data; the rest stays with the worker's version and machine."""
+    data = config.model_dump(mode="json", exclude_unset=True)
+    if "enhancer" in data and Path(data["enhancer"]).suffix:
+        data["enhancer"] = place(data["enhancer"])
+    return data | {"input": place(source), "output": place(output)}
+
+
+def api_url(server: str) -> str:
+    """The address of a server's API, for its own or its API's address.
+
+    >>> api_url("http://prefect:4200"), api_url("https://prefect.example/api/")
+    ('http://prefect:4200/api', 'https://prefect.example/api')
+
+    Raises: ConfigError if it is no http:// or https:// address.
+    """
+    parts = urlsplit(server)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ConfigError(f"--server {shown(server)}: expected an address such as http://127.0.0.1:4200")
+    path = parts.path.rstrip("/")
+    return urlunsplit((parts.scheme, parts.netloc, path if path.endswith("/api") else f"{path}/api", "", ""))
+
+
+def shown(url: str) -> str:
+    """An address without the user and password that it may hold.
+
+    >>> shown("http://me:secret@prefect:4200/api")
+    'http://prefect:4200/api'
+    """
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+
+def _next_run(cron: str, timezone: str) -> datetime:
+    """Raises: ConfigError if there is no such schedule."""
+    if timezone not in zoneinfo.available_timezones():
+        raise ConfigError(f"--timezone {timezone!r}: no such time zone; write for example Europe/Berlin or UTC")
+    try:
+        return asyncio.run(CronSchedule(cron=cron, timezone=timezone).get_dates(1))[0]
+    except (ValueError, IndexError):  # no cron, or 31 February
+        raise ConfigError(
+            f'--cron {cron!r}: never comes; write minute hour day month weekday, for example "0 2 * * *"'
+        ) from None
+
+
+def _refuse_secrets(parameters: Mapping[str, Any]) -> None:
+    for name, hook in (parameters.get("hooks") or {}).items():
+        webhook = (hook or {}).get("webhook")
+        if webhook and not webhook.startswith(FROM_ENVIRONMENT):
+            raise ConfigError(
+                f"hooks.{name}.webhook: an address may hold a token, and a deployment's parameters can be read on the "
+                f"server; put it into an environment variable of the worker and write {FROM_ENVIRONMENT}NAME"
+            )
+
+
+def _greet(url: str) -> None:
+    """Raises: CleanCorpusError if no Prefect server answers."""
+    try:
+        answer = httpx.get(f"{url}/health", timeout=CONNECT_S, follow_redirects=True)
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise CleanCorpusError(
+            f"no Prefect server at {shown(url)}: {error or type(error).__name__}; "
+            "start one with `prefect server start`, or correct --server"
+        ) from None
+    if answer.status_code in (401, 403):
+        return  # it wants PREFECT_API_KEY or PREFECT_API_AUTH_STRING, which the client will send
+    if answer.status_code != 200 or answer.text.strip() != "true":
+        raise CleanCorpusError(
+            f"no Prefect server at {shown(url)}: what answers there (status {answer.status_code}) is something else; "
+            "correct --server"
+        )
+
+
+def _make_pool(client: SyncPrefectClient, pool: str) -> None:
+    """One that exists stays as it is, whatever its type."""
+    try:
+        client.read_work_pool(pool)
+    except ObjectNotFound:
+        template = ProcessWorker.get_default_base_job_template()
+        client.create_work_pool(WorkPoolCreate(name=pool, type="process", base_job_template=template))

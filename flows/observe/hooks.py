@@ -1,0 +1,152 @@
+"""Who is told how a run ended: a webhook or a command, which can never fail the run they tell about."""
+
+import json
+import logging
+import os
+import subprocess
+import urllib.error
+import urllib.parse
+import urllib.request
+from typing import Any, Self
+
+from pydantic import Field, ValidationError, model_validator
+
+from clean_corpus.pipeline.core.config import Section
+from clean_corpus.pipeline.core.errors import ConfigError
+
+log = logging.getLogger("clean_corpus.flows.observe.hooks")
+
+FROM_ENVIRONMENT = "env:"
+
+
+class Hook(Section):
+    """One addressee: a webhook that gets JSON by POST, or a command that gets it on standard input."""
+
+    webhook: str | None = Field(
+        None,
+        description="address for a POST of JSON, or env:NAME, the environment variable that holds an address with a "
+        "token: parameters of a deployment can be read by all who see the server",
+    )
+    command: list[str] | None = Field(
+        None, min_length=1, description="program and arguments, run without a shell, JSON on standard input"
+    )
+    timeout_s: float = Field(20.0, gt=0, le=300, description="after which the addressee is given up, seconds")
+
+    @model_validator(mode="after")
+    def _one_that_works(self) -> Self:
+        if (self.webhook is None) == (self.command is None):
+            raise ConfigError("a hook has either webhook or command")  # ours: pydantic's would print the address
+        if self.webhook is not None and not self.webhook.startswith(("http://", "https://", FROM_ENVIRONMENT)):
+            raise ConfigError(f"webhook of a hook: begin with http://, https:// or {FROM_ENVIRONMENT}NAME")
+        return self
+
+
+class HookConfig(Section):
+    """Who is told that a run ended."""
+
+    on_finish: Hook | None = Field(None, description="told when a run completed")
+    on_failure: Hook | None = Field(None, description="told when a run failed, crashed or was cancelled")
+
+
+def tell(flow: Any, flow_run: Any, state: Any) -> None:
+    """A state hook of Prefect: tells whoever the run's parameters name. Problems are logged and go no further.
+
+    Crashed and cancelled runs are reported by the worker, from a process of its own, as the run's is gone by then.
+    """
+    try:
+        config = _config(flow_run.parameters)
+        hook = config.on_finish if state.is_completed() else config.on_failure
+        if hook:
+            send(hook, payload(flow.name, str(flow_run.id), state, flow_run.parameters))
+    except Exception as error:
+        log.warning("hook of run %s: %s", flow_run.id, type(error).__name__)
+
+
+def _config(parameters: dict[str, Any]) -> HookConfig:
+    """Of a deployed flow, whose parameters are sections, or of one that has all of them in `config`."""
+    given = parameters.get("hooks") or _get(parameters.get("config"), "hooks") or {}
+    if isinstance(given, HookConfig):
+        return given
+    try:
+        return HookConfig.model_validate(given)
+    except (ValidationError, ConfigError):
+        return HookConfig()  # the run was refused for this very reason, which its state says
+
+
+def _get(holder: object, name: str) -> Any:
+    return holder.get(name) if isinstance(holder, dict) else getattr(holder, name, None)
+
+
+def payload(flow: str, run_id: str, state: Any, parameters: dict[str, Any]) -> dict[str, Any]:
+    """What is told: flow, run, how it ended, where its output is, how many clips ended how, and why it failed."""
+    result = _result(state)
+    output = _get(parameters, "output") or _get(parameters, "out") or _get(parameters.get("config"), "output")
+    failed = isinstance(result, BaseException)
+    return {
+        "flow": flow,
+        "run_id": run_id,
+        "state": state.name,
+        "output": None if output is None else str(output),
+        "counts": result.get("counts") if isinstance(result, dict) else None,
+        "error": str(result) if failed else None if state.is_completed() else state.message,
+    }
+
+
+def _result(state: Any) -> Any:
+    try:
+        return state.result(raise_on_failure=False)
+    except Exception:  # of a run that another process ended: there is none
+        return None
+
+
+def send(hook: Hook, message: dict[str, Any]) -> bool:
+    """Whether the addressee took the message. Its address is never logged beyond its host: it may carry a token."""
+    text = json.dumps(message).encode()
+    where = "webhook" if hook.command is None else hook.command[0]
+    try:
+        if hook.command is not None:
+            done = subprocess.run(
+                hook.command, input=text, timeout=hook.timeout_s, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+            )
+            problem = f"exit code {done.returncode}" if done.returncode else None
+        else:
+            url = _address(hook.webhook or "")
+            where = urllib.parse.urlsplit(url).hostname or "webhook"
+            problem = _post(url, text, hook.timeout_s)
+    except (subprocess.TimeoutExpired, TimeoutError):
+        problem = f"no answer within {hook.timeout_s:g} s"
+    except (OSError, ValueError) as error:
+        problem = getattr(error, "strerror", None) or type(error).__name__
+    except _Unset as error:
+        problem = str(error)
+    if problem:
+        log.warning("hook %s was not told that run %s is %s: %s", where, message["run_id"], message["state"], problem)
+    return problem is None
+
+
+class _Unset(Exception):
+    """An address that is to be in the environment is not there."""
+
+
+def _address(webhook: str) -> str:
+    if not webhook.startswith(FROM_ENVIRONMENT):
+        return webhook
+    name = webhook.removeprefix(FROM_ENVIRONMENT)
+    if name not in os.environ:
+        raise _Unset(f"environment variable {name} is not set where the worker runs")
+    return os.environ[name]
+
+
+def _post(url: str, text: bytes, timeout_s: float) -> str | None:
+    if not url.startswith(("http://", "https://")):
+        return "the address is neither http:// nor https://"
+    request = urllib.request.Request(url, text, {"Content-Type": "application/json"})
+    try:
+        with urllib.request.urlopen(request, timeout=timeout_s):
+            return None
+    except urllib.error.HTTPError as error:
+        return f"status {error.code}"
+    except urllib.error.URLError as error:
+        if isinstance(error.reason, TimeoutError):
+            raise error.reason from None
+        return str(getattr(error.reason, "strerror", None) or type(error.reason).__name__)

@@ -1,0 +1,110 @@
+"""What a worker process does for a flow: load its models once, then call one stage after the other.
+
+The flow's own process imports this too, to name the functions; what they need is imported where they run.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache, partial
+from typing import TYPE_CHECKING, Literal
+
+from clean_corpus.enhancers import checkpoints
+from clean_corpus.flows import staging
+from clean_corpus.flows.config import RunConfig
+from clean_corpus.pipeline.core.compute_lock import hold_compute_lock
+from clean_corpus.pipeline.core.records import Ending, Enhanced, Ingested, Outcome, Published, RawShard, Scored, Shard
+from clean_corpus.pipeline.core.types import Recording
+from clean_corpus.pipeline.storage.base import Store, open_store
+
+if TYPE_CHECKING:
+    from clean_corpus.enhancers.serving.enhancer import Enhancer
+    from clean_corpus.pipeline.quality.scorer import Scorer
+
+
+@dataclass(frozen=True)
+class Cleaned:
+    """A raw shard after its networks."""
+
+    before: Outcome[Scored]
+    enhanced: Outcome[Enhanced]
+    after: Outcome[Scored]
+
+
+@cache
+def scorer(speech_threshold: float) -> "Scorer":
+    """This process's scorer."""
+    from clean_corpus.pipeline.quality.scorer import Scorer
+
+    return Scorer(speech_threshold=speech_threshold)
+
+
+@cache
+def enhancer(name: str) -> "Enhancer":
+    """This process's copy of a network, on its GPU if it has one.
+
+    Raises: ConfigError if there are no such weights.
+    """
+    import torch
+
+    from clean_corpus.enhancers.serving.enhancer import load_enhancer
+
+    return load_enhancer(name, device="cuda" if torch.cuda.is_available() else "cpu")
+
+
+def _store(config: RunConfig) -> Store:
+    return open_store(config.output, config.s3)
+
+
+def ingest(config: RunConfig, group: Sequence[Recording]) -> Outcome[Ingested]:
+    """Stage `ingest` of one group of recordings."""
+    from clean_corpus.pipeline.corpus import stages
+
+    with hold_compute_lock():
+        return stages.ingest(_store(config), config.input, group, config)
+
+
+def clean(config: RunConfig, raw: RawShard) -> Cleaned:
+    """Stages `score` (before), `enhance` and `score` (after) of one raw shard."""
+    from clean_corpus.pipeline.corpus import stages
+    from clean_corpus.pipeline.discover import s3_objects
+
+    store, weights = _store(config), staging.weights(config.enhancer, config.s3)
+    ruler = partial(scorer, config.segment.speech_threshold)
+    sources = [clip.source for clip in raw.wanted]
+    with hold_compute_lock(), s3_objects.twins_at_hand(config.score.clean_dir, sources, config.s3) as twins:
+        before = stages.score_shard(store, raw.shard, raw.wanted, ruler, config, twins)
+        identity = checkpoints.identity(weights)
+        enhanced = stages.enhance_shard(store, raw, lambda: enhancer(weights), identity, config)
+        survivors = [clip for clip in raw.wanted if clip.clip_id not in enhanced.result.failed]
+        after = stages.score_shard(store, enhanced.result.shard, survivors, ruler, config, twins)
+    return Cleaned(before, enhanced, after)
+
+
+def publish(config: RunConfig, raw: RawShard, enhanced: Shard | None, endings: Sequence[Ending]) -> Outcome[Published]:
+    """Stage `publish` of one raw shard."""
+    from clean_corpus.pipeline.corpus import stages
+
+    with hold_compute_lock():
+        return stages.publish_shard(_store(config), raw, enhanced, endings, config)
+
+
+def variant(
+    config: RunConfig,
+    raw: RawShard,
+    enhanced: Shard | None,
+    endings: Sequence[Ending],
+    name: Literal["raw", "enhanced"],
+) -> Outcome[Published]:
+    """Stage `variant` of one raw shard."""
+    from clean_corpus.pipeline.corpus import stages
+
+    with hold_compute_lock():
+        return stages.variant_shard(_store(config), raw, enhanced, endings, name, config)
+
+
+def report(config: RunConfig, run: dict[str, object], homes: dict[str, tuple[Shard, Shard | None]]) -> None:
+    """The HTML report of the whole run."""
+    from clean_corpus.pipeline.corpus import stages
+
+    with hold_compute_lock():
+        stages.write_report(_store(config), run, homes, config)

@@ -1,0 +1,332 @@
+"""Long recordings to utterances: voice activity, cut at pauses, streamed so that hours of audio never lie in memory."""
+
+import importlib.metadata
+import importlib.util
+import itertools
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from math import ceil
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import soxr
+from numpy.typing import NDArray
+
+from clean_corpus.pipeline.core.config import SegmentConfig
+from clean_corpus.pipeline.core.errors import ConfigError
+from clean_corpus.pipeline.core.types import Audio
+
+VAD_VERSION = f"silero-vad {importlib.metadata.version('silero-vad')}"
+VAD_RATE = 16000  # Hz
+WINDOW = 512  # samples at VAD_RATE
+WINDOW_S = WINDOW / VAD_RATE
+CONTEXT = 64  # samples of the window before that the network also sees
+HYSTERESIS = 0.15  # speech ends this far below the probability at which it begins, as in silero-vad
+BLOCK_S = 4.0
+SENTENCE_PAUSE_S = 0.5  # regions closer than this stay one utterance: a comma, not a full stop
+STRAY_PAUSE_S = 2.0  # ... or closer than this where one of them is too short to stand alone
+
+
+@cache
+def _session() -> onnxruntime.InferenceSession:
+    # not through `import silero_vad`, which loads torch
+    package = importlib.util.find_spec("silero_vad")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 3  # the model file carries unused initialisers and a warning for each
+    model = Path(package.submodule_search_locations[0]) / "data" / "silero_vad_16k_sequence.onnx"
+    return onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+
+
+class SpeechDetector:
+    """Speech probability of each 32 ms window of a stream; the network's state is carried from call to call.
+
+    Source: silero-vad, sequence model, bit-equal to its window-by-window model.
+    """
+
+    def __init__(self, *, sample_rate: int) -> None:
+        self.sample_rate = sample_rate
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the stream: the next block is the beginning of another one."""
+        self._hidden = self._cell = np.zeros((1, 1, 128), np.float32)
+        self._context = np.zeros(CONTEXT, np.float32)
+        self._rest = np.zeros(0, np.float32)
+        self._resampler = None
+        if self.sample_rate != VAD_RATE:
+            self._resampler = soxr.ResampleStream(self.sample_rate, VAD_RATE, 1, dtype="float32", quality="MQ")
+
+    def probabilities(self, block: Audio) -> NDArray[np.float32]:
+        """Probabilities of the windows that this block completes; what is over waits for the next call.
+
+        Shapes: block (N,) at sample_rate -> (T,) in [0, 1].
+        """
+        return self._windows(block if self._resampler is None else self._resampler.resample_chunk(block))
+
+    def flush(self) -> NDArray[np.float32]:
+        """Probability of the last, incomplete window, the missing samples taken as zeros; then reset.
+
+        Shapes: -> (T,), empty where no sample is left.
+        """
+        tail = np.zeros(0, np.float32)
+        if self._resampler is not None:
+            tail = self._resampler.resample_chunk(tail, last=True)
+        missing = -(len(self._rest) + len(tail)) % WINDOW
+        probabilities = self._windows(np.concatenate((tail, np.zeros(missing, np.float32))))
+        self.reset()
+        return probabilities
+
+    def _windows(self, x: Audio) -> NDArray[np.float32]:
+        x = np.concatenate((self._rest, x))
+        n_windows = len(x) // WINDOW
+        self._rest = x[n_windows * WINDOW :]
+        if n_windows == 0:
+            return np.zeros(0, np.float32)
+        x = np.concatenate((self._context, x[: n_windows * WINDOW]))
+        self._context = x[-CONTEXT:]
+        windows = np.lib.stride_tricks.sliding_window_view(x, CONTEXT + WINDOW)[::WINDOW]  # (T, 576)
+        probabilities, self._hidden, self._cell = _session().run(
+            ["speech_probs", "hn", "cn"],
+            {"input": np.ascontiguousarray(windows), "h": self._hidden, "c": self._cell},
+        )
+        return probabilities
+
+
+def hysteresis(probabilities: NDArray[np.float32], threshold: float, *, speaking: bool = False) -> NDArray[np.bool_]:
+    """Speech from the window that reaches `threshold` to the one that falls below threshold - 0.15.
+
+    Shapes: probabilities (T,) -> (T,); `speaking` is the state before the first.
+
+    >>> hysteresis(np.float32([0.4, 0.6, 0.4, 0.3, 0.4]), 0.5).tolist()
+    [False, True, True, False, False]
+    """
+    begins = probabilities >= threshold
+    decided = np.concatenate(([True], begins | (probabilities < threshold - HYSTERESIS)))
+    last_decided = np.maximum.accumulate(np.where(decided, np.arange(len(decided)), 0))
+    return np.concatenate(([speaking], begins))[last_decided[1:]]
+
+
+def speech_mask(x: Audio, threshold: float, *, sample_rate: int) -> NDArray[np.bool_]:
+    """Which 32 ms windows of a clip are speech; the last window may reach beyond its end.
+
+    Shapes: x (N,) -> (ceil(duration / 32 ms),).
+
+    >>> speech_mask(np.zeros(1024, np.float32), 0.5, sample_rate=16000).tolist()
+    [False, False]
+    """
+    detector = SpeechDetector(sample_rate=sample_rate)
+    return hysteresis(np.concatenate((detector.probabilities(x), detector.flush())), threshold)
+
+
+def speech_s(mask: NDArray[np.bool_]) -> float:
+    """Seconds of speech in a mask.
+
+    >>> speech_s(np.array([True, False, True]))
+    0.064
+    """
+    return int(np.count_nonzero(mask)) * WINDOW / VAD_RATE
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """A stretch of a recording: `start` in samples from its beginning, `speech_s` seconds of speech within."""
+
+    start: int
+    samples: Audio
+    speech_s: float
+
+
+def utterances(blocks: Iterable[Audio], config: SegmentConfig, *, sample_rate: int) -> Iterator[Utterance]:
+    """A recording of at most max_s whole; a longer one cut at pauses, what lies between without speech left out.
+
+    At most about max_s + min_s and one block are held. The cut does not depend on how the blocks are cut. Utterances
+    are in order, do not overlap and are at most max_s long; one under min_s had no neighbour that it could join.
+
+    Shapes: blocks (N_i,) each, in turn, at sample_rate.
+    Raises: ConfigError if max_s leaves no room for speech between the paddings.
+    """
+    segmenter = _Segmenter(config, sample_rate)
+    blocks = _equal_blocks(blocks, int(BLOCK_S * sample_rate))
+    head = [np.zeros(0, np.float32)]
+    while (length := sum(map(len, head))) <= config.max_s * sample_rate:
+        if (block := next(blocks, None)) is None:
+            if length:
+                whole = np.concatenate(head)
+                yield Utterance(
+                    0, whole, speech_s(speech_mask(whole, config.speech_threshold, sample_rate=sample_rate))
+                )
+            return
+        head.append(block)
+    for block in itertools.chain(head, blocks):
+        yield from segmenter.push(block)
+    yield from segmenter.finish()
+
+
+def _equal_blocks(blocks: Iterable[Audio], size: int) -> Iterator[Audio]:
+    """The same samples in blocks of `size`, so that resampler and network see them alike however they arrive."""
+    held: list[Audio] = []
+    n_held = 0
+    for block in blocks:
+        held.append(block)
+        n_held += len(block)
+        if n_held >= size:
+            joined = np.concatenate(held)
+            whole = n_held // size * size
+            yield from joined[:whole].reshape(-1, size)
+            held, n_held = [joined[whole:]], n_held - whole
+    if n_held:
+        yield np.concatenate(held)
+
+
+@dataclass
+class _Span:
+    """Windows [start, end) of the recording."""
+
+    start: int
+    end: int
+
+
+class _Segmenter:
+    """Windows in, utterances out: `_region` is the speech going on, `_group` the closed regions that wait for more.
+
+    All positions are windows since the beginning of the recording, all lengths windows.
+    """
+
+    def __init__(self, config: SegmentConfig, sample_rate: int) -> None:
+        self._detector = SpeechDetector(sample_rate=sample_rate)
+        self._threshold = config.speech_threshold
+        self._hop = WINDOW_S * sample_rate  # samples per window, a fraction at some rates
+        self._pad = ceil(config.pad_ms / 1000 / WINDOW_S)
+        self._pause = ceil(config.min_pause_ms / 1000 / WINDOW_S)
+        self._min = ceil(config.min_s / WINDOW_S)
+        # one sample less than max_s, since both ends are rounded to a sample
+        self._max_speech = int((config.max_s * sample_rate - 1) // self._hop) - 2 * self._pad
+        if self._max_speech < 2:
+            raise ConfigError(
+                f"segment.max_s {config.max_s} s leaves no room for speech between two segment.pad_ms of "
+                f"{config.pad_ms} ms; raise max_s or lower pad_ms"
+            )
+        self._audio = np.zeros(0, np.float32)
+        self._audio_start = 0  # samples
+        self._probabilities = np.zeros(0, np.float32)
+        self._speech = np.zeros(0, np.bool_)
+        self._held_from = 0  # the window that audio, probabilities and speech begin with
+        self._now = 0
+        self._free_from = 0  # end of the last utterance
+        self._region: _Span | None = None
+        self._group: _Span | None = None
+
+    def push(self, block: Audio) -> Iterator[Utterance]:
+        self._audio = np.concatenate((self._audio, block))
+        yield from self._advance(self._detector.probabilities(block))
+        self._forget()
+
+    def finish(self) -> Iterator[Utterance]:
+        yield from self._advance(self._detector.flush())
+        if self._region:
+            yield from self._close()
+        if self._group:
+            yield self._emit(self._group, self._pad)
+
+    def _advance(self, probabilities: NDArray[np.float32]) -> Iterator[Utterance]:
+        speaking = len(self._speech) > 0 and bool(self._speech[-1])
+        speech = hysteresis(probabilities, self._threshold, speaking=speaking)
+        self._probabilities = np.concatenate((self._probabilities, probabilities))
+        self._speech = np.concatenate((self._speech, speech))
+        for is_speech in speech.tolist():
+            self._now += 1
+            if is_speech:
+                if self._region is None:
+                    self._region = _Span(self._now - 1, self._now)
+                self._region.end = self._now
+                # the group is not held for a region that has outgrown it
+                if self._group and not self._is_stray(self._group) and not self._fits(self._group, self._region):
+                    yield from self._emit_group()
+                # waits for min_s more, so that what is left after the cut can stand alone
+                if self._region.end - self._region.start >= self._max_speech + self._min:
+                    yield from self._cut()
+            elif self._region and self._now - self._region.end >= self._pause:
+                yield from self._close()
+            elif self._group and not self._region and self._is_over(self._now - self._group.end):
+                yield self._emit(self._group, self._pad)
+                self._group = None
+
+    def _is_over(self, pause: int) -> bool:
+        """Whether no region after such a pause could join or shorten the padding."""
+        return pause >= max(STRAY_PAUSE_S / WINDOW_S, 2 * self._pad)
+
+    def _is_stray(self, span: _Span) -> bool:
+        return span.end - span.start + 2 * self._pad < self._min
+
+    def _fits(self, group: _Span, region: _Span) -> bool:
+        return region.end - group.start <= self._max_speech
+
+    def _joins(self, group: _Span, region: _Span) -> bool:
+        stray = self._is_stray(group) or self._is_stray(region)
+        return (region.start - group.end) * WINDOW_S < (STRAY_PAUSE_S if stray else SENTENCE_PAUSE_S)
+
+    def _close(self) -> Iterator[Utterance]:
+        """The region has ended: it joins the group, or the group is done and the region is the next one."""
+        while self._region.end - self._region.start > self._max_speech:
+            yield from self._cut()
+        if self._group and self._fits(self._group, self._region) and self._joins(self._group, self._region):
+            self._group.end = self._region.end
+        else:
+            yield from self._emit_group()
+            self._group = self._region
+        self._region = None
+
+    def _cut(self) -> Iterator[Utterance]:
+        """Take an utterance off a region that is too long: at the deepest pause of its second half."""
+        if self._group and self._is_stray(self._group) and self._joins(self._group, self._region):
+            self._region.start, self._group = self._group.start, None
+        yield from self._emit_group()
+        first = self._region.start + self._max_speech // 2
+        last = max(min(self._region.start + self._max_speech, self._region.end - self._min), first + 1)
+        depth = _mean_around(self._probabilities, np.arange(first, last) - self._held_from, max(1, self._pause // 2))
+        if depth.min() >= self._threshold:  # not even a short pause: the quietest instant
+            edges = [self._sample(window) - self._audio_start for window in range(first - 1, last + 1)]
+            power = np.add.reduceat(np.square(self._audio[: edges[-1]]), edges[:-1])
+            depth = _mean_around(power, np.arange(1, len(power)), 1)
+        cut = first + int(np.argmin(depth))
+        yield self._emit(_Span(self._region.start, cut), 0)
+        self._region.start = cut
+
+    def _emit_group(self) -> Iterator[Utterance]:
+        """The group is done since `_region` is not to be part of it: they share the pause between them."""
+        if self._group:
+            yield self._emit(self._group, min(self._pad, (self._region.start - self._group.end) // 2))
+            self._group = None
+
+    def _emit(self, span: _Span, pad_after: int) -> Utterance:
+        first, end = max(self._free_from, span.start - self._pad), span.end + pad_after
+        self._free_from = end
+        start = self._sample(first)
+        samples = self._audio[start - self._audio_start : self._sample(end) - self._audio_start].copy()
+        return Utterance(start, samples, speech_s(self._speech[first - self._held_from : end - self._held_from]))
+
+    def _forget(self) -> None:
+        """Drop what no utterance can still want."""
+        waiting = self._group or self._region
+        keep = max(self._free_from, (waiting.start if waiting else self._now) - self._pad)
+        self._probabilities = self._probabilities[keep - self._held_from :]
+        self._speech = self._speech[keep - self._held_from :]
+        self._audio = self._audio[self._sample(keep) - self._audio_start :]
+        self._held_from, self._audio_start = keep, self._sample(keep)
+
+    def _sample(self, window: int) -> int:
+        return int(window * self._hop)
+
+
+def _mean_around(values: NDArray[np.float32], at: NDArray[np.int_], reach: int) -> NDArray[np.float64]:
+    """Mean of values[i - reach : i + reach] for each i of `at`, of fewer at the ends.
+
+    >>> _mean_around(np.float32([1, 2, 3, 4]), np.array([1, 3]), 1).tolist()
+    [1.5, 3.5]
+    """
+    total = np.concatenate(([0.0], np.cumsum(values, dtype=np.float64)))
+    low, high = np.maximum(at - reach, 0), np.minimum(at + reach, len(values))
+    return (total[high] - total[low]) / (high - low)

@@ -1,0 +1,108 @@
+"""What the stages hand to each other: a recording that was found, a clip cut from it, its scores, its end."""
+
+import hashlib
+import re
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Audio = NDArray[np.float32]
+"""Samples of one channel, (N,), full scale +-1."""
+
+
+class Verdict(StrEnum):
+    """The three ends of a clip."""
+
+    KEPT = "kept"
+    REJECTED = "rejected"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """What manifests and sidecars say of a recording; None where they are silent."""
+
+    text: str | None = None
+    speaker: str | None = None
+    licence: str | None = None
+    consent: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """One file below INPUT.
+
+    `path` is the name relative to INPUT as the operating system has it (surrogate escapes for bytes that are not
+    UTF-8), `source` the same name as valid UTF-8 for people and the ledger. `error` says why it cannot be read at all.
+    In a bucket the listing gives an `etag`, and what is in the object is known only when it was fetched.
+    """
+
+    path: str
+    source: str
+    size: int
+    sha256: str | None
+    metadata: Metadata = Metadata()
+    error: str | None = None
+    etag: str | None = None
+
+    @property
+    def key(self) -> str:
+        """A WebDataset-safe name, unique to this path: no dots, no slashes, ASCII only, at most 57 characters.
+
+        >>> Recording("a/x.y 1.wav", "a/x.y 1.wav", 0, None).key
+        'x_y_1-3340be7e'
+        """
+        stem = self.source.rsplit("/", 1)[-1].rsplit(".", 1)[0]
+        digest = hashlib.sha256(self.path.encode("utf-8", "surrogateescape")).hexdigest()[:8]
+        return f"{re.sub(r'[^A-Za-z0-9_-]+', '_', stem)[:48].strip('_') or 'clip'}-{digest}"
+
+
+Scores = dict[str, float | None]
+"""Score name -> value; None where it cannot be measured (no speech, too short). Names: scoring.SCORES."""
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """One row of the ledger before its scores: an utterance, or a whole recording that could not become one.
+
+    `error` makes it `failed`; `reject` (reason, sentence with the two values) makes it `rejected` before any network
+    runs. Reasons of this kind: no_speech, too_short, duplicate, near_duplicate.
+    """
+
+    clip_id: str
+    source: str
+    source_sha256: str | None
+    offset_s: float = 0.0
+    duration_s: float = 0.0
+    sample_rate_in_hz: int | None = None
+    channels_in: int | None = None
+    speech_s: float | None = None
+    pcm_sha256: str | None = None
+    metadata: Metadata = field(default_factory=Metadata)
+    error: str | None = None
+    reject: tuple[str, str] | None = None
+
+    @property
+    def origin(self) -> dict[str, object]:
+        """Where it was cut from, as the ledger and the tars say it; seconds."""
+        return {
+            "clip_id": self.clip_id,
+            "source": self.source,
+            "source_sha256": self.source_sha256,
+            "offset_s": self.offset_s,
+            "duration_s": self.duration_s,
+        }
+
+
+@dataclass(frozen=True)
+class Decision:
+    """How a clip ends: `reason` is the short class, `detail` the sentence with the two numbers."""
+
+    verdict: Verdict
+    reason: str | None = None
+    detail: str | None = None
+    chosen: Literal["raw", "enhanced"] | None = None
+    chosen_why: str | None = None

@@ -1,0 +1,134 @@
+"""The ledger: one Parquet row for every clip that came in, in a fixed order, and questions asked of it with DuckDB."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import BinaryIO
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from clean_corpus.pipeline.core.types import Clip, Decision, Scores
+from clean_corpus.pipeline.quality.scorer import SCORES
+
+ROWS_PER_GROUP = 10_000  # of the Parquet file, and of rows in memory
+_TEXT = ("text", "speaker", "licence", "consent")
+
+SCHEMA = pa.schema(
+    [
+        ("clip_id", pa.string()),
+        ("source", pa.string()),
+        ("source_sha256", pa.string()),
+        ("offset_s", pa.float64()),
+        ("duration_s", pa.float64()),
+        ("sample_rate_in_hz", pa.int32()),
+        ("channels_in", pa.int32()),
+        ("speech_s", pa.float64()),
+        *[(name, pa.string()) for name in _TEXT],
+        ("verdict", pa.string()),
+        ("reason", pa.string()),
+        ("detail", pa.string()),
+        ("chosen", pa.string()),
+        ("chosen_why", pa.string()),
+        ("gain_db", pa.float64()),
+        ("shard", pa.string()),
+        ("enhancer", pa.string()),
+        ("weights_sha256", pa.string()),
+        ("config_sha256", pa.string()),
+        *[(f"{when}_{score}", pa.float64()) for score in SCORES for when in ("before", "after")],
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """Everything known of one clip at the end of a run."""
+
+    clip: Clip
+    decision: Decision
+    before: Scores
+    after: Scores
+    gain_db: float | None = None
+    shard: str | None = None
+
+
+def write(rows: Iterable[Row], file: BinaryIO, *, enhancer: str, weights_sha256: str, config_sha256: str) -> int:
+    """Rows, in the order of source, offset and id, as one Parquet file; returns how many. Equal runs give equal bytes.
+
+    Raises: ValueError if the rows are in another order.
+    """
+    constants = {"enhancer": enhancer, "weights_sha256": weights_sha256, "config_sha256": config_sha256}
+    written, last = 0, ("", -1.0, "")
+    with pq.ParquetWriter(file, SCHEMA, compression="zstd") as writer:
+        rising = iter(rows)
+        while batch := list(islice(rising, ROWS_PER_GROUP)):
+            for row in batch:
+                here = row.clip.source, row.clip.offset_s, row.clip.clip_id
+                if here <= last:
+                    raise ValueError(f"row {here} of the ledger comes after {last}")
+                last = here
+            writer.write_table(pa.Table.from_pylist([_record(row) | constants for row in batch], SCHEMA))
+            written += len(batch)
+        if not written:
+            writer.write_table(SCHEMA.empty_table())
+    return written
+
+
+def _record(row: Row) -> dict[str, object]:
+    clip, decision = row.clip, row.decision
+    return {
+        **clip.origin,
+        "sample_rate_in_hz": clip.sample_rate_in_hz,
+        "channels_in": clip.channels_in,
+        "speech_s": clip.speech_s,
+        **{name: getattr(clip.metadata, name) for name in _TEXT},
+        "verdict": decision.verdict.value,
+        "reason": decision.reason,
+        "detail": decision.detail,
+        "chosen": decision.chosen,
+        "chosen_why": decision.chosen_why,
+        "gain_db": row.gain_db,
+        "shard": row.shard,
+        **{f"before_{score}": row.before.get(score) for score in SCORES},
+        **{f"after_{score}": row.after.get(score) for score in SCORES},
+    }
+
+
+def query(ledger: Path, sql: str) -> list[dict[str, object]]:
+    """Rows of a DuckDB query over a ledger's file, in which it is called `ledger`."""
+    with duckdb.connect(config={"memory_limit": "256MB", "threads": 1}) as connection:
+        connection.read_parquet(str(ledger)).create_view("ledger")
+        return connection.sql(sql).to_arrow_table().to_pylist()
+
+
+def summary(ledger: Path) -> dict[str, object]:
+    """Clips and seconds by verdict and by reason; means of the kept clips' scores, raw and as published.
+
+    Every clip has exactly one verdict, so counts add up to the rows.
+    """
+    (total,) = query(ledger, "SELECT count(*) n FROM ledger")
+    verdicts = query(ledger, "SELECT verdict, count(*) n, sum(duration_s) s FROM ledger GROUP BY ALL")
+    reasons = query(
+        ledger,
+        """SELECT verdict, reason, count(*) n, sum(duration_s) s FROM ledger WHERE reason IS NOT NULL
+           GROUP BY ALL ORDER BY verdict, n DESC, reason""",
+    )
+    columns = ", ".join(
+        f"avg(before_{name}) AS b_{name}, avg(if(chosen = 'raw', before_{name}, after_{name})) AS a_{name}"
+        for name in SCORES
+    )
+    (means,) = query(ledger, f"SELECT {columns} FROM ledger WHERE verdict = 'kept'")
+    by_verdict = {row["verdict"]: row for row in verdicts}
+    ends = ("kept", "rejected", "failed")
+    return {
+        "counts": {"in": total["n"], **{end: by_verdict.get(end, {"n": 0})["n"] for end in ends}},
+        "seconds": {end: round(by_verdict.get(end, {"s": 0.0})["s"], 3) for end in ends},
+        "reasons": {row["reason"]: {"clips": row["n"], "seconds": round(row["s"], 3)} for row in reasons},
+        "means": {
+            name: [round(means[f"b_{name}"], 4), round(means[f"a_{name}"], 4)]
+            for name in SCORES
+            if means[f"b_{name}"] is not None and means[f"a_{name}"] is not None
+        },
+    }

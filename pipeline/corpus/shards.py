@@ -1,0 +1,69 @@
+"""WebDataset shards whose bytes depend on their content alone: write, read, verify."""
+
+import hashlib
+import os
+from collections.abc import Iterable, Iterator
+from typing import Any, BinaryIO
+
+import webdataset
+from webdataset.tariterators import group_by_keys, tar_file_expander
+
+from clean_corpus.pipeline.core.errors import DataError
+from clean_corpus.pipeline.core.records import Shard
+from clean_corpus.pipeline.storage.base import Store
+
+Sample = dict[str, Any]
+
+
+def write_shard(store: Store, key: str, samples: Iterable[Sample]) -> Shard | None:
+    """Write samples (`__key__` and extension -> bytes) as one tar, in their order; None and no file if there are none.
+
+    Source: webdataset.TarWriter with fixed mtime and owner, so equal samples give equal bytes.
+    Raises: DataError if a sample's key has a dot or a slash or comes twice (WebDataset would merge or misread it).
+    """
+    seen: set[str] = set()
+    with store.writer(key) as file:
+        with webdataset.TarWriter(file, encoder=False, mtime=0) as tar:
+            for sample in samples:
+                name = sample["__key__"]
+                if "." in name or "/" in name or name in seen:
+                    raise DataError(f"shard {key}: sample key {name!r} has a dot or a slash, or comes twice")
+                seen.add(name)
+                tar.write(sample)
+        size = file.tell()
+        file.seek(0)
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if not seen:
+        store.delete(key)
+        return None
+    return Shard(key, digest, size, len(seen))
+
+
+def read_shard(store: Store, shard: Shard) -> Iterator[Sample]:
+    """Samples of a tar as bytes, one at a time; nothing is unpickled.
+
+    Raises: DataError if the tar is missing, has other bytes than it was written with, or names outside it.
+    """
+    try:
+        with store.opened(shard.key) as file:
+            _refuse_other(shard, file)
+            for sample in group_by_keys(tar_file_expander([{"url": shard.key, "stream": file}])):
+                name = sample["__key__"]
+                if name.startswith("/") or ".." in name.split("/"):
+                    raise DataError(f"shard {shard.key}: member {name!r} points outside the shard")
+                yield sample
+    except FileNotFoundError:
+        raise DataError(f"shard {shard.key}: not there, {shard.size} bytes were written; run again") from None
+
+
+def _refuse_other(shard: Shard, file: BinaryIO) -> None:
+    found = file.seek(0, os.SEEK_END)
+    if found != shard.size:
+        raise DataError(f"shard {shard.key}: {found} bytes, written were {shard.size}; delete it and run again")
+    file.seek(0)
+    digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if digest != shard.sha256:
+        raise DataError(
+            f"shard {shard.key}: sha256 {digest[:12]}, written was {shard.sha256[:12]}; delete it, run again"
+        )
+    file.seek(0)

@@ -1,0 +1,136 @@
+"""How good a clip is: each score with the ruler that measured it."""
+
+import math
+import warnings
+from functools import cache
+from importlib.metadata import version
+
+import numpy as np
+import soxr
+
+from clean_corpus.pipeline.audio import loudness, segment
+from clean_corpus.pipeline.core.errors import DataError
+from clean_corpus.pipeline.core.types import Audio, Scores
+from clean_corpus.pipeline.quality import dnsmos, signal_measures
+
+SCORES: dict[str, str] = {
+    "dnsmos_sig": "DNSMOS P.835, quality of the speech itself, MOS 1 to 4.01",
+    "dnsmos_bak": "DNSMOS P.835, absence of background, MOS 1 to 4.36",
+    "dnsmos_ovrl": "DNSMOS P.835, overall quality, MOS 1 to 3.93",
+    "dnsmos_p808": "DNSMOS P.808, overall quality, MOS 1 to 5",
+    "snr_db": "estimated ratio of speech to background, -10 to 60 dB",
+    "clipping_ratio": "share of samples cut off at the clip's ceiling, 0 to 1",
+    "bandwidth_hz": "highest frequency that carries sound, 0 to half the sample rate, Hz",
+    "speech_ratio": "share of the time that is speech, 0 to 1",
+    "loudness_lufs": "integrated loudness, -70 to about 0 LUFS",
+    "pesq_wb": "PESQ wide-band against the clean twin, MOS-LQO 1.04 to 4.64",
+    "stoi": "short-time intelligibility against the clean twin, 0 to 1",
+    "si_sdr_db": "scale-invariant signal to distortion against the clean twin, -100 to 100 dB",
+}
+
+RATE = dnsmos.RATE  # Hz, of PESQ and STOI too
+MIN_S = 0.1  # a shorter clip holds no syllable, and DNSMOS would hear its repetition as a buzz
+MIN_STOI_S = 0.4  # STOI correlates stretches of 384 ms
+
+CEILINGS: dict[str, float] = {
+    # raw outputs are opinions up to 5, below the vertex of each polynomial: 4.01, 4.36 and 3.93
+    **{name: round(float(np.polyval(polynomial, 5.0)), 4) for name, polynomial in dnsmos.P835_POLYNOMIALS.items()},
+    "dnsmos_p808": 5.0,
+    "snr_db": signal_measures.SNR_LIMITS_DB[1],
+    "clipping_ratio": 1.0,
+    "speech_ratio": 1.0,
+    "pesq_wb": round(0.999 + 4.0 / (1.0 + math.exp(-1.3669 * 4.5 + 3.8224)), 4),  # P.862.2, raw PESQ of 4.5
+    "stoi": 1.0,
+    "si_sdr_db": signal_measures.RATIO_LIMIT_DB,
+}
+"""Score name -> the highest value its ruler can give; bandwidth_hz is left out, half of any sample rate."""
+
+_PACKAGES = {"loudness": "pyloudnorm", "pesq": "pesq", "stoi": "pystoi", "resampler": "soxr"}
+
+
+@cache
+def rulers() -> dict[str, str]:
+    """What measured the scores: package and version, for DNSMOS the hash of the network too."""
+    packages = {name: f"{package} {version(package)}" for name, package in _PACKAGES.items()}
+    return {**dnsmos.rulers(), "speech": segment.VAD_VERSION, **packages}
+
+
+class Scorer:
+    """All scores of a clip; one per process, since it holds the networks."""
+
+    def __init__(self, *, speech_threshold: float) -> None:
+        self._speech_threshold = speech_threshold
+        self._dnsmos = dnsmos.Dnsmos()
+
+    def score(self, x: Audio, *, sample_rate: int, clean: Audio | None = None) -> Scores:
+        """Every name of SCORES; None where it cannot be measured (silence, too short, no clean twin).
+
+        Shapes: x (N,) samples at sample_rate, clean (N,).
+        Raises: DataError if the clean twin's length is another; ValueError if x is not a row of samples.
+        """
+        if x.ndim != 1 or x.size == 0:
+            raise ValueError(f"expected samples of shape (N,), N > 0, got {x.shape}")
+        if clean is not None and clean.shape != x.shape:
+            raise DataError(f"clean twin has {clean.size} samples, the clip {x.size}; they must be sample-aligned")
+        speech = segment.speech_mask(x, self._speech_threshold, sample_rate=sample_rate)
+        at_16k = at_scoring_rate(x, sample_rate)
+        values: dict[str, float | None] = dict.fromkeys(SCORES)
+        if at_16k.size >= MIN_S * RATE and np.any(at_16k):
+            values |= self._dnsmos(at_16k / max(1.0, float(np.abs(at_16k).max())))
+            values["snr_db"] = signal_measures.snr_estimate_db(x, speech, sample_rate)
+        values["clipping_ratio"] = signal_measures.clipping_ratio(x)
+        values["bandwidth_hz"] = signal_measures.effective_bandwidth_hz(x, sample_rate)
+        values["speech_ratio"] = float(np.mean(speech))
+        values["loudness_lufs"] = loudness.loudness_lufs(x, sample_rate)
+        if clean is not None and np.any(clean):
+            clean_at_16k = at_scoring_rate(clean, sample_rate)
+            values["pesq_wb"] = pesq_lqo(at_16k, clean_at_16k, "wb")
+            values["stoi"] = stoi(at_16k, clean_at_16k, extended=False)
+            values["si_sdr_db"] = signal_measures.si_sdr_db(x, clean)
+        return {name: _rounded(value) for name, value in values.items()}
+
+
+def at_scoring_rate(x: Audio, sample_rate: int) -> Audio:
+    """The samples at RATE, (N,) -> (N,)."""
+    return x if sample_rate == RATE else soxr.resample(x, sample_rate, RATE)
+
+
+def _rounded(value: float | None) -> float | None:
+    """Six significant digits, so that a score is the same text on every machine; None for what is not a number.
+
+    >>> _rounded(np.float32(1 / 3)), _rounded(math.nan)
+    (0.333333, None)
+    """
+    return None if value is None or not math.isfinite(value) else float(f"{value:.6g}")
+
+
+def pesq_lqo(estimate: Audio, reference: Audio, mode: str) -> float:
+    """PESQ as package pesq has it: MOS-LQO of P.862.1 (nb) or P.862.2 (wb); nan if it finds no speech or no estimate.
+
+    Shapes: (N,) samples at 16 kHz twice.
+    """
+    import pesq
+
+    if not np.any(estimate):
+        return float("nan")
+    try:
+        return pesq.pesq(RATE, reference, estimate, mode)
+    except (pesq.NoUtterancesError, pesq.BufferTooShortError):
+        return float("nan")
+
+
+def stoi(estimate: Audio, reference: Audio, *, extended: bool) -> float:
+    """STOI as package pystoi has it; nan if under 384 ms are left without the pauses.
+
+    Shapes: (N,) samples at 16 kHz twice.
+    """
+    import pystoi
+
+    if reference.size < MIN_STOI_S * RATE:
+        return float("nan")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)  # too little is left: 1e-5 and a warning
+        try:
+            return float(pystoi.stoi(reference, estimate, RATE, extended=extended))
+        except RuntimeWarning:
+            return float("nan")

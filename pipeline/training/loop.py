@@ -1,0 +1,151 @@
+"""What every training with Lightning here shares: fresh data each epoch, a folder that is claimed, lines for people."""
+
+import json
+import math
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import WeightAveraging
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from clean_corpus.pipeline.core.errors import CleanCorpusError, ConfigError
+
+
+class EpochSampler(Sampler[int]):
+    """Indices epoch * length .. : fresh pairs every epoch, the same ones after a resume; each process has its share."""
+
+    def __init__(self, length: int) -> None:
+        self.length, self.epoch = length, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __iter__(self) -> Iterator[int]:
+        distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
+        rank, processes = (torch.distributed.get_rank(), torch.distributed.get_world_size()) if distributed else (0, 1)
+        first = (self.epoch * processes + rank) * self.length
+        return iter(range(first, first + self.length))
+
+
+def loader(
+    dataset: Dataset, batch_size: int, *, workers: int, sampler: Sampler[int] | None = None
+) -> DataLoader[tuple[Tensor, ...]]:
+    """Batches of a dataset, in order, made by so many worker processes; with none, by this one.
+
+    Workers are started by a server process with one thread and stay for the whole training. A worker forked here would
+    inherit locks that Prefect's threads hold at that moment, our handling of signals, which spares it SIGTERM, and the
+    pipe by whose end the Prefect server learns that we are gone.
+    """
+    if not workers:
+        return DataLoader(dataset, batch_size, sampler=sampler)
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([type(dataset).__module__])
+    return DataLoader(
+        dataset, batch_size, sampler=sampler,
+        num_workers=workers, multiprocessing_context=context, persistent_workers=True,
+    )  # fmt: skip
+
+
+class RunningMean(WeightAveraging):
+    """Validates and keeps a running mean of the weights, of few updates at first, else it would remember the start.
+
+    Source: decay of min(decay, (1 + n) / (10 + n)) at update n, as TensorFlow's ExponentialMovingAverage has it.
+    """
+
+    def __init__(self, decay: float) -> None:
+        super().__init__(avg_fn=partial(_nearer, decay))
+
+
+def _nearer(decay: float, mean: Tensor, value: Tensor, updates: Tensor) -> Tensor:
+    if not value.is_floating_point():  # BatchNorm's count
+        return value
+    n = int(updates)
+    return mean.lerp(value, 1 - min(decay, (1 + n) / (10 + n)))
+
+
+class HalveOnRise(Callback):
+    """Halves the learning rate when the validation loss rose so many validations in a row.
+
+    Source: papers [001] (three) and [003] (one); SYSTEMS.md sections 3.1 and 5.
+    """
+
+    def __init__(self, rises: int) -> None:
+        self.wanted, self.rises, self.previous = rises, 0, math.inf
+
+    def on_validation_end(self, trainer: Trainer, module: LightningModule) -> None:
+        if trainer.sanity_checking:
+            return
+        loss = float(trainer.callback_metrics["val/loss"])
+        self.rises = self.rises + 1 if loss > self.previous else 0
+        self.previous = loss
+        if self.rises < self.wanted:
+            return
+        self.rises = 0
+        for config in trainer.lr_scheduler_configs:
+            config.scheduler.base_lrs = [rate / 2 for rate in config.scheduler.base_lrs]
+        for group in (group for optimizer in trainer.optimizers for group in optimizer.param_groups):
+            group["lr"] /= 2  # the next step's was computed before the validation
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"rises": self.rises, "previous": self.previous}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.rises, self.previous = state_dict["rises"], state_dict["previous"]
+
+
+class Lines(Callback):
+    """A line for people after each validation."""
+
+    def __init__(self, say: Callable[[str], None], head: str, watched: str, steps: int) -> None:
+        self.say, self.head, self.watched, self.steps = say, head, watched, steps
+
+    def on_validation_end(self, trainer: Trainer, module: LightningModule) -> None:
+        if not trainer.sanity_checking and trainer.is_global_zero:
+            value = float(trainer.callback_metrics[self.watched])
+            self.say(f"{self.head}step {trainer.global_step}/{self.steps}, {self.watched} {value:.3f}")
+
+
+def claim(out: Path, asked: dict[str, Any]) -> None:
+    """Write down in `out`/run.json what is trained there: JSON values by name.
+
+    Raises: ConfigError if that is something else than what was begun there.
+    """
+    path = out / "run.json"
+    if path.exists():
+        begun = json.loads(path.read_text())
+        differing = [k for k in sorted(begun.keys() | asked.keys()) if begun.get(k) != asked.get(k)]
+        if differing:
+            first = "; ".join(f"{k}: {begun.get(k)!r} there, {asked.get(k)!r} now" for k in differing[:3])
+            raise ConfigError(f"{out} holds another training ({first}); choose another --out, or the settings it has")
+    out.mkdir(parents=True, exist_ok=True)
+    write_json(path, asked)
+
+
+def checkpoint(path: Path, steps_per_epoch: int) -> dict[str, Any]:
+    """What Lightning saved: tensors and plain values, nothing is unpickled.
+
+    Raises: CleanCorpusError if there is none, since a budget of time ended before the first validation.
+    """
+    if not path.exists():
+        raise CleanCorpusError(
+            f"{path.parent}: the time was over before the first validation, after {steps_per_epoch} steps; give more "
+            "time, or lower steps_per_epoch"
+        )
+    return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def write_json(path: Path, data: dict[str, Any]) -> None:
+    """JSON that is there whole or not at all."""
+    new = path.with_suffix(f".{os.getpid()}")  # several processes may train together
+    new.write_text(json.dumps(data, indent=2) + "\n")
+    os.replace(new, path)

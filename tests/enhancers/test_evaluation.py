@@ -1,0 +1,326 @@
+"""Pairs; measures against public implementations; statistics against answers known beforehand; the command."""
+
+import csv
+import math
+import warnings
+from pathlib import Path
+
+import mir_eval
+import numpy as np
+import pesq
+import pystoi
+import pytest
+import soundfile
+import torch
+from rich.console import Console
+from scipy import stats
+from torchmetrics.functional.audio import scale_invariant_signal_distortion_ratio, signal_distortion_ratio
+
+from clean_corpus.enhancers import evaluation
+from clean_corpus.enhancers.evaluation import METRICS, NOISY, Condition, Pair
+from clean_corpus.flows import evaluation as command
+from clean_corpus.pipeline.core.errors import ConfigError, DataError
+from tests.support import signals
+
+RATE = 16000
+ALL = Condition("all", "")
+COLUMN = list(METRICS).index("stoi")
+
+
+@pytest.fixture(scope="module")
+def scorer() -> evaluation.PairScorer:
+    return evaluation.PairScorer()
+
+
+@pytest.fixture(scope="module")
+def twins() -> tuple[np.ndarray, np.ndarray]:
+    return signals.noisy_speech(2.5, 8.0, seed=3), signals.speech(2.5, seed=3)
+
+
+@pytest.fixture(scope="module")
+def scores(scorer, twins):
+    return scorer.score(*twins)
+
+
+def write_pairs(root: Path, names: dict[str, float], *, seconds: float = 1.5) -> Path:
+    """Pairs of these names, noisy at these SNRs in dB."""
+    for seed, (name, snr_db) in enumerate(names.items()):
+        for folder, x in (
+            ("noisy", signals.noisy_speech(seconds, snr_db, seed)),
+            ("clean", signals.speech(seconds, seed)),
+        ):
+            (root / folder).mkdir(parents=True, exist_ok=True)
+            soundfile.write(root / folder / f"{name}.wav", x, RATE)
+    return root
+
+
+def pairs_of(n: int) -> list[Pair]:
+    return [Pair(f"{i}", Path(), Path(), ("babble", "rain")[i % 2], (0, 10)[i * 2 // n]) for i in range(n)]
+
+
+def table(column: list[float]) -> np.ndarray:
+    """Values where STOI alone was measured."""
+    values = np.full((len(column), len(METRICS)), np.nan)
+    values[:, COLUMN] = column
+    return values
+
+
+# ---- pairs -------------------------------------------------------------------------------------------------------
+
+
+def test_a_name_tells_class_and_snr(tmp_path):
+    names = {"spk__a__1__dog_bark__00dB": 0.0, "x__rain__-5dB": -5.0, "p232_001": 5.0}
+    found = evaluation.find_pairs(write_pairs(tmp_path, names, seconds=0.5))
+    assert {pair.name: (pair.noise, pair.snr_db) for pair in found} == {
+        "p232_001": (None, None),
+        "spk__a__1__dog_bark__00dB": ("dog_bark", 0),
+        "x__rain__-5dB": ("rain", -5),
+    }
+    assert all(pair.noisy.parent.name == "noisy" and pair.clean.parent.name == "clean" for pair in found)
+
+
+def test_a_missing_or_other_twin_is_an_error_that_names_both_files_and_lengths(tmp_path):
+    write_pairs(tmp_path, {"a": 5.0}, seconds=0.5)
+    soundfile.write(tmp_path / "clean" / "a.wav", np.zeros(7999), RATE)
+    with pytest.raises(DataError, match=r"noisy/a.wav has 8000 samples at 16000 Hz.*clean/a.wav has 7999 samples"):
+        evaluation.find_pairs(tmp_path)
+    soundfile.write(tmp_path / "clean" / "a.wav", np.zeros(8000), 8000)
+    with pytest.raises(DataError, match=r"16000 Hz.* at 8000 Hz"):
+        evaluation.find_pairs(tmp_path)
+    for missing in ("clean", "noisy"):
+        write_pairs(tmp_path, {"a": 5.0}, seconds=0.5)
+        (tmp_path / missing / "a.wav").unlink()
+        with pytest.raises(DataError, match=rf"{missing}/a.wav has no file"):
+            evaluation.find_pairs(tmp_path)
+
+
+def test_what_is_no_audio_is_named(tmp_path):
+    write_pairs(tmp_path, {"a": 5.0}, seconds=0.5)
+    (tmp_path / "clean" / "a.wav").write_bytes(b"")
+    with pytest.raises(DataError, match=r"clean/a.wav: empty file"):
+        evaluation.find_pairs(tmp_path)
+
+
+def test_a_folder_without_pairs_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match=r"no noisy/\*.wav"):
+        evaluation.find_pairs(tmp_path)
+
+
+# ---- measures ----------------------------------------------------------------------------------------------------
+
+
+def test_every_measure_has_a_value_of_speech(scores):
+    assert list(scores) == list(METRICS)
+    assert all(type(value) is float for value in scores.values())
+
+
+def test_measures_agree_with_public_implementations(scores, twins):
+    noisy, clean = twins
+    as_tensors = [torch.from_numpy(x.astype(np.float64)) for x in twins]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        (theirs,), *_ = mir_eval.separation.bss_eval_sources(clean[None], noisy[None], compute_permutation=False)
+    # the same sums in another order
+    assert scores["sdr_db"] == pytest.approx(theirs, abs=1e-6)
+    assert scores["sdr_db"] == pytest.approx(signal_distortion_ratio(*as_tensors).item(), abs=1e-6)
+    si_sdr = scale_invariant_signal_distortion_ratio(*as_tensors, zero_mean=True).item()
+    assert scores["si_sdr_db"] == pytest.approx(si_sdr, abs=1e-6)
+    # the packages themselves, whose last bit depends on where in memory an array begins
+    assert scores["pesq_wb"] == pesq.pesq(RATE, clean, noisy, "wb")
+    assert scores["pesq_nb_lqo"] == pesq.pesq(RATE, clean, noisy, "nb")
+    assert scores["stoi"] == pytest.approx(pystoi.stoi(clean, noisy, RATE), abs=1e-9)
+    assert scores["estoi"] == pytest.approx(pystoi.stoi(clean, noisy, RATE, extended=True), abs=1e-9)
+    assert scores["global_snr_db"] == pytest.approx(8.0, abs=1e-4)  # as mixed, in float32
+
+
+def test_raw_pesq_is_what_p862_1_maps(scores):
+    mapped = 0.999 + 4 / (1 + math.exp(-1.4945 * scores["pesq_nb"] + 4.6607))
+    assert mapped == pytest.approx(scores["pesq_nb_lqo"], abs=1e-9)
+
+
+def test_a_clean_clip_reaches_the_ceilings(scorer, twins):
+    _, clean = twins
+    scores = scorer.score(clean, clean)
+    assert scores["pesq_nb"] == pytest.approx(4.5, abs=1e-3)
+    assert scores["pesq_wb"] == pytest.approx(4.644, abs=1e-3)
+    assert [scores[name] for name in ("stoi", "estoi")] == pytest.approx([1, 1], abs=1e-6)
+    assert [scores[name] for name in ("si_sdr_db", "sdr_db", "global_snr_db")] == [100, 100, 100]
+    assert [scores[name] for name in ("csig", "cbak", "covl")] == [5, 5, 5]
+
+
+def test_what_cannot_be_measured_is_empty(scorer, twins):
+    _, clean = twins
+    silence = np.zeros_like(clean)
+    own = {name for name in METRICS if name.startswith("dnsmos")}
+    assert {name for name, value in scorer.score(clean, silence).items() if value is not None} == own
+    silent = scorer.score(silence, clean)
+    assert {name for name, value in silent.items() if value is None} >= {"pesq_nb", "pesq_wb", "csig", "sdr_db", *own}
+    assert silent["global_snr_db"] == 0
+    assert set(scorer.score(clean[8000:8300], clean[8000:8300]).values()) >= {None}
+    with pytest.raises(DataError, match=r"5 samples.* 6"):
+        scorer.score(np.ones(5, np.float32), np.ones(6, np.float32))
+
+
+# ---- statistics --------------------------------------------------------------------------------------------------
+
+
+def test_means_ofeach_snr_and_class_and_what_was_not_scored():
+    pairs = pairs_of(4)  # babble 0, rain 0, babble 10, rain 10
+    rows = evaluation.summarise({NOISY: table([1.0, 2.0, math.nan, 4.0])}, pairs)
+    found = {row.condition: (row.clips, row.not_scored, row.mean) for row in rows if row.metric == "stoi"}
+    assert found == {
+        ALL: (4, 1, pytest.approx(7 / 3)),
+        Condition("snr_db", "0"): (2, 0, 1.5),
+        Condition("snr_db", "10"): (2, 1, 4.0),
+        Condition("noise", "babble"): (2, 1, 1.0),
+        Condition("noise", "rain"): (2, 0, 3.0),
+    }
+    assert {(row.clips, row.not_scored, row.mean) for row in rows if row.metric == "csig"} == {
+        (4, 4, None),
+        (2, 2, None),
+    }
+
+
+def test_the_interval_is_that_of_a_mean_and_the_sameeach_time():
+    column = np.random.default_rng(1).normal(5.0, 2.0, 400).tolist()
+    first, again = (evaluation.summarise({NOISY: table(column)}, pairs_of(400)) for _ in range(2))
+    assert first == again
+    (row,) = (row for row in first if row.metric == "stoi" and row.condition == ALL)
+    half = 1.96 * np.std(column) / 20
+    # quantiles of 2000 resamples stray by a few percent
+    assert (row.mean - row.low, row.high - row.mean) == pytest.approx((half, half), rel=0.1)
+
+
+def test_wilcoxon_is_paired_and_anova_is_not():
+    pairs = pairs_of(20)
+    noisy = np.linspace(0.1, 2.0, 20)
+    gain = np.linspace(0.01, 0.02, 20)  # every clip gains a little: certain in pairs, drowned in the spread over clips
+    values = {NOISY: table(noisy), "a": table(noisy + gain), "b": table(noisy)}
+    tests = {
+        (test.test, test.system, test.against): test
+        for test in evaluation.compare(values, pairs)
+        if test.metric == "stoi" and test.condition == ALL
+    }
+    assert set(tests) == {
+        ("wilcoxon", "a", NOISY), ("wilcoxon", "b", NOISY), ("wilcoxon", "b", "a"),
+        ("anova", "a", NOISY), ("anova", "a", "b"), ("anova", "a", "all"),
+    }  # fmt: skip
+    assert tests["wilcoxon", "a", NOISY].statistic == 0  # no difference has the other sign
+    assert tests["wilcoxon", "a", NOISY].p == pytest.approx(2 / 2**20)  # the exact test: one of 2^20 signs, two-sided
+    assert tests["wilcoxon", "b", NOISY][-3:] == (None, None, None)  # no difference at all
+    assert tests["anova", "a", NOISY].p > 0.9
+    assert tests["anova", "a", NOISY].critical == pytest.approx(stats.f.ppf(0.95, 1, 38))
+    assert tests["anova", "a", "all"].clips == 60
+
+
+def test_anova_by_hand():
+    """Means 2 and 4 in groups of 3, squares within 2 + 2: F = (3 * 2 * 1) / (4 / 4) = 6."""
+    values = {NOISY: table([1.0, 2.0, 3.0]), "a": table([3.0, 4.0, 5.0])}
+    (test,) = (
+        test
+        for test in evaluation.compare(values, pairs_of(3))
+        if (test.metric, test.condition, test.test, test.against) == ("stoi", ALL, "anova", NOISY)
+    )
+    assert test.statistic == pytest.approx(6.0)
+    assert test.critical == pytest.approx(7.7086, abs=1e-4)  # F(1, 4) at 5 %, any table
+
+
+def test_clips_that_one_system_lacks_leave_the_pair():
+    values = {NOISY: table([1.0, math.nan, 3.0]), "a": table([2.0, 3.0, 5.0])}
+    tests = [
+        test for test in evaluation.compare(values, pairs_of(3)) if test.metric == "stoi" and test.condition == ALL
+    ]
+    assert {test.test: test.clips for test in tests if test.against == NOISY} == {"wilcoxon": 2, "anova": 5}
+
+
+# ---- the command -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def no_plots(monkeypatch):
+    monkeypatch.setattr(evaluation, "plot", lambda *_: None)
+
+
+@pytest.fixture
+def in_this_process(monkeypatch):
+    monkeypatch.setattr(
+        evaluation,
+        "each",
+        lambda what, items, unit, workers, console, function: ((item, function(item)) for item in items),
+    )
+
+
+def read(path: Path) -> list[dict[str, str]]:
+    with path.open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_systems_over_a_folder(tmp_path, in_this_process):
+    names = {"a__rain__00dB": 0.0, "b__wind__00dB": 0.0, "c__rain__10dB": 10.0, "d__wind__10dB": 10.0}
+    root = write_pairs(tmp_path / "pairs", names)
+    out = tmp_path / "out"
+    path, failed = command.evaluate(["default-causal"], root, out, 1, Console(quiet=True))
+    assert failed == {}
+    rows = read(out / "scores.csv")
+    assert [(row["system"], row["clip"]) for row in rows] == [(s, n) for s in (NOISY, "default-causal") for n in names]
+    assert list(rows[0]) == ["system", "clip", "noise", "snr_db", *METRICS]
+    assert [float(row["global_snr_db"]) for row in rows[:4]] == pytest.approx([0, 0, 10, 10], abs=0.01)  # 16 bits
+    means = {
+        (row["by"], row["value"], row["system"]): row for row in read(out / "summary.csv") if row["metric"] == "csig"
+    }
+    csig = [float(row["csig"]) for row in rows]
+    assert float(means["snr_db", "10", NOISY]["mean"]) == pytest.approx(np.mean(csig[2:4]), rel=1e-5)
+    assert float(means["noise", "wind", "default-causal"]["mean"]) == pytest.approx(np.mean(csig[5::2]), rel=1e-5)
+    assert {row["test"] for row in read(out / "tests.csv")} == {"wilcoxon", "anova"}
+    text = path.read_text()
+    assert all(f"## {metric}\n" in text and (out / f"{metric}.png").stat().st_size > 0 for metric in METRICS)
+    assert "|  | 0 dB | 10 dB | mean | not scored |" in text
+    assert "|  | rain | wind | mean | not scored |" in text
+    assert "default-causal → noisy" in text
+
+
+def test_a_plot_has_the_same_byteseach_time(tmp_path):
+    summaries = [
+        evaluation.Summary("stoi", Condition("snr_db", snr_db), system, 3, 0, 0.5, *interval)
+        for system in (NOISY, "a")
+        for snr_db, interval in (("0", (0.4, 0.6)), ("5", (None, None)))
+    ]
+    first = command.plot("stoi", summaries, tmp_path / "x.png").read_bytes()
+    assert command.plot("stoi", summaries, tmp_path / "x.png").read_bytes() == first
+
+
+def test_a_clip_that_fails_keeps_its_row_and_is_counted(tmp_path, in_this_process, no_plots, monkeypatch):
+    root = write_pairs(tmp_path / "pairs", {"p1": 5.0, "p2": 5.0})
+    calls = []
+
+    class Broken:
+        sample_rate = RATE
+
+        def __call__(self, noisy, lengths):
+            calls.append(lengths)
+            return noisy * math.nan if len(calls) == 1 else noisy
+
+    monkeypatch.setattr(evaluation, "_network", lambda name: Broken())
+    path, failed = command.evaluate(["default-causal"], root, tmp_path / "out", 1, Console(quiet=True))
+    assert failed == {"default-causal: p1": "enhancer returned samples that are NaN or infinite"}
+    rows = read(tmp_path / "out" / "scores.csv")
+    assert [row["stoi"] != "" for row in rows] == [True, True, False, True]
+    assert {(row["system"], row["not_scored"]) for row in read(tmp_path / "out" / "summary.csv")} == {
+        (NOISY, "0"),
+        ("default-causal", "1"),
+    }
+    assert "|  | mean | not scored |" in path.read_text()  # names tell neither SNR nor class
+
+
+def test_unknown_and_repeated_systems_are_refused(tmp_path):
+    for names, message in ((["cgcnr"], "cgcnr"), (["default-causal"] * 2, "taken already")):
+        with pytest.raises(ConfigError, match=message):
+            command.evaluate(names, tmp_path, tmp_path, 1, Console(quiet=True))
+
+
+def test_a_worker_process_scores_a_pair(tmp_path, no_plots):
+    root = write_pairs(tmp_path / "pairs", {"p1": 5.0})
+    _, failed = command.evaluate([], root, tmp_path / "out", 1, Console(quiet=True))
+    assert failed == {}
+    (row,) = read(tmp_path / "out" / "scores.csv")
+    assert float(row["global_snr_db"]) == pytest.approx(5.0, abs=0.01)

@@ -1,0 +1,232 @@
+"""Training pairs: pair i is a function of the seed and i; the mixture has the SNR that was asked for."""
+
+import numpy as np
+import pytest
+import soundfile
+
+from clean_corpus.enhancers.training.mixing import (
+    MixConfig,
+    Mixtures,
+    Recording,
+    load_recordings,
+    load_rirs,
+    noise_tracks,
+)
+from clean_corpus.pipeline.audio.synthetic import coloured_noise, mix_at_snr, room_tone
+from clean_corpus.pipeline.core.errors import ConfigError, DataError
+
+RNG = np.random.default_rng(1)
+SAMPLES = [(RNG.standard_normal(n) * 3000).astype(np.int16) for n in (20000, 70000, 40000)]
+SPEECH = {"speech": [Recording(f"{i}-0", x) for i, x in enumerate(SAMPLES)]}
+TRACKS = [coloured_noise(RNG, 80000, slope=1.0)]
+
+
+def mixtures(seed=0, **settings):
+    return Mixtures(SPEECH, TRACKS, MixConfig(seconds=1.0, rooms=3, **settings), seed=seed, length=50)
+
+
+def test_a_pair_depends_on_seed_and_number_alone():
+    first, second, other = mixtures(), mixtures(), mixtures(seed=1)
+    for index in (7, 3):
+        np.testing.assert_array_equal(first[index], second[index])
+    assert not np.array_equal(first[7], first[3]) and not np.array_equal(first[7], other[7])
+
+
+@pytest.mark.parametrize("snr_db", [-5.0, 0.0, 20.0])
+def test_the_mixture_has_its_snr(snr_db):
+    pairs = mixtures(snr_db=(snr_db, snr_db), clean_share=0.0, room_share=0.0)
+    for index in range(10):
+        noisy, clean = pairs[index]
+        noise = noisy - clean
+        assert 10 * np.log10(np.mean(clean**2) / np.mean(noise**2)) == pytest.approx(snr_db, abs=0.01)
+        assert max(np.abs(noisy).max(), np.abs(clean).max()) <= 1
+
+
+def test_clean_share_gives_clean_input():
+    noisy, clean = mixtures(clean_share=1.0)[0]
+    np.testing.assert_array_equal(noisy, clean)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"clean_share": 1.0}, {"clean_share": 0.0}, {"room_share": 1.0, "equaliser_share": 1.0}],
+)
+def test_what_is_wanted_may_be_another_recording(settings):
+    """Half of the speech: it takes every cut, speed, response and room of the speech, and noise goes by the speech."""
+    halved = {"speech": [Recording(r.name, np.stack((r.samples & -2, r.samples >> 1))) for r in SPEECH["speech"]]}
+    config = MixConfig(seconds=1.0, rooms=3, **settings)
+    speech = {"speech": [Recording(r.name, r.samples & -2) for r in SPEECH["speech"]]}
+    own, other = (Mixtures(x, TRACKS, config, seed=0, length=9) for x in (speech, halved))
+    for index in range(9):
+        (noisy, clean), (same, wanted) = own[index], other[index]
+        np.testing.assert_allclose(same / np.abs(same).max(), noisy / np.abs(noisy).max(), atol=1e-4)
+        ratio = np.abs(same).max() / np.abs(noisy).max()  # what clips is turned down, of both
+        np.testing.assert_allclose(wanted, 0.5 * ratio * clean, atol=1e-4)
+
+
+def test_references_are_found_by_folder_and_name(tmp_path):
+    for folder, values in (("s/a", (0.5, 0.25)), ("s/b", (0.125, 0.5)), ("r/b", (0.0625, 0.75)), ("r/a", (0.375, 0.5))):
+        (tmp_path / folder).mkdir(parents=True)
+        for name, value in zip("xy", values, strict=True):
+            soundfile.write(tmp_path / folder / f"{name}.wav", np.full(100, value), 16000, subtype="FLOAT")
+    found = load_recordings([tmp_path / "s"], 16000, tmp_path / "r")
+    rows = {(k, r.name): tuple((r.samples[:, 0] / 32767).round(3)) for k, group in found.items() for r in group}
+    assert rows == {
+        ("a", "x"): (0.5, 0.375),
+        ("a", "y"): (0.25, 0.5),
+        ("b", "x"): (0.125, 0.062),
+        ("b", "y"): (0.5, 0.75),
+    }
+    soundfile.write(tmp_path / "r/a/y.wav", np.full(99, 0.5), 16000)
+    short = load_recordings([tmp_path / "s"], 16000, tmp_path / "r")["a"][1].samples
+    assert short.shape == (2, 100) and short[1, 98] > 0 == short[1, 99]
+    soundfile.write(tmp_path / "r/a/x.wav", np.zeros(60), 16000)
+    with pytest.raises(
+        DataError, match=r"s/a/x.wav has 100 samples at 16000 Hz, its reference .*r/a/x.wav has 60; make"
+    ):
+        load_recordings([tmp_path / "s"], 16000, tmp_path / "r")
+    (tmp_path / "r/a/x.wav").unlink()
+    with pytest.raises(DataError, match=r"s/a/x.wav: no a/x below mix.references .*r; add it"):
+        load_recordings([tmp_path / "s"], 16000, tmp_path / "r")
+    soundfile.write(tmp_path / "r/b/y.flac", np.zeros(100), 16000)
+    with pytest.raises(DataError, match=r"r/b/y.flac and .*r/b/y.wav are both b/y; keep one"):
+        load_recordings([tmp_path / "s"], 16000, tmp_path / "r")
+
+
+def test_a_folder_gets_its_share_of_the_speech_and_the_rest_goes_by_duration():
+    def tone(name, value, n):
+        return Recording(name, np.full(n, value, np.int16))
+
+    speech = {"single": [tone("a", 1000, 90000)], "many": [tone("b", 2000, 20000), tone("c", 3000, 60000)]}
+    flat = {"room_share": 0, "equaliser_share": 0, "speech_speed": (1, 1), "clean_share": 1, "seconds": 0.1}
+    pairs = Mixtures(speech, TRACKS, MixConfig(speech_shares={"single": 0.1}, **flat), seed=0, length=1)
+    np.testing.assert_allclose(pairs.weights, [0.1, 0.225, 0.675])
+    with pytest.raises(ConfigError, match=r"no speech folder 'singel'.*did you mean 'single'"):
+        Mixtures(speech, TRACKS, MixConfig(speech_shares={"singel": 0.1}), seed=0, length=1)
+
+
+@pytest.mark.parametrize("speed", [0.8, 1.0, 1.2])
+def test_speed_moves_the_pitch(speed):
+    tone = (8000 * np.sin(2 * np.pi * 1000 * np.arange(60000) / 16000)).astype(np.int16)
+    settings = {"room_share": 0, "equaliser_share": 0, "clean_share": 1, "speech_speed": (speed, speed), "seconds": 1}
+    clean = Mixtures({"s": [Recording("t", tone)]}, TRACKS, MixConfig(**settings), seed=0, length=1)[0][1]
+    assert np.abs(np.fft.rfft(clean)).argmax() == pytest.approx(1000 * speed, abs=1) and len(clean) == 16000
+
+
+def test_every_kind_of_generated_noise_comes_up():
+    pairs = mixtures(recorded_share=0.0)
+    for index in range(30):
+        noisy, clean = pairs[index]
+        assert np.isfinite(noisy).all() and noisy.dtype == np.float32 and len(noisy) == len(clean) == 16000
+
+
+def test_generated_noise_is_of_the_kinds_that_are_named():
+    pairs = mixtures(recorded_share=0.0, generated=("clicks",), second_noise_share=0.0, clean_share=0.0, room_share=0.0)
+    for index in range(5):
+        noisy, clean = pairs[index]
+        assert np.mean(np.abs(noisy - clean) < 1e-6) > 0.3  # silence between clicks
+    pairs = mixtures(recorded_share=0.0, generated=("pauses",), snr_set_db=(10.0,), clean_share=0.0, room_share=0.0)
+    noisy, clean = pairs[0]
+    assert 20 * np.log10(np.linalg.norm(clean) / np.linalg.norm(noisy - clean)) == pytest.approx(10, abs=0.1)
+    with pytest.raises(ValueError, match="generated"):
+        MixConfig(generated=())
+
+
+def test_room_tone_lasts_and_is_mostly_low():
+    tones = np.stack([room_tone(np.random.default_rng(seed), 64000, sample_rate=16000) for seed in range(9)])
+    np.testing.assert_allclose(np.mean(tones**2, axis=1), 1, atol=1e-3)
+    seconds = np.mean(tones.reshape(9, 4, 16000) ** 2, axis=2)
+    assert (seconds.max(1) < 10 * seconds.min(1)).all()
+    power = np.square(np.abs(np.fft.rfft(tones)))
+    assert power[:, :4000].sum() > 0.7 * power.sum()  # below 1 of 8 kHz
+
+
+def test_silent_noise_leaves_speech_alone():
+    speech = np.ones(10, np.float32)
+    np.testing.assert_array_equal(mix_at_snr(speech, np.zeros(10, np.float32), 0.0), speech)
+
+
+def test_noise_tracks_have_unit_level_and_skip_silence():
+    tracks = noise_tracks(
+        {
+            "a": [SPEECH["speech"][0], Recording("b", np.zeros(100, np.int16))],
+            "b": [Recording("c", np.zeros(100, np.int16))],
+        }
+    )
+    assert len(tracks) == 1 and np.sqrt(np.mean(tracks[0] ** 2)) == pytest.approx(1, abs=1e-4)
+
+
+def test_a_folder_without_recordings_is_named(tmp_path):
+    with pytest.raises(DataError, match=str(tmp_path)):
+        load_recordings([tmp_path], 16000)
+
+
+def test_a_set_of_snrs_is_used_instead_of_the_range():
+    pairs, seen = mixtures(snr_set_db=(-5.0, 0.0, 10.0), clean_share=0.0, room_share=0.0), set()
+    for index in range(25):
+        noisy, clean = pairs[index]
+        snr_db = 10 * np.log10(np.mean(clean**2) / np.mean((noisy - clean) ** 2))
+        seen.add(round(snr_db, 1) + 0.0)
+    assert seen == {-5, 0, 10}
+
+
+def test_without_a_level_the_speech_keeps_its_own_unless_that_clips():
+    flat = {"room_share": 0, "equaliser_share": 0, "speech_speed": (1, 1), "level_db": None, "seconds": 0.1}
+    speech = {"s": [Recording("quiet", np.full(9000, 300, np.int16))]}
+    noise = [np.ones(9000, np.float32)]
+    pairs = Mixtures(speech, noise, MixConfig(snr_db=(0, 0), clean_share=0, **flat), seed=0, length=1)
+    np.testing.assert_allclose(pairs[0][1], 300 / 32767, rtol=1e-6)
+    loud = Mixtures(speech, noise, MixConfig(snr_db=(-60, -60), clean_share=0, **flat), seed=0, length=1)
+    assert max(np.abs(x).max() for x in loud[0]) == pytest.approx(0.99)
+
+
+def test_old_settings_still_give_the_same_pairs():
+    """Sums of pairs as they were before shards, recorded rooms and sets of SNRs."""
+    pairs = mixtures()
+    sums = [float(np.abs(x).sum()) for index in (0, 11, 29) for x in pairs[index]]
+    before = [2705.9927, 2539.7451, 1840.8613, 1820.3218, 1122.3838, 1119.2656]
+    assert sums == pytest.approx(before, rel=1e-4)  # libraries' FFTs differ in the last bits
+
+
+def test_recorded_rooms_begin_at_the_direct_sound_with_peak_1(tmp_path):
+    (tmp_path / "hall").mkdir()
+    response = np.zeros((400, 2))
+    response[100, 0], response[101, 0], response[200, 0] = -0.4, 0.2, 0.1
+    response[300, 1], response[310, 1] = 0.05, 0.01
+    soundfile.write(tmp_path / "hall" / "a.wav", response, 16000, subtype="FLOAT")
+    left, right = load_rirs(tmp_path, 16000)["hall"]
+    assert (left.name, right.name) == ("a-0", "a-1") and left.session == right.session == "a"
+    np.testing.assert_allclose(left.samples[[0, 1, 100]], [-1, 0.5, 0.25], rtol=1e-5)
+    assert len(left.samples) == 300 and len(right.samples) == 100 and right.samples[10] == pytest.approx(0.2)
+    (doubled, _) = load_rirs(tmp_path, 32000)["hall"]
+    assert len(doubled.samples) == pytest.approx(600, abs=2) and np.abs(doubled.samples).max() == 1
+
+
+def test_pairs_are_put_in_the_rooms_given():
+    echo = np.zeros(1601, np.float32)
+    echo[[0, 1600]] = 1, 0.5
+    flat = {"equaliser_share": 0, "speech_speed": (1, 1), "level_db": None, "clean_share": 1, "seconds": 0.5}
+    speech = {"s": [Recording("click", np.eye(1, 8000, 0, dtype=np.int16)[0] * 10000)]}
+    pairs = Mixtures(speech, TRACKS, MixConfig(room_share=1, **flat), seed=0, length=1, rooms=[echo])
+    clean = pairs[0][1]
+    place = int(np.argmax(np.abs(clean)))
+    assert clean[place + 1600] == pytest.approx(0.5 * clean[place], rel=1e-4)
+
+
+def test_rooms_that_cannot_be_used_are_named(tmp_path):
+    with pytest.raises(DataError, match=f"below {tmp_path}; check --rirs"):
+        load_rirs(tmp_path, 16000)
+    soundfile.write(tmp_path / "silent.wav", np.zeros(100), 16000)
+    with pytest.raises(DataError, match=r"silent\.wav, channel 0: its peak is 0"):
+        load_rirs(tmp_path, 16000)
+    (tmp_path / "silent.wav").write_bytes(b"no sound")
+    with pytest.raises(DataError, match=r"silent\.wav: "):
+        load_rirs(tmp_path, 16000)
+
+
+def test_each_of_several_folders_must_hold_recordings(tmp_path):
+    (tmp_path / "full").mkdir()
+    (tmp_path / "empty").mkdir()
+    soundfile.write(tmp_path / "full" / "a.wav", np.zeros(100), 16000)
+    with pytest.raises(DataError, match=r"below .*empty"):
+        load_recordings([tmp_path / "full", tmp_path / "empty"], 16000)

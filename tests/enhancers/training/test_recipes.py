@@ -1,0 +1,99 @@
+"""Recipes: each loads, names rows and papers that exist, and no setting of a training is there for nothing."""
+
+import ast
+from collections import Counter
+
+import pytest
+import yaml
+
+from clean_corpus.enhancers.table import ENHANCERS
+from clean_corpus.enhancers.training import recipes
+from clean_corpus.enhancers.training.mixing import MixConfig
+from clean_corpus.enhancers.training.train import TrainConfig
+from clean_corpus.pipeline.core.errors import ConfigError
+from tests.support.paths import REPOSITORY
+
+PAPERS = {  # SYSTEMS.md: SNRs in dB, epochs, batch, learning rate
+    "cgcrn": ((-5, -3, -1, 0, 2), 80, 16, 1e-4),
+    "pl-crnn": (tuple(range(-5, 11)), 100, 16, 1e-3),
+    "crn-dnn-dec": ((-5, 0, 5, 10, 15, 20), 100, 16, 1e-3),
+    "dccrn": ((-5, 20), 100, 16, 1e-3),
+    "dccrn-dns": ((-5, 20), 10, 16, 1e-3),
+    "wgan": ((15, 20, 25), 150, 100, None),
+}
+
+
+def test_every_recipe_is_checked_here():
+    assert set(recipes.names()) == PAPERS.keys()
+
+
+@pytest.mark.parametrize("name", PAPERS)
+def test_a_recipe_is_what_the_paper_says(name):
+    recipe = recipes.load_recipe(name)
+    assert recipe.rows and all(ENHANCERS[row].paper == recipe.paper for row in recipe.rows)
+    config = recipes.settings(recipe)
+    mix = config.mix
+    snr_db, epochs, batch, rate = PAPERS[name]
+    assert (mix.snr_set_db or mix.snr_db, config.epochs, config.batch_size) == (snr_db, epochs, batch)
+    assert config.learning_rate == rate and config.ema_decay is None
+    assert config.steps_per_stage == epochs * config.steps_per_epoch
+    assert mix.recorded_share == 1 and mix.speech_speed == mix.noise_speed == (1, 1) and mix.level_db is None
+    assert not (mix.clean_share or mix.equaliser_share or mix.second_noise_share)
+    assert (mix.room_share, mix.rooms) == ((1, 3000) if name == "dccrn-dns" else (0, MixConfig().rooms))
+
+
+def test_a_row_has_one_default_recipe_and_every_papers_row_has_one():
+    rows = Counter(row for name in recipes.names() for row in recipes.load_recipe(name).rows)
+    assert set(rows.values()) == {1}
+    assert ENHANCERS.keys() - rows.keys() <= {"cgcrn-complex", "cgcrn-dual-path", "cgcrn-refined"}, (
+        "not a paper's: trained by the defaults"
+    )
+    assert recipes.default_recipe("pl-lstm-iam") == "pl-crnn" and recipes.default_recipe("cgcrn-complex") is None
+
+
+def test_the_code_reads_every_setting():
+    read = {
+        node.attr
+        for path in (REPOSITORY / "enhancers").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Attribute)
+    }
+    fields = TrainConfig.model_fields.keys() | MixConfig.model_fields.keys()
+    assert fields - read == set()
+
+
+def test_layers_go_over_a_recipe_in_turn():
+    recipe = recipes.load_recipe("dccrn")
+    config = recipes.settings(recipe, {"batch_size": 2, "mix": {"seconds": 1.0}}, {"mix": {"rirs": "there"}})
+    assert (config.batch_size, config.mix.seconds, config.mix.rirs, config.mix.snr_db) == (2, 1, "there", (-5, 20))
+    assert recipes.settings(None) == TrainConfig()
+
+
+def test_a_budget_shortens_epochs_and_keeps_the_steps():
+    recipe = recipes.load_recipe("dccrn")
+    config = recipes.settings(recipe, recipes.shortened(recipe, 3.0))
+    assert (config.budget_min, config.steps_per_epoch, config.validation_pairs) == (3, 250, 96)
+    assert config.steps_per_stage == recipes.settings(recipe).steps_per_stage and config.patience == 25
+    assert recipes.shortened(None, 3.0)["epochs"] is None
+
+
+def test_steps_asked_for_take_the_place_of_a_recipes_epochs():
+    recipe = recipes.load_recipe("dccrn-dns")
+    assert recipes.settings(recipe).epochs and recipes.settings(recipe, {"steps": 4}).steps_per_stage == 4
+    back = recipes.settings(recipe, {"steps": 4}, {"epochs": 2, "steps_per_epoch": 3})
+    assert back.steps_per_stage == 6
+    assert recipes.settings(recipe, back.model_dump(exclude_unset=True)) == back  # the command line's, in the flow
+    with pytest.raises(ConfigError, match=r"steps=4 and epochs=2 are both given.*leave one out"):
+        recipes.settings(recipe, {"steps": 4, "epochs": 2})
+
+
+def test_wrong_names_and_keys_are_named():
+    with pytest.raises(ConfigError, match=r"recipe 'dcrn'.*did you mean 'dccrn'"):
+        recipes.load_recipe("dcrn")
+    with pytest.raises(ConfigError, match=r"unknown key 'mix.secnds'; did you mean 'seconds'"):
+        recipes.settings(recipes.load_recipe("dccrn"), {"mix": {"secnds": 1}})
+
+
+def test_recipes_are_part_of_the_package():
+    (line,) = [x for x in (REPOSITORY / "pyproject.toml").read_text().splitlines() if x.startswith("enhancers = [")]
+    assert "recipes/*.yaml" in yaml.safe_load(line.partition("=")[2])

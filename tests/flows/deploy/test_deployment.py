@@ -1,0 +1,406 @@
+"""A real Prefect server and real process workers: deploying, schedules, refusals, cancelling, lost runs."""
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import uuid
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from threading import Thread
+
+import httpx
+import pytest
+import yaml
+from prefect.settings import PREFECT_API_URL, temporary_settings
+
+from clean_corpus.flows.config import RunConfig
+from clean_corpus.flows.deploy import deployment as deploying
+from clean_corpus.flows.deploy import flow
+from clean_corpus.flows.observe import artifacts
+from clean_corpus.pipeline.core.errors import CleanCorpusError, ConfigError
+from tests.support.paths import REPOSITORY
+
+PREFECT = str(Path(sys.executable).parent / "prefect")
+ENDS = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
+
+
+class Server:
+    """The API of a server, and the processes that belong to it."""
+
+    def __init__(self, port: int, environment: dict[str, str]) -> None:
+        self.url, self.environment = f"http://127.0.0.1:{port}", environment
+        self._client = httpx.Client(base_url=f"{self.url}/api", timeout=60)
+        self._processes: list[subprocess.Popen] = []
+
+    def start(self, *arguments: str) -> subprocess.Popen:
+        process = subprocess.Popen(
+            [PREFECT, *arguments], env=self.environment, cwd=self.environment["HOME"], start_new_session=True,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        self._processes.append(process)
+        return process
+
+    def worker(self, pool: str) -> subprocess.Popen:
+        return self.start("worker", "start", "--pool", pool, "--type", "process", "--limit", "1")
+
+    def post(self, path: str, body: dict) -> httpx.Response:
+        """The answer. A server whose database is busy says 503: it is asked again, as Prefect's own client does."""
+        for _ in range(20):
+            answer = self._client.post(path, json=body)
+            if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE:
+                break
+            time.sleep(0.5)
+        return answer
+
+    def get(self, path: str) -> dict:
+        return self._client.get(path).raise_for_status().json()
+
+    def begin(self, name: str, **parameters: object) -> httpx.Response:
+        deployment = self.get(f"/deployments/name/clean-corpus/{name}")["id"]
+        return self.post(f"/deployments/{deployment}/create_flow_run", {"parameters": parameters})
+
+    def runs(self, name: str) -> list[dict]:
+        answer = self.post("/flow_runs/filter", {"deployments": {"name": {"any_": [name]}}, "sort": "START_TIME_ASC"})
+        return answer.raise_for_status().json()
+
+    def stop(self) -> None:
+        for process in reversed(self._processes):
+            for pid in [*descendants(process.pid), process.pid]:
+                kill(pid)
+            process.wait()
+
+
+def kill(pid: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+
+
+def descendants(pid: int) -> list[int]:
+    """Of a process, those that are left out included: a flow's own session and its workers."""
+    parents = {}
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            parents[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+        except (OSError, ValueError):
+            continue
+    found, left = [], [pid]
+    while left:
+        parent = left.pop()
+        children = [child for child, its in parents.items() if its == parent]
+        found += children
+        left += children
+    return found
+
+
+def has(path: Path, wanted: bytes) -> bool:
+    try:
+        return wanted in path.read_bytes()
+    except OSError:
+        return False
+
+
+def until(what, timeout_s: float, of: str):
+    """What a condition gives as soon as it gives something; a server too busy to answer has not said no."""
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        with contextlib.suppress(httpx.TransportError):
+            if result := what():
+                return result
+        time.sleep(0.25)
+    pytest.fail(f"{of}: not within {timeout_s} s")
+
+
+def free_port() -> int:
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        return listening.getsockname()[1]
+
+
+@pytest.fixture(scope="module")
+def prefect(tmp_path_factory):
+    home, port = tmp_path_factory.mktemp("prefect"), free_port()
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("PREFECT_")} | {
+        "HOME": str(home), "PREFECT_HOME": str(home), "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
+        "DO_NOT_TRACK": "1", "PREFECT_SERVER_ANALYTICS_ENABLED": "false", "OMP_NUM_THREADS": "1",
+        # a test does not wait as a server does
+        "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "3", "PREFECT_WORKER_QUERY_SECONDS": "1",
+        "PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS": "1",
+    }  # fmt: skip
+    server = Server(port, environment)
+    server.start("server", "start", "--host", "127.0.0.1", "--port", str(port))
+
+    def healthy() -> bool:
+        try:
+            return server.get("/health") is True
+        except httpx.HTTPError:
+            return False
+
+    until(healthy, 90, "server")
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def corpus(demo_corpus, tmp_path_factory) -> Path:
+    """Eight takes of the demo corpus."""
+    folder = tmp_path_factory.mktemp("deployed") / "corpus"
+    folder.mkdir()
+    takes = sorted(path for path in demo_corpus.rglob("*.wav") if path.parent.name != "unsorted")
+    for i, take in enumerate(takes[:8]):
+        shutil.copy(take, folder / f"{i}.wav")
+    return folder
+
+
+def deploy(server: Server, corpus: Path, output: Path, **changes: object) -> deploying.Deployed:
+    parameters = {"input": str(corpus), "output": str(output), "shards": {"max_clips": 2}, **changes.pop("more", {})}
+    given = {"cron": "0 2 1 1 *", "timezone": "UTC", "pool": "gpu"} | changes
+    return deploying.deploy(server.url, parameters, **given)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def from_checkout(prefect) -> subprocess.Popen:
+    """Prefect's own tool deploys what prefect.yaml says while other tests run."""
+    deploy(prefect, Path("/in"), Path("/out"))  # makes the pool
+    return subprocess.Popen(
+        [PREFECT, "--no-prompt", "deploy", "--all"], env=prefect.environment, cwd=REPOSITORY, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+
+
+def test_one_command_deploys_and_the_same_command_changes(prefect, command, tmp_path):
+    def run(*arguments: str) -> str:
+        code, said = command("deploy", "--server", prefect.url, "--pool", "gpu", "--name", "mine",
+                             "--input", "s3://in/raw", "--output", "s3://out", *arguments)  # fmt: skip
+        assert code == 0, said
+        return said
+
+    said = run("--timezone", "Europe/Berlin", "--set", "gate.snr_db_min=3")
+    assert "deployed: clean-corpus/mine, next run " in said and "02:00 CE" in said
+    assert "prefect worker start --pool gpu --type process" in said
+    assert "prefect deployment run clean-corpus/mine" in said
+    first = prefect.get("/deployments/name/clean-corpus/mine")
+    assert prefect.get("/work_pools/gpu")["type"] == "process"
+    run("--timezone", "Asia/Tokyo", "--cron", "30 4 * * *", "--set", "gate.snr_db_min=4")
+    now = prefect.get("/deployments/name/clean-corpus/mine")
+    assert now["id"] == first["id"]
+    assert (
+        now["entrypoint"] == "clean_corpus.flows.deploy.flow.clean_corpus"
+        and not now["pull_steps"]
+        and now["path"] is None
+    )
+    assert now["parameters"] == {"input": "s3://in/raw", "output": "s3://out", "gate": {"snr_db_min": 4.0}}
+    assert now["enforce_parameter_schema"]
+    assert now["global_concurrency_limit"]["limit"] == 1
+    assert now["concurrency_options"]["collision_strategy"] == "ENQUEUE"
+    [schedule] = now["schedules"]
+    assert (schedule["slug"], schedule["active"]) == ("nightly", True)
+    assert (schedule["schedule"]["cron"], schedule["schedule"]["timezone"]) == ("30 4 * * *", "Asia/Tokyo")
+    [watch] = [a for a in prefect.post("/automations/filter", {}).json() if a["name"].startswith("clean-corpus/mine:")]
+    assert watch["trigger"]["posture"] == "Proactive" and watch["trigger"]["within"] == deploying.LOST_AFTER_S
+    assert watch["trigger"]["match_related"]["prefect.resource.id"] == f"prefect.deployment.{now['id']}"
+    assert watch["actions"][0]["state"] == "CRASHED"
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"cron": "99 2 * * *"}, r"--cron '99 2 \* \* \*'"),
+        ({"cron": "0 0 31 2 *"}, "--cron '0 0 31 2 .' *: never comes"),
+        ({"timezone": "Europe/Berln"}, "--timezone 'Europe/Berln': no such time zone"),
+        ({"more": {"hooks": {"on_finish": {"webhook": "https://h/token"}}}}, "hooks.on_finish.webhook: .* env:NAME"),
+    ],
+)
+def test_what_cannot_work_is_refused_before_anything_is_sent(tmp_path, changes, says):
+    nowhere = Server(1, {})
+    with pytest.raises(ConfigError, match=says):
+        deploy(nowhere, tmp_path, tmp_path, **changes)
+
+
+def test_a_wrong_setting_is_named_before_anything_is_sent(command):
+    code, said = command(
+        "deploy", "--server", "http://127.0.0.1:1", "--input", "a", "--output", "b", "--set", "gate.x=1"
+    )
+    assert code == 2 and "unknown key 'gate.x'" in said
+
+
+def test_a_server_that_is_none_is_said_so_soon(tmp_path):
+    class Website(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"<html>welcome</html>")
+
+        def log_message(self, *_):
+            pass
+
+    begin = time.monotonic()
+    with pytest.raises(CleanCorpusError, match=r"no Prefect server at http://127.0.0.1:1/api: .*refused"):
+        deploy(Server(1, {}), tmp_path, tmp_path)
+    site = HTTPServer(("127.0.0.1", 0), Website)
+    Thread(target=site.serve_forever, daemon=True).start()
+    with pytest.raises(CleanCorpusError, match="something else"):
+        deploy(Server(site.server_port, {}), tmp_path, tmp_path)
+    site.shutdown()
+    site.server_close()
+    with socket.socket() as silent, pytest.raises(CleanCorpusError, match="timed out"):
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        deploy(Server(silent.getsockname()[1], {}), tmp_path, tmp_path)
+    assert time.monotonic() - begin < 3 * deploying.CONNECT_S
+    with pytest.raises(ConfigError, match="expected an address"):
+        deploying.api_url("localhost:4200")
+
+
+def test_a_wrong_parameter_is_refused_by_its_name_before_a_run_exists(prefect, tmp_path):
+    deploy(prefect, tmp_path, tmp_path / "out", name="strict")
+    for parameters, name in [
+        ({"gate": {"snr_db_mni": 3}}, "snr_db_mni"),
+        ({"gate": {"guard_sig_drop": -1}}, "gate.guard_sig_drop"),
+        ({"enhancer": 5}, "enhancer"),
+        ({"input": None}, "input"),
+    ]:
+        answer = prefect.begin("strict", **parameters)
+        assert answer.status_code in (409, 422) and name in answer.text, (parameters, answer.text)
+    command = [PREFECT, "deployment", "run", "clean-corpus/strict", "-p", "gaet={}"]
+    asked = subprocess.run(command, env=prefect.environment, capture_output=True, text=True)
+    assert asked.returncode == 1 and "'gaet'" in asked.stdout
+    assert [run for run in prefect.runs("strict") if not run["auto_scheduled"]] == []
+
+
+def test_parameters_of_the_flow_are_the_fields_of_the_settings():
+    schema = flow.clean_corpus.parameters.model_dump()
+    assert set(schema["properties"]) == set(RunConfig.model_fields)
+    assert list(schema["properties"])[:2] == schema["required"] == ["input", "output"]
+    assert schema["definitions"]["GateConfig"]["additionalProperties"] is False
+
+
+def test_places_reach_a_worker_that_starts_elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert deploying.place("in") == str(tmp_path / "in")
+    assert deploying.place("s3://bucket/in") == "s3://bucket/in"
+
+
+SUMMARY = {
+    "input": "s3://in", "output": "s3://out", "enhancer": "crn", "wall_s": 1.5,
+    "counts": {"in": 4, "kept": 2, "rejected": 1, "failed": 1},
+    "seconds": {"kept": 120.0, "rejected": 60.0, "failed": 0.0},
+    "reasons": {"snr|low": {"clips": 1, "seconds": 60.0}},
+    "means": {"dnsmos_ovrl": [2.0, 3.25]},
+    "stages": [{"name": "clean", "seconds": 3.0, "done": 2, "reused": 0}],
+}  # fmt: skip
+
+
+def test_the_table_says_what_the_run_says():
+    table = artifacts.markdown(SUMMARY, "s3://out/report/index.html")
+    assert "| **kept** | 2 | 2.0 |" in table and "| snr\\|low | 1 | 1.0 |" in table
+    assert "| dnsmos_ovrl | 2.00 | 3.25 |" in table and "| clean | 3.0 | 2 | 0 |" in table
+    assert "s3://out/report/index.html" in table
+
+
+def test_what_a_run_shows_neither_fails_nor_delays_it(monkeypatch, caplog):
+    def everything() -> None:
+        with artifacts.stage("clean", 3, "shards") as advance:
+            for _ in range(3):
+                advance()
+        artifacts.results(SUMMARY, "/out/report/index.html")
+
+    everything()  # outside a run
+    assert not caplog.records
+    monkeypatch.setattr(artifacts, "_run_id", uuid.uuid4)
+    monkeypatch.setattr(artifacts, "_away_until", 0.0)
+    with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:1/api"}):
+        begin = time.monotonic()
+        everything()
+        assert time.monotonic() - begin < 3 * artifacts.TIMEOUT_S
+    assert [r.name for r in caplog.records] == ["clean_corpus.flows.observe.artifacts"] * 3  # not one per piece
+
+
+def test_all_flows_deploy_from_a_checkout(prefect, from_checkout):
+    said, _ = from_checkout.communicate(timeout=120)
+    assert from_checkout.returncode == 0, said
+    wanted = yaml.safe_load((REPOSITORY / "prefect.yaml").read_text())["deployments"]
+    assert [d["name"] for d in wanted] == ["clean-corpus", "train-enhancer", "train-vocoder", "compare-vocoders"]
+    for deployment in wanted:
+        there = prefect.get(f"/deployments/name/{deployment['name']}/{deployment['name']}")
+        assert there["entrypoint"] == deployment["entrypoint"] and not there["pull_steps"]
+        assert (
+            there["concurrency_options"]["collision_strategy"] == deployment["concurrency_limit"]["collision_strategy"]
+        )
+        assert there["job_variables"]["env"]["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"] == str(deploying.HEARTBEAT_S)
+        assert not any(schedule["active"] for schedule in there["schedules"])
+
+
+def test_cancelled_then_finished_by_the_schedule_while_a_lost_run_is_noticed(prefect, corpus, tmp_path):
+    """One timeline, since each part waits for another: a run is cancelled, and the schedule's finishes its work; beside
+    them a run's whole machine is killed."""
+    told, lost_told = tmp_path / "told.jsonl", tmp_path / "lost.jsonl"
+
+    def hooks(file: Path) -> dict:
+        keep = [sys.executable, "-c", "import sys; print(sys.stdin.read(), file=open(sys.argv[1], 'a'))", str(file)]
+        return {"hooks": {"on_finish": {"command": keep}, "on_failure": {"command": keep}}}
+
+    deploy(prefect, corpus, tmp_path / "lost", name="lost", pool="lost", lost_after_s=10, more=hooks(lost_told))
+    out = tmp_path / "out"
+    deploy(prefect, corpus, out, name="nightly", cron="* * * * *", more=hooks(told))
+    assert prefect.begin("lost").status_code == 201
+    by_hand = prefect.begin("nightly").raise_for_status().json()["id"]
+    doomed, worker = prefect.worker("lost"), prefect.worker("gpu")
+
+    def beating() -> bool:
+        events = prefect.post("/events/filter", {"filter": {"event": {"name": ["prefect.flow-run.heartbeat"]}}}).json()
+        run = next(run for run in prefect.runs("lost") if not run["auto_scheduled"])
+        return any(e["resource"]["prefect.resource.id"].endswith(run["id"]) for e in events["events"])
+
+    until(beating, 120, "heartbeat")
+    for pid in [doomed.pid, *descendants(doomed.pid)]:
+        kill(pid)
+
+    until(lambda: len(list((out / "work" / "raw").glob("*.tar"))) > 1, 120, "first work")
+    before = {p.name: p.stat().st_mtime_ns for p in (out / "work" / "raw").glob("*.tar")}
+    assert len(descendants(worker.pid)) >= 3  # flow, the workers' server, a worker
+    prefect.post(f"/flow_runs/{by_hand}/set_state", {"state": {"type": "CANCELLING", "name": "Cancelling"}})
+    mark = f"PREFECT__FLOW_RUN_ID={by_hand}".encode()
+    until(lambda: not any(has(environ, mark) for environ in Path("/proc").glob("[0-9]*/environ")), 60, "workers gone")
+    until(lambda: prefect.get(f"/flow_runs/{by_hand}")["state_type"] == "CANCELLED", 60, "cancelled")
+    assert not (out / "run.json").exists()
+
+    def finished() -> list[dict]:
+        return [r for r in prefect.runs("nightly") if r["auto_scheduled"] and r["state_type"] in ENDS]
+
+    run = until(finished, 180, "scheduled run")[0]
+    prefect.post(f"/deployments/{run['deployment_id']}/pause_deployment", {})
+    assert run["state_type"] == "COMPLETED", run["state"]
+    summary = json.loads((out / "run.json").read_text())
+    assert summary["counts"]["in"] == summary["counts"]["kept"] + summary["counts"]["rejected"] > 0
+    after = {p.name: p.stat().st_mtime_ns for p in (out / "work" / "raw").glob("*.tar")}
+    assert before.items() & after.items()  # what the cancelled run had finished was not done again
+
+    artifacts = prefect.post("/artifacts/filter", {"artifacts": {"flow_run_id": {"any_": [run["id"]]}}}).json()
+    by_key = {artifact["key"]: artifact for artifact in artifacts}
+    assert "| **kept** |" in by_key["clean-corpus-result"]["data"]
+    assert (out / "report" / "index.html").as_uri() in by_key["clean-corpus-report"]["data"]
+    assert by_key["clean-corpus-progress-clean"]["data"] == 100.0
+    tasks = prefect.post("/task_runs/filter", {"flow_runs": {"id": {"any_": [run["id"]]}}}).json()
+    shards = {p.stem for p in (out / "work" / "raw").glob("*.tar")}
+    cleaned = [task["name"].removeprefix("clean ") for task in tasks if task["name"].startswith("clean ")]
+    assert cleaned and {name.split(" and ")[0] for name in cleaned} <= shards
+
+    def messages() -> list[dict]:
+        return [json.loads(line) for line in told.read_text().splitlines() if line]
+
+    until(lambda: any(m["run_id"] == run["id"] for m in messages()), 60, "on_finish")  # told after the state is set
+    mine = [(m["run_id"], m["state"]) for m in messages() if m["run_id"] in (by_hand, run["id"])]
+    assert sorted(mine) == sorted([(by_hand, "Cancelling"), (run["id"], "Completed")])
+    assert messages()[-1]["counts"] == summary["counts"] and messages()[-1]["output"] == str(out)
+
+    lost = next(r for r in prefect.runs("lost") if not r["auto_scheduled"])
+    until(lambda: prefect.get(f"/flow_runs/{lost['id']}")["state_type"] == "CRASHED", 120, "lost run noticed")
+    assert "no sign of life" in prefect.get(f"/flow_runs/{lost['id']}")["state"]["message"]
+    limit = prefect.get("/deployments/name/clean-corpus/lost")["global_concurrency_limit"]
+    assert limit["active_slots"] == 0  # the next run has its place

@@ -1,0 +1,460 @@
+"""What a run tells: metrics scraped over HTTP while it goes on, the file it leaves, log lines, and no credentials."""
+
+import json
+import logging
+import threading
+import time
+import urllib.request
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from clean_corpus.flows.observe import logs
+from clean_corpus.flows.observe import observer as observe
+from clean_corpus.flows.observe.observer import ObserveConfig, Observer
+from clean_corpus.pipeline.core.config import validate
+from clean_corpus.pipeline.core.errors import ConfigError
+from clean_corpus.pipeline.core.records import Enhanced, Outcome
+from clean_corpus.pipeline.core.types import Clip, Decision, Verdict
+from clean_corpus.pipeline.corpus.ledger import Row
+
+# the examples of AWS's own documentation
+ACCESS_KEY = "AKIAIOSFODNN7EXAMPLE"
+SECRET_KEY = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
+SESSION_TOKEN = "AQoDYXdzEJr" * 12 + "Zz0+/w=="
+
+
+def observer(tmp_path, name="a", **settings) -> Observer:
+    settings = {"log": "json", "log_file": tmp_path / f"{name}.log"} | settings
+    return Observer(validate(ObserveConfig, settings), run=f"run-{name}", output=f"s3://bucket/{name}", workers=3)
+
+
+def clips(count: int, duration_s: float = 2.0) -> list[Clip]:
+    return [Clip(f"c{i}", f"folder/c{i}.wav", None, duration_s=duration_s) for i in range(count)]
+
+
+def outcome(seconds: float, reused: bool = False, failed: dict[str, str] | None = None) -> Outcome:
+    return Outcome("0123abcd", Enhanced(None, failed or {}), seconds, reused)
+
+
+def row(clip: Clip, verdict: Verdict, reason: str | None = None, detail: str | None = None) -> Row:
+    return Row(clip, Decision(verdict, reason, detail), {}, {})
+
+
+def parsed(text: str) -> dict[tuple[str, ...], float]:
+    """(name, label values in the order of label names) -> value, without `output` and the library's own times."""
+    return {
+        (sample.name.removeprefix("clean_corpus_"), *(v for k, v in sorted(sample.labels.items()) if k != "output")):
+        sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        if not sample.name.endswith("_created")
+    }  # fmt: skip
+
+
+def scraped(address: str) -> dict[tuple[str, ...], float]:
+    with urllib.request.urlopen(address, timeout=10) as answer:
+        return parsed(answer.read().decode())
+
+
+def lines(path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def events(path, name: str) -> list[dict]:
+    return [line for line in lines(path) if line["event"] == name]
+
+
+# ---- metrics
+
+
+def test_a_scrape_during_the_run_sees_what_has_happened_so_far(tmp_path):
+    begin = time.time()
+    with observer(tmp_path, metrics_port=0) as watched:
+        assert watched.address.startswith("http://127.0.0.1:")
+        with watched.stage("clean", 3) as ended:
+            watched.account("enhance", "s0", clips(4), outcome(2.0))
+            ended()
+            watched.account("enhance", "s1", clips(5), outcome(0.25, reused=True))
+            ended()
+            watched.retried("clean", "clean s2", "worker process died")
+            during = scraped(watched.address)
+            watched.failed("clean", "s2", "worker process died")
+            ended()
+        three = clips(3)
+        watched.ended("s0", [row(three[0], Verdict.KEPT), row(three[1], Verdict.KEPT)])
+        watched.ended("s0", [row(three[2], Verdict.REJECTED, "snr_db", "snr_db 3 < 12")])
+        after = scraped(watched.address)
+    assert during["queue_depth", "clean"] == 1
+    assert during["audio_seconds_total", "enhance"] == 8.0, "audio of reused work was not worked on"
+    assert during["stage_seconds_total", "enhance"] == 2.25
+    assert (during["shards_total", "done", "enhance"], during["shards_total", "reused", "enhance"]) == (1, 1)
+    assert during["retries_total", "clean"] == 1
+    assert during["workers",] == 3
+    assert begin - 1 <= during["run_started_timestamp_seconds",] <= time.time()
+    assert ("last_success_timestamp_seconds",) not in during
+    assert during["clips_total", "", "kept"] == 0, "series are there before their first clip"
+    assert after["queue_depth", "clean"] == 0
+    assert after["shards_total", "failed", "clean"] == 1
+    assert after["clips_total", "", "kept"] == 2 and after["clips_total", "snr_db", "rejected"] == 1
+
+
+def test_the_endpoint_ends_with_the_run(tmp_path):
+    with observer(tmp_path, metrics_port=0) as watched:
+        address = watched.address
+    with pytest.raises(OSError):
+        scraped(address)
+    port = int(address.rpartition(":")[2].partition("/")[0])
+    with observer(tmp_path, metrics_port=port) as again:
+        assert scraped(again.address)["workers",] == 3
+
+
+def test_a_port_in_use_is_named_before_anything_starts(tmp_path):
+    before = list(logs.LOGGER.handlers)
+    with observer(tmp_path, metrics_port=0) as first:
+        port = int(first.address.rpartition(":")[2].partition("/")[0])
+        with (
+            pytest.raises(ConfigError, match=rf"metrics_port {port}: .*Address already in use; choose another port"),
+            observer(tmp_path, "b", metrics_port=port),
+        ):
+            pass
+        assert observe._current.get() is first
+    assert logs.LOGGER.handlers == before, "a refused observer leaves its log open"
+
+
+def test_reasons_of_any_number_make_a_bounded_number_of_series(tmp_path):
+    with observer(tmp_path, metrics_port=0) as watched:
+        watched.ended(None, [row(c, Verdict.FAILED, f"reason_{c.clip_id}", "text") for c in clips(1000)])
+        watched.ended(None, [row(clips(1)[0], Verdict.FAILED, "reason_c0", "text")])
+        found = {k: v for k, v in scraped(watched.address).items() if k[0] == "clips_total" and k[1]}
+    assert len(found) == observe.MAX_REASONS + 1
+    assert found["clips_total", "reason_c0", "failed"] == 2
+    assert found["clips_total", "other", "failed"] == 1000 - observe.MAX_REASONS
+
+
+def test_the_file_is_whole_at_every_moment_and_holds_the_end(tmp_path):
+    path, seen = tmp_path / "metrics" / "run.prom", []
+    with observer(tmp_path, metrics_file=path, metrics_file_every_s=0.001) as watched:
+        reading = threading.Event()
+
+        def read() -> None:
+            while not reading.is_set():
+                text = path.read_text()
+                assert text.endswith("\n") and "clean_corpus_workers{" in text
+                seen.append(parsed(text).get(("shards_total", "done", "enhance"), 0))
+
+        reader = threading.Thread(target=read)
+        reader.start()
+        for i in range(300):
+            watched.account("enhance", f"s{i}", clips(1), outcome(0.01))
+        deadline = time.monotonic() + 20
+        while (not seen or seen[-1] < 300) and reader.is_alive() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        reading.set()
+        reader.join()
+    assert seen == sorted(seen) and seen[-1] == 300, "a reader met half a file or old numbers"
+    assert parsed(path.read_text())["last_success_timestamp_seconds",] > time.time() - 60
+    assert [p.name for p in path.parent.iterdir()] == ["run.prom"], "no temporary file is left"
+
+
+def test_a_failed_run_does_not_hide_when_one_last_ended_well(tmp_path):
+    path = tmp_path / "run.prom"
+    with observer(tmp_path, metrics_file=path):
+        pass
+    before = parsed(path.read_text())
+    with pytest.raises(ZeroDivisionError), observer(tmp_path, metrics_file=path):
+        raise ZeroDivisionError
+    after = parsed(path.read_text())
+    assert after["last_success_timestamp_seconds",] == before["last_success_timestamp_seconds",]
+    assert after["run_finished_timestamp_seconds",] > before["run_finished_timestamp_seconds",]
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"metrics_file": "s3://bucket/run.prom"}, "metrics_file: .*must be a local file"),
+        ({"metrics_file": "run.txt"}, r"metrics_file: .*must end in \.prom"),
+        ({"log_file": "s3://bucket/run.log"}, "log_file: .*must be a local file"),
+        ({"metrics_port": 65536}, "metrics_port: .*less than or equal to 65535, got 65536"),
+        ({"log": "xml"}, "log: .*'text' or 'json', got 'xml'"),
+    ],
+)
+def test_wrong_settings_are_named(settings, words):
+    with pytest.raises(ConfigError, match=words):
+        validate(ObserveConfig, settings)
+
+
+def test_every_setting_says_what_it_is():
+    assert all(field.description for field in ObserveConfig.model_fields.values())
+
+
+def test_places_that_cannot_be_written_are_named(tmp_path):
+    before = list(logs.LOGGER.handlers)
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "other.prom").write_text("{ this is not\nPrometheus' text")
+    for settings, words in (
+        ({"log_file": tmp_path / "file" / "x.log"}, "observe.log_file .*cannot be written: "),
+        ({"metrics_file": tmp_path / "file" / "x.prom"}, "observe.metrics_file .*; choose another"),
+        ({"metrics_file": tmp_path / "other.prom"}, "observe.metrics_file .*holds something else"),
+    ):
+        with pytest.raises(ConfigError, match=words), observer(tmp_path, **settings):
+            pass
+    assert logs.LOGGER.handlers == before and observe._current.get() is None
+
+
+def test_two_observers_in_one_process_do_not_meet(tmp_path):
+    folder = tmp_path / "textfiles"
+    barrier, failures = threading.Barrier(2), []
+
+    def one(name: str, count: int) -> None:
+        try:
+            path = folder / f"{name}.prom"
+            with observer(tmp_path, name, metrics_port=0, metrics_file=path) as watched:
+                barrier.wait(20)
+                for i in range(count):
+                    watched.account("enhance", f"{name}{i}", clips(1), outcome(0.1))
+                observe.retried("clean", f"clean {name}", "again")
+                logging.getLogger("clean_corpus.storage").warning("slow %s", name)
+                barrier.wait(20)
+                assert scraped(watched.address)["shards_total", "done", "enhance"] == count
+        except BaseException as error:
+            failures.append(error)
+            raise
+
+    threads = [threading.Thread(target=one, args=pair) for pair in (("a", 5), ("b", 7))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failures
+    for name, count in (("a", 5), ("b", 7)):
+        path = tmp_path / f"{name}.log"
+        assert {line["run"] for line in lines(path)} == {f"run-{name}"}
+        assert len(events(path, "shard")) == count and len(events(path, "retry")) == 1
+        assert [line["message"] for line in events(path, "message")] == [f"slow {name}"]
+    # node_exporter reads both files at once and refuses a series that two of them hold
+    names = [
+        (sample.name, *sorted(sample.labels.items()))
+        for path in folder.iterdir()
+        for family in text_string_to_metric_families(path.read_text())
+        for sample in family.samples
+    ]
+    assert len(names) == len(set(names))
+
+
+# ---- log lines
+
+
+def test_lines_are_json_with_run_shard_and_clip(tmp_path):
+    with observer(tmp_path) as watched:
+        with watched.stage("clean", 1) as ended:
+            watched.account("enhance", "s0", clips(3), outcome(1.5, failed={"c1": "boom"}))
+            ended()
+        some = clips(3)
+        watched.ended("s0", [row(some[0], Verdict.KEPT), row(some[1], Verdict.FAILED, "boom", "boom: a\nb")])
+        watched.ended(None, [row(some[2], Verdict.REJECTED, "duplicate", "same audio as c0")])
+    path = tmp_path / "a.log"
+    assert [line["event"] for line in lines(path)] == [
+        "run_started", "stage_started", "shard", "stage_finished", "clip", "clip", "run_finished"
+    ]  # fmt: skip
+    for text, line in zip(path.read_text().splitlines(), lines(path), strict=True):
+        assert list(line) == sorted(line), text
+        assert line["run"] == "run-a" and line["time"].endswith("+00:00") and line["level"] == "info"
+    shard = events(path, "shard")[0]
+    wanted = {"stage": "enhance", "shard": "s0", "clips": 3, "failed_clips": 1, "seconds": 1.5, "audio_s": 6.0}
+    assert wanted.items() <= shard.items() and shard["reused"] is False
+    failed, rejected = events(path, "clip")
+    assert (failed["shard"], failed["clip"], failed["source"]) == ("s0", "c1", "folder/c1.wav")
+    assert (failed["verdict"], failed["reason"], failed["detail"]) == ("failed", "boom", "boom: a\nb")
+    assert (rejected["verdict"], rejected["shard"]) == ("rejected", None)
+    end = events(path, "run_finished")[0]
+    assert (end["kept"], end["rejected"], end["failed"], end["retries"]) == (1, 1, 1, 0)
+
+
+def test_text_lines_stay_one_line_each(tmp_path):
+    with observer(tmp_path, log="text") as watched:
+        watched.failed("clean", "s0", 'it said "no"\nand more')
+    line = next(text for text in (tmp_path / "a.log").read_text().splitlines() if "shard_failed" in text)
+    assert line.split(" ", 1)[1] == (
+        r'ERROR shard_failed error="it said \"no\"\nand more" run=run-a shard=s0 stage=clean'
+    )
+
+
+def test_standard_error_gets_warnings_as_text_and_everything_as_json(tmp_path, capsys):
+    for style in ("text", "json"):
+        with pytest.raises(ZeroDivisionError), observer(tmp_path, log=style, log_file=None) as watched:
+            assert watched.console.quiet == (style == "json")
+            watched.account("enhance", "s0", clips(1), outcome(1.0))
+            watched.retried("clean", "clean s0", "worker process died")
+            raise ZeroDivisionError("x")
+        said = capsys.readouterr().err.splitlines()
+        if style == "text":
+            assert len(said) == 1 and " WARNING retry " in said[0], "the error itself is printed by who started the run"
+        else:
+            assert [json.loads(text)["event"] for text in said] == ["run_started", "shard", "retry", "run_failed"]
+            assert json.loads(said[-1])["error"] == "ZeroDivisionError: x"
+
+
+def test_a_later_run_appends(tmp_path):
+    for _ in range(2):
+        with observer(tmp_path):
+            pass
+    assert len(events(tmp_path / "a.log", "run_finished")) == 2
+
+
+# ---- timings
+
+
+def test_timings_hold_audio_seconds_per_worker_second_of_what_was_made(tmp_path):
+    with observer(tmp_path) as watched:
+        with watched.timed("discover"):
+            time.sleep(0.01)
+        watched.account("enhance", "s0", clips(10), outcome(4.0))
+        watched.account("enhance", "s1", clips(10), outcome(1.0))
+        watched.account("enhance", "s2", clips(90), outcome(0.5, reused=True))
+        watched.account("publish", "s2", clips(90), outcome(0.5, reused=True))
+        watched.failed("clean", "s3", "worker process died")
+        discover, enhance, publish, clean = watched.stages()
+    assert discover["name"] == "discover" and discover["done"] == 1 and discover["seconds"] >= 0.01
+    assert enhance == {
+        "name": "enhance", "seconds": 5.5, "done": 2, "reused": 1, "failed": 0,
+        "audio_s": 40.0, "audio_s_per_worker_s": 8.0,
+    }  # fmt: skip
+    assert publish["audio_s_per_worker_s"] is None, "nothing was made, so nothing is known of its speed"
+    assert (clean["name"], clean["failed"], clean["done"]) == ("clean", 1, 0)
+
+
+# ---- credentials
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"key {ACCESS_KEY} was refused",
+        "ASIAIOSFODNN7EXAMPLE",
+        f"secret {SECRET_KEY}.",
+        f"aws_secret_access_key = {SECRET_KEY}",
+        f'{{"aws_session_token": "{SESSION_TOKEN}"}}',
+        f"with {SESSION_TOKEN} it failed",
+        "postgresql+asyncpg://prefect:hunter2-hunter2@db:5432/prefect",
+        "https://bucket.s3.amazonaws.com/a.wav?X-Amz-Credential=hunter2-hunter2&X-Amz-Signature=hunter2-hunter2&part=1",
+        "https://host/a?AWSAccessKeyId=x&Signature=hunter2-hunter2",
+        "https://account.blob/x?sv=1&sig=hunter2-hunter2",
+        "Authorization: Bearer hunter2-hunter2",
+        "Authorization: AWS4-HMAC-SHA256 Credential=AKIAIOSFODNN7EXAMPLE/20261121/eu/s3/aws4_request, "
+        "SignedHeaders=host, Signature=hunter2-hunter2",
+        "{'password': 'hunter2-hunter2 with spaces'}",
+        "MY_API_KEY=hunter2-hunter2",
+    ],
+)
+def test_credentials_are_masked(text):
+    result = logs.mask(text)
+    for secret in (ACCESS_KEY, "ASIAIOSFODNN7EXAMPLE", SECRET_KEY, SESSION_TOKEN, "hunter2-hunter2", "with spaces"):
+        assert secret not in result
+    assert logs.MASK in result and logs.mask(result) == result
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "work/raw/0123456789abcdef01234567-000.tar",
+        "s3://bucket/folder/2026-11-21/Interview_Part2.wav",
+        "sha256 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+        "git da39a3ee5e6b4b0d3255bfef95601890afd80709",
+        "enhancement lowered dnsmos_sig: 3.1 -> 2.5, allowed 0.5",
+        "snr_db 3 < 12",
+        "http://127.0.0.1:9000/metrics",
+        "speaker anna@example.org",
+    ],
+)
+def test_what_is_no_credential_stays(text):
+    assert logs.mask(text) == text
+
+
+@pytest.mark.parametrize("piece", ["A", "a_", "a-b", "aA1/", "://", "secret ", "secret=", "'\"", "x@"])
+def test_masking_takes_time_in_proportion_to_the_text(piece):
+    """Names of files and texts of exceptions are anyone's; a quadratic pattern needs minutes here."""
+    start = time.perf_counter()
+    logs.mask(piece * (200_000 // len(piece)))
+    assert time.perf_counter() - start < 5
+
+
+def test_values_of_the_environment_are_masked_whatever_they_look_like(monkeypatch):
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "lower case phrase")
+    assert logs.mask("it was <lower case phrase>") == "it was <****>"
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    assert logs.mask("a test server") == "a test server"
+
+
+def test_no_line_and_no_series_holds_a_credential(tmp_path):
+    """Through every way in: fields, errors, clips, reasons, the output's name, other modules, tracebacks."""
+    secret = f"aws_secret_access_key={SECRET_KEY}"
+    config = validate(
+        ObserveConfig, {"log": "json", "log_file": tmp_path / "a.log", "metrics_file": tmp_path / "a.prom"}
+    )
+    with (
+        pytest.raises(OSError),
+        Observer(config, run="r", output=f"https://me:{SECRET_KEY}@host/out") as watched,
+    ):
+        watched.event("x", password=SECRET_KEY, nested={"a": [secret]}, other=ValueError(secret))
+        watched.failed("clean", "s0", OSError(secret))
+        watched.retried("clean", "s0", secret)
+        watched.ended("s0", [row(clips(1)[0], Verdict.FAILED, secret, f"failed: {secret}")])
+        logging.getLogger("clean_corpus.engine").warning("url https://u:%s@h", SECRET_KEY)
+        try:
+            raise RuntimeError(secret)
+        except RuntimeError:
+            logging.getLogger("clean_corpus").exception("broke with %s", ACCESS_KEY)
+        raise OSError(secret)
+    for path in (tmp_path / "a.log", tmp_path / "a.prom"):
+        text = path.read_text()
+        assert SECRET_KEY not in text and ACCESS_KEY not in text and logs.MASK in text
+    assert len(lines(tmp_path / "a.log")) == 8
+    assert "RuntimeError" in events(tmp_path / "a.log", "message")[1]["exception"]
+
+
+# ---- inside Prefect
+
+
+def test_calls_made_again_reach_the_observer_of_their_run(tmp_path):
+    from prefect import flow, task
+    from prefect.cache_policies import NO_CACHE
+    from prefect.testing.utilities import prefect_test_harness
+
+    from clean_corpus.flows.shard_tasks import attempt
+
+    class Here:
+        def run(self, function, *args):
+            return function(*args)
+
+    tries: dict[str, int] = {}
+
+    def work(shard: str) -> int:
+        tries[shard] = tries.get(shard, 0) + 1
+        if shard == "poison" or (shard == "flaky" and tries[shard] == 1):
+            raise RuntimeError(f"worker process died in {shard}")
+        if shard == "setting":
+            raise ConfigError("wrong")
+        return 1
+
+    @task(cache_policy=NO_CACHE)
+    def clean(shard: str) -> None:
+        attempt(Here(), "clean", shard, work, shard)
+
+    @flow
+    def whole() -> dict:
+        with observer(tmp_path, metrics_port=0) as watched:
+            for future in [clean.submit(shard) for shard in ("fine", "flaky", "poison", "setting")]:
+                future.wait()
+            return scraped(watched.address)
+
+    with prefect_test_harness(server_startup_timeout=120):
+        found = whole()
+    assert tries == {"fine": 1, "flaky": 2, "poison": 3, "setting": 1}
+    assert found["retries_total", "clean"] == 3
+    said = sorted((line["call"], line["error"]) for line in events(tmp_path / "a.log", "retry"))
+    assert said == [
+        ("flaky", "worker process died in flaky"),
+        ("poison", "worker process died in poison"),
+        ("poison", "worker process died in poison"),
+    ]

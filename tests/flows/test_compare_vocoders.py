@@ -1,0 +1,167 @@
+"""A comparison from sets to the report: trainings in step, scores, differences, a page that can be read."""
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from prefect.testing.utilities import prefect_test_harness
+
+from clean_corpus.flows import compare_vocoders as comparison
+from clean_corpus.flows import listening
+from clean_corpus.flows.cli import app
+from clean_corpus.pipeline.audio import decode
+from clean_corpus.pipeline.audio.synthetic import coloured_noise
+from clean_corpus.pipeline.core.errors import ConfigError
+from clean_corpus.pipeline.corpus.shards import write_shard
+from clean_corpus.pipeline.storage.base import LocalStore
+from clean_corpus.vocoder.comparison import report
+from clean_corpus.vocoder.comparison.copy_synthesis import MEASURES, OPINION, PREDICTED, Spoken
+from clean_corpus.vocoder.listening.results import Key, Results, Score
+
+RATE = 16000
+SMALL = {
+    "spoken": 2,
+    "vocoder": {
+        "steps": 4, "steps_per_epoch": 2, "batch_size": 2, "frames": 20, "validation_share": 0.3, "workers": 0,
+        "validation_clips": 2, "heard_s": 0, "shuffle_clips": 4, "ema_decay": 0.5,
+        "sizes": {"layers": 2, "stacks": 1, "residual_channels": 8, "gate_channels": 16, "skip_channels": 8,
+                  "conditioning_channels": 8},
+    },
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def sets(tmp_path_factory):
+    """Twelve tones, clean and with noise of two levels; one noisy set lacks one."""
+    store, rng = LocalStore(tmp_path_factory.mktemp("sets")), np.random.default_rng(0)
+    time_s = np.arange(RATE) / RATE
+    tones = [(0.3 * np.sin(2 * np.pi * (150 + 15 * i) * time_s)).astype(np.float32) for i in range(12)]
+    for name, level in (("raw", 0.05), ("clean", 0.0), ("other", 0.1)):
+        noisy = [tone + level * coloured_noise(rng, RATE, slope=1) for tone in tones]
+        samples = [
+            {"__key__": f"u{i:02}", "flac": decode.encode_flac(np.clip(x, -1, 1), RATE, bits=16), "json": b"{}"}
+            for i, x in enumerate(noisy)
+        ]
+        write_shard(store, f"{name}/0.tar", samples[: 11 if name == "raw" else 12])
+    return store.root
+
+
+@pytest.fixture
+def run(sets, monkeypatch):
+    """The flow as a function: no server."""
+    for name in ("train_set", "speak_set", "score_all"):
+        monkeypatch.setattr(comparison, name, getattr(comparison, name).fn)
+
+    def call(out, **settings):
+        config = comparison.CompareConfig.model_validate(SMALL | settings)
+        given = {name: [str(sets / name)] for name in ("raw", "clean")}
+        return comparison.compare_vocoders.fn(given, out, config, force=True)
+
+    return call
+
+
+def test_a_comparison_from_sets_to_the_page_and_again(run, tmp_path, monkeypatch):
+    page = run(tmp_path)
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert (result["steps"], result["common"]) == (4, 11)
+    assert [(m["system"], m["frames"]) for m in result["means"]] == [
+        ("raw", None), ("raw", "own"), ("raw", "clean"), ("clean", None), ("clean", "own"),
+    ]  # fmt: skip
+    rows = list(csv.DictReader((tmp_path / "scores.csv").open()))
+    assert len(rows) == 5 * 2 and {row["utterance"] for row in rows if row["system"] == "raw"} == {
+        row["utterance"] for row in rows if row["system"] == "clean"
+    }
+    cards = [json.loads((tmp_path / "runs" / name / "best.json").read_text()) for name in ("raw", "clean")]
+    assert [card["steps"] for card in cards] == [4, 4] and cards[0]["training_h"] == cards[1]["training_h"]
+    text = page.read_text()
+    assert "One vocoder, 2 versions" in text and all(name in text for name in (*PREDICTED, "mcd_db", "lsd_db"))
+    assert all((page.parent / name).exists() for name in ("audio/000-00.wav", "spectrograms/001-04.png"))
+
+    monkeypatch.setattr(comparison.train, "train", None)  # a second run trains nothing
+    monkeypatch.setattr(comparison.compare, "speak", None)
+    assert run(tmp_path).read_text() == text
+    page = with_listeners(tmp_path).read_text()
+    assert "What people heard" in page and "<td>4.20</td><td>4.00 to 4.40</td>" in page
+    assert (tmp_path / "report" / "listening.png").exists()
+    assert run(tmp_path).read_text() == page, "a second run forgets the listeners"
+    with pytest.raises(ConfigError, match=r"holds another training .*spoken: 2 there, 3 now"):
+        run(tmp_path, spoken=3)
+
+
+def with_listeners(out):
+    """Two systems as people heard them, put into the report."""
+    key = Key("s1", "acr", ["raw", "clean"], ["u00", "u01"], None, clips={}, trials={}, traps={}, headphones={})
+    scores = [Score("raw", 8, 3.1, None, None), Score("clean", 8, 4.2, 4.0, 4.4)]
+    results = Results(key, ["a", "b"], {}, scores=scores)
+    (out / "heard").mkdir()
+    (out / "heard" / "results.json").write_text(json.dumps(listening.as_json(results)))
+    listening.plot(results, out / "heard" / "results.png")
+    with pytest.raises(ConfigError, match="give the --out of compare"):
+        listening.merge(out / "heard", out / "heard")
+    return listening.merge(out / "heard", out)
+
+
+def test_twins_share_a_training_and_others_run_side_by_side(sets, tmp_path):
+    """In a real flow run: threads of Prefect, processes of the engine."""
+    (tmp_path / "again").mkdir()
+    shutil.copy(sets / "clean" / "0.tar", tmp_path / "again")
+    given = {"raw": sets / "raw", "clean": sets / "clean", "other": sets / "other", "again": tmp_path / "again"}
+    config = comparison.CompareConfig.model_validate(SMALL | {"at_once": 2})
+    with prefect_test_harness(server_startup_timeout=120):
+        comparison.compare_vocoders({k: [str(v)] for k, v in given.items()}, tmp_path / "out", config, force=True)
+    result = json.loads((tmp_path / "out" / "result.json").read_text())
+    assert result["twins"] == {"again": "clean"} and "“again” holds the very audio of “clean”" in result["verdict"][-1]
+    trained = {path.parent.name: json.loads(path.read_text()) for path in tmp_path.glob("out/runs/*/best.json")}
+    assert {name: card["steps"] for name, card in trained.items()} == {"raw": 4, "clean": 4, "other": 4}
+    means = {m["system"]: m[OPINION] for m in result["means"] if m["frames"] == "own"}
+    assert means["again"] == means["clean"]
+    events = {n: sorted((tmp_path / "out/runs" / n / "tensorboard").glob("events.*"))[0] for n in ("clean", "other")}
+    assert len({path.name.split(".")[-2] for path in events.values()}) == 2, "one process trained both"
+
+
+def spoken(system, values):
+    rest = dict.fromkeys(MEASURES)
+    return [
+        Spoken(system, frames, f"u{i}", rest | {OPINION: v}) for frames in (None, "own") for i, v in enumerate(values)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("values", "better", "words"),
+    [
+        ([3.0, 3.1, 3.2, 3.3], True, "is predicted to sound better than that of “raw”: +0.50 (95 %"),
+        ([2.0, 2.1, 2.2, 2.3], False, "is predicted to sound worse than"),
+        ([2.0, 3.1, 2.2, 3.3], None, "is not shown to differ from"),
+    ],
+)
+def test_the_verdict_says_what_the_interval_says(values, better, words):
+    rows = spoken("raw", [2.5, 2.6, 2.7, 2.8]) + spoken("gated", values)
+    found = report.columns(rows, ["u0", "u1", "u2", "u3"])
+    differences = report.differences(found, ["raw", "gated"])
+    (opinion,) = [d for d in differences if d.measure == OPINION]
+    assert opinion.better is better
+    assert words in report.verdict(differences, 4)[0]
+
+
+def test_lower_is_better_where_it_is():
+    row = report.Difference("gated", "raw", "mcd_db", -1.0, -1.5, -0.5, 0.01)
+    assert row.better is True and row._replace(measure="stoi").better is False
+
+
+def test_sets_are_named_on_the_command_line():
+    assert app._named(["raw=a,s3://b/c", "gated=d"]) == {"raw": ["a", "s3://b/c"], "gated": ["d"]}
+    with pytest.raises(ConfigError, match="write NAME=SHARDS"):
+        app._named(["raw"])
+    with pytest.raises(ConfigError, match="raw was given before"):
+        app._named(["raw=a", "raw=b"])
+
+
+def test_a_set_without_shards_is_named(sets, tmp_path, run):
+    config = comparison.CompareConfig.model_validate(SMALL)
+    (tmp_path / "none").mkdir()
+    given = {"raw": [str(sets / "raw")], "x": [str(tmp_path / "none")]}
+    with pytest.raises(ConfigError, match=r"--set x=.*none: no \.tar there"):
+        comparison.compare_vocoders.fn(given, Path(tmp_path / "out"), config)

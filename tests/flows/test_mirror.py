@@ -1,0 +1,404 @@
+"""Trainings whose --out lies in a bucket: killed, gone on with elsewhere, alone there; what else goes to buckets."""
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import nullcontext
+from pathlib import Path
+
+import boto3
+import numpy as np
+import pytest
+import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
+from rich.console import Console
+from safetensors.torch import load_file
+
+from clean_corpus.flows import compare_vocoders as comparison
+from clean_corpus.flows import evaluation, mirror, staging, training_runs, vocoding
+from clean_corpus.flows import train_vocoder as training
+from clean_corpus.pipeline.audio import decode
+from clean_corpus.pipeline.core.config import S3Config
+from clean_corpus.pipeline.core.errors import CleanCorpusError, ConfigError
+from clean_corpus.pipeline.core.locations import parse_location
+from clean_corpus.pipeline.corpus.shards import write_shard
+from clean_corpus.pipeline.storage import s3
+from clean_corpus.pipeline.storage.base import LocalStore, StorageError
+from clean_corpus.pipeline.storage.s3 import S3Store
+from clean_corpus.pipeline.training.loop import write_json
+from clean_corpus.vocoder.checkpoint import load_vocoder
+from clean_corpus.vocoder.training import train
+from clean_corpus.vocoder.training.train import VocoderConfig
+
+RATE = 16000
+BUCKET = "trainings"
+CONSOLE = Console(quiet=True)
+SETTINGS = {
+    "steps": 8, "steps_per_epoch": 2, "batch_size": 2, "frames": 20, "validation_share": 0.2, "workers": 0,
+    "validation_clips": 2, "heard_s": 0, "ema_decay": 0.5, "shuffle_clips": 4,
+    "sizes": {"layers": 2, "stacks": 1, "residual_channels": 8, "gate_channels": 16, "skip_channels": 8,
+              "conditioning_channels": 8},
+}  # fmt: skip
+
+
+@pytest.fixture
+def out(client, request):
+    """A place of the test's own."""
+    return parse_location(f"s3://{BUCKET}/{request.node.name}")
+
+
+@pytest.fixture
+def store(out):
+    return S3Store(out, S3Config())
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory):
+    """Twelve tones in two versions of a corpus."""
+    store, time_s = LocalStore(tmp_path_factory.mktemp("shards")), np.arange(RATE) / RATE
+    for name, level in (("raw", 0.2), ("gated", 0.3)):
+        tones = [(level * np.sin(2 * np.pi * (150 + 15 * i) * time_s)).astype(np.float32) for i in range(12)]
+        samples = [{"__key__": f"u{i:02}", "flac": decode.encode_flac(x, RATE, bits=16), "json": b"{}"}
+                   for i, x in enumerate(tones)]  # fmt: skip
+        write_shard(store, f"{name}/0.tar", samples)
+    return store.root
+
+
+@pytest.fixture
+def scratch(tmp_path, monkeypatch):
+    """Where temporary folders go."""
+    (tmp_path / "scratch").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "scratch"))
+    return tmp_path / "scratch"
+
+
+@pytest.fixture
+def flow(monkeypatch):
+    """The flow as a function: no server."""
+    monkeypatch.setattr(training, "train_wavenet", training.train_wavenet.fn)
+    return training.train_vocoder.fn
+
+
+def named(store):
+    """What lies in the bucket, but for the lease."""
+    page = boto3.client("s3").list_objects_v2(Bucket=BUCKET, Prefix=f"{store.root.prefix}/")
+    names = (entry["Key"].removeprefix(f"{store.root.prefix}/") for entry in page.get("Contents", ()))
+    return {name for name in names if not name.startswith("work/lease/")}
+
+
+def logs(names):
+    return {name for name in names if "tfevents" in name}
+
+
+def until(true, within_s=60.0):
+    deadline = time.monotonic() + within_s
+    while not true():
+        assert time.monotonic() < deadline, "it took too long"
+        time.sleep(0.1)
+
+
+TRAIN = """
+import json, pathlib, sys, torch
+from clean_corpus.flows.training_runs import only_run
+from clean_corpus.pipeline.core.locations import place
+from clean_corpus.vocoder.training.train import VocoderConfig, train
+shards, out, settings, threads = sys.argv[1:]
+torch.set_num_threads(int(threads))  # sums in another order would differ
+with only_run(place(out)) as folder:
+    train([*pathlib.Path(shards).glob("*.tar")], folder, VocoderConfig.model_validate_json(settings), force=True)
+"""
+
+
+def test_killed_midway_and_gone_on_with_elsewhere_gives_what_was_to_come(shards, out, store, flow, scratch, tmp_path):
+    """SIGKILL once a checkpoint is in the bucket. What goes on has nothing but the bucket."""
+    settings = json.dumps(SETTINGS | {"steps": 4000, "patience": 4000})
+    (tmp_path / "first").mkdir()
+    process = subprocess.Popen(
+        [sys.executable, "-c", TRAIN, shards / "raw", str(out), settings, str(torch.get_num_threads())],
+        env=os.environ | {"TMPDIR": str(tmp_path / "first")},
+    )
+    last = "checkpoints/last.ckpt"
+    until(lambda: store.size(last) is not None or process.poll() is not None)
+    first = torch.load(io.BytesIO(store.read(last)), weights_only=True)["global_step"]
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    until(lambda: not list((tmp_path / "first").glob("clean-corpus-*")), 20)  # its folder goes with it
+    there = named(store)
+    assert {"run.json", "checkpoints/best.ckpt"} <= there and "best.safetensors" not in there
+    begun = torch.load(io.BytesIO(store.read(last)), weights_only=True)["global_step"]
+    assert begun >= first
+
+    settled = VocoderConfig.model_validate(SETTINGS | {"steps": begun + 4, "patience": 4000})
+    claimed = json.loads(store.read("run.json")) | {"steps": settled.steps, "patience": settled.patience}
+    store.write("run.json", json.dumps(claimed).encode())  # as if it had been asked for no more than that
+    seen, step = [], train.Training.training_step
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            train.Training, "training_step", lambda self, *given: seen.append(self.global_step) or step(self, *given)
+        )
+        weights = flow([str(shards / "raw")], out, settled, force=True)
+    assert seen == list(range(begun, begun + 4)), "it began anew"
+    assert str(weights) == f"{out}/best.safetensors" and not list(scratch.glob("clean-corpus-*"))
+    twin = flow([str(shards / "raw")], tmp_path / "twin", settled, force=True)
+    expected, got = load_file(twin), load_file(staging.weights(str(out)))
+    assert all(torch.equal(expected[k], got[k]) for k in expected)
+    assert json.loads(store.read("best.json")) == json.loads((tmp_path / "twin" / "best.json").read_text())
+    files = {p.relative_to(twin.parent).as_posix() for p in twin.parent.rglob("*") if p.is_file()} - {".lock"}
+    assert [{n for n in names if "tfevents" not in n} for names in (files, named(store))] == [files - logs(files)] * 2
+    assert len(logs(named(store))) == 2, "the curve of before and of after"
+
+
+def test_one_at_a_time_and_the_next_when_it_has_ended(out, scratch, monkeypatch):
+    monkeypatch.setattr(s3, "BEAT_S", 0.2)
+    with training_runs.only_run(out), pytest.raises(ConfigError, match=r"another run is writing there \(process \d+"):
+        training_runs.only_run(out).__enter__()
+    with training_runs.only_run(out):
+        pass
+    assert not list(scratch.iterdir())
+
+
+def test_a_bucket_that_is_not_there_is_named_before_any_work(s3_server, flow, shards):
+    nowhere = parse_location("s3://nowhere-at-all/voice")
+    with pytest.raises(ConfigError, match="s3://nowhere-at-all/voice/: NoSuchBucket; choose a bucket that is there"):
+        flow([str(shards / "raw")], nowhere, VocoderConfig.model_validate(SETTINGS), force=True)
+    with pytest.raises(ConfigError, match="s3://nowhere-at-all/voice"), staging.written(nowhere):
+        pass
+
+
+def test_what_fails_is_sent_too_and_named_by_its_place(out, store):
+    with pytest.raises(CleanCorpusError, match=f"^{out}/x is bad"), training_runs.only_run(out) as folder:
+        (folder / "x").write_text("here")
+        raise CleanCorpusError(f"{folder}/x is bad")
+    assert store.read("x") == b"here"
+
+
+# ---- the order of sending ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def sent(monkeypatch):
+    """Names of what is sent, in order; `limit` of them go through."""
+    done, send = [], staging.send
+
+    def counted(file, root, name):
+        if len(done) == counted.limit:
+            raise StorageError("the network is gone")
+        send(file, root, name)
+        done.append(name)
+
+    counted.limit, counted.done = 1000, done
+    monkeypatch.setattr(staging, "send", counted)
+    return counted
+
+
+@pytest.fixture
+def copy(store, tmp_path):
+    """A folder and its mirror."""
+    (tmp_path / "here" / "checkpoints").mkdir(parents=True)
+    return mirror.Mirror(store, tmp_path / "here")
+
+
+def validation(folder, number, better=True):
+    """What a validation leaves, as Lightning writes it: by renaming, the best one first."""
+    for name in (["best.ckpt"] if better else []) + ["last.ckpt"]:
+        (folder / "new").write_text(f"{number}")
+        time.sleep(0.01)  # the clock of files has ticks
+        os.replace(folder / "new", folder / "checkpoints" / name)
+
+
+@pytest.mark.parametrize("cut", range(7))
+def test_wherever_sending_is_cut_a_training_can_go_on(copy, store, sent, cut):
+    """Two validations, then the end; the network goes away after `cut` objects of what the last two leave."""
+    write_json(copy.folder / "run.json", {"steps": 3})
+    validation(copy.folder, 1)
+    (copy.folder / "events.out.tfevents.1").write_text("1")
+    copy.send()
+    copy.send()
+    assert sent.done == ["checkpoints/best.ckpt", "events.out.tfevents.1", "checkpoints/last.ckpt"]
+    sent.limit = len(sent.done) + cut
+    with pytest.raises(StorageError) if cut < 2 else nullcontext():
+        validation(copy.folder, 2)
+        copy.send()
+    if cut >= 2:
+        (copy.folder / "best.safetensors").write_text("2")
+        write_json(copy.folder / "facts.json", {"best": 2})
+        validation(copy.folder, 3, better=False)
+        with pytest.raises(StorageError) if cut < 5 else nullcontext():
+            copy.send(everything=True)
+    best, last = (int(store.read(f"checkpoints/{name}.ckpt")) for name in ("best", "last"))
+    there = named(store)
+    assert "run.json" in there and last <= {1: 1, 2: 3}[best]
+    assert "facts.json" not in there or (best, last, "best.safetensors" in there) == (2, 3, True)
+
+
+def test_what_is_being_written_waits_and_what_comes_after_it_too(copy, store, sent):
+    write_json(copy.folder / "run.json", {})
+    copy.send()
+    assert not named(store)
+    copy.send()
+    assert named(store) == {"run.json"}
+    (copy.folder / "events.out.tfevents.1").write_text("1")
+    copy.send()
+    copy.send()
+    assert not sent.done, "a log alone is not worth a request"
+    (copy.folder / "best.safetensors").write_text("half")
+    validation(copy.folder, 1)
+    (copy.folder / "checkpoints" / "best.ckpt").write_text("of a validation whose last.ckpt is still to come")
+    write_json(copy.folder / "best.json", {})
+    copy.send()
+    assert sent.done == ["events.out.tfevents.1"]
+    (copy.folder / "best.safetensors").write_text("whole")
+    copy.send()
+    assert "best.json" not in named(store) and "best.safetensors" not in named(store)
+    copy.send()
+    assert {"best.safetensors", "best.json"} <= named(store)
+    assert not {name for name in named(store) if name.endswith(".ckpt")}
+    validation(copy.folder, 2)
+    copy.send()
+    assert store.read("checkpoints/best.ckpt") == store.read("checkpoints/last.ckpt") == b"2"
+
+
+def test_nothing_is_sent_twice_and_what_is_gone_goes(copy, store, sent, tmp_path):
+    write_json(copy.folder / "run.json", {"shards": [str(copy.folder / "sets" / "0.tar"), "s3://b/0.tar"]})
+    for name in ("a", "b", ".lock"):
+        (copy.folder / name).write_text(name)
+    copy.send(everything=True)
+    (copy.folder / "a").write_text("a")
+    copy.send(everything=True)
+    assert sent.done == ["a", "b"]
+    assert json.loads(store.read("run.json"))["shards"] == ["{out}/sets/0.tar", "s3://b/0.tar"]
+    again = mirror.Mirror(store, tmp_path / "elsewhere")
+    again.fetch()
+    claimed = json.loads((again.folder / "run.json").read_text())
+    assert claimed["shards"] == [str(again.folder / "sets" / "0.tar"), "s3://b/0.tar"]
+    (again.folder / "b").unlink()
+    again.send(everything=True)
+    assert sent.done == ["a", "b"] and named(store) == {"run.json", "a"}
+
+
+def test_a_place_that_another_has_taken_over_is_left_alone(copy, store, monkeypatch):
+    with store.only_run():
+        mine = mirror.Mirror(store, copy.folder)
+        (copy.folder / "a").write_text("a")
+        mine.send(everything=True)
+        store.write("work/lease/00000009.json", b"{}")
+        (copy.folder / "a").write_text("b")
+        with pytest.raises(StorageError, match="another has taken the place over"):
+            mine.send(everything=True)
+    assert store.read("a") == b"a"
+
+
+def test_a_checkpoint_that_moved_knows_its_best(tmp_path):
+    """Lightning forgets the best score if the folder has another name; the next validation would be the best one."""
+    old, new = (ModelCheckpoint(tmp_path / name, "best", "val/loss") for name in ("old", "new"))
+    old.best_model_score, old.best_model_path = torch.tensor(0.5), f"{old.dirpath}/best.ckpt"
+    old.best_k_models = {old.best_model_path: old.best_model_score}
+    (tmp_path / "new").mkdir()
+    torch.save({"callbacks": {"x": old.state_dict(), "y": {"rises": 1}}}, tmp_path / "new" / "last.ckpt")
+    mirror.relocate(tmp_path / "new" / "last.ckpt")
+    state = torch.load(tmp_path / "new" / "last.ckpt", weights_only=True)["callbacks"]
+    new.load_state_dict(state["x"])
+    assert new.best_model_score == 0.5 and state["y"] == {"rises": 1}
+    assert list(new.best_k_models) == [new.best_model_path] == [f"{tmp_path}/new/best.ckpt"]
+
+
+# ---- other commands ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def voice(client, shards, tmp_path_factory):
+    """A tiny vocoder in the bucket."""
+    folder = tmp_path_factory.mktemp("voice")
+    train.train([shards / "raw" / "0.tar"], folder, VocoderConfig.model_validate(SETTINGS | {"steps": 2}), force=True)
+    for name in ("best.safetensors", "best.json"):
+        client.upload_file(str(folder / name), BUCKET, f"voice/{name}")
+    return f"s3://{BUCKET}/voice"
+
+
+def test_weights_are_fetched_once_for_each_etag(client, voice, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    weights = staging.weights.__wrapped__  # as in a new process
+    first = weights(voice)
+    assert first == weights(f"{voice}/best.safetensors") and load_vocoder(Path(first)).card["steps"] == 2
+    with monkeypatch.context() as patch:
+        patch.setattr(staging, "_download", None)
+        assert weights(voice) == first
+    client.put_object(Bucket=BUCKET, Key="other/a.safetensors", Body=b"1")
+    with pytest.raises(ConfigError, match=r"other/a\.json: no such weights"):
+        weights(f"s3://{BUCKET}/other/a.safetensors")
+    assert len(list((tmp_path / "clean-corpus" / "weights").iterdir())) == 1
+    client.put_object(Bucket=BUCKET, Key="other/a.json", Body=b"{}")
+    before = weights(f"s3://{BUCKET}/other/a.safetensors")
+    client.put_object(Bucket=BUCKET, Key="other/a.safetensors", Body=b"2")
+    after = weights(f"s3://{BUCKET}/other/a.safetensors")
+    assert [Path(path).read_bytes() for path in (before, after)] == [b"1", b"2"]
+    assert weights("default-causal") == "default-causal"
+    assert weights(f"sgmse+:s3://{BUCKET}/other/a.json").startswith(f"sgmse+:{tmp_path}")
+
+
+def test_a_voice_of_a_bucket_speaks_what_lies_in_one(client, voice, out, store, tmp_path):
+    decode.write_wav(tmp_path / "a.wav", np.zeros(1600, np.float32), RATE)
+    client.upload_file(str(tmp_path / "a.wav"), BUCKET, f"{out.prefix}/in/a.wav")
+    store.write("in/bad.wav", b"no audio")
+    store.write("said/kept.wav", b"was there")
+    done, failed = vocoding.vocode(
+        [out / "in"], parse_location(voice), out / "said", CONSOLE, seed=0, speaker=None, batch_size=1, threads=1
+    )
+    assert done == 1 and list(failed) == [f"{out}/in/bad.wav"]
+    assert {"said/a.wav", "said/kept.wav"} <= named(store)
+    one, _ = vocoding.vocode(
+        [out / "in" / "a.wav"],
+        parse_location(voice),
+        out / "alone",
+        CONSOLE,
+        seed=0,
+        speaker=None,
+        batch_size=1,
+        threads=1,
+    )
+    assert one == 1 and store.read("alone/a.wav") == store.read("said/a.wav")
+    with pytest.raises(ConfigError, match="absent: no such object, and nothing lies below it"):
+        staging.at_hand(out / "absent").__enter__()
+
+
+def test_pairs_of_a_bucket_are_evaluated_into_one(client, out, store, monkeypatch, tmp_path):
+    """The measuring itself is that of test_evaluate.py."""
+    decode.write_wav(tmp_path / "a.wav", np.zeros(RATE, np.float32), RATE)
+    for kind in ("noisy", "clean"):
+        client.upload_file(str(tmp_path / "a.wav"), BUCKET, f"{out.prefix}/pairs/{kind}/a.wav")
+    monkeypatch.setattr(
+        evaluation, "each", lambda what, jobs, *_: [(job, dict.fromkeys(evaluation.METRICS, 1.0)) for job in jobs]
+    )
+    report, failed = evaluation.evaluate(["default-causal"], out / "pairs", out / "scores", 1, CONSOLE)
+    assert (str(report), failed) == (f"{out}/scores/report.md", {})
+    assert {"scores/report.md", "scores/scores.csv", "scores/stoi.png"} <= named(store)
+
+
+def test_a_comparison_in_a_bucket_goes_on_where_it_was(shards, out, store, monkeypatch, scratch):
+    """Trained twice in another folder each; scores and report are those of test_compare_vocoders.py."""
+
+    def write(*given):
+        (given[-1] / "report").mkdir()
+        (given[-1] / "report" / "index.html").write_text("page")
+        return given[-1] / "report" / "index.html"
+
+    monkeypatch.setattr(comparison, "train_set", comparison.train_set.fn)
+    monkeypatch.setattr(comparison, "score_all", lambda jobs: [])
+    monkeypatch.setattr(comparison, "_jobs", lambda *_: [])
+    monkeypatch.setattr(comparison.comparison_report, "write", write)
+    config = comparison.CompareConfig.model_validate({"spoken": 2, "vocoder": SETTINGS | {"steps": 2}})
+    sets = {name: [str(shards / name)] for name in ("raw", "gated")}
+    page = comparison.compare_vocoders.fn(sets, out, config, force=True)
+    assert str(page) == f"{out}/report/index.html"
+    there = named(store)
+    assert {"runs/raw/best.safetensors", "runs/gated/best.json", "report/index.html"} <= there
+    assert not any(key.startswith("sets/") for key in there)
+    store.delete("runs/gated/best.json")
+    store.delete("report/index.html")
+    monkeypatch.setattr(train.Training, "training_step", lambda *_: pytest.fail("trained again"))
+    comparison.compare_vocoders.fn(sets, out, config, force=True)
+    assert {"runs/gated/best.json", "report/index.html"} <= named(store)

@@ -1,0 +1,148 @@
+"""Versions of a corpus: one commit each, nothing of an old one taken away before its time, damage found."""
+
+import hashlib
+import io
+import threading
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from clean_corpus.pipeline.core.errors import ConfigError, DataError
+from clean_corpus.pipeline.core.records import Shard
+from clean_corpus.pipeline.corpus import versions
+from clean_corpus.pipeline.corpus.shards import write_shard
+from clean_corpus.pipeline.corpus.versions import Manifest
+from clean_corpus.pipeline.storage.base import LocalStore
+from clean_corpus.pipeline.training.shard_stream import find_shards
+
+
+@pytest.fixture
+def store(tmp_path):
+    return LocalStore(tmp_path)
+
+
+def row(clip, verdict="kept", **more):
+    known = {"clip_id": clip, "verdict": verdict, "reason": None, "chosen": "enhanced", "source_sha256": "s"}
+    return known | {"weights_sha256": "w", "gain_db": 0.0, "shard": None} | more
+
+
+def draft(store, *rows):
+    """A version whose kept clips are in one tar."""
+    kept = [r["clip_id"] for r in rows if r["verdict"] == "kept"]
+    tar = write_shard(store, f"shards/{'-'.join(kept)}.tar", [{"__key__": c, "flac": c.encode()} for c in kept])
+    buffer = io.BytesIO()
+    schema = pa.schema([(k, pa.float64() if k == "gain_db" else pa.string()) for k in row("")])
+    pq.write_table(pa.Table.from_pylist(list(rows), schema), buffer)
+    data = buffer.getvalue()
+    digest = hashlib.sha256(data).hexdigest()
+    ledger = Shard(f"ledgers/{digest[:24]}.parquet", digest, len(data), len(rows))
+    store.write(ledger.key, data)
+    counts = {"in": len(rows), "kept": len(kept), "rejected": len(rows) - len(kept), "failed": 0}
+    return Manifest(ledger=ledger, shards=[tar], rejected=[], run={"counts": counts})
+
+
+def test_a_version_is_made_where_something_changed(store):
+    first = versions.publish(store, draft(store, row("a")))
+    assert (first.version, versions.publish(store, draft(store, row("a"))).version) == (1, 1)
+    second = versions.publish(store, draft(store, row("a"), row("b")))
+    assert second.version == 2 and versions.numbers(store) == [1, 2] and versions.latest(store) == second
+    assert store.read("versions/latest") == b'{"manifest":"versions/0002/manifest.json","version":2}'
+    with pytest.raises(ConfigError, match="no version 3; there are: 1, 2"):
+        versions.read(store, 3)
+
+
+def test_the_pointer_is_mended_where_a_run_died_before_it(store):
+    again = draft(store, row("a"))
+    versions.publish(store, again)
+    store.write("versions/latest", b"{}")
+    versions.publish(store, again)
+    assert b'"version":1' in store.read("versions/latest")
+
+
+def test_of_runs_that_publish_at_once_one_wins(store, monkeypatch):
+    drafts, both = [draft(store, row(name)) for name in "ab"], threading.Barrier(2)
+    monkeypatch.setattr(versions, "latest", lambda _: both.wait() and None)
+    ended = []
+
+    def publish(one):
+        try:
+            ended.append(versions.publish(store, one).version)
+        except ConfigError as error:
+            ended.append(str(error))
+
+    threads = [threading.Thread(target=publish, args=[one]) for one in drafts]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert 1 in ended and any("another run published version 1" in str(end) for end in ended)
+
+
+def test_an_old_version_comes_back_as_the_newest(store):
+    first = versions.publish(store, draft(store, row("a")))
+    versions.publish(store, draft(store, row("b")))
+    third = versions.rollback(store, 1)
+    assert (third.version, third.again, third.objects) == (3, 1, first.objects)
+    assert store.read("ledger.parquet") == store.read(first.ledger.key)
+    with pytest.raises(ConfigError, match="newest already"):
+        versions.rollback(store, 3)
+    store.delete("shards/b.tar")
+    with pytest.raises(DataError, match=r"shards/b\.tar of version 2 is gone"):
+        versions.rollback(store, 2)
+
+
+def test_what_changed_is_told_by_clip(store):
+    one = versions.publish(store, draft(store, row("a"), row("b"), row("c"), row("d")))
+    changed = row("b", "rejected", reason="snr_db"), row("c", gain_db=1.0), row("d"), row("e")
+    two = versions.publish(store, draft(store, *changed))
+    found = versions.difference(store, one, two)
+    assert (found.added, found.removed) == (["e"], ["a"])
+    assert found.changed == [
+        ("b", "kept enhanced", "rejected snr_db enhanced"), ("c", "kept enhanced", "kept enhanced")
+    ]  # fmt: skip
+
+
+def test_damage_is_found(store):
+    manifests = [versions.publish(store, draft(store, *map(row, names))) for names in ("a", "ab", "c")]
+    assert all(problem is None for _, problem in versions.verify(store, manifests))
+    whole = store.read("shards/a-b.tar")
+    store.write("shards/a-b.tar", whole[:600] + b"x" + whole[601:])
+    store.write("shards/c.tar", whole[:-512])
+    store.delete(manifests[0].ledger.key)
+    found = {key: problem for key, problem in versions.verify(store, manifests) if problem}
+    assert found.keys() == {"shards/a-b.tar", "shards/c.tar", manifests[0].ledger.key}
+    assert found["shards/a-b.tar"].startswith("has sha256") and found["shards/c.tar"].startswith("has 9728 bytes")
+    assert found[manifests[0].ledger.key] == "is gone"
+    short = manifests[1].model_copy(update={"run": {"counts": {"in": 2, "kept": 3}}})
+    assert ("versions/0002/manifest.json", "says that 3 clips are kept, its tars hold 2") in list(
+        versions.verify(store, [short])
+    )
+
+
+def test_old_versions_go_with_what_no_other_names(store):
+    for names in ("a", "b", "bc", "b"):
+        versions.publish(store, draft(store, *map(row, names)))
+    assert versions.numbers(store) == [1, 2, 3, 4]
+    gone = set(versions.gc(store, 2))
+    assert versions.numbers(store) == [3, 4]
+    assert "shards/a.tar" in gone and "shards/b.tar" not in gone and len(gone) == 4  # two manifests, a tar, a ledger
+    assert list(store.keys("shards")) == ["shards/b-c.tar", "shards/b.tar"]
+    with pytest.raises(ConfigError, match="at least 1"):
+        list(versions.gc(store, 0))
+
+
+def test_a_training_reads_the_newest_version_alone(store):
+    for names in ("a", "b"):
+        versions.publish(store, draft(store, *map(row, names)))
+    assert len(list(store.keys("shards"))) == 2
+    assert [shard.name for shard in find_shards([store.root / "shards"], "SHARDS")] == ["b.tar"]
+    versions.rollback(store, 1)
+    assert [shard.name for shard in find_shards([str(store.root / "shards")], "SHARDS")] == ["a.tar"]
+
+
+def test_emptying_work_leaves_the_versions(store):
+    versions.publish(store, draft(store, row("a")))
+    store.write("work/raw/x.tar", b"x")
+    assert list(versions.empty_work(store)) == ["work/raw/x.tar"]
+    assert all(problem is None for _, problem in versions.verify(store, [versions.read(store, 1)]))

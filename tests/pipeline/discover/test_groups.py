@@ -1,0 +1,139 @@
+"""Groups depend on names; who was grouped stays so, and new recordings cost nobody else's work."""
+
+import tracemalloc
+from itertools import zip_longest
+
+import pyarrow.parquet as pq
+import pytest
+
+from clean_corpus.pipeline.core.locations import S3Folder
+from clean_corpus.pipeline.core.scratch_database import scratch_database
+from clean_corpus.pipeline.core.types import Recording
+from clean_corpus.pipeline.discover import groups as grouping
+from clean_corpus.pipeline.discover.groups import KEY, cut, grouped
+from clean_corpus.pipeline.discover.local import find
+from clean_corpus.pipeline.storage import s3_client
+from clean_corpus.pipeline.storage.base import LocalStore
+from clean_corpus.pipeline.storage.s3_client import S3Object
+
+
+def recording(name, size=1):
+    return Recording(f"{name}.wav", f"{name}.wav", size, None)
+
+
+MANY = [recording(f"{i:05d}") for i in range(1000)]
+
+
+class Folder:
+    """Recordings in a folder, and a store for their groups."""
+
+    def __init__(self, folder):
+        self.root, self.store, self.kept = folder / "in", LocalStore(folder / "out"), folder / "out" / KEY
+        self.root.mkdir()
+
+    def add(self, recordings):
+        for one in recordings:
+            (self.root / one.path).touch()
+
+    def groups(self, max_clips=64):
+        """Paths of each group."""
+        with scratch_database() as db:
+            found = grouped(self.store, find(self.root, db, exclude=None), max_clips)
+            result = paths(found)
+            assert len(found) == len(result) and paths(found) == result
+            return result
+
+    def numbers(self):
+        """Source -> group, as kept for the next run."""
+        table = pq.read_table(self.kept)
+        return dict(zip(table["source"].to_pylist(), table["group"].to_pylist(), strict=True))
+
+
+def paths(groups):
+    return [[r.path for r in group] for group in groups]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return Folder(tmp_path)
+
+
+def test_cuts_depend_on_names_so_that_additions_stay_local():
+    first = list(cut(MANY, 64))
+    assert [r for group in first for r in group] == MANY and max(map(len, first)) <= 64
+    second = cut([*MANY[:500], recording("00499b"), *MANY[500:]], 64)
+    old = {tuple(r.path for r in group) for group in first}
+    assert len([group for group in second if tuple(r.path for r in group) not in old]) <= 2
+
+
+def test_a_group_ends_at_64_mib():
+    assert [len(group) for group in cut([recording(f"a{i}", 40 * 2**20) for i in range(4)], 64)] == [2, 2]
+
+
+def test_who_was_grouped_stays_so_and_new_ones_come_into_groups_of_their_own(folder):
+    folder.add(MANY[::2])
+    first = folder.groups()
+    assert first == paths(cut(MANY[::2], 64))
+    folder.add(MANY)
+    second = folder.groups()
+    assert second == first + paths(cut(MANY[1::2], 64))
+    stamp = folder.kept.stat().st_mtime_ns
+    assert folder.groups() == second and folder.kept.stat().st_mtime_ns == stamp
+    (folder.root / MANY[0].path).unlink()
+    third = folder.groups()
+    assert third[0] == first[0][1:] and third[1:] == second[1:], "one that is gone costs its own group"
+    assert MANY[0].source not in folder.numbers()
+
+
+def test_another_size_cuts_anew(folder):
+    folder.add(MANY[::2])
+    folder.groups()
+    folder.add(MANY)
+    assert folder.groups(32) == paths(cut(MANY, 32))
+
+
+def test_a_group_of_which_nobody_is_left_goes_and_the_others_keep_their_numbers(folder):
+    folder.add(MANY)
+    first, numbers = folder.groups(), folder.numbers()
+    for path in first[1]:
+        (folder.root / path).unlink()
+    assert folder.groups() == [first[0], *first[2:]]
+    assert folder.numbers() == {source: number for source, number in numbers.items() if number != 1}
+    folder.add([recording("new")])
+    assert folder.groups()[-1] == ["new.wav"] and folder.numbers()["new.wav"] == len(first)
+
+
+def test_groups_are_kept_and_read_in_parts(folder, monkeypatch):
+    monkeypatch.setattr(grouping, "_ROWS", 7)
+    folder.add(MANY[:100])
+    first = folder.groups()
+    assert pq.ParquetFile(folder.kept).num_row_groups == 15
+    assert folder.groups() == first and folder.numbers().keys() == {r.source for r in MANY[:100]}
+
+
+def test_no_recordings_make_no_groups_and_keep_nothing(folder):
+    assert folder.groups() == [] and not folder.kept.exists()
+
+
+def test_groups_can_be_iterated_side_by_side(folder):
+    folder.add(MANY[:200])
+    with scratch_database() as db:
+        groups = grouped(folder.store, find(folder.root, db, exclude=None), 64)
+        assert all(one == other for one, other in zip_longest(groups, groups))
+
+
+def test_memory_does_not_grow_with_the_recordings(tmp_path, monkeypatch):
+    def peak(count):
+        listing = (S3Object("b", f"in/{i // 100:05d}/{i:09d}.wav", f"{i:032x}", 160_000) for i in range(count))
+        monkeypatch.setattr(s3_client, "listed", lambda *_, **__: listing)
+        tracemalloc.start()
+        with scratch_database() as db:
+            groups = grouped(LocalStore(tmp_path / str(count)), find(S3Folder("b", "in"), db, exclude=None), 64)
+            assert sum(map(len, groups)) == count
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        return most
+
+    monkeypatch.setattr(grouping, "_ROWS", 100)
+    peak(100)  # what is loaded at the first call
+    assert peak(4000) < peak(1000) + 50_000, "of 3000 more"

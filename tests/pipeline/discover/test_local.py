@@ -1,0 +1,189 @@
+"""Discovery: which files have a row, and what it says, whatever their names and links are."""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from clean_corpus.pipeline.core.errors import ConfigError
+from clean_corpus.pipeline.core.scratch_database import scratch_database
+from clean_corpus.pipeline.discover import local as sources
+from clean_corpus.pipeline.discover import manifests
+from clean_corpus.pipeline.discover.local import discover, find
+
+
+def write(root: Path, *names: str) -> None:
+    for name in names:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(os.fsencode(name))
+
+
+def found(root: Path, exclude: Path | None = None) -> dict[str, str | None]:
+    return {recording.path: recording.error for recording in discover(root, exclude=exclude)}
+
+
+@contextmanager
+def unprivileged() -> Iterator[None]:
+    """Root may read everything, so tests of permissions give that up for a while."""
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(user)
+
+
+def test_every_file_has_one_row_sorted_and_hashed(tmp_path):
+    write(tmp_path, "b/x.wav", "a.flac", "notes.md", "a/x.wav", "photo.jpg")
+    recordings = discover(tmp_path, exclude=None)
+    assert [recording.path for recording in recordings] == ["a.flac", "a/x.wav", "b/x.wav", "notes.md", "photo.jpg"]
+    for recording in recordings:
+        content = recording.path.encode()
+        assert (recording.size, recording.sha256) == (len(content), hashlib.sha256(content).hexdigest())
+        assert (recording.source, recording.error) == (recording.path, None)
+    assert len({recording.key for recording in recordings}) == 5
+
+
+def test_hidden_files_and_the_output_folder_are_passed_over(tmp_path):
+    write(tmp_path, "a.wav", ".b.wav", ".git/c.wav", "out/d.wav", "in/out/e.wav")
+    (tmp_path / "link").symlink_to("out")
+    assert list(found(tmp_path, tmp_path / "out")) == ["a.wav", "in/out/e.wav"]
+    assert list(found(tmp_path, tmp_path / "not-yet")) == ["a.wav", "in/out/e.wav", "link/d.wav", "out/d.wav"]
+
+
+def test_nothing_missing_and_the_same_folder(tmp_path):
+    assert discover(tmp_path, exclude=None) == []
+    with pytest.raises(ConfigError, match=r"no such file or folder"):
+        discover(tmp_path / "gone", exclude=None)
+    with pytest.raises(ConfigError, match=r"is the input folder itself"):
+        discover(tmp_path, exclude=tmp_path / "x" / "..")
+
+
+def test_names_of_every_kind(tmp_path):
+    names = ["two words.wav", "a.b.c.wav", 'it\'s "quoted".wav', "new\nline.wav", "x" * 196 + ".wav", "ünï/x.wav"]
+    names.append(os.fsdecode(b"caf\xe9.wav"))
+    write(tmp_path, *names)
+    recordings = discover(tmp_path, exclude=None)
+    assert sorted(recording.path for recording in recordings) == sorted(names)
+    assert not any(recording.error for recording in recordings)
+    sources = {recording.path: recording.source for recording in recordings}
+    assert sources.pop(os.fsdecode(b"caf\xe9.wav")) == r"caf\xe9.wav"
+    assert all(path == source for path, source in sources.items())
+
+
+def test_links_are_followed_and_loops_and_broken_ones_named(tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    root = tmp_path / "in"
+    write(elsewhere, "y.wav")
+    write(root, "a/x.wav")
+    (root / "a" / "again").symlink_to(".")
+    (root / "a" / "up").symlink_to("..")
+    (root / "broken.wav").symlink_to("nowhere.wav")
+    (root / "folder").symlink_to(elsewhere)
+    (root / "link.wav").symlink_to("a/x.wav")
+    (root / "self.wav").symlink_to("self.wav")
+    assert found(root) == {
+        "a/again": "symlink loop",
+        "a/up": "symlink loop",
+        "a/x.wav": None,
+        "broken.wav": "broken link",
+        "folder/y.wav": None,
+        "link.wav": None,
+        "self.wav": "symlink loop",
+    }
+
+
+@pytest.mark.timeout(10)
+def test_a_fifo_does_not_block(tmp_path):
+    os.mkfifo(tmp_path / "pipe.wav")
+    assert found(tmp_path) == {"pipe.wav": "not a regular file"}
+
+
+def test_what_may_not_be_read_says_so(tmp_path):
+    root = tmp_path / "in"
+    write(root, "good.wav", "file.wav", "folder/x.wav")
+    for path in (tmp_path, *tmp_path.parents):  # pytest's own folders are for their owner only
+        if "pytest-of" in str(path):
+            path.chmod(0o755)
+    (root / "file.wav").chmod(0)
+    (root / "folder").chmod(0)
+    with unprivileged():
+        assert found(root) == {"file.wav": "permission denied", "folder": "permission denied", "good.wav": None}
+    (root / "folder").chmod(0o700)
+
+
+def test_one_file_alone_with_its_sidecar(tmp_path):
+    write(tmp_path, "a.wav", "b.wav")
+    (tmp_path / "a.txt").write_text("hello")
+    [recording] = discover(tmp_path / "a.wav", exclude=None)
+    assert (recording.path, recording.metadata.text) == ("a.wav", "hello")
+
+
+def test_one_manifest_gives_what_it_names(tmp_path):
+    write(tmp_path, "a.wav", "b.wav", "c.wav")
+    rows = ['{"audio_filepath": "a.wav", "text": "one"}', '{"audio_filepath": "gone.wav", "text": "two"}', "nonsense"]
+    (tmp_path / "m.jsonl").write_text("\n".join(rows))
+    (tmp_path / "c.txt").write_text("not asked for")
+    recordings = discover(tmp_path / "m.jsonl", exclude=None)
+    assert [recording.path for recording in recordings] == ["a.wav", "gone.wav", "m.jsonl"]
+    assert recordings[0].metadata.text == "one"
+    assert recordings[1].error == "named in m.jsonl but not found"
+    assert recordings[2].error.startswith("malformed manifest: line 3: expected JSON")
+
+
+def test_recordings_are_read_from_the_database_as_often_as_one_likes(tmp_path):
+    write(tmp_path, "a.wav", "b.wav", "c.wav")
+    (tmp_path / "b.txt").write_text("bee")
+    with scratch_database() as db:
+        recordings = find(tmp_path, db, exclude=None)
+        assert len(recordings) == 3
+        one, other = iter(recordings), iter(recordings)
+        assert next(one) == next(other)
+        db.execute("CREATE TABLE elsewhere (x)")
+        assert [next(one), *one] == list(other) == list(recordings)[1:]
+        assert list(recordings) == discover(tmp_path, exclude=None)
+
+
+def test_the_order_is_that_of_bytes(tmp_path):
+    names = [os.fsdecode(name) for name in (b"Z.wav", b"a-1.wav", b"a/x.wav", b"\xee\x80\x80.wav", b"\xf5.wav")]
+    write(tmp_path, *names[::-1])
+    assert list(found(tmp_path)) == names != sorted(names)
+
+
+def test_sources_that_a_table_lacks_are_counted(tmp_path):
+    names = ["a.wav", "b.wav", "c.wav", "d.wav", os.fsdecode(b"caf\xe9.wav")]
+    write(tmp_path, *names)
+    with scratch_database() as db:
+        recordings = find(tmp_path, db, exclude=None)
+        db.execute("CREATE TABLE named (source TEXT)")
+        assert recordings.absent("named") == (5, ["a.wav", "b.wav", "c.wav"])
+        db.executemany("INSERT INTO named VALUES (?)", [("b.wav",), ("b.wav",), (None,), ("other.wav",)])
+        assert recordings.absent("named") == (4, ["a.wav", "c.wav", r"caf\xe9.wav"])
+        db.executemany("INSERT INTO named VALUES (?)", [(recording.source,) for recording in recordings])
+        assert recordings.absent("named") == (0, [])
+
+
+def test_what_is_no_recording_is_not_lacking(tmp_path):
+    write(tmp_path, "a.wav")
+    (tmp_path / "a.txt").write_text("hello")
+    with scratch_database() as db:
+        recordings = find(tmp_path, db, exclude=None)
+        db.execute("CREATE TABLE named AS SELECT 'a.wav' AS source")
+        assert recordings.absent("named") == (0, [])
+
+
+def test_windows_change_nothing(tmp_path, monkeypatch):
+    for i in range(7):
+        write(tmp_path, f"{i}/x.wav", f"{i}/y.wav")
+        (tmp_path / f"{i}/x.txt").write_text(f"text {i}")
+        (tmp_path / f"{i}/metadata.csv").write_text(f"y|why {i}")
+    whole = discover(tmp_path, exclude=None)
+    assert [r.metadata.text for r in whole] == [text for i in range(7) for text in (f"text {i}", f"why {i}")]
+    monkeypatch.setattr(sources, "_WINDOW", 2)
+    monkeypatch.setattr(manifests, "_WINDOW", 2)
+    assert discover(tmp_path, exclude=None) == whole

@@ -1,0 +1,85 @@
+"""DNSMOS against speechmos itself."""
+
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+import soundfile as sf
+from speechmos.dnsmos import DNSMOS as Speechmos
+
+from clean_corpus.pipeline.quality import dnsmos
+from clean_corpus.pipeline.quality.dnsmos import RATE, Dnsmos
+from tests.support import signals
+
+
+def one_thread(path: Path) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+@pytest.fixture(scope="module")
+def speechmos() -> Speechmos:
+    paths = [dnsmos.network_path(file) for file in dnsmos.NETWORKS.values()]
+    peer = Speechmos(*map(str, paths))
+    peer.onnx_sess, peer.p808_onnx_sess = map(one_thread, paths)  # the same results in less time
+    return peer
+
+
+@pytest.fixture(scope="module")
+def ours() -> Dnsmos:
+    return Dnsmos()
+
+
+def assert_equal_scores(ours: dict[str, float], theirs: dict[str, float]) -> None:
+    names = {"sig": "sig_mos", "bak": "bak_mos", "ovrl": "ovrl_mos", "p808": "p808_mos"}
+    # float32 sums in another order; 1e-5 MOS and less is usual, 1e-3 is far below what a listener could tell
+    assert ours == pytest.approx({f"dnsmos_{ours}": theirs[name] for ours, name in names.items()}, abs=1e-3)
+
+
+# repeated, with a period of whole trunk outputs and of no whole frame; to one window
+@pytest.mark.parametrize("n_samples", [3 * RATE, 24011, 10 * RATE - 1])
+def test_equals_speechmos(ours, speechmos, n_samples):
+    x = signals.noisy_speech(16, 12.0, seed=1)[:n_samples]
+    assert_equal_scores(ours(x), speechmos(x, RATE, False))
+
+
+def test_equals_speechmos_over_several_windows_and_where_it_skips_some(ours, speechmos):
+    x = signals.noisy_speech(34, 20.0, seed=1)
+    assert dnsmos.window_hops(x.size) == [*range(7), 24]
+    assert_equal_scores(ours(x), speechmos(x, RATE, False))
+
+
+@pytest.mark.parametrize("name", ["crowd/*/*/*.wav", "speech/dev/*/*.flac"])
+def test_equals_speechmos_on_a_real_clip(ours, speechmos, real_data, name):
+    paths = sorted(real_data.glob(name))
+    if not paths:
+        pytest.skip(f"no {name} in {real_data}")
+    x, _ = sf.read(paths[-1], dtype="float32")
+    assert_equal_scores(ours(x), speechmos(x, RATE, False))
+
+
+def test_the_trunk_runs_once_per_frame_not_once_per_window(ours, monkeypatch):
+    n_frames = []
+    run = ours._run_trunk
+    monkeypatch.setattr(ours, "_run_trunk", lambda frames: n_frames.append(frames.shape[:2]) or run(frames))
+    ours(signals.speech(15, seed=1))  # 6 windows: 14.01 s, and their 12 ends
+    ours(signals.speech(2, seed=1))  # repeated to 16 s, 7 windows, 200 frames a period
+    once = [(1, 324), *3 * [(1, 348)], (1, 224)]  # 1400 frames, each stretch of 300 sees 24 more on each side
+    assert n_frames == [*once, (12, 24), (1, 248), (14, 24)]
+
+
+def test_subgraph_of_everything_is_the_network():
+    path = dnsmos.network_path("model_v8.onnx")
+    cut = dnsmos.subgraph(path.read_bytes(), ("input_1", ("N", 900, 120)), ("Identity:0", ("N", 1)))
+    x = np.random.default_rng(0).standard_normal((2, 900, 120)).astype(np.float32)
+    ours, theirs = (s.run(None, {"input_1": x})[0] for s in (dnsmos.session(cut), one_thread(path)))
+    np.testing.assert_array_equal(ours, theirs)
+
+
+def test_subgraph_without_a_path_is_refused():
+    model = dnsmos.network_path("model_v8.onnx").read_bytes()
+    for given, wanted in (("nowhere", "Identity:0"), ("input_1", "nowhere"), ("Identity:0", "input_1")):
+        with pytest.raises(ValueError, match=f"{given}.*{wanted}"):
+            dnsmos.subgraph(model, (given, (1,)), (wanted, (1,)))

@@ -1,0 +1,38 @@
+"""The GPU's sample loop on Triton's interpreter, against the compiled loop of the CPU."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+CODE = """
+import numpy as np, torch
+from clean_corpus.vocoder.generation.loop import Loop, Weights
+from clean_corpus.vocoder.generation.gpu_loop import GpuLoop
+from clean_corpus.vocoder.wavenet import WaveNet
+
+torch.manual_seed(0)
+net = WaveNet(layers=4, stacks=2, kernel_size={kernel_size}, residual_channels=16, gate_channels=48, skip_channels=20,
+              conditioning_channels=12, upsampling=(4,), output="{output}").eval()
+batch, n = 18, 24
+generator = torch.Generator().manual_seed(1)
+c = torch.randn(n, 12, batch, generator=generator)
+noise = torch.stack([net.distribution.noise(n, generator) for _ in range(batch)], 1)
+cpu, gpu = Loop(Weights.of(net), batch), GpuLoop(Weights.of(net), batch, torch.device("cpu"))
+for part in (slice(0, 15), slice(15, n)):  # goes on where it stopped
+    expected, found = (loop.run(c[part], noise[part], keep_logits=True) for loop in (cpu, gpu))
+    assert np.abs(expected[1] - found[1]).max() < 1e-4, np.abs(expected[1] - found[1]).max()
+    assert np.allclose(expected[0], found[0], atol=1e-4), np.abs(expected[0] - found[0]).max()
+assert expected[0].std() > 0.01
+"""
+
+
+@pytest.mark.parametrize(("output", "kernel_size"), [("mu-law", 2), ("gaussian", 3), ("logistics", 2)])
+def test_it_draws_the_samples_of_the_cpu(output, kernel_size):
+    pytest.importorskip("triton")
+    code = CODE.format(output=output, kernel_size=kernel_size)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=os.environ | {"TRITON_INTERPRET": "1"}
+    )
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,104 @@
+"""Versions of one corpus brought into step: the same utterances, in the same shards, in the same order."""
+
+import hashlib
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from clean_corpus.pipeline.core.errors import ConfigError, DataError
+from clean_corpus.pipeline.core.records import canonical_json
+from clean_corpus.pipeline.corpus.shards import write_shard
+from clean_corpus.pipeline.storage.base import LocalStore
+from clean_corpus.pipeline.training.loop import write_json
+from clean_corpus.pipeline.training.shard_stream import Encoded, Shard, clips
+
+PER_SHARD = 64
+
+Utterances = Literal["common", "all"]
+
+
+class Aligned(NamedTuple):
+    """What was written: a folder of shards for each set, how many utterances they share, hours of each.
+
+    `twins` names, for a set that holds the very files of an earlier one, that one.
+    """
+
+    folders: dict[str, Path]
+    common: int
+    hours: dict[str, float]
+    twins: dict[str, str]
+
+
+def align(sets: Mapping[str, Sequence[Shard]], out: Path, utterances: Utterances = "common") -> Aligned:
+    """Write each set anew below `out`, so that a training with one seed hears the same utterances in the same order.
+
+    "common" keeps what all sets have; "all" keeps all that each has, for a comparison at unequal hours. A set is read
+    as a stream, twice; of a shard to be written, memory holds no more than its clips.
+    Raises: ConfigError with fewer than two sets; DataError if they have no utterance in common, or a set has one twice.
+    """
+    if len(sets) < 2:
+        raise ConfigError(f"--set was given {len(sets)} times; a comparison needs two sets or more")
+    keys = {name: _keys(name, shards) for name, shards in sets.items()}
+    common = set.intersection(*keys.values())
+    if not common:
+        counts = ", ".join(f"{name} {len(found)} (first: {min(found, default='none')})" for name, found in keys.items())
+        raise DataError(f"the sets have no utterance in common: {counts}; give versions of one corpus, with its keys")
+    folders, hours, twins = {}, {}, {}
+    seen: dict[str, str] = {}
+    for name, shards in sets.items():
+        wanted = common if utterances == "common" else keys[name]
+        folders[name] = out / name
+        hours[name], digest = _write(name, shards, wanted, LocalStore(out))
+        if (first := seen.setdefault(digest, name)) != name:
+            twins[name] = first
+    write_json(out / "sets.json", {"utterances": utterances, "common": len(common), "hours": hours})
+    return Aligned(folders, len(common), hours, twins)
+
+
+def _keys(name: str, shards: Sequence[Shard]) -> set[str]:
+    found: set[str] = set()
+    for shard in shards:
+        for clip in clips(shard):
+            if clip.key in found:
+                raise DataError(f"set {name}, shard {shard}: utterance {clip.key} comes twice; give each shard once")
+            found.add(clip.key)
+    return found
+
+
+def _write(name: str, shards: Sequence[Shard], wanted: set[str], store: LocalStore) -> tuple[float, str]:
+    """The set's shards, utterances placed by the hash of their key; returns its hours and a digest of its audio."""
+    n_shards = -(-len(wanted) // PER_SHARD)
+    seconds, digests = 0.0, {}
+    store.prepare()
+    with tempfile.TemporaryDirectory(dir=store.root) as folder:
+        parts = [Path(folder, f"{i:06}") for i in range(n_shards)]
+        for part in parts:
+            part.mkdir()
+        for shard in shards:
+            for clip in clips(shard):
+                if clip.key not in wanted:
+                    continue
+                n_samples, rate = clip.length()
+                seconds += n_samples / rate
+                place = parts[_digest(clip.key) % n_shards] / f"{_digest(clip.key):016x}"
+                digests[clip.key] = hashlib.sha256(clip.data).hexdigest()
+                place.with_suffix(_suffix(clip)).write_bytes(clip.data)
+                place.with_suffix(".json").write_bytes(clip.about or canonical_json({}))
+                place.with_suffix(".key").write_text(clip.key)
+        for i, part in enumerate(parts):
+            write_shard(store, f"{name}/{i:06}.tar", map(_sample, sorted(part.glob("*.key"))))
+    return seconds / 3600, hashlib.sha256(canonical_json(digests)).hexdigest()
+
+
+def _digest(key: str) -> int:
+    return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big")
+
+
+def _suffix(clip: Encoded) -> str:
+    return "." + clip.name.rpartition(".")[2].lower()
+
+
+def _sample(named: Path) -> dict[str, str | bytes]:
+    members = {p.suffix[1:]: p.read_bytes() for p in named.parent.glob(f"{named.stem}.*") if p != named}
+    return {"__key__": named.read_text(), **members}

@@ -1,0 +1,70 @@
+"""The sample loop on a GPU: what `generate.Loop` is on a CPU."""
+
+from dataclasses import fields
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from clean_corpus.vocoder.generation.kernels import gpu
+
+if TYPE_CHECKING:
+    from clean_corpus.vocoder.generation.loop import Weights
+
+
+class GpuLoop:
+    """What a batch of utterances remembers from one stretch of samples to the next; one launch makes a stretch."""
+
+    def __init__(self, weights: "Weights", batch: int, device: torch.device) -> None:
+        self.batch, self.device = batch, device
+        self._lanes = -(-batch // gpu.LANES) * gpu.LANES
+        self._weights = {f.name: getattr(weights, f.name) for f in fields(weights)}
+        self._weights = {
+            name: torch.as_tensor(x, device=device) if isinstance(x, np.ndarray) else x
+            for name, x in self._weights.items()
+        }
+        pasts = (weights.dilated.shape[1] - 1) * weights.dilations
+        starts = np.concatenate(([0], np.cumsum(pasts)[:-1]))
+        self._starts = torch.as_tensor(starts, dtype=torch.int64, device=device)
+        self._rings = torch.zeros(int(pasts.sum()), weights.dilated.shape[3], self._lanes, device=device)
+        self._sample = torch.zeros(self._lanes, device=device)
+        silence = len(weights.levels) // 2
+        self._chosen = torch.full((self._lanes,), silence, dtype=torch.int64, device=device)
+        self._at = 0
+
+    def run(
+        self, conditioning: Tensor | np.ndarray, noise: Tensor | np.ndarray, *, keep_logits: bool = False
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The next samples, and the distributions they were drawn from if these are to be kept.
+
+        Shapes: conditioning (N, C, B), noise (N, B, W) -> (N, B), (N, O, B) or (0, O, B).
+        """
+        w, n = self._weights, len(noise)
+        conditioning, noise = self._padded(conditioning, 2), self._padded(noise, 1)
+        n_layers, n_taps, n_gates, n_residual = w["dilated"].shape
+        n_skip, n_out, n_conditioning = w["skip"].shape[1], len(w["output"]), w["conditioner"].shape[2]
+        samples = torch.empty(n, self._lanes, device=self.device)
+        logits = torch.empty(n if keep_logits else 0, n_out, self._lanes, device=self.device)
+        sizes = {"R": n_residual, "H": n_gates // 2, "S": n_skip, "C": n_conditioning, "Q": n_out}
+        gpu.run[(self._lanes // gpu.LANES,)](
+            *(w[name] for name in ARRAYS), conditioning, noise, self._rings, self._starts, self._sample, self._chosen,
+            samples, logits, n, n_layers, self._at, self._lanes,
+            KIND=w["kind"], KEEP=keep_logits, TAPS=n_taps, DRAWS=noise.shape[2], BLOCK=gpu.LANES, **sizes,
+            **{f"{name}P": max(16, 2 ** (size - 1).bit_length()) for name, size in sizes.items()},
+        )  # fmt: skip
+        self._at += n
+        return samples[:, : self.batch].cpu().numpy(), logits[:, :, : self.batch].cpu().numpy()
+
+    def _padded(self, x: Tensor | np.ndarray, axis: int) -> Tensor:
+        x = torch.as_tensor(x, dtype=torch.float32, device=self.device)
+        more = self._lanes - x.shape[axis]
+        shape = list(x.shape)
+        shape[axis] = more
+        return torch.cat((x, x.new_zeros(shape)), axis).contiguous() if more else x.contiguous()
+
+
+ARRAYS = (
+    "levels", "table", "input_bias", "dilations", "dilated", "dilated_bias", "conditioner", "residual", "residual_bias",
+    "skip", "skip_bias", "hidden", "hidden_bias", "output", "output_bias",
+)  # fmt: skip
