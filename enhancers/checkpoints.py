@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -68,18 +67,5 @@ def weights_sha256(name_or_path: str) -> str:
     return hashlib.sha256(path.read_bytes() + path.with_suffix(".json").read_bytes()).hexdigest()
 
 
-def identity(name_or_path: str) -> str:
-    """Hash of weights, card and this package's code: what an enhanced shard's identity rests on."""
-    return hashlib.sha256(f"{weights_sha256(name_or_path)} {_code_sha256()}".encode()).hexdigest()
-
-
 def is_sgmse(name_or_path: str) -> bool:
     return name_or_path.partition(":")[0] == SGMSE
-
-
-@cache
-def _code_sha256() -> str:
-    digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.rglob("*.py")):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()

@@ -172,7 +172,7 @@ class _Run:
             groups = grouped(self.store, recordings, self.config.shards.max_clips)
         self._ingest(groups)
         with self.observer.timed("deduplicate"):
-            compared = duplicates.to_compare(raw for _, raw in self.shelf.raws())
+            compared = duplicates.to_compare(raw for _, raw in self.shelf.raw_shards())
             twins = duplicates.find_duplicates(compared, self.config.dedup)
         tars = self._clean(twins)
         self._nothing_vanished(recordings)
@@ -182,7 +182,7 @@ class _Run:
             counted = ledger.summary(table)
             manifest = self._commit(table, tars, counted)
             with pq.ParquetFile(table) as file:
-                homes = self.shelf.homes(listening_picks.picked(file))
+                homes = self.shelf.clip_shards(listening_picks.picked(file))
         with self.observer.timed("report"):
             run = self._summary(counted, manifest.version)
             make_report(partial(shard_tasks.report, self.engine, self.config, run, homes))
@@ -200,8 +200,8 @@ class _Run:
         stage = Stage("ingest", "groups", ingest_groups, read, lambda group: group[0].key)
         for place, done in self._each(stage, enumerate(groups), len(groups)):
             self._tell(done.told)
-            self.shelf.put_raws(place, done.raws)
-            self.shelf.put_rows(None, done.rows)
+            self.shelf.add_raw_shards(place, done.raws)
+            self.shelf.add_rows(None, done.rows)
             self.observer.ended(None, done.rows)
 
     def _clean(self, twins: Mapping[str, duplicates.Duplicate]) -> tuple[list[Shard], list[Shard]]:
@@ -216,10 +216,10 @@ class _Run:
         rejected: list[Shard] = []
         variants: set[str] = set()
         stage = Stage("clean", "shards", clean_shards, finish, _name)
-        for number, done in self._each(stage, self.shelf.raws(), self.shelf.n_raws):
+        for number, done in self._each(stage, self.shelf.raw_shards(), self.shelf.n_raw_shards):
             self._tell(done.told)
-            self.shelf.put_twin(number, done.enhanced)
-            self.shelf.put_rows(number, done.rows)
+            self.shelf.set_enhanced(number, done.enhanced)
+            self.shelf.add_rows(number, done.rows)
             self.observer.ended(done.name, done.rows)
             kept += filter(None, [done.tars.kept])
             rejected += filter(None, [done.tars.rejected])
@@ -231,7 +231,7 @@ class _Run:
 
     def _nothing_vanished(self, recordings: Recordings) -> None:
         missing, names = recordings.absent("row")
-        repeated = self.shelf.repeated()
+        repeated = self.shelf.repeated_clip_ids()
         if missing or repeated:
             raise CleanCorpusError(
                 f"the ledger lacks {missing} of {len(recordings)} recordings ({names}) or repeats a clip ({repeated}); "

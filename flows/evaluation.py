@@ -89,13 +89,13 @@ def label(name: str) -> str:
 
 def _score(job: Job) -> Scores | str:
     """The scores of a pair, or why it has none."""
-    from clean_corpus.pipeline.corpus.batching import enhance
+    from clean_corpus.pipeline.corpus.enhance import enhance_clips
 
     name, pair = job
     try:
         clean, estimate = _whole(pair.clean), _whole(pair.noisy)
         if name is not None:
-            (estimate,) = enhance([estimate], _network(name), EnhanceConfig(), sample_rate=RATE)
+            (estimate,) = enhance_clips([estimate], _network(name), EnhanceConfig(), sample_rate=RATE)
         return _scorer().score(estimate, clean)
     except (DataError, OSError, RuntimeError, ValueError) as error:
         return str(error)

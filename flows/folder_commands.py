@@ -93,7 +93,7 @@ def _enhance_group(
     group: Sequence[Recording], source: Location, output: Location, names: dict[str, str], name: str
 ) -> dict[str, str]:
     from clean_corpus.flows.worker import enhancer
-    from clean_corpus.pipeline.corpus import stages
+    from clean_corpus.pipeline.corpus.enhance import enhance_files
 
     def write(path: str, data: bytes) -> None:
         if isinstance(output, S3Folder):
@@ -105,7 +105,7 @@ def _enhance_group(
             target.write_bytes(data)
 
     with at_hand(source, group, DEFAULTS) as (folder, there):
-        return stages.enhance_files(there, folder, write, enhancer(name))
+        return enhance_files(there, folder, write, enhancer(name))
 
 
 def score(
@@ -131,13 +131,13 @@ def score(
 
 def _score_file(recording: Recording, source: Location, clean: Location | None) -> Scores | str:
     from clean_corpus.flows.worker import scorer
-    from clean_corpus.pipeline.corpus import stages
+    from clean_corpus.pipeline.corpus.score import score_file
 
     ruler = scorer(SegmentConfig().speech_threshold)
     with at_hand(source, [recording], DEFAULTS) as (folder, [there]):
         try:
             with twins_at_hand(clean, [recording.path], DEFAULTS) as twins:
-                return stages.score_file(there, folder, twins.get(recording.path), ruler, AudioConfig())
+                return score_file(there, folder, twins.get(recording.path), ruler, AudioConfig())
         except DataError as error:
             return str(error)
 
@@ -189,7 +189,7 @@ def yield_curve(sample: int, plot: Path, config: RunConfig, console: Console) ->
 
 def _score_clips(recording: Recording, config: RunConfig) -> list[tuple[float, Scores]]:
     from clean_corpus.flows.worker import scorer
-    from clean_corpus.pipeline.corpus import stages
+    from clean_corpus.pipeline.corpus.score import score_clips
 
     with at_hand(config.input, [recording], config.s3) as (folder, [there]):
-        return stages.score_clips(there, folder, scorer(config.segment.speech_threshold), config)
+        return score_clips(there, folder, scorer(config.segment.speech_threshold), config)

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from functools import cache, partial
 from typing import TYPE_CHECKING, Literal
 
-from clean_corpus.enhancers import checkpoints
 from clean_corpus.flows import staging
 from clean_corpus.flows.config import RunConfig
 from clean_corpus.pipeline.core.compute_lock import hold_compute_lock
@@ -57,35 +56,36 @@ def _store(config: RunConfig) -> Store:
 
 def ingest(config: RunConfig, group: Sequence[Recording]) -> Outcome[Ingested]:
     """Stage `ingest` of one group of recordings."""
-    from clean_corpus.pipeline.corpus import stages
+    from clean_corpus.pipeline.corpus.ingest import ingest_group
 
     with hold_compute_lock():
-        return stages.ingest(_store(config), config.input, group, config)
+        return ingest_group(_store(config), config.input, group, config)
 
 
 def clean(config: RunConfig, raw: RawShard) -> Cleaned:
     """Stages `score` (before), `enhance` and `score` (after) of one raw shard."""
-    from clean_corpus.pipeline.corpus import stages
+    from clean_corpus.enhancers.serving.identity import identity
+    from clean_corpus.pipeline.corpus import enhance, score
     from clean_corpus.pipeline.discover import s3_objects
 
     store, weights = _store(config), staging.weights(config.enhancer, config.s3)
     ruler = partial(scorer, config.segment.speech_threshold)
     sources = [clip.source for clip in raw.wanted]
     with hold_compute_lock(), s3_objects.twins_at_hand(config.score.clean_dir, sources, config.s3) as twins:
-        before = stages.score_shard(store, raw.shard, raw.wanted, ruler, config, twins)
-        identity = checkpoints.identity(weights)
-        enhanced = stages.enhance_shard(store, raw, lambda: enhancer(weights), identity, config)
+        before = score.score_shard(store, raw.shard, raw.wanted, ruler, config, twins)
+        name = identity(weights)
+        enhanced = enhance.enhance_shard(store, raw, lambda: enhancer(weights), name, config)
         survivors = [clip for clip in raw.wanted if clip.clip_id not in enhanced.result.failed]
-        after = stages.score_shard(store, enhanced.result.shard, survivors, ruler, config, twins)
+        after = score.score_shard(store, enhanced.result.shard, survivors, ruler, config, twins)
     return Cleaned(before, enhanced, after)
 
 
 def publish(config: RunConfig, raw: RawShard, enhanced: Shard | None, endings: Sequence[Ending]) -> Outcome[Published]:
     """Stage `publish` of one raw shard."""
-    from clean_corpus.pipeline.corpus import stages
+    from clean_corpus.pipeline.corpus.publish import publish_shard
 
     with hold_compute_lock():
-        return stages.publish_shard(_store(config), raw, enhanced, endings, config)
+        return publish_shard(_store(config), raw, enhanced, endings, config)
 
 
 def variant(
@@ -96,15 +96,15 @@ def variant(
     name: Literal["raw", "enhanced"],
 ) -> Outcome[Published]:
     """Stage `variant` of one raw shard."""
-    from clean_corpus.pipeline.corpus import stages
+    from clean_corpus.pipeline.corpus.publish import variant_shard
 
     with hold_compute_lock():
-        return stages.variant_shard(_store(config), raw, enhanced, endings, name, config)
+        return variant_shard(_store(config), raw, enhanced, endings, name, config)
 
 
 def report(config: RunConfig, run: dict[str, object], homes: dict[str, tuple[Shard, Shard | None]]) -> None:
     """The HTML report of the whole run."""
-    from clean_corpus.pipeline.corpus import stages
+    from clean_corpus.pipeline.report.run_report import write_run_report
 
     with hold_compute_lock():
-        stages.write_report(_store(config), run, homes, config)
+        write_run_report(_store(config), run, homes, config)

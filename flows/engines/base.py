@@ -145,7 +145,10 @@ PRELOAD = [
     "clean_corpus.enhancers.serving.enhancer",
     "librosa.filters",
     "clean_corpus.pipeline.quality.scorer",
-    "clean_corpus.pipeline.corpus.stages",
+    "clean_corpus.pipeline.corpus.ingest",
+    "clean_corpus.pipeline.corpus.enhance",
+    "clean_corpus.pipeline.corpus.score",
+    "clean_corpus.pipeline.corpus.publish",
 ]
 
 

@@ -18,6 +18,8 @@ from clean_corpus.pipeline.core.config import AudioConfig
 from clean_corpus.pipeline.core.errors import DataError
 from clean_corpus.pipeline.core.types import Audio
 
+CODEC_VERSION = f"soundfile {soundfile.__version__}, {soundfile.__libsndfile_version__}"
+
 _BLOCK_S = 10.0
 _CHUNK = 4096  # frames per read: what is lost, at most, before the place where a truncated FLAC file breaks off
 _UNKNOWN_FRAMES = 1 << 62  # libsndfile says 2**63 - 1 where a header announces nothing

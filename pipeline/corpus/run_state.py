@@ -1,4 +1,4 @@
-"""What a run remembers of its shards and clips from stage to stage, in a spill."""
+"""What one run knows of its shards and clips between two stages, in a scratch database."""
 
 import pickle
 import sqlite3
@@ -8,18 +8,18 @@ from clean_corpus.pipeline.core.records import RawShard, Shard
 from clean_corpus.pipeline.corpus.ledger import Row
 
 _TABLES = """
-    CREATE TABLE raw_shard (number INTEGER PRIMARY KEY, place INTEGER, source TEXT, name TEXT, body BLOB);
-    CREATE INDEX raw_shard_order ON raw_shard (place, source, name);
-    CREATE TABLE raw_twin (number INTEGER PRIMARY KEY, body BLOB);
+    CREATE TABLE raw_shard (number INTEGER PRIMARY KEY, group_number INTEGER, source TEXT, name TEXT, body BLOB);
+    CREATE INDEX raw_shard_order ON raw_shard (group_number, source, name);
+    CREATE TABLE enhanced_shard (number INTEGER PRIMARY KEY, body BLOB);
     CREATE TABLE row (source TEXT, offset_s REAL, clip_id TEXT, raw INTEGER, body BLOB);
     CREATE INDEX row_order ON row (source, offset_s, clip_id);
 """
 
 
 class RunState:
-    """Raw shards in the order of their groups, and rows of the ledger in the order of the ledger.
+    """Hold raw shards in the order of their groups, and rows in the order of the ledger, on disk instead of in memory.
 
-    Bodies are pickled: the database is this process's own and has no name.
+    Bodies are pickled, which is safe here: the database has no name, and no other process can write to it.
     """
 
     def __init__(self, database: sqlite3.Connection) -> None:
@@ -27,56 +27,57 @@ class RunState:
         for statement in filter(str.strip, _TABLES.split(";")):
             database.execute(statement)
 
-    # ---- raw shards
+    # ---- shards
 
-    def put_raws(self, place: int, raws: Iterable[RawShard]) -> None:
-        """The shards of the group at this place."""
+    def add_raw_shards(self, group_number: int, raw_shards: Iterable[RawShard]) -> None:
+        """Add the raw shards of one group of recordings; groups may come in any order."""
         self._database.executemany(
-            "INSERT INTO raw_shard (place, source, name, body) VALUES (?, ?, ?, ?)",
-            ((place, raw.clips[0].source, raw.shard.key, pickle.dumps(raw)) for raw in raws),
+            "INSERT INTO raw_shard (group_number, source, name, body) VALUES (?, ?, ?, ?)",
+            ((group_number, raw.clips[0].source, raw.shard.key, pickle.dumps(raw)) for raw in raw_shards),
         )
 
-    def raws(self) -> Iterator[tuple[int, RawShard]]:
-        """Each with its number, by place, and within one by the source of its first clip."""
-        rows = self._database.execute("SELECT number, body FROM raw_shard ORDER BY place, source, name")
+    def raw_shards(self) -> Iterator[tuple[int, RawShard]]:
+        """Yield each raw shard with its number, by group, and within a group by the source of its first clip."""
+        rows = self._database.execute("SELECT number, body FROM raw_shard ORDER BY group_number, source, name")
         for number, body in rows:
             yield number, pickle.loads(body)
 
     @property
-    def n_raws(self) -> int:
-        """How many raw shards there are."""
+    def n_raw_shards(self) -> int:
+        """How many raw shards were added."""
         (count,) = self._database.execute("SELECT count(*) FROM raw_shard").fetchone()
         return count
 
-    def put_twin(self, number: int, enhanced: Shard | None) -> None:
-        """The enhanced twin of a raw shard."""
-        self._database.execute("INSERT INTO raw_twin VALUES (?, ?)", (number, pickle.dumps(enhanced)))
+    def set_enhanced(self, number: int, enhanced: Shard | None) -> None:
+        """Note the enhanced shard that belongs to a raw one, None if nothing of it was enhanced."""
+        self._database.execute("INSERT INTO enhanced_shard VALUES (?, ?)", (number, pickle.dumps(enhanced)))
 
     # ---- rows
 
-    def put_rows(self, number: int | None, rows: Iterable[Row]) -> None:
-        """Rows of the clips of a raw shard, or of none."""
+    def add_rows(self, number: int | None, rows: Iterable[Row]) -> None:
+        """Add the rows of clips that lie in a raw shard, or in none."""
         self._database.executemany(
             "INSERT INTO row VALUES (?, ?, ?, ?, ?)",
             ((r.clip.source, r.clip.offset_s, r.clip.clip_id, number, pickle.dumps(r)) for r in rows),
         )
 
     def rows(self) -> Iterator[Row]:
-        """By source, offset and id."""
+        """Yield the rows by source, offset and clip id."""
         for (body,) in self._database.execute("SELECT body FROM row ORDER BY source, offset_s, clip_id"):
             yield pickle.loads(body)
 
-    def repeated(self) -> Sequence[str]:
-        """The first clip ids that more than one row has."""
+    def repeated_clip_ids(self) -> Sequence[str]:
+        """Return the first few clip ids that more than one row has: there should be none."""
         found = self._database.execute("SELECT clip_id FROM row GROUP BY clip_id HAVING count(*) > 1 LIMIT 3")
         return [clip_id for (clip_id,) in found]
 
-    def homes(self, clip_ids: Collection[str]) -> dict[str, tuple[Shard, Shard | None]]:
-        """In which raw shard some clips lie, and in which enhanced one."""
+    def clip_shards(self, clip_ids: Collection[str]) -> dict[str, tuple[Shard, Shard | None]]:
+        """Return the raw shard, and the enhanced one if there is one, in which each of some clips lies."""
         marks = ", ".join("?" * len(clip_ids))
         found = self._database.execute(
-            "SELECT row.clip_id, raw_shard.body, raw_twin.body FROM row JOIN raw_shard ON raw_shard.number = row.raw "
-            f"LEFT JOIN raw_twin ON raw_twin.number = row.raw WHERE row.clip_id IN ({marks})",
+            "SELECT row.clip_id, raw_shard.body, enhanced_shard.body FROM row "
+            "JOIN raw_shard ON raw_shard.number = row.raw "
+            f"LEFT JOIN enhanced_shard ON enhanced_shard.number = row.raw WHERE row.clip_id IN ({marks})",
             list(clip_ids),
         )
         return {

@@ -1,15 +1,18 @@
-"""WebDataset shards whose bytes depend on their content alone: write, read, verify."""
+"""WebDataset shards whose bytes depend on their content alone: written, verified, read; and the clips in them."""
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator
-from typing import Any, BinaryIO
+from collections.abc import Collection, Iterable, Iterator
+from typing import Any, BinaryIO, Literal
 
+import numpy as np
 import webdataset
 from webdataset.tariterators import group_by_keys, tar_file_expander
 
+from clean_corpus.pipeline.audio import decode
 from clean_corpus.pipeline.core.errors import DataError
 from clean_corpus.pipeline.core.records import Shard
+from clean_corpus.pipeline.core.types import Audio
 from clean_corpus.pipeline.storage.base import Store
 
 Sample = dict[str, Any]
@@ -40,7 +43,7 @@ def write_shard(store: Store, key: str, samples: Iterable[Sample]) -> Shard | No
 
 
 def read_shard(store: Store, shard: Shard) -> Iterator[Sample]:
-    """Samples of a tar as bytes, one at a time; nothing is unpickled.
+    """Yield the samples of a tar as bytes, one at a time; nothing is unpickled.
 
     Raises: DataError if the tar is missing, has other bytes than it was written with, or names outside it.
     """
@@ -67,3 +70,35 @@ def _refuse_other(shard: Shard, file: BinaryIO) -> None:
             f"shard {shard.key}: sha256 {digest[:12]}, written was {shard.sha256[:12]}; delete it, run again"
         )
     file.seek(0)
+
+
+# ---- clips -----------------------------------------------------------------------------------------------------
+
+
+def read_clips(store: Store, shard: Shard, clip_ids: Collection[str]) -> Iterator[tuple[str, Audio]]:
+    """Yield those clips of a shard and their samples, one at a time, in the order of the shard.
+
+    Shapes: samples (N,), full scale +-1.
+    Raises: DataError as read_shard.
+    """
+    for sample in read_shard(store, shard):
+        if sample["__key__"] in clip_ids:
+            yield sample["__key__"], decode.decode(sample["flac"])[0]
+
+
+def encode_clip(x: Audio, sample_rate: int, *, bits: Literal[16, 24]) -> bytes:
+    """Encode a clip as FLAC, scaled down if it exceeds full scale.
+
+    Shapes: x (N,), N >= 1.
+    """
+    return decode.encode_flac(within_full_scale(x), sample_rate, bits=bits)
+
+
+def within_full_scale(x: Audio) -> Audio:
+    """Scale a clip down to full scale if it exceeds it: FLAC holds no more, and levels are set at the end anyway.
+
+    >>> within_full_scale(np.float32([0.5, -2.0])).tolist()
+    [0.25, -1.0]
+    """
+    peak = float(np.abs(x).max(initial=0.0))
+    return x / np.float32(peak) if peak > 1 else x

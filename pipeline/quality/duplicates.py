@@ -1,7 +1,5 @@
 """Clips that are the same recording: equal samples, or the same sound re-encoded, re-levelled or trimmed."""
 
-import base64
-import hashlib
 from array import array
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -11,20 +9,14 @@ from tempfile import TemporaryFile
 from typing import Literal
 
 import numpy as np
-import soxr
 from numpy.typing import NDArray
 
 from clean_corpus.pipeline.core.config import DedupConfig
 from clean_corpus.pipeline.core.records import RawShard
 from clean_corpus.pipeline.core.scratch_database import scratch_database
-from clean_corpus.pipeline.core.types import Audio, Clip
+from clean_corpus.pipeline.core.types import Clip
+from clean_corpus.pipeline.quality.fingerprint import from_text
 
-RATE = 6000  # Hz; telephone speech still has all of it
-WIN_LENGTH = 2048  # 341 ms
-HOP_LENGTH = 72  # 12 ms
-BAND_EDGES_HZ = np.geomspace(300.0, 2800.0, 34)  # to 2 kHz in the paper; more tells takes of one word apart
-QUIET_DB = -40.0  # frames this far below the loudest say more about the codec or the noise than about the recording
-SILENT_DB = -90.0  # ... and below this, against a full-scale sine, nothing at all
 MIN_FRAMES = 32  # frames compared, at least
 MIN_OVERLAP = 0.75  # of the frames with energy of either clip; a window reaches beyond the end of its sound
 MAX_NEXT = 16  # clips with the same code that one is compared with, so that a common code costs linear time
@@ -37,48 +29,6 @@ CHUNK = 2**18  # of these, that are paired with their next, and of such pairs
 BLOCK = 2**22  # frames of whole clips that are compared with those of another block
 BATCH = 2**17  # frames of the overlaps that are compared together
 ODD = np.uint64(0x9E3779B1)  # times this, modulo 2**32, codes that are alike go to different parts
-
-
-def pcm_sha256(x: Audio) -> str:
-    """Digest of the samples as 16-bit integers, equal for a WAV file and its FLAC.
-
-    Shapes: x (N,), full scale +-1.
-
-    >>> pcm_sha256(np.zeros(0, np.float32))[:8]
-    'e3b0c442'
-    """
-    samples = np.clip(np.rint(x * 32768.0), -32768, 32767).astype("<i2")
-    return hashlib.sha256(samples.tobytes()).hexdigest()
-
-
-def fingerprint(x: Audio, *, sample_rate: int) -> NDArray[np.uint32]:
-    """One 32-bit code per 12 ms: whether the energy step from band to band grows from frame to frame.
-
-    Source: Haitsma & Kalker 2002, section 4.2.
-    Departs: a frame without energy has code 0, which matches nothing.
-    Shapes: x (N,) -> (T,); frame t is centred at (t + 1) * 12 ms.
-
-    >>> fingerprint(np.zeros(600, np.float32), sample_rate=6000).tolist()
-    [0, 0, 0, 0, 0, 0, 0, 0]
-    """
-    x = soxr.resample(x, sample_rate, RATE) if sample_rate != RATE else x
-    x = np.pad(x, WIN_LENGTH // 2)
-    window = np.hanning(WIN_LENGTH).astype(np.float32)
-    frames = np.lib.stride_tricks.sliding_window_view(x, WIN_LENGTH)[::HOP_LENGTH]
-    edges = np.rint(BAND_EDGES_HZ * WIN_LENGTH / RATE).astype(int)
-    energy = np.concatenate([_band_energy(frames[i : i + 1024] * window, edges) for i in range(0, len(frames), 1024)])
-    step = np.diff(energy, axis=1)  # (T, 32)
-    bits = np.packbits(np.diff(step, axis=0) > 0, axis=1)
-    codes = bits.view(">u4")[:, 0].astype(np.uint32)
-    level = energy[1:].sum(axis=1)
-    full_scale = (window.sum() / 2) ** 2
-    floor = max(level.max(initial=0.0) * 10 ** (QUIET_DB / 10), full_scale * 10 ** (SILENT_DB / 10))
-    return np.where(level >= floor, np.maximum(codes, 1), 0).astype(np.uint32)
-
-
-def _band_energy(frames: Audio, edges: NDArray[np.int_]) -> Audio:
-    power = np.square(np.abs(np.fft.rfft(frames, axis=1)))
-    return np.add.reduceat(power, edges, axis=1)[:, :-1]
 
 
 @dataclass(frozen=True)
@@ -385,7 +335,7 @@ def to_compare(raws: Iterable[RawShard]) -> Iterator[tuple[str, str, NDArray[np.
     for raw in raws:
         for clip, text in zip(raw.clips, raw.fingerprints, strict=True):
             if not clip.reject and clip.pcm_sha256 is not None:
-                yield clip.clip_id, clip.pcm_sha256, np.frombuffer(base64.b64decode(text), "<u4")
+                yield clip.clip_id, clip.pcm_sha256, from_text(text)
 
 
 def marked(raw: RawShard, found: Mapping[str, Duplicate], config: DedupConfig) -> RawShard:

@@ -19,7 +19,9 @@ from clean_corpus.flows.config import RunConfig
 from clean_corpus.pipeline.core.config import PipelineConfig, S3Config, override, validate
 from clean_corpus.pipeline.core.errors import ConfigError
 from clean_corpus.pipeline.core.locations import S3Folder, parse_location
-from clean_corpus.pipeline.corpus import stages, versions
+from clean_corpus.pipeline.corpus import enhance as enhance_stage
+from clean_corpus.pipeline.corpus import versions
+from clean_corpus.pipeline.corpus.ingest import ingest_group
 from clean_corpus.pipeline.demo import corpus as demo
 from clean_corpus.pipeline.discover import manifests, s3_objects
 from clean_corpus.pipeline.discover.local import discover
@@ -176,7 +178,7 @@ def test_what_changes_or_goes_between_listing_and_reading_fails_alone(client, tm
     client.put_object(Bucket=client.bucket, Key=f"in/{wavs[0].path}", Body=b"other")
     client.delete_object(Bucket=client.bucket, Key=f"in/{wavs[1].path}")
     store = LocalStore(tmp_path)
-    found = stages.ingest(store, root, group, config).result
+    found = ingest_group(store, root, group, config).result
     failed = {clip.source: clip.error for clip in found.rest if clip.error}
     assert failed.keys() == {wavs[0].source, wavs[1].source, "bad.wav"}
     assert all("source changed" in failed[r.source] for r in wavs)
@@ -189,10 +191,10 @@ def test_a_file_that_changes_after_it_was_found_fails_alone(recordings, tmp_path
     group = discover(tmp_path / "in", exclude=None)
     changed = next(r for r in group if r.path.endswith(".wav") and r.size > 10_000)
     (tmp_path / "in" / changed.path).write_bytes((tmp_path / "in" / changed.path).read_bytes()[:-2])
-    found = stages.ingest(LocalStore(tmp_path / "out"), tmp_path / "in", group, PipelineConfig()).result
+    found = ingest_group(LocalStore(tmp_path / "out"), tmp_path / "in", group, PipelineConfig()).result
     assert "source changed" in {clip.source: clip.error for clip in found.rest}[changed.source]
     shutil.copy(recordings / changed.path, tmp_path / "in" / changed.path)
-    again = stages.ingest(LocalStore(tmp_path / "out"), tmp_path / "in", group, PipelineConfig()).result
+    again = ingest_group(LocalStore(tmp_path / "out"), tmp_path / "in", group, PipelineConfig()).result
     assert changed.source not in {clip.source for clip in again.rest}, "what came back is no failure"
 
 
@@ -216,18 +218,18 @@ def test_a_service_that_goes_away_stops_the_run_and_leaves_it_resumable(client, 
     output = f"s3://{client.bucket}/out"
     with FaultyProxy(os.environ["AWS_ENDPOINT_URL_S3"], share=0, seed=0) as proxy:
         s3_client._client_of.cache_clear()
-        enhance = stages.enhance_shard
+        enhance = enhance_stage.enhance_shard
 
         def then_gone(*args, **named):
             result = enhance(*args, **named)
             proxy.share, proxy.faults = 1.0, ("refuse",)
             return result
 
-        monkeypatch.setattr(stages, "enhance_shard", then_gone)
+        monkeypatch.setattr(enhance_stage, "enhance_shard", then_gone)
         with pytest.raises((StorageError, ConfigError), match=r"run the same command again|SlowDown"):
             run(f"s3://{client.bucket}/in", output, f"s3.endpoint_url={proxy.url}")
         proxy.share = 0.0
-        monkeypatch.setattr(stages, "enhance_shard", enhance)
+        monkeypatch.setattr(enhance_stage, "enhance_shard", enhance)
         s3_client._client_of.cache_clear()
         monkeypatch.setattr(s3_client, "PATIENCE_S", 150)
         summary = run(f"s3://{client.bucket}/in", output, f"s3.endpoint_url={proxy.url}")

@@ -26,14 +26,14 @@ def rows():
 
 @pytest.fixture
 def written(tmp_path):
-    """Rows -> the ledger that they become by way of a run's shelf."""
+    """Rows -> the ledger that they become by way of the state of a run."""
 
     def write(some):
         path = tmp_path / "ledger.parquet"
         with scratch_database() as database, path.open("wb") as file:
-            shelf = RunState(database)
-            shelf.put_rows(None, some)
-            ledger.write(shelf.rows(), file, enhancer="e", weights_sha256="w", config_sha256="c")
+            state = RunState(database)
+            state.add_rows(None, some)
+            ledger.write(state.rows(), file, enhancer="e", weights_sha256="w", config_sha256="c")
         return path
 
     return write

@@ -1,6 +1,5 @@
 """Copies are found however they were stored; the same words spoken again are not."""
 
-import base64
 import io
 from collections import Counter, defaultdict
 
@@ -15,14 +14,8 @@ from clean_corpus.pipeline.core.records import RawShard, Shard
 from clean_corpus.pipeline.core.types import Audio, Clip
 from clean_corpus.pipeline.demo.corpus import speak
 from clean_corpus.pipeline.quality import duplicates
-from clean_corpus.pipeline.quality.duplicates import (
-    Duplicate,
-    find_duplicates,
-    fingerprint,
-    marked,
-    pcm_sha256,
-    to_compare,
-)
+from clean_corpus.pipeline.quality.duplicates import Duplicate, find_duplicates, marked, to_compare
+from clean_corpus.pipeline.quality.fingerprint import fingerprint, pcm_sha256, to_text
 from tests.support.paths import DATA
 
 RATE = 16000
@@ -251,7 +244,7 @@ def test_shards_are_compared_and_marked(originals):
         return Clip(clip_id, f"{clip_id}.wav", None, pcm_sha256=pcm_sha256(x), reject=reject)
 
     def shard(*clips):
-        texts = [base64.b64encode(fingerprint(x, sample_rate=RATE).astype("<u4").tobytes()).decode() for _, x in clips]
+        texts = [to_text(fingerprint(x, sample_rate=RATE)) for _, x in clips]
         return RawShard(Shard("work/raw/g-000.tar", "0" * 64, 9, len(clips)), [clip for clip, _ in clips], texts)
 
     x, other = originals[:2]

@@ -1,4 +1,4 @@
-"""Batching and chunking around an enhancer callable: nothing but the callable changes the audio."""
+"""The stage `enhance`: nothing but the enhancer changes the audio, and only the clip at fault fails."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import torch
 
 from clean_corpus.pipeline.core.config import EnhanceConfig
 from clean_corpus.pipeline.core.errors import DataError
-from clean_corpus.pipeline.corpus.batching import batches, enhance
+from clean_corpus.pipeline.corpus.enhance import batches, enhance_clips
 
 RATE = 16000
 RNG = np.random.default_rng(0)
@@ -18,7 +18,9 @@ def halve(noisy, lengths):
 
 def test_every_clip_comes_back_in_its_place_at_its_length():
     clips = [RNG.standard_normal(n).astype(np.float32) for n in (1, 900, 16000, 0, 40000, 16000)]
-    for clip, result in zip(clips, enhance(clips, halve, EnhanceConfig(batch_s=2), sample_rate=RATE), strict=True):
+    for clip, result in zip(
+        clips, enhance_clips(clips, halve, EnhanceConfig(batch_s=2), sample_rate=RATE), strict=True
+    ):
         np.testing.assert_array_equal(result, clip / 2)
 
 
@@ -37,4 +39,4 @@ def test_batches_hold_like_lengths_and_at_most_their_budget():
 )
 def test_an_enhancer_that_misbehaves_is_named(wrong, words):
     with pytest.raises(DataError, match=words):
-        enhance([np.ones(100, np.float32)], wrong, EnhanceConfig(), sample_rate=RATE)
+        enhance_clips([np.ones(100, np.float32)], wrong, EnhanceConfig(), sample_rate=RATE)

@@ -1,0 +1,149 @@
+"""Stage `enhance`: the clips of a raw shard through the network, in batches of like lengths."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from clean_corpus.pipeline.audio import decode
+from clean_corpus.pipeline.core import memory
+from clean_corpus.pipeline.core.config import AudioConfig, EnhanceConfig, PipelineConfig
+from clean_corpus.pipeline.core.errors import DataError
+from clean_corpus.pipeline.core.records import Enhanced, Outcome, RawShard, content_name
+from clean_corpus.pipeline.core.types import Audio, Recording
+from clean_corpus.pipeline.corpus import shards
+from clean_corpus.pipeline.corpus.clips import read_recording
+from clean_corpus.pipeline.corpus.stage_cache import cached, library_versions
+from clean_corpus.pipeline.discover.local import printable
+from clean_corpus.pipeline.storage.base import Store
+
+VERSION = 1  # raise it when the same network gives other samples: other batches, padding or scaling
+
+Enhancer = Callable[[Tensor, Tensor], Tensor]
+"""(waveforms (B, N), lengths (B,) in samples) -> waveforms (B, N)."""
+
+RETURN_S = 60.0
+"""Audio after which freed memory is returned to the system; after each batch it took a quarter of the time."""
+
+_FAULTS = (DataError, RuntimeError, ValueError)  # of one clip; anything else stops the shard
+
+
+def enhance_shard(
+    store: Store, raw: RawShard, enhancer: Callable[[], Enhancer], identity: str, config: PipelineConfig
+) -> Outcome[Enhanced]:
+    """Enhance the clips of a raw shard that are not rejected yet.
+
+    `identity` names the network by its weights and its version; `enhancer` loads it, only if there is work to do.
+    Raises: DataError if the shard's bytes are not those that were written; StorageError if the output cannot be.
+    """
+    ids = [clip.clip_id for clip in raw.wanted]
+    libraries = decode.CODEC_VERSION, library_versions("torch", "webdataset")
+    name = content_name("enhance", VERSION, raw.shard.sha256, ids, identity, config.enhance.model_dump(), *libraries)
+
+    def compute() -> Enhanced:
+        rate = config.audio.sample_rate
+        noisy = dict(shards.read_clips(store, raw.shard, ids))
+        enhanced, failed = _enhance_named(noisy, enhancer(), config.enhance, rate)
+        samples = (
+            {"__key__": clip_id, "flac": shards.encode_clip(x, rate, bits=24)} for clip_id, x in enhanced.items()
+        )
+        return Enhanced(shards.write_shard(store, f"work/enhanced/{name}.tar", samples), failed)
+
+    return cached(store, "enhance", name, Enhanced, compute)
+
+
+def enhance_files(
+    group: Sequence[Recording], folder: Path, write: Callable[[str, bytes], None], enhancer: Enhancer
+) -> dict[str, str]:
+    """Enhance whole recordings to 16-bit WAV at the network's rate; return what failed: source -> reason.
+
+    `write` is called with each recording's path and the bytes of its WAV file.
+    """
+    config = AudioConfig(sample_rate=enhancer.sample_rate)
+    failed: dict[str, str] = {}
+    noisy: dict[str, Audio] = {}
+    for recording in group:
+        try:
+            noisy[recording.path] = read_recording(folder, recording, config)
+        except (DataError, OSError) as error:
+            failed[recording.source] = str(error)
+    enhanced, damaged = _enhance_named(noisy, enhancer, EnhanceConfig(), config.sample_rate)
+    for path, x in enhanced.items():
+        write(path, decode.encode_wav(shards.within_full_scale(x), config.sample_rate))
+    return failed | {printable(path): error for path, error in damaged.items()}
+
+
+def _enhance_named(
+    noisy: Mapping[str, Audio], enhancer: Enhancer, config: EnhanceConfig, rate: int
+) -> tuple[dict[str, Audio], dict[str, str]]:
+    """Return the enhanced clips by name, and the reasons of those that failed by name.
+
+    Where the network fails on a batch, every clip goes through alone, so that only the one at fault fails.
+    """
+    try:
+        enhanced = enhance_clips(list(noisy.values()), enhancer, config, sample_rate=rate)
+        return dict(zip(noisy, enhanced, strict=True)), {}
+    except _FAULTS:
+        output, failed = {}, {}
+        for name, x in noisy.items():
+            try:
+                (output[name],) = enhance_clips([x], enhancer, config, sample_rate=rate)
+            except _FAULTS as error:
+                failed[name] = f"enhance: {error}"
+        return output, failed
+
+
+# ---- batches ---------------------------------------------------------------------------------------------------
+
+
+def batches(lengths: Sequence[int], batch_samples: int) -> Iterator[list[int]]:
+    """Yield the indices of clips of like length: with its padding, each batch holds at most batch_samples.
+
+    >>> list(batches([5, 1, 4, 1], 8))
+    [[1, 3], [2], [0]]
+    """
+    batch: list[int] = []
+    for index in sorted(range(len(lengths)), key=lambda i: (lengths[i], i)):
+        if batch and lengths[index] * (len(batch) + 1) > batch_samples:
+            yield batch
+            batch = []
+        batch.append(index)
+    if batch:
+        yield batch
+
+
+def enhance_clips(
+    clips: Sequence[Audio], enhancer: Enhancer, config: EnhanceConfig, *, sample_rate: int
+) -> list[Audio]:
+    """Enhance each clip, in batches of like lengths; a clip longer than a batch goes alone.
+
+    Shapes: clips (N_i,) at the enhancer's rate -> (N_i,) each.
+    Raises: DataError if the enhancer returns other lengths or samples that are not finite.
+    """
+    results: list[Audio] = [np.zeros(0, np.float32)] * len(clips)
+    sounding = [i for i, clip in enumerate(clips) if len(clip)]
+    held = 0
+    for batch in batches([len(clips[i]) for i in sounding], int(config.batch_s * sample_rate)):
+        indices = [sounding[i] for i in batch]
+        for index, audio in zip(indices, _run([clips[i] for i in indices], enhancer), strict=True):
+            results[index] = audio
+            held += len(audio)
+        if held > RETURN_S * sample_rate:
+            memory.return_freed_memory()
+            held = 0
+    return results
+
+
+def _run(clips: list[Audio], enhancer: Enhancer) -> list[Audio]:
+    lengths = torch.tensor([len(clip) for clip in clips])
+    noisy = torch.zeros(len(clips), int(lengths.max()))
+    for row, clip in zip(noisy, clips, strict=True):
+        row[: len(clip)] = torch.from_numpy(clip)
+    output = enhancer(noisy, lengths)
+    if output.shape != noisy.shape:
+        raise DataError(f"enhancer returned {tuple(output.shape)} for {tuple(noisy.shape)}: lengths must be kept")
+    if not bool(torch.isfinite(output).all()):
+        raise DataError("enhancer returned samples that are NaN or infinite")
+    return [row[: len(clip)].numpy().copy() for row, clip in zip(output, clips, strict=True)]

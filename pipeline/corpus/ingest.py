@@ -1,0 +1,116 @@
+"""Stage `ingest`: a group of recordings to raw shards of clips with their fingerprints."""
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from clean_corpus.pipeline.audio import decode, segment
+from clean_corpus.pipeline.core.config import PipelineConfig
+from clean_corpus.pipeline.core.locations import Location
+from clean_corpus.pipeline.core.records import Ingested, Outcome, RawShard, content_name
+from clean_corpus.pipeline.core.types import Audio, Clip, Recording
+from clean_corpus.pipeline.corpus import shards
+from clean_corpus.pipeline.corpus.clips import cut_recording
+from clean_corpus.pipeline.corpus.stage_cache import cached, find, library_versions, record
+from clean_corpus.pipeline.discover.local import base, still_there
+from clean_corpus.pipeline.discover.s3_objects import at_hand
+from clean_corpus.pipeline.quality import fingerprint
+from clean_corpus.pipeline.storage.base import Store
+
+VERSION = 1  # raise it when a recording gives other clips, samples or fingerprints than before
+
+
+def ingest_group(store: Store, root: Location, group: Sequence[Recording], config: PipelineConfig) -> Outcome[Ingested]:
+    """Decode, cut and fingerprint a group of recordings into raw shards.
+
+    A recording that cannot be read becomes a clip with its error; the others go on. Objects of a bucket are fetched
+    only if their listing changed, and decoded only if their content did.
+    Raises: StorageError if the output cannot be written or the input's service fails.
+    """
+    if isinstance(root, Path):
+        return _ingest_files(store, base(root), group, config)
+    start = time.perf_counter()
+    listed = [(r.source, r.key, r.etag, r.size, r.error, asdict(r.metadata)) for r in group]
+    name = content_name("listed", str(root), listed, *_decisive(config))
+    found = find(store, "listed", name, Ingested)
+    if found is not None:
+        return Outcome(name, found, time.perf_counter() - start, reused=True)
+    with at_hand(root, group, config.s3) as (folder, fetched):
+        outcome = _ingest_files(store, folder, fetched, config)
+    if [r.error for r in fetched] == [r.error for r in group]:  # else the next run tries again
+        record(store, "listed", name, Ingested, outcome.result)
+    return replace(outcome, seconds=time.perf_counter() - start)
+
+
+def _ingest_files(store: Store, folder: Path, group: Sequence[Recording], config: PipelineConfig) -> Outcome[Ingested]:
+    """Ingest files under the name of their contents.
+
+    A file that changed since discovery fails. Its error is part of the name under which the failure is recorded, so
+    the file is read again once its old content is back.
+    """
+    start = time.perf_counter()
+    found = find(store, "ingest", name := _name(group, config), Ingested)
+    if found is not None:
+        return Outcome(name, found, time.perf_counter() - start, reused=True)
+    checked = [still_there(folder, recording) for recording in group]
+    name = _name(checked, config)
+    return cached(store, "ingest", name, Ingested, lambda: _write_shards(store, name, folder, checked, config))
+
+
+def _name(group: Sequence[Recording], config: PipelineConfig) -> str:
+    by_content = [(r.source, r.key, r.sha256, r.error, asdict(r.metadata)) for r in group]
+    return content_name("ingest", by_content, *_decisive(config))
+
+
+def _decisive(config: PipelineConfig) -> tuple[object, ...]:
+    """Return what decides the raw shards besides the recordings."""
+    return (
+        VERSION,
+        config.audio.model_dump(include={"sample_rate", "channel", "allow_truncated"}),
+        config.segment.model_dump(),
+        config.shards.model_dump(),
+        decode.CODEC_VERSION,
+        segment.VAD_VERSION,
+        library_versions("onnxruntime", "soxr", "webdataset"),
+    )
+
+
+def _write_shards(
+    store: Store, name: str, folder: Path, group: Sequence[Recording], config: PipelineConfig
+) -> Ingested:
+    rate = config.audio.sample_rate
+    raw_shards: list[RawShard] = []
+    rest: list[Clip] = []
+
+    def clips_with_audio() -> Iterator[tuple[Clip, Audio]]:
+        for recording in group:
+            for clip, samples in cut_recording(folder, recording, config):
+                if samples is None:
+                    rest.append(clip)
+                else:
+                    yield clip, samples
+
+    for pack in _packs(clips_with_audio(), config):
+        shard = shards.write_shard(
+            store,
+            f"work/raw/{name}-{len(raw_shards):03d}.tar",
+            ({"__key__": clip.clip_id, "flac": shards.encode_clip(x, rate, bits=24)} for clip, x in pack),
+        )
+        prints = [fingerprint.to_text(fingerprint.fingerprint(x, sample_rate=rate)) for _, x in pack]
+        raw_shards.append(RawShard(shard, [clip for clip, _ in pack], prints))
+    return Ingested(raw_shards, rest)
+
+
+def _packs(clips: Iterator[tuple[Clip, Audio]], config: PipelineConfig) -> Iterator[list[tuple[Clip, Audio]]]:
+    """Yield the clips of one shard after the other, at most max_clips and max_s in each."""
+    pack: list[tuple[Clip, Audio]] = []
+    seconds = 0.0
+    for clip, samples in clips:
+        if pack and (len(pack) == config.shards.max_clips or seconds + clip.duration_s > config.shards.max_s):
+            yield pack
+            pack, seconds = [], 0.0
+        pack.append((clip, samples))
+        seconds += clip.duration_s
+    if pack:
+        yield pack

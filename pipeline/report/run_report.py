@@ -1,0 +1,32 @@
+"""The report of a finished run, written into its store from its ledger and its shards."""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import pyarrow.parquet as pq
+
+from clean_corpus.pipeline.core.config import PipelineConfig
+from clean_corpus.pipeline.core.records import Shard
+from clean_corpus.pipeline.core.types import Audio
+from clean_corpus.pipeline.corpus.shards import read_clips
+from clean_corpus.pipeline.report import page
+from clean_corpus.pipeline.storage.base import Store
+
+
+def write_run_report(
+    store: Store, run: dict[str, Any], clip_shards: Mapping[str, tuple[Shard, Shard | None]], config: PipelineConfig
+) -> None:
+    """Write the HTML folder report/ of a run.
+
+    `clip_shards` holds the raw and the enhanced shard of each clip that the report plays.
+    Raises: DataError if a shard's bytes are not those that were written; StorageError if the output is full.
+    """
+
+    def audio_of(clip_id: str, version: Literal["raw", "enhanced"]) -> tuple[Audio, int] | None:
+        raw, enhanced = clip_shards.get(clip_id, (None, None))
+        shard = raw if version == "raw" else enhanced
+        found = next(read_clips(store, shard, {clip_id}), None) if shard else None
+        return found and (found[1], config.audio.sample_rate)
+
+    with store.opened("ledger.parquet") as file, store.folder("report") as folder:
+        page.write_report(pq.ParquetFile(file), run, folder, audio_of)
