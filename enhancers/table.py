@@ -69,7 +69,7 @@ def _complex(
         "pesq_disturbance": (pesq_disturbance, 1.5),
     }
     before = tuple(Stage(part, targets.waveform, compared, (part,)) for part in parts)
-    return Method(network, domain, targets.waveform, compared, "000", before)
+    return Method(network, domain, targets.waveform, compared, "own", before)
 
 
 def _progressive(network: Callable[..., nn.Module], stages: Literal["last", "mean"] = "last") -> Method:

@@ -480,21 +480,26 @@ def _named(sets: list[str]) -> dict[str, list[str]]:
 def models(
     as_json: Annotated[bool, typer.Option("--json", help="one JSON list on standard output")] = False,
 ) -> None:
-    """List the enhancement systems: paper, size, work per second of audio, delay, target, shipped weights."""
-    from clean_corpus.enhancers.catalogue import describe_all
+    """List the enhancement systems: paper, size, work per second of audio, delay, shipped weights."""
+    from clean_corpus.enhancers.catalogue import PAPERS, describe_all
 
     rows = describe_all()
     if as_json:
         print(json.dumps(rows, indent=2))
         return
     heads = ("name", "paper", "parameters", "MFMA/s", "look-ahead", "shipped")
-    table = Table(*(Column(head, no_wrap=True) for head in heads))
+    table = Table(*(Column(head, no_wrap=True) for head in heads), box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for row in rows:
         late = "all" if row["lookahead_ms"] is None else f"{row['lookahead_ms']:g} ms"
         work = f"{row['fma_per_s'] / 1e6:,.0f}" if row["fma_per_s"] else ""
         parameters = f"{row['parameters']:,}" if row["parameters"] else ""
-        table.add_row(row["name"], row["paper"], parameters, work, late, "yes" if row["weights"] else "")
-    Console().print(table)
+        table.add_row(row["name"], row["paper"], parameters, work, late, ", ".join(row["weights"]))
+    out = Console()
+    out.print(table)
+    out.print("papers: " + "; ".join(f"{paper} {about}" for paper, about in PAPERS.items()))
+    out.print("MFMA/s: million fused multiply-adds per second of audio; look-ahead `all`: the whole signal is needed")
+    for remark in (f"{name}: {remark}" for row in rows for name, remark in row["remarks"].items()):
+        out.print(remark, highlight=False)
 
 
 @app.command()
