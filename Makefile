@@ -1,16 +1,20 @@
-# Two commands on a fresh machine: make demo, make test. Both set up .venv first.
+# Two commands on a fresh machine: make demo, make test. Each sets up .venv first.
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
-# Many short processes: where sources are compiled at each start, every one of them takes ten seconds longer.
+LOCK := $(BIN)/uv pip compile --quiet --generate-hashes --no-header --no-annotate --python-version 3.11
+# Tests start many short processes: each takes ten seconds longer where sources are compiled at every start.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo test test-slow setup lint
+.PHONY: demo test test-slow setup lint wheel lock
 setup: $(STAMP)
 
-$(STAMP): requirements.txt requirements-uv.txt pyproject.toml
+$(BIN)/uv: requirements-uv.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements-uv.txt
+	touch $@
+
+$(STAMP): $(BIN)/uv requirements.txt pyproject.toml
 	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes -r requirements.txt
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
 	touch $@
@@ -25,6 +29,19 @@ test: setup
 test-slow: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow
 
+# Style, who may import whom, and links between the documents (none outside the repository is followed)
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/lychee --offline --include-fragments --no-progress README.md docs/*.md
+
+# The wheel is built from the source archive, so that no file of an earlier build gets into it.
+wheel: setup
+	$(BIN)/uv build --quiet --no-build-isolation --python $(BIN)/python --out-dir dist
+
+# After a change of requirements in pyproject.toml: versions that still fit stay. `--upgrade-package NAME` raises one.
+lock: $(BIN)/uv
+	$(LOCK) pyproject.toml --extra test --output-file requirements.txt
+	$(LOCK) pyproject.toml --extra export --extra ray --extra train --extra vocoder \
+		--constraints requirements.txt --output-file requirements-runtime.txt

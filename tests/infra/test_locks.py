@@ -1,0 +1,62 @@
+"""Both locks pin what pyproject.toml asks for by version and hash, and images get no package of the tests."""
+
+import re
+import tomllib
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from tests.infra.files import DOCKERFILE, contents
+
+RUNTIME_EXTRAS = {"export", "ray", "train", "vocoder"}
+
+
+def entries(name: str) -> dict[str, str]:
+    """Return the entries of a lock by package: each one's version with its hashes, as written."""
+    found = re.findall(r"^([\w.-]+)==(\S+ \\\n(?:    --hash=sha256:[0-9a-f]{64}(?: \\)?\n)+)", contents(name), re.M)
+    return dict(found)
+
+
+def requirements(*extras: str) -> list[Requirement]:
+    """Return what the project itself and some of its extras ask for."""
+    project = tomllib.loads(contents("pyproject.toml"))["project"]
+    named = [*project["dependencies"], *(line for extra in extras for line in project["optional-dependencies"][extra])]
+    return [Requirement(line) for line in named]
+
+
+@pytest.mark.parametrize("name", ["requirements.txt", "requirements-runtime.txt", "requirements-uv.txt"])
+def test_locks_hold_pins_with_hashes_and_nothing_else(name):
+    written = "".join(f"{package}=={pinned}" for package, pinned in entries(name).items())
+    assert written == contents(name)  # so no address of an index stands in it either
+
+
+@pytest.mark.parametrize(
+    ("name", "extras"),
+    [("requirements.txt", {*RUNTIME_EXTRAS, "demo", "test"}), ("requirements-runtime.txt", RUNTIME_EXTRAS)],
+)
+def test_locks_satisfy_pyproject(name, extras):
+    pinned = {package: entry.split()[0] for package, entry in entries(name).items()}
+    for requirement in requirements(*extras):
+        package = canonicalize_name(requirement.name)
+        if package != "clean-corpus":  # the extra `test` takes in the others by it
+            assert package in pinned, f"{package}: run `make lock`"
+            assert requirement.specifier.contains(pinned[package]), f"{requirement}: run `make lock`"
+
+
+def test_the_runtime_lock_is_a_part_of_the_full_lock():
+    everything = entries("requirements.txt")
+    for package, entry in entries("requirements-runtime.txt").items():
+        assert entry == everything.get(package), f"{package}: run `make lock`"
+
+
+def test_the_runtime_lock_holds_no_package_of_tests_or_demo():
+    needed = {canonicalize_name(requirement.name) for requirement in requirements(*RUNTIME_EXTRAS)}
+    unwanted = {canonicalize_name(requirement.name) for requirement in requirements("demo", "test")} - needed
+    assert unwanted & entries("requirements.txt").keys() >= {"espeakng-loader", "moto", "pytest", "ruff", "selenium"}
+    assert unwanted & entries("requirements-runtime.txt").keys() == {"torchmetrics"}  # which lightning needs too
+
+
+def test_images_are_made_from_the_runtime_lock():
+    installed = re.findall(r"--requirement (\S+)", DOCKERFILE.read_text())
+    assert installed == ["requirements-uv.txt", "requirements-runtime.txt"]
