@@ -1,9 +1,8 @@
-"""DNSMOS: opinion scores of speech without a reference, those of speechmos at a fraction of its time."""
+"""DNSMOS: the opinion scores that package speechmos gives, at a fraction of its time."""
 
 import hashlib
 import importlib.util
 import math
-from collections.abc import Iterator
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -44,36 +43,33 @@ N_MELS = 120
 
 
 def network_path(file: str) -> Path:
-    """Where speechmos keeps a network."""
+    """Return where speechmos keeps a network."""
     # not through `import speechmos.dnsmos`, which loads librosa and numba
     package = importlib.util.find_spec("speechmos")
     return Path(package.submodule_search_locations[0]) / "dnsmos_models" / file
 
 
 def rulers() -> dict[str, str]:
-    """Ruler -> package, version, network and its hash."""
+    """Return what measures DNSMOS: ruler -> package, version, network and its hash."""
     digests = {file: hashlib.sha256(network_path(file).read_bytes()).hexdigest()[:12] for file in NETWORKS.values()}
     package = f"speechmos {version('speechmos')}"
     return {ruler: f"{package} {file} sha256 {digests[file]}" for ruler, file in NETWORKS.items()}
 
 
 class Dnsmos:
-    """P.835 and P.808 opinion scores, equal to speechmos within 1e-4.
+    """Compute P.835 and P.808 opinion scores, equal to those of speechmos within 1e-4.
 
-    speechmos hears a clip in windows of 9.01 s every second, each from the beginning. The P.835 network is
-    convolutions, a global maximum and a few dense layers: all but its last convolution (the trunk) is computed here
-    once for all windows, and for a repeated short clip once per period. Only the 24 frames at the ends of each
-    window, where its zero padding is felt, are computed again.
+    speechmos runs its networks over windows of 9.01 s, one every second. The P.835 network is convolutions, a global
+    maximum and a few dense layers. Here everything up to its last convolution (the trunk) runs once for all windows,
+    and for a short clip, which is repeated until it fills a window, once per period. Only the 24 frames at both ends
+    of each window, which its zero padding reaches, are computed again.
 
     Source: Reddy, Gopal & Cutler, ICASSP 2021 (P.808) and 2022 (P.835); speechmos.dnsmos.DNSMOS.__call__.
     Shapes: (N,) samples at 16 kHz in [-1, 1] -> score name -> MOS, mean of the windows.
     """
 
     def __init__(self) -> None:
-        p835 = network_path(NETWORKS["dnsmos_p835"]).read_bytes()
-        trunk_out = (TRUNK_OUT, ("B", 32, "T/4", 40))
-        self._trunk = session(subgraph(p835, (TRUNK_IN, ("B", "T", 320)), trunk_out))
-        self._head = session(subgraph(p835, trunk_out, (HEAD_OUT, ("B", 3))))
+        self._trunk, self._head = map(session, p835_parts())
         self._p808 = session(network_path(NETWORKS["dnsmos_p808"]).read_bytes())
 
     def __call__(self, x: Audio) -> dict[str, float]:
@@ -95,7 +91,7 @@ class Dnsmos:
         return mos
 
     def _p835_raw(self, x: Audio, first: NDArray[np.int64], period: int) -> NDArray[np.float32]:
-        """Sig, bak and ovrl of the windows that begin at some frames of x, which repeats after `period` samples.
+        """Return raw sig, bak and ovrl of the windows that begin at some frames of x, which repeats after `period` samples.
 
         Shapes: x (N,), first (W,) frames -> (W, 3).
         """
@@ -113,7 +109,7 @@ class Dnsmos:
         return np.concatenate([self._head.run(None, {TRUNK_OUT: window[None]})[0] for window in windows])
 
     def _long_trunk(self, frames: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The trunk's outputs of any number of frames, one stretch after another; each sees EDGE_FRAMES around it.
+        """Run the trunk over any number of frames, one stretch after the other, each with EDGE_FRAMES around it.
 
         Shapes: (T, 320) -> (32, T/4, 40).
         """
@@ -130,10 +126,10 @@ class Dnsmos:
 
 
 def window_hops(n_samples: int) -> list[int]:
-    """The hops at which speechmos hears a window.
+    """Return the hops at which speechmos scores a window.
 
-    It drops those that rounding makes a sample short: 7 to 23 and 119 to 122, so that of a clip of 30 s only the first
-    half is heard. Kept, because a score must mean what the published ones mean.
+    speechmos drops the windows that its rounding makes a sample short: 7 to 23 and 119 to 122. Of a clip of 30 s it
+    scores only the first half. So do we, because a score must mean what published scores mean.
 
     >>> window_hops(10 * HOP), window_hops(20 * HOP)
     ([0], [0, 1, 2, 3, 4, 5, 6])
@@ -143,7 +139,7 @@ def window_hops(n_samples: int) -> list[int]:
 
 
 def _p808_features(x: Audio, first: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Log-mel spectrograms of the windows that begin at some frames of x, 0 dB at each one's maximum.
+    """Return log-mel spectrograms of the windows that begin at some frames of x, 0 dB at the maximum of each.
 
     Source: speechmos.dnsmos.DNSMOS.audio_melspec, librosa.feature.melspectrogram and power_to_db.
     Shapes: x (N,), first (W,) frames -> (W, 900, 120), (dB + 40) / 40 in [-1, 1].
@@ -173,101 +169,42 @@ def _mel_filterbank() -> NDArray[np.float32]:
     return mel(sr=RATE, n_fft=N_FFT, n_mels=N_MELS).T.astype(np.float32)
 
 
+# ---- networks --------------------------------------------------------------------------------------------------
+
+Tensor = tuple[str, tuple[int | str, ...]]
+"""Name and shape of a float32 tensor in a network; a size that varies has a name."""
+
+
+@cache
+def p835_parts() -> tuple[bytes, bytes]:
+    """Return the P.835 network cut in two: the trunk, for any number of frames, and the rest of it."""
+    path, between = network_path(NETWORKS["dnsmos_p835"]), (TRUNK_OUT, ("B", 32, "T/4", 40))
+    return extract(path, (TRUNK_IN, ("B", "T", 320)), between), extract(path, between, (HEAD_OUT, ("B", 3)))
+
+
+def extract(path: Path, begin: Tensor, end: Tensor) -> bytes:
+    """Return the part of an ONNX network from one of its tensors to another, as a network.
+
+    Raises: ValueError if no path leads from one to the other.
+    """
+    import onnx.utils  # needed by workers alone
+
+    network = onnx.load(str(path))
+    known = {info.name for info in (*network.graph.input, *network.graph.output)}
+    network.graph.value_info.extend(
+        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape)
+        for name, shape in (begin, end)
+        if name not in known
+    )
+    part = onnx.utils.Extractor(network).extract_model([begin[0]], [end[0]])
+    if not any(begin[0] in node.input for node in part.graph.node):
+        raise ValueError(f"{path.name} has no path from {begin[0]!r} to {end[0]!r}")
+    return part.SerializeToString()
+
+
 def session(network: bytes) -> onnxruntime.InferenceSession:
-    """A network on one thread, from the bytes of its ONNX file; it keeps the memory that its longest input took."""
+    """Open a network on one thread, from the bytes of its ONNX file; it keeps the memory of its longest input."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.enable_mem_pattern = False  # keeps a plan for each length of input
     return onnxruntime.InferenceSession(network, options, providers=["CPUExecutionProvider"])
-
-
-# ---- a part of an ONNX network -----------------------------------------------------------------------------------
-
-Tensor = tuple[str, tuple[int | str, ...]]
-"""Name and shape of a float tensor; a size that varies has a name."""
-
-
-def subgraph(model: bytes, given: Tensor, wanted: Tensor) -> bytes:
-    """The nodes of an ONNX model between two of its tensors, as a model.
-
-    Written here so that a package (onnx) is not needed for one cut.
-
-    Source: onnx.proto: ModelProto.graph = 7; GraphProto.node = 1, name = 2, initializer = 5, input = 11, output = 12;
-    NodeProto.input = 1, output = 2; TensorProto.name = 8.
-    Raises: ValueError if the model has no path between them.
-    """
-    graph = next(body for number, body, _ in _fields(model) if number == 7)
-    parts = list(_fields(graph))
-    needed, nodes = {wanted[0]}, []
-    for number, body, raw in reversed(parts):
-        if number == 1 and needed & (outputs := _names(body, 2)) and given[0] not in outputs:
-            needed |= _names(body, 1)
-            nodes.insert(0, raw)
-    if not nodes or given[0] not in needed:
-        raise ValueError(f"model has no path from {given[0]!r} to {wanted[0]!r}")
-    weights = [raw for number, body, raw in parts if number == 5 and _names(body, 8) & needed]
-    ends = [_field(11, _value_info(given)), _field(12, _value_info(wanted))]
-    cut = _field(7, b"".join([*nodes, _field(2, b"cut"), *weights, *ends]))
-    return b"".join(cut if number == 7 else raw for number, _, raw in _fields(model))
-
-
-def _value_info(tensor: Tensor) -> bytes:
-    """ValueInfoProto: name = 1, type.tensor_type = 2.1 with elem_type = 1 (1 is float32), shape.dim = 2.1."""
-    name, shape = tensor
-    sizes = [b"\x08" + _varint(size) if isinstance(size, int) else _field(2, size.encode()) for size in shape]
-    dims = b"".join(_field(1, size) for size in sizes)
-    return _field(1, name.encode()) + _field(2, _field(1, b"\x08\x01" + _field(2, dims)))
-
-
-def _names(message: bytes, number: int) -> set[str]:
-    return {body.decode() for n, body, _ in _fields(message) if n == number}
-
-
-def _fields(message: bytes) -> Iterator[tuple[int, bytes, bytes]]:
-    """Each field of a Protocol Buffers message: its number, its content, and both with their tag as they lie there.
-
-    Source: protobuf.dev, Encoding.
-    Departs: knows numbers (wire type 0) and byte strings (2); the parts of a model that are read here hold no others.
-    Raises: ValueError for a field of another type.
-
-    >>> list(_fields(_field(7, b"ab")))
-    [(7, b'ab', b':\\x02ab')]
-    """
-    end = 0
-    while end < len(message):
-        begin = end
-        tag, start = _read_varint(message, begin)
-        number, wire_type = divmod(tag, 8)
-        value, end = _read_varint(message, start)
-        if wire_type == 2:
-            start, end = end, end + value
-        elif wire_type != 0:
-            raise ValueError(f"byte {begin}: wire type {wire_type}, expected 0 or 2")
-        yield number, message[start:end], message[begin:end]
-
-
-def _field(number: int, body: bytes) -> bytes:
-    return _varint(number << 3 | 2) + _varint(len(body)) + body
-
-
-def _read_varint(message: bytes, at: int) -> tuple[int, int]:
-    """The number that begins at a byte, and where the next field begins.
-
-    >>> _read_varint(_varint(300), 0)
-    (300, 2)
-    """
-    end = next(i for i in range(at, len(message)) if message[i] < 128) + 1
-    return sum((byte & 127) << 7 * i for i, byte in enumerate(message[at:end])), end
-
-
-def _varint(value: int) -> bytes:
-    """Seven bits a byte, lowest first; all but the last have the eighth set.
-
-    >>> _varint(300)
-    b'\\xac\\x02'
-    """
-    head = bytearray()
-    while value > 127:
-        head.append(value & 127 | 128)
-        value >>= 7
-    return bytes(head) + bytes([value])

@@ -1,12 +1,22 @@
 """The stage `enhance`: nothing but the enhancer changes the audio, and only the clip at fault fails."""
 
+import io
+
 import numpy as np
 import pytest
+import soundfile
 import torch
 
-from clean_corpus.pipeline.core.config import EnhanceConfig
+from clean_corpus.pipeline.audio import decode
+from clean_corpus.pipeline.core.config import EnhanceConfig, PipelineConfig
 from clean_corpus.pipeline.core.errors import DataError
-from clean_corpus.pipeline.corpus.enhance import batches, enhance_clips
+from clean_corpus.pipeline.core.records import RawShard
+from clean_corpus.pipeline.core.types import Clip, Recording
+from clean_corpus.pipeline.corpus import enhance as stage
+from clean_corpus.pipeline.corpus import shards
+from clean_corpus.pipeline.corpus.enhance import batches, enhance_clips, enhance_files, enhance_shard
+from clean_corpus.pipeline.corpus.stage_cache import library_versions
+from clean_corpus.pipeline.storage.base import LocalStore
 
 RATE = 16000
 RNG = np.random.default_rng(0)
@@ -40,3 +50,86 @@ def test_batches_hold_like_lengths_and_at_most_their_budget():
 def test_an_enhancer_that_misbehaves_is_named(wrong, words):
     with pytest.raises(DataError, match=words):
         enhance_clips([np.ones(100, np.float32)], wrong, EnhanceConfig(), sample_rate=RATE)
+
+
+# ---- the stage
+
+
+@pytest.fixture
+def store(tmp_path):
+    return LocalStore(tmp_path)
+
+
+def raw_shard(store, clips: dict[str, np.ndarray], **rejected) -> RawShard:
+    """A shard of 24-bit clips, some of them rejected already."""
+    samples = ({"__key__": name, "flac": shards.encode_clip(x, RATE, bits=24)} for name, x in clips.items())
+    shard = shards.write_shard(store, "work/raw/g-000.tar", samples)
+    return RawShard(shard, [Clip(name, f"{name}.wav", None, reject=rejected.get(name)) for name in clips], [""])
+
+
+def tone(freq_hz: float, peak: float = 0.5) -> np.ndarray:
+    return (peak * np.sin(2 * np.pi * freq_hz * np.arange(RATE) / RATE)).astype(np.float32)
+
+
+def test_clips_that_are_rejected_never_reach_the_network(store):
+    raw = raw_shard(store, {"a": tone(440), "b": tone(550)}, b=("too_short", "duration_s 1 < 2"))
+    outcome = enhance_shard(store, raw, lambda: halve, "halve", PipelineConfig())
+    found = dict(shards.read_clips(store, outcome.result.shard, ["a", "b"]))
+    np.testing.assert_allclose(found["a"], tone(440) / 2, atol=2 / 2**23)  # two roundings to 24 bits
+    assert found.keys() == {"a"} and outcome.result.failed == {}
+    again = enhance_shard(store, raw, lambda: pytest.fail("no work, no network"), "halve", PipelineConfig())
+    assert again.reused and again.result == outcome.result
+    assert not enhance_shard(store, raw, lambda: halve, "another network", PipelineConfig()).reused
+
+
+def test_only_the_clip_at_fault_fails(store):
+    def faulty(noisy, lengths):
+        if (noisy.abs().amax(1) > 0.8).any():
+            raise RuntimeError("no memory")
+        return noisy / 2
+
+    raw = raw_shard(store, {"a": tone(440), "loud": tone(550, 0.9), "c": tone(660)})
+    result = enhance_shard(store, raw, lambda: faulty, "faulty", PipelineConfig()).result
+    assert result.failed == {"loud": "enhance: no memory"} and result.shard.samples == 2
+    raw = raw_shard(store, {"loud": tone(550, 0.9)})
+    assert enhance_shard(store, raw, lambda: faulty, "faulty", PipelineConfig()).result.shard is None
+
+
+def test_what_exceeds_full_scale_is_scaled_down(store):
+    raw = raw_shard(store, {"a": tone(440)})
+    result = enhance_shard(store, raw, lambda: lambda noisy, lengths: 4 * noisy, "loud", PipelineConfig()).result
+    ((_, x),) = shards.read_clips(store, result.shard, ["a"])
+    np.testing.assert_allclose(x, tone(440, 1.0), atol=1e-6)
+
+
+def test_a_name_depends_on_what_it_declares_alone(store, monkeypatch):
+    parts = []
+    raw = raw_shard(store, {"a": tone(440)})
+    monkeypatch.setattr(stage, "content_name", lambda *some: parts.append(some) or "name")
+    enhance_shard(store, raw, lambda: halve, "weights and version", PipelineConfig())
+    assert parts == [
+        (
+            "enhance",
+            stage.VERSION,
+            raw.shard.sha256,
+            ["a"],
+            "weights and version",
+            {"batch_s": 4.0},
+            decode.CODEC_VERSION,
+            library_versions("torch", "webdataset"),
+        )
+    ]
+
+
+def test_files_are_enhanced_to_wav_and_failures_are_named(tmp_path):
+    class Halve:
+        sample_rate = RATE
+        __call__ = staticmethod(halve)
+
+    soundfile.write(tmp_path / "a.wav", tone(440), RATE)
+    group = [Recording("a.wav", "a.wav", 9, None), Recording("b.wav", "b.wav", 0, None, error="empty file")]
+    written = {}
+    failed = enhance_files(group, tmp_path, written.__setitem__, Halve())
+    x, rate = soundfile.read(io.BytesIO(written["a.wav"]), dtype="float32")
+    np.testing.assert_allclose(x, tone(440) / 2, atol=1 / 32768)  # two roundings to 16 bits
+    assert rate == RATE and failed == {"b.wav": "empty file"}

@@ -70,16 +70,16 @@ def test_the_trunk_runs_once_per_frame_not_once_per_window(ours, monkeypatch):
     assert n_frames == [*once, (12, 24), (1, 248), (14, 24)]
 
 
-def test_subgraph_of_everything_is_the_network():
+def test_extracting_everything_gives_the_network():
     path = dnsmos.network_path("model_v8.onnx")
-    cut = dnsmos.subgraph(path.read_bytes(), ("input_1", ("N", 900, 120)), ("Identity:0", ("N", 1)))
+    part = dnsmos.extract(path, ("input_1", ("N", 900, 120)), ("Identity:0", ("N", 1)))
     x = np.random.default_rng(0).standard_normal((2, 900, 120)).astype(np.float32)
-    ours, theirs = (s.run(None, {"input_1": x})[0] for s in (dnsmos.session(cut), one_thread(path)))
+    ours, theirs = (s.run(None, {"input_1": x})[0] for s in (dnsmos.session(part), one_thread(path)))
     np.testing.assert_array_equal(ours, theirs)
 
 
-def test_subgraph_without_a_path_is_refused():
-    model = dnsmos.network_path("model_v8.onnx").read_bytes()
-    for given, wanted in (("nowhere", "Identity:0"), ("input_1", "nowhere"), ("Identity:0", "input_1")):
-        with pytest.raises(ValueError, match=f"{given}.*{wanted}"):
-            dnsmos.subgraph(model, (given, (1,)), (wanted, (1,)))
+def test_extracting_without_a_path_is_refused():
+    path = dnsmos.network_path("model_v8.onnx")
+    for begin, end in (("nowhere", "Identity:0"), ("input_1", "nowhere"), ("Identity:0", "input_1")):
+        with pytest.raises(ValueError, match=f"{begin}.*{end}"):
+            dnsmos.extract(path, (begin, (1,)), (end, (1,)))

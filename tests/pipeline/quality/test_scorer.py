@@ -131,5 +131,5 @@ def test_rulers_name_every_version():
 
 def test_import_is_light():
     heavy = {"torch", "librosa", "numba", "pandas", "scipy"}
-    code = f"import sys, pipeline.scoring; print(*({heavy} & sys.modules.keys()))"
+    code = f"import sys, clean_corpus.pipeline.quality.scorer; print(*({heavy} & sys.modules.keys()))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split() == []

@@ -228,7 +228,7 @@ def test_the_first_rows_of_a_stream_are_held_and_no_more():
 
 def test_picks_come_without_the_plots():
     """The flow's process wants the names and must stay small."""
-    code = "import sys, pipeline.picks; sys.exit('matplotlib' in sys.modules)"
+    code = "import sys, clean_corpus.pipeline.report.listening_picks; sys.exit('matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY).returncode == 0
 
 

@@ -1,0 +1,104 @@
+"""Stage `score`: each clip once, against its own stretch of the clean reference, under a name that says by what."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from clean_corpus.pipeline.core.config import AudioConfig, PipelineConfig
+from clean_corpus.pipeline.core.errors import DataError
+from clean_corpus.pipeline.core.types import Clip, Recording
+from clean_corpus.pipeline.corpus import score as stage
+from clean_corpus.pipeline.corpus import shards
+from clean_corpus.pipeline.corpus.score import score_clips, score_file, score_shard
+from clean_corpus.pipeline.corpus.stage_cache import library_versions
+from clean_corpus.pipeline.quality.scorer import rulers
+from clean_corpus.pipeline.storage.base import LocalStore, sha256_file
+from tests.support import signals
+
+RATE = 16000
+
+
+class Peak:
+    """A scorer whose one score is the highest sample, and whether the clean reference is the clip itself."""
+
+    def score(self, x, *, sample_rate, clean=None):
+        if np.abs(x).max() > 0.9:
+            raise DataError("too loud")
+        return {"peak": float(np.abs(x).max()), "equal": None if clean is None else float(np.array_equal(clean, x))}
+
+
+@pytest.fixture
+def store(tmp_path):
+    return LocalStore(tmp_path / "out")
+
+
+@pytest.fixture
+def written(store):
+    """Two quiet clips of one recording, the second from 1 s on, and a loud one of another."""
+    x = {"a-0": ramp(0), "a-1": ramp(1), "b": np.full(RATE, 0.95, np.float32)}
+    samples = ({"__key__": name, "flac": shards.encode_clip(y, RATE, bits=24)} for name, y in x.items())
+    clips = [Clip("a-0", "a.wav", None, 0.0, 1.0), Clip("a-1", "a.wav", None, 1.0, 1.0), Clip("b", "b.wav", None)]
+    return shards.write_shard(store, "work/raw/g-000.tar", samples), clips
+
+
+def ramp(second: int) -> np.ndarray:
+    return ((second * RATE + np.arange(RATE)) // 2 / 2**15).astype(np.float32)  # exact in 16 and in 24 bits
+
+
+def test_each_clip_is_scored_and_the_one_at_fault_fails(store, written):
+    shard, clips = written
+    outcome = score_shard(store, shard, clips, Peak, PipelineConfig(), {})
+    assert outcome.result.scores == {
+        "a-0": {"peak": 7999 / 2**15, "equal": None},
+        "a-1": {"peak": 15999 / 2**15, "equal": None},
+    }
+    assert outcome.result.failed == {"b": "score: too loud"}
+    again = score_shard(store, shard, clips, lambda: pytest.fail("no work"), PipelineConfig(), {})
+    assert again.reused and again.result == outcome.result
+    assert score_shard(store, None, [], Peak, PipelineConfig(), {}).result.scores == {}
+
+
+def test_a_clip_is_held_against_its_own_stretch_of_the_clean_reference(store, written, tmp_path):
+    shard, clips = written
+    soundfile.write(tmp_path / "clean.wav", np.concatenate([ramp(0), ramp(1)]), RATE)
+    config = PipelineConfig(score={"clean_dir": str(tmp_path)})
+    outcome = score_shard(store, shard, clips, Peak, config, {"a.wav": tmp_path / "clean.wav"})
+    assert [row["equal"] for row in outcome.result.scores.values()] == [1.0, 1.0]
+    soundfile.write(tmp_path / "clean.wav", np.concatenate([ramp(0), ramp(0)]), RATE)
+    stage._read_reference.cache_clear()
+    other = score_shard(store, shard, clips, Peak, config, {"a.wav": tmp_path / "clean.wav"})
+    assert not other.reused and [row["equal"] for row in other.result.scores.values()] == [1.0, 0.0]
+
+
+def test_a_name_depends_on_what_it_declares_alone(store, written, tmp_path, monkeypatch):
+    shard, clips = written
+    parts = []
+    monkeypatch.setattr(stage, "content_name", lambda *some: parts.append(some) or f"name {len(parts)}")
+    soundfile.write(tmp_path / "clean.wav", np.concatenate([ramp(0), ramp(1)]), RATE)
+    reference = {"a.wav": tmp_path / "clean.wav"}
+    score_shard(store, shard, clips, Peak, PipelineConfig(), reference)
+    score_shard(store, shard, clips, Peak, PipelineConfig(score={"clean_dir": str(tmp_path)}), reference)
+    head = ("score", stage.VERSION, shard.sha256, ["a-0", "a-1", "b"])
+    tail = (rulers(), 0.5, library_versions("onnxruntime"))
+    digest = sha256_file(tmp_path / "clean.wav")
+    assert parts[0] == (*head, [], *tail)
+    assert parts[1][:4] == head and parts[1][4][0] == [digest, digest, None] and parts[1][5:] == tail
+
+
+def test_a_file_is_scored_or_says_why_not(tmp_path):
+    soundfile.write(tmp_path / "a.wav", ramp(1), RATE)
+    recording = Recording("a.wav", "a.wav", 9, None)
+    assert score_file(recording, tmp_path, None, Peak(), AudioConfig()) == {"peak": 15999 / 2**15, "equal": None}
+    assert score_file(recording, tmp_path, tmp_path / "a.wav", Peak(), AudioConfig())["equal"] == 1.0
+    gone = Recording("gone.wav", "gone.wav", 9, None)
+    assert "No such file" in score_file(gone, tmp_path, None, Peak(), AudioConfig())
+
+
+def test_clips_that_a_run_would_reject_at_once_are_not_scored(tmp_path: Path):
+    soundfile.write(tmp_path / "speech.wav", signals.speech(3, seed=0), RATE)
+    soundfile.write(tmp_path / "silent.wav", signals.silence(3, RATE), RATE)
+    ((duration_s, scores),) = score_clips(Recording("speech.wav", "", 9, None), tmp_path, Peak(), PipelineConfig())
+    assert duration_s == 3.0 and scores["peak"] > 0.1
+    assert score_clips(Recording("silent.wav", "", 9, None), tmp_path, Peak(), PipelineConfig()) == []
