@@ -31,7 +31,7 @@ from clean_corpus.pipeline.audio import decode
 from clean_corpus.pipeline.core.config import AudioConfig, S3Config
 from clean_corpus.pipeline.core.locations import S3Folder
 from clean_corpus.pipeline.corpus import versions
-from clean_corpus.pipeline.storage.base import open_store
+from clean_corpus.pipeline.storage import open_store
 
 sys.path.insert(0, str(REPOSITORY / "tests"))
 from faults import FaultyProxy

@@ -204,13 +204,13 @@ STEPS = ("list", "flow")
 def step(name: str, objects: int, port: int) -> None:
     """One step in a process of its own; prints seconds, peak MiB of the process, of its children, and task runs."""
     from clean_corpus.pipeline.core.config import S3Config
-    from clean_corpus.pipeline.storage import s3_client
+    from clean_corpus.pipeline.storage import s3_objects
 
     config = S3Config(endpoint_url=f"http://127.0.0.1:{port}")
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     report_mib, runs, began = 0.0, 0, time.perf_counter()
     if name == "list":
-        count = sum(1 for _ in s3_client.listed("bucket", "in/", config=config))
+        count = sum(1 for _ in s3_objects.list_objects("bucket", "in/", config=config))
         assert count == objects
     else:
         before, took, report_mib, runs = whole_flow(objects, config)

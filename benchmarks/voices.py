@@ -7,9 +7,9 @@ import numpy as np
 
 from clean_corpus.pipeline.audio import decode, loudness
 from clean_corpus.pipeline.core.config import AudioConfig
-from clean_corpus.pipeline.core.records import canonical_json
+from clean_corpus.pipeline.core.hashing import canonical_json
 from clean_corpus.pipeline.corpus.shards import write_shard
-from clean_corpus.pipeline.storage.base import LocalStore
+from clean_corpus.pipeline.storage.local import LocalStore
 
 RATE, PER_SHARD = 16000, 64
 

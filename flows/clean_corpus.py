@@ -21,27 +21,30 @@ from prefect.futures import PrefectFuture
 from prefect.runtime import flow_run
 
 from clean_corpus.enhancers import checkpoints
-from clean_corpus.flows import shard_tasks, staging
+from clean_corpus.flows import download_cache, shard_tasks
 from clean_corpus.flows.config import ELSEWHERE, RunConfig
 from clean_corpus.flows.engines.base import Engine, open_engine
 from clean_corpus.flows.observe import artifacts, hooks, progress
 from clean_corpus.flows.observe import observer as observe
 from clean_corpus.pipeline.core.errors import CleanCorpusError, ConfigError
+from clean_corpus.pipeline.core.hashing import canonical_json, sha256_file
 from clean_corpus.pipeline.core.locations import Location
-from clean_corpus.pipeline.core.records import RawShard, Shard, canonical_json
+from clean_corpus.pipeline.core.records import RawShard, Shard
 from clean_corpus.pipeline.core.scratch_database import scratch_database
 from clean_corpus.pipeline.core.types import Recording
 from clean_corpus.pipeline.corpus import ledger, versions
 from clean_corpus.pipeline.corpus.run_state import RunState
 from clean_corpus.pipeline.corpus.versions import Manifest
+from clean_corpus.pipeline.discover import find
+from clean_corpus.pipeline.discover.clean_references import require_folder
 from clean_corpus.pipeline.discover.groups import Groups, grouped
-from clean_corpus.pipeline.discover.local import Recordings, find
-from clean_corpus.pipeline.discover.s3_objects import refuse_absent
+from clean_corpus.pipeline.discover.recordings import Recordings
 from clean_corpus.pipeline.quality import duplicates
 from clean_corpus.pipeline.quality.gate import refuse_unreachable
 from clean_corpus.pipeline.quality.scorer import CEILINGS, rulers
 from clean_corpus.pipeline.report import listening_picks
-from clean_corpus.pipeline.storage.base import Store, open_store, sha256_file
+from clean_corpus.pipeline.storage import open_store
+from clean_corpus.pipeline.storage.base import Store
 
 
 @task(name="ingest", task_run_name="ingest {label}", cache_policy=NO_CACHE)
@@ -88,7 +91,7 @@ def clean_corpus(config: RunConfig) -> dict[str, Any]:
 def _check(config: RunConfig) -> str:
     """Refuse what cannot work before anything is read; returns the hash of the weights."""
     refuse_unreachable(config.gate, CEILINGS)
-    weights = staging.weights(config.enhancer, config.s3)
+    weights = download_cache.weights(config.enhancer, config.s3)
     rate = checkpoints.card(weights)["sample_rate"]
     if rate != config.audio.sample_rate:
         raise ConfigError(
@@ -96,7 +99,7 @@ def _check(config: RunConfig) -> str:
             f"set audio.sample_rate={rate}"
         )
     if config.score.clean_dir:
-        refuse_absent(config.score.clean_dir, "score.clean_dir", config.s3)
+        require_folder(config.score.clean_dir, "score.clean_dir", config.s3)
     if _same(config.input, config.output):
         raise ConfigError(f"INPUT and OUTPUT are both {config.input}; choose another OUTPUT")
     return checkpoints.weights_sha256(weights)

@@ -26,7 +26,7 @@ from clean_corpus.enhancers.evaluation import (
     find_pairs,
     summarise,
 )
-from clean_corpus.flows import staging
+from clean_corpus.flows import download_cache
 from clean_corpus.flows.engines.base import WorkerDied
 from clean_corpus.flows.folder_commands import each
 from clean_corpus.pipeline.audio import decode
@@ -36,6 +36,7 @@ from clean_corpus.pipeline.core.locations import Location
 from clean_corpus.pipeline.core.statistics import SIGNIFICANT_P
 from clean_corpus.pipeline.core.types import Audio, Scores
 from clean_corpus.pipeline.report.plots import PAPER, no_metadata, style
+from clean_corpus.pipeline.storage import staging
 
 if TYPE_CHECKING:
     from clean_corpus.enhancers.serving.enhancer import Enhancer
@@ -55,12 +56,12 @@ def evaluate(
     """
     weights: dict[str, str | None] = {NOISY: None}
     for name in names:
-        at_hand = staging.weights(name)
+        at_hand = download_cache.weights(name)
         checkpoints.card(at_hand)
         if label(name) in weights:
             raise ConfigError(f"system {name!r}: {label(name)!r} is taken already; rename the file or folder")
         weights[label(name)] = at_hand
-    with staging.written(out) as folder, staging.at_hand(pairs) as root:
+    with staging.output_folder(out) as folder, staging.local_input(pairs) as root:
         found = find_pairs(root)
         jobs = [(name, pair) for name in weights.values() for pair in found]
         results = dict(each("evaluate", jobs, "clips", workers, console, _score))

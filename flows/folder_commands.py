@@ -14,15 +14,16 @@ from clean_corpus.enhancers import checkpoints
 from clean_corpus.flows.config import RunConfig
 from clean_corpus.flows.engines.base import LocalEngine, WorkerDied
 from clean_corpus.flows.observe import progress
-from clean_corpus.pipeline.core.config import AudioConfig, SegmentConfig
+from clean_corpus.pipeline.core.config import DEFAULT_S3, AudioConfig, SegmentConfig
 from clean_corpus.pipeline.core.errors import DataError
 from clean_corpus.pipeline.core.locations import Location, S3Folder
 from clean_corpus.pipeline.core.types import Recording, Scores
-from clean_corpus.pipeline.discover.local import discover
-from clean_corpus.pipeline.discover.s3_objects import at_hand, refuse_absent, twins_at_hand
+from clean_corpus.pipeline.discover import find_all
+from clean_corpus.pipeline.discover.clean_references import local_references, require_folder
+from clean_corpus.pipeline.discover.fetch import local_group
 from clean_corpus.pipeline.report.plots import YieldRow, gate_thresholds, plot_yield, yield_table
-from clean_corpus.pipeline.storage.base import explained, open_store
-from clean_corpus.pipeline.storage.s3_client import DEFAULTS
+from clean_corpus.pipeline.storage import open_store
+from clean_corpus.pipeline.storage.base import explain_disk_errors
 
 Item = TypeVar("Item")
 GROUP = 8
@@ -74,7 +75,7 @@ def enhance(
     Raises: ConfigError if there are no such weights or `output` is `source`.
     """
     checkpoints.card(name)
-    recordings = discover(source, exclude=output)
+    recordings = find_all(source, exclude=output)
     names = _names(recordings)
     groups = [recordings[i : i + GROUP] for i in range(0, len(recordings), GROUP)]
     failed: dict[str, str] = {}
@@ -97,14 +98,14 @@ def _enhance_group(
 
     def write(path: str, data: bytes) -> None:
         if isinstance(output, S3Folder):
-            open_store(output, DEFAULTS).write(names[path], data)
+            open_store(output, DEFAULT_S3).write(names[path], data)
             return
         target = output / names[path]
-        with explained(f"output {target}"):
+        with explain_disk_errors(f"output {target}"):
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(data)
 
-    with at_hand(source, group, DEFAULTS) as (folder, there):
+    with local_group(source, group, DEFAULT_S3) as (folder, there):
         return enhance_files(there, folder, write, enhancer(name))
 
 
@@ -116,11 +117,11 @@ def score(
     Raises: ConfigError if `clean` is given and is not a folder.
     """
     if clean is not None:
-        refuse_absent(clean, "--clean", DEFAULTS)
+        require_folder(clean, "--clean", DEFAULT_S3)
     scores: dict[str, Scores] = {}
     failed: dict[str, str] = {}
     for recording, result in each(
-        "score", discover(source, exclude=None), "recordings", workers, console, _score_file, source, clean
+        "score", find_all(source, exclude=None), "recordings", workers, console, _score_file, source, clean
     ):
         if isinstance(result, dict):
             scores[recording.source] = result
@@ -134,9 +135,9 @@ def _score_file(recording: Recording, source: Location, clean: Location | None) 
     from clean_corpus.pipeline.corpus.score import score_file
 
     ruler = scorer(SegmentConfig().speech_threshold)
-    with at_hand(source, [recording], DEFAULTS) as (folder, [there]):
+    with local_group(source, [recording], DEFAULT_S3) as (folder, [there]):
         try:
-            with twins_at_hand(clean, [recording.path], DEFAULTS) as twins:
+            with local_references(clean, [recording.path], DEFAULT_S3) as twins:
                 return score_file(there, folder, twins.get(recording.path), ruler, AudioConfig())
         except DataError as error:
             return str(error)
@@ -162,7 +163,7 @@ class YieldCurve:
 
 def yield_curve(sample: int, plot: Path, config: RunConfig, console: Console) -> YieldCurve:
     """Score a sample of the raw recordings of config.input and plot the hours that each threshold would keep."""
-    recordings = discover(config.input, exclude=None, s3=config.s3)
+    recordings = find_all(config.input, exclude=None, s3=config.s3)
     workers = config.engine.workers or len(os.sched_getaffinity(0))
     drawn = random.Random(0).sample(recordings, min(sample, len(recordings)))
     scores: dict[str, list[float]] = {}
@@ -191,5 +192,5 @@ def _score_clips(recording: Recording, config: RunConfig) -> list[tuple[float, S
     from clean_corpus.flows.worker import scorer
     from clean_corpus.pipeline.corpus.score import score_clips
 
-    with at_hand(config.input, [recording], config.s3) as (folder, [there]):
+    with local_group(config.input, [recording], config.s3) as (folder, [there]):
         return score_clips(there, folder, scorer(config.segment.speech_threshold), config)

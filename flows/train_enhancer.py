@@ -9,7 +9,7 @@ from rich.console import Console
 
 from clean_corpus.enhancers.training import recipes, train
 from clean_corpus.enhancers.training.train import TrainConfig
-from clean_corpus.flows import staging
+from clean_corpus.flows import download_cache
 from clean_corpus.flows.training_runs import lasting, only_run, quiet
 from clean_corpus.pipeline.core.errors import CleanCorpusError
 from clean_corpus.pipeline.core.locations import Location, LocationField
@@ -19,8 +19,8 @@ from clean_corpus.pipeline.core.locations import Location, LocationField
 def train_row(name: str, speech: list[str], noise: list[str], out: Path, config: TrainConfig) -> Path:
     say = partial(Console(stderr=True).print, markup=False, highlight=False)
     if config.start_from:
-        config = config.model_copy(update={"start_from": staging.weights(config.start_from)})
-    mix = config.mix.model_copy(update={"rirs": staging.rooms(config.mix.rirs)})
+        config = config.model_copy(update={"start_from": download_cache.weights(config.start_from)})
+    mix = config.mix.model_copy(update={"rirs": download_cache.rooms(config.mix.rirs)})
     config = config.model_copy(update={"mix": mix})
     return train.train(name, speech, noise, out, config, say)
 

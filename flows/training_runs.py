@@ -3,14 +3,15 @@
 import logging
 import warnings
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from clean_corpus.flows import mirror
+from clean_corpus.flows import download_cache
 from clean_corpus.pipeline.core.errors import ConfigError
 from clean_corpus.pipeline.core.locations import Location, S3Folder
+from clean_corpus.pipeline.training import folder_sync
 
 
 @contextmanager
@@ -25,12 +26,12 @@ def quiet() -> Iterator[None]:
 
 @contextmanager
 def only_run(out: Location, leave_out: Collection[str] = ()) -> Iterator[Path]:
-    """The folder to train in: `out`, or one that is mirrored there without its subfolders `leave_out`.
+    """The folder to train in: `out`, or a local one that is kept in step with it, without its subfolders `leave_out`.
 
     Raises: ConfigError if another process trains in `out`, or it cannot be written.
     """
     if isinstance(out, S3Folder):
-        with mirror.mirrored(out, leave_out) as folder:
+        with synced(out, leave_out) as folder:
             yield folder
         return
     try:
@@ -47,9 +48,17 @@ def only_run(out: Location, leave_out: Collection[str] = ()) -> Iterator[Path]:
         lock.release()
 
 
+def synced(out: S3Folder, leave_out: Collection[str] = ()) -> AbstractContextManager[Path]:
+    """Return the context of a local folder that is kept in step with a bucket, of a training that may use the cache.
+
+    Raises: as folder_sync.synced_folder.
+    """
+    return folder_sync.synced_folder(out, leave_out, {"{weights}": str(download_cache.folder())})
+
+
 def working_folder(out: Location) -> Path:
     """The folder that `only_run` gave to the process that has started this one as a helper."""
-    return mirror.helper_folder() if isinstance(out, S3Folder) else out
+    return folder_sync.helper_folder() if isinstance(out, S3Folder) else out
 
 
 def lasting(path: Path, folder: Path, out: Location) -> Location:

@@ -16,7 +16,7 @@ from rich.table import Table
 from safetensors import safe_open
 from torch import Tensor
 
-from clean_corpus.flows import staging
+from clean_corpus.flows import download_cache
 from clean_corpus.flows.engines.base import LocalEngine
 from clean_corpus.flows.observe import progress
 from clean_corpus.pipeline.audio import decode
@@ -24,6 +24,7 @@ from clean_corpus.pipeline.core.config import AudioConfig
 from clean_corpus.pipeline.core.errors import ConfigError, DataError
 from clean_corpus.pipeline.core.locations import Location
 from clean_corpus.pipeline.core.types import Audio, Scores
+from clean_corpus.pipeline.storage import staging
 from clean_corpus.vocoder.checkpoint import Vocoder, load_vocoder
 from clean_corpus.vocoder.comparison import copy_synthesis
 from clean_corpus.vocoder.generation.loop import generate
@@ -51,12 +52,12 @@ def vocode(
     `log_mel` and whose metadata `features` are those of the card.
     Raises: ConfigError if there is no vocoder, a source is not there, two have one name or the speaker is unknown.
     """
-    vocoder = load_vocoder(Path(staging.weights(str(checkpoint))))
+    vocoder = load_vocoder(Path(download_cache.weights(str(checkpoint))))
     vocoder.network.to("cuda" if torch.cuda.is_available() else "cpu")
     number = _speaker_number(vocoder, speaker)
     with ExitStack() as stack:
-        folder = stack.enter_context(staging.written(out))
-        places = {str(stack.enter_context(staging.at_hand(source))): str(source) for source in sources}
+        folder = stack.enter_context(staging.output_folder(out))
+        places = {str(stack.enter_context(staging.local_input(source))): str(source) for source in sources}
         files = _files([Path(here) for here in places])
         done, failed = _vocode(files, vocoder, number, folder, console, seed, batch_size, threads, score)
     for here, source in places.items():

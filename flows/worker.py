@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from functools import cache, partial
 from typing import TYPE_CHECKING, Literal
 
-from clean_corpus.flows import staging
+from clean_corpus.flows import download_cache
 from clean_corpus.flows.config import RunConfig
 from clean_corpus.pipeline.core.compute_lock import hold_compute_lock
 from clean_corpus.pipeline.core.records import Ending, Enhanced, Ingested, Outcome, Published, RawShard, Scored, Shard
 from clean_corpus.pipeline.core.types import Recording
-from clean_corpus.pipeline.storage.base import Store, open_store
+from clean_corpus.pipeline.storage import open_store
+from clean_corpus.pipeline.storage.base import Store
 
 if TYPE_CHECKING:
     from clean_corpus.enhancers.serving.enhancer import Enhancer
@@ -66,17 +67,17 @@ def clean(config: RunConfig, raw: RawShard) -> Cleaned:
     """Stages `score` (before), `enhance` and `score` (after) of one raw shard."""
     from clean_corpus.enhancers.serving.identity import identity
     from clean_corpus.pipeline.corpus import enhance, score
-    from clean_corpus.pipeline.discover import s3_objects
+    from clean_corpus.pipeline.discover.clean_references import local_references
 
-    store, weights = _store(config), staging.weights(config.enhancer, config.s3)
+    store, weights = _store(config), download_cache.weights(config.enhancer, config.s3)
     ruler = partial(scorer, config.segment.speech_threshold)
     sources = [clip.source for clip in raw.wanted]
-    with hold_compute_lock(), s3_objects.twins_at_hand(config.score.clean_dir, sources, config.s3) as twins:
-        before = score.score_shard(store, raw.shard, raw.wanted, ruler, config, twins)
+    with hold_compute_lock(), local_references(config.score.clean_dir, sources, config.s3) as references:
+        before = score.score_shard(store, raw.shard, raw.wanted, ruler, config, references)
         name = identity(weights)
         enhanced = enhance.enhance_shard(store, raw, lambda: enhancer(weights), name, config)
         survivors = [clip for clip in raw.wanted if clip.clip_id not in enhanced.result.failed]
-        after = score.score_shard(store, enhanced.result.shard, survivors, ruler, config, twins)
+        after = score.score_shard(store, enhanced.result.shard, survivors, ruler, config, references)
     return Cleaned(before, enhanced, after)
 
 

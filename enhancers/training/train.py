@@ -26,8 +26,8 @@ from clean_corpus.enhancers.training.mixing import Mixtures, Recording, load_rec
 from clean_corpus.enhancers.training.shard_speech import ShardMixtures
 from clean_corpus.enhancers.training.steps import StepConfig, Supervised
 from clean_corpus.pipeline.core.errors import ConfigError, nearest
+from clean_corpus.pipeline.core.locations import SCHEME
 from clean_corpus.pipeline.core.types import Audio
-from clean_corpus.pipeline.storage.s3_client import SCHEME
 from clean_corpus.pipeline.training.loop import (
     EpochSampler,
     HalveOnRise,

@@ -43,9 +43,9 @@ Workers = Annotated[int | None, typer.Option("--workers", min=1, help="worker pr
 def _yaml(config: str | None) -> dict[str, Any]:
     if config is None:
         return {}
-    from clean_corpus.flows import staging
+    from clean_corpus.pipeline.storage import staging
 
-    with staging.at_hand(parse_location(config)) as path:
+    with staging.local_input(parse_location(config)) as path:
         return load_yaml(path)
 
 
@@ -127,10 +127,10 @@ def enhance(
 ) -> None:
     """Denoise a folder and nothing else: every recording becomes a WAV of the same name. Starts no server."""
     from clean_corpus.enhancers import checkpoints
-    from clean_corpus.flows import folder_commands, staging
+    from clean_corpus.flows import download_cache, folder_commands
 
     with local_server.interruptible(_last_words, "interrupted; written files are whole"):
-        name = staging.weights(enhancer or checkpoints.DEFAULT)
+        name = download_cache.weights(enhancer or checkpoints.DEFAULT)
         failed, done = folder_commands.enhance(
             parse_location(source), parse_location(output), name, workers or _cores(), console
         )
@@ -192,11 +192,12 @@ def yield_(
     workers: Workers = None,
 ) -> None:
     """Hours kept against threshold for each score, from a sample of the raw recordings: before any enhancement."""
-    from clean_corpus.flows import folder_commands, staging
+    from clean_corpus.flows import folder_commands
+    from clean_corpus.pipeline.storage import staging
 
     where = parse_location(plot)
     settled = _run_config(source, str(where.parent), config, None, settings, workers)
-    with local_server.interruptible(_last_words, "interrupted"), staging.written_file(where) as path:
+    with local_server.interruptible(_last_words, "interrupted"), staging.output_file(where) as path:
         result = folder_commands.yield_curve(sample, path, settled, console)
     table = Table("score", "threshold", "hours kept", "share", title=result.title)
     for row in result.rows:
@@ -214,10 +215,10 @@ def demo(
     seed: Annotated[int, typer.Option(help="same seed, same bytes")] = 0,
 ) -> None:
     """Write a corpus of generated speech in generated rooms and noise, to try everything on (extra `demo`)."""
-    from clean_corpus.flows import staging
     from clean_corpus.pipeline.demo.corpus import write_corpus
+    from clean_corpus.pipeline.storage import staging
 
-    with staging.written(parse_location(output)) as folder:
+    with staging.output_folder(parse_location(output)) as folder:
         write_corpus(folder, clips=clips, seed=seed)
     console.print(f"demo corpus: {output}")
 
@@ -365,8 +366,8 @@ def compare(
         console.quiet = local_server.is_helper()
         console.print("starting")
         from clean_corpus.flows import compare_vocoders as comparison
-        from clean_corpus.pipeline.storage.base import open_store
-        from clean_corpus.pipeline.storage.s3_client import DEFAULTS
+        from clean_corpus.pipeline.core.config import DEFAULT_S3
+        from clean_corpus.pipeline.storage import open_store
 
         where = parse_location(out)
         data = _yaml(config)
@@ -375,7 +376,7 @@ def compare(
         settled = validate(comparison.CompareConfig, override(data, settings))
         with local_server.server():
             page = comparison.compare_vocoders(_named(sets), where, settled, force)
-    print(open_store(where, DEFAULTS).read("verdict.txt").decode(), end="")
+    print(open_store(where, DEFAULT_S3).read("verdict.txt").decode(), end="")
     print(f"report: {page.absolute() if isinstance(page, Path) else page}")
 
 
@@ -412,7 +413,8 @@ def listening_test(
     title: Annotated[str, typer.Option(help="what listeners see on top; must not name a system")] = "Listening test",
 ) -> None:
     """Make a blind listening test: one folder with a page that needs no server, and a key that stays with you."""
-    from clean_corpus.flows import listening, staging
+    from clean_corpus.flows import listening
+    from clean_corpus.pipeline.storage import staging
 
     where, secret = parse_location(out), parse_location(key) if key else None
     if secret is None and not isinstance(where, Path):
@@ -420,9 +422,9 @@ def listening_test(
     if isinstance(secret, S3Folder) and f"{secret}/".startswith(f"{where}/"):
         raise ConfigError(f"--key {key} lies in --out {out}, which listeners get; choose a place outside it")
     with (
-        staging.at_hand(parse_location(source)) as systems,
-        staging.written(where) as folder,
-        staging.written_file(secret) if secret else nullcontext() as key_file,  # sent first: no page without its key
+        staging.local_input(parse_location(source)) as systems,
+        staging.output_folder(where) as folder,
+        staging.output_file(secret) if secret else nullcontext() as key_file,  # sent first: no page without its key
     ):
         made = listening.listening_test(
             systems, folder, console,
@@ -446,19 +448,20 @@ def listening_results(
     ] = None,
 ) -> None:
     """Opinions of listeners: screening, means with intervals, tests, a plot."""
-    from clean_corpus.flows import listening, mirror, staging, training_runs
+    from clean_corpus.flows import listening, training_runs
+    from clean_corpus.pipeline.storage import staging
 
     where = parse_location(out)
     with ExitStack() as stack:
-        saved = [stack.enter_context(staging.at_hand(parse_location(export))) for export in exports]
-        secret = stack.enter_context(staging.at_hand(parse_location(key)))
-        folder = stack.enter_context(staging.written(where))
+        saved = [stack.enter_context(staging.local_input(parse_location(export))) for export in exports]
+        secret = stack.enter_context(staging.local_input(parse_location(key)))
+        folder = stack.enter_context(staging.output_folder(where))
         path = listening.listening_results(saved, secret, folder, console)
     print(f"results: {where / path.name}")
     if comparison:
         compared = parse_location(comparison)
-        mirrored = mirror.mirrored(compared, {"sets"}) if isinstance(compared, S3Folder) else nullcontext(compared)
-        with staging.at_hand(where) as heard, mirrored as there:
+        synced = training_runs.synced(compared, {"sets"}) if isinstance(compared, S3Folder) else nullcontext(compared)
+        with staging.local_input(where) as heard, synced as there:
             page = listening.merge(heard, there)
         print(f"report: {training_runs.lasting(page, there, compared)}")
 
@@ -512,14 +515,15 @@ def export(
 ) -> None:
     """Write trained weights as an ONNX file, and check it with onnxruntime (extra `export`)."""
     from clean_corpus.enhancers.serving.onnx_export import export_streaming
-    from clean_corpus.flows import staging
+    from clean_corpus.flows import download_cache
+    from clean_corpus.pipeline.storage import staging
 
     if not streaming:
         raise ConfigError("export writes files that run hop by hop; add --streaming")
-    with staging.written_file(parse_location(output)) as path:
+    with staging.output_file(parse_location(output)) as path:
         from clean_corpus.enhancers.serving.enhancer import load_enhancer
 
-        export_streaming(load_enhancer(staging.weights(name)), path)
+        export_streaming(load_enhancer(download_cache.weights(name)), path)
     print(f"written and checked: {output}")
 
 
@@ -556,7 +560,7 @@ BucketSettings = Annotated[list[str], typer.Option("--set", help="of buckets, fo
 
 def _store_of(output: str, settings: list[str]) -> Any:
     from clean_corpus.pipeline.core.config import PipelineConfig
-    from clean_corpus.pipeline.storage.base import open_store
+    from clean_corpus.pipeline.storage import open_store
 
     if isinstance(found := parse_location(output), Path) and not found.is_dir():
         raise ConfigError(f"OUTPUT {output}: no such folder")

@@ -101,6 +101,9 @@ class S3Config(Section):
     )
 
 
+DEFAULT_S3 = S3Config()
+
+
 class PipelineConfig(Section):
     """The corpus side's sections together."""
 

@@ -1,4 +1,4 @@
-"""Where things lie: a local path, or a folder in a bucket, both written as text by users."""
+"""Locations that users write as text: a local path, or a folder in a bucket."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +14,10 @@ SCHEME = "s3://"
 
 @dataclass(frozen=True, order=True)
 class S3Folder:
-    """What lies below a prefix of a bucket; the prefix has no slash at its ends and may be empty."""
+    """A bucket and the prefix of the keys below a folder in it.
+
+    The prefix neither begins nor ends with a slash; an empty one stands for the whole bucket.
+    """
 
     bucket: str
     prefix: str = ""
@@ -27,29 +30,50 @@ class S3Folder:
 
     @property
     def name(self) -> str:
-        """The last part."""
+        """The last part of the prefix, or the bucket's name."""
         return self.prefix.rpartition("/")[2] or self.bucket
 
     @property
     def parent(self) -> "S3Folder":
-        """The folder that this one, or this object, lies in; of a whole bucket itself."""
+        """The folder one level up; a whole bucket is its own parent."""
         return S3Folder(self.bucket, self.prefix.rpartition("/")[0])
 
+    @property
+    def key_prefix(self) -> str:
+        """The text that all keys below this folder begin with: its prefix and a slash, or nothing.
+
+        >>> S3Folder("voices", "raw").key_prefix, S3Folder("voices").key_prefix
+        ('raw/', '')
+        """
+        return self.key("")
+
     def key(self, name: str) -> str:
-        """The whole key of something below."""
+        """Return the whole key of an object below this folder.
+
+        >>> S3Folder("voices", "raw").key("a.wav")
+        'raw/a.wav'
+        """
         return f"{self.prefix}/{name}" if self.prefix else name
+
+    def relative(self, key: str) -> str:
+        """Return an object's name below this folder, of its whole key.
+
+        >>> S3Folder("voices", "raw").relative("raw/a.wav")
+        'a.wav'
+        """
+        return key.removeprefix(self.key_prefix)
 
 
 Location = Path | S3Folder
 
 
 def parse_location(text: str | Location) -> Location:
-    """What a user means by text.
+    """Return the location that a user's text means; a location is returned as it is.
 
-    >>> place("s3://voices/raw/"), place("recordings")
+    Raises: ConfigError if s3:// is followed by no bucket, or the text is an address of another kind.
+
+    >>> parse_location("s3://voices/raw/"), parse_location("recordings")
     (S3Folder(bucket='voices', prefix='raw'), PosixPath('recordings'))
-
-    Raises: ConfigError if an s3:// place names no bucket.
     """
     if not isinstance(text, str):
         return text
@@ -63,7 +87,7 @@ def parse_location(text: str | Location) -> Location:
     return S3Folder(bucket, prefix.strip("/"))
 
 
-def _from_json(value: Any) -> Any:
+def _validate(value: Any) -> Any:
     if isinstance(value, Mapping):
         raise ValueError("a local path or s3://BUCKET/FOLDER")
     try:
@@ -73,6 +97,6 @@ def _from_json(value: Any) -> Any:
 
 
 LocationField = Annotated[
-    Path | S3Folder, BeforeValidator(_from_json), PlainSerializer(str), WithJsonSchema({"type": "string"})
+    Path | S3Folder, BeforeValidator(_validate), PlainSerializer(str), WithJsonSchema({"type": "string"})
 ]
-"""A place as a field of a section: text in YAML, JSON and a deployment's parameters."""
+"""The type of a configuration's field that holds a location: text in YAML, JSON and a deployment's parameters."""

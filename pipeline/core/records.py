@@ -1,7 +1,5 @@
 """What the stages leave behind and the flow passes on: paths and rows, never audio; importing this loads no network."""
 
-import hashlib
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -96,21 +94,3 @@ def named_shards(result: object) -> Iterator[Shard]:
             yield from filter(None, [result.shard])
         case Published():
             yield from filter(None, [result.kept, result.rejected])
-
-
-def canonical_json(value: object) -> bytes:
-    """One spelling per value: sorted keys, no spaces, UTF-8.
-
-    >>> canonical_json({"b": 1, "a": "é"})
-    b'{"a":"\\xc3\\xa9","b":1}'
-    """
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
-
-
-def content_name(*parts: object) -> str:
-    """A shard's name: the hash of everything its bytes depend on.
-
-    >>> content_name("a", 1) == content_name("a", 1) != content_name("a", 2)
-    True
-    """
-    return hashlib.sha256(canonical_json(parts)).hexdigest()[:24]

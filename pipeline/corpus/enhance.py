@@ -11,12 +11,13 @@ from clean_corpus.pipeline.audio import decode
 from clean_corpus.pipeline.core import memory
 from clean_corpus.pipeline.core.config import AudioConfig, EnhanceConfig, PipelineConfig
 from clean_corpus.pipeline.core.errors import DataError
-from clean_corpus.pipeline.core.records import Enhanced, Outcome, RawShard, content_name
+from clean_corpus.pipeline.core.hashing import content_name
+from clean_corpus.pipeline.core.records import Enhanced, Outcome, RawShard
 from clean_corpus.pipeline.core.types import Audio, Recording
 from clean_corpus.pipeline.corpus import shards
 from clean_corpus.pipeline.corpus.clips import read_recording
 from clean_corpus.pipeline.corpus.stage_cache import cached, library_versions
-from clean_corpus.pipeline.discover.local import printable
+from clean_corpus.pipeline.discover.recordings import printable
 from clean_corpus.pipeline.storage.base import Store
 
 VERSION = 1  # raise it when the same network gives other samples: other batches, padding or scaling

@@ -7,14 +7,15 @@ from pathlib import Path
 
 from clean_corpus.pipeline.audio import decode, segment
 from clean_corpus.pipeline.core.config import PipelineConfig
+from clean_corpus.pipeline.core.hashing import content_name
 from clean_corpus.pipeline.core.locations import Location
-from clean_corpus.pipeline.core.records import Ingested, Outcome, RawShard, content_name
+from clean_corpus.pipeline.core.records import Ingested, Outcome, RawShard
 from clean_corpus.pipeline.core.types import Audio, Clip, Recording
 from clean_corpus.pipeline.corpus import shards
 from clean_corpus.pipeline.corpus.clips import cut_recording
 from clean_corpus.pipeline.corpus.stage_cache import cached, find, library_versions, record
-from clean_corpus.pipeline.discover.local import base, still_there
-from clean_corpus.pipeline.discover.s3_objects import at_hand
+from clean_corpus.pipeline.discover.fetch import base_folder, local_group
+from clean_corpus.pipeline.discover.local import verify_unchanged
 from clean_corpus.pipeline.quality import fingerprint
 from clean_corpus.pipeline.storage.base import Store
 
@@ -29,14 +30,14 @@ def ingest_group(store: Store, root: Location, group: Sequence[Recording], confi
     Raises: StorageError if the output cannot be written or the input's service fails.
     """
     if isinstance(root, Path):
-        return _ingest_files(store, base(root), group, config)
+        return _ingest_files(store, base_folder(root), group, config)
     start = time.perf_counter()
     listed = [(r.source, r.key, r.etag, r.size, r.error, asdict(r.metadata)) for r in group]
     name = content_name("listed", str(root), listed, *_decisive(config))
     found = find(store, "listed", name, Ingested)
     if found is not None:
         return Outcome(name, found, time.perf_counter() - start, reused=True)
-    with at_hand(root, group, config.s3) as (folder, fetched):
+    with local_group(root, group, config.s3) as (folder, fetched):
         outcome = _ingest_files(store, folder, fetched, config)
     if [r.error for r in fetched] == [r.error for r in group]:  # else the next run tries again
         record(store, "listed", name, Ingested, outcome.result)
@@ -53,7 +54,7 @@ def _ingest_files(store: Store, folder: Path, group: Sequence[Recording], config
     found = find(store, "ingest", name := _name(group, config), Ingested)
     if found is not None:
         return Outcome(name, found, time.perf_counter() - start, reused=True)
-    checked = [still_there(folder, recording) for recording in group]
+    checked = [verify_unchanged(folder, recording) for recording in group]
     name = _name(checked, config)
     return cached(store, "ingest", name, Ingested, lambda: _write_shards(store, name, folder, checked, config))
 

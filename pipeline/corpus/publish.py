@@ -6,7 +6,8 @@ from typing import Any, Literal
 
 from clean_corpus.pipeline.audio import decode, loudness
 from clean_corpus.pipeline.core.config import AudioConfig, PipelineConfig
-from clean_corpus.pipeline.core.records import Ending, Outcome, Published, RawShard, Shard, canonical_json, content_name
+from clean_corpus.pipeline.core.hashing import canonical_json, content_name
+from clean_corpus.pipeline.core.records import Ending, Outcome, Published, RawShard, Shard
 from clean_corpus.pipeline.core.types import Audio, Verdict
 from clean_corpus.pipeline.corpus import shards
 from clean_corpus.pipeline.corpus.shards import Sample

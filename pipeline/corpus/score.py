@@ -8,13 +8,14 @@ from clean_corpus.pipeline.audio import decode
 from clean_corpus.pipeline.core import memory
 from clean_corpus.pipeline.core.config import AudioConfig, PipelineConfig
 from clean_corpus.pipeline.core.errors import DataError
-from clean_corpus.pipeline.core.records import Outcome, Scored, Shard, content_name
+from clean_corpus.pipeline.core.hashing import content_name, sha256_file
+from clean_corpus.pipeline.core.records import Outcome, Scored, Shard
 from clean_corpus.pipeline.core.types import Audio, Clip, Recording, Scores
 from clean_corpus.pipeline.corpus import shards
 from clean_corpus.pipeline.corpus.clips import cut_recording, read_recording, read_whole
 from clean_corpus.pipeline.corpus.stage_cache import cached, library_versions
 from clean_corpus.pipeline.quality import scorer as scoring
-from clean_corpus.pipeline.storage.base import Store, sha256_file
+from clean_corpus.pipeline.storage.base import Store
 
 VERSION = 1  # raise it when the same samples get other scores
 

@@ -15,7 +15,8 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter
 
-from clean_corpus.pipeline.core.records import Outcome, canonical_json, named_shards
+from clean_corpus.pipeline.core.hashing import canonical_json
+from clean_corpus.pipeline.core.records import Outcome, named_shards
 from clean_corpus.pipeline.storage.base import Store
 
 Result = TypeVar("Result")

@@ -19,7 +19,8 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from clean_corpus.pipeline.core.errors import ConfigError, DataError
-from clean_corpus.pipeline.core.records import Shard, canonical_json
+from clean_corpus.pipeline.core.hashing import canonical_json
+from clean_corpus.pipeline.core.records import Shard
 from clean_corpus.pipeline.storage.base import Store
 
 LATEST = "versions/latest"

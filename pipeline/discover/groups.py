@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from clean_corpus.pipeline.core.types import Recording
-from clean_corpus.pipeline.discover.local import COLUMNS, Recordings, as_recording
+from clean_corpus.pipeline.discover.recordings import COLUMNS, Recordings, as_recording
 from clean_corpus.pipeline.storage.base import Store
 
 GROUP_BYTES = 64 * 2**20

@@ -21,12 +21,13 @@ import numpy as np
 import soxr
 
 from clean_corpus.pipeline.audio import decode as audio
+from clean_corpus.pipeline.core.config import DEFAULT_S3
 from clean_corpus.pipeline.core.errors import ConfigError, DataError
 from clean_corpus.pipeline.core.locations import SCHEME, parse_location
 from clean_corpus.pipeline.core.types import Audio
 from clean_corpus.pipeline.corpus import versions
-from clean_corpus.pipeline.storage.base import open_store
-from clean_corpus.pipeline.storage.s3_client import DEFAULTS, S3Object, find_objects
+from clean_corpus.pipeline.storage import open_store
+from clean_corpus.pipeline.storage.s3_objects import S3Object, find_objects
 
 MEMBERS = (".flac", ".wav", ".ogg")  # decoded by libsndfile; of others only .json is read, nothing is unpickled
 END_BYTES = 1024  # zeros that every tar ends with
@@ -79,7 +80,7 @@ def _of_newest(folder: str, found: list[Shard]) -> list[Shard]:
     output, _, name = folder.rstrip("/").rpartition("/")
     if name != "shards":
         return found
-    newest = versions.latest(open_store(parse_location(output), DEFAULTS))
+    newest = versions.latest(open_store(parse_location(output), DEFAULT_S3))
     named = {shard.key.rpartition("/")[2] for shard in newest.shards} if newest else None
     return found if named is None else [shard for shard in found if shard.name in named]
 

@@ -18,7 +18,7 @@ from clean_corpus.pipeline.core.config import override, validate
 from clean_corpus.pipeline.core.errors import CleanCorpusError, ConfigError
 from clean_corpus.pipeline.corpus import versions
 from clean_corpus.pipeline.demo import corpus as demo
-from clean_corpus.pipeline.storage.base import LocalStore
+from clean_corpus.pipeline.storage.local import LocalStore
 from tests.support.hostile import write_hostile
 from tests.support.inline import Inline, inline  # noqa: F401
 
@@ -97,7 +97,7 @@ def good_wav(corpus, finished) -> Path:
 
 
 def test_every_bad_input_ends_as_expected(corpus, finished):
-    from clean_corpus.pipeline.discover.local import printable
+    from clean_corpus.pipeline.discover.recordings import printable
 
     by_source: dict[str, list[dict]] = {}
     for row in rows(finished[0]):

@@ -16,7 +16,7 @@ from clean_corpus.pipeline.audio import decode
 from clean_corpus.pipeline.audio.synthetic import coloured_noise
 from clean_corpus.pipeline.core.errors import ConfigError
 from clean_corpus.pipeline.corpus.shards import write_shard
-from clean_corpus.pipeline.storage.base import LocalStore
+from clean_corpus.pipeline.storage.local import LocalStore
 from clean_corpus.vocoder.comparison import report
 from clean_corpus.vocoder.comparison.copy_synthesis import MEASURES, OPINION, PREDICTED, Spoken
 from clean_corpus.vocoder.listening.results import Key, Results, Score

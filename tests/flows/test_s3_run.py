@@ -23,11 +23,12 @@ from clean_corpus.pipeline.corpus import enhance as enhance_stage
 from clean_corpus.pipeline.corpus import versions
 from clean_corpus.pipeline.corpus.ingest import ingest_group
 from clean_corpus.pipeline.demo import corpus as demo
-from clean_corpus.pipeline.discover import manifests, s3_objects
-from clean_corpus.pipeline.discover.local import discover
-from clean_corpus.pipeline.discover.s3_objects import at_hand
-from clean_corpus.pipeline.storage import s3_client
-from clean_corpus.pipeline.storage.base import LocalStore, StorageError, open_store
+from clean_corpus.pipeline.discover import find_all, manifests
+from clean_corpus.pipeline.discover import s3 as s3_discovery
+from clean_corpus.pipeline.discover.fetch import local_group
+from clean_corpus.pipeline.storage import open_store, s3_client
+from clean_corpus.pipeline.storage.base import StorageError
+from clean_corpus.pipeline.storage.local import LocalStore
 from tests.support.faults import FaultyProxy
 from tests.support.inline import Inline
 
@@ -118,18 +119,18 @@ def test_a_bucket_gives_what_a_folder_gives_and_later_runs_do_only_what_is_new(c
 
 def test_an_object_or_a_manifest_alone_is_an_input(client, recordings):
     name = sorted(p for p in recordings.rglob("*.wav") if p.stat().st_size > 10_000)[0].relative_to(recordings)
-    found = discover(parse_location(f"s3://{client.bucket}/in/{name}"), exclude=None)
+    found = find_all(parse_location(f"s3://{client.bucket}/in/{name}"), exclude=None)
     assert [r.path for r in found] == [name.name] and found[0].etag and found[0].sha256 is None
     lines = [{"audio_filepath": str(name), "text": "hello"}, {"audio_filepath": "gone.wav"}]
     client.put_object(Bucket=client.bucket, Key="in/m.jsonl", Body="\n".join(map(json.dumps, lines)).encode())
     where = parse_location(f"s3://{client.bucket}/in/m.jsonl")
-    found = {r.path: r for r in discover(where, exclude=None)}
+    found = {r.path: r for r in find_all(where, exclude=None)}
     assert found.keys() == {str(name), "gone.wav"} and found[str(name)].metadata.text == "hello"
     assert "not found" in found["gone.wav"].error
-    with at_hand(where, [found[str(name)]], S3Config()) as (folder, [there]):
+    with local_group(where, [found[str(name)]], S3Config()) as (folder, [there]):
         assert (folder / there.path).read_bytes() == (recordings / name).read_bytes() and there.sha256
     with pytest.raises(ConfigError, match="no such object"):
-        discover(parse_location(f"s3://{client.bucket}/in/nothing"), exclude=None)
+        find_all(parse_location(f"s3://{client.bucket}/in/nothing"), exclude=None)
 
 
 def test_metadata_beside_recordings_is_read_and_the_output_is_not_an_input(client, recordings):
@@ -137,11 +138,11 @@ def test_metadata_beside_recordings_is_read_and_the_output_is_not_an_input(clien
     client.put_object(Bucket=client.bucket, Key="in/bad.txt", Body=b"spoken words")
     client.put_object(Bucket=client.bucket, Key="in/../up.wav", Body=b"x")
     root = parse_location(f"s3://{client.bucket}/in")
-    found = {r.path: r for r in discover(root, exclude=root / "out")}
+    found = {r.path: r for r in find_all(root, exclude=root / "out")}
     assert found["bad.wav"].metadata.text == "spoken words" and "bad.txt" not in found
     assert not any(path.startswith("out/") or path.startswith(".h") for path in found)
     assert "outside" in found["../up.wav"].error
-    local = {r.path: r for r in discover(recordings, exclude=None)}
+    local = {r.path: r for r in find_all(recordings, exclude=None)}
     assert {path: r.key for path, r in found.items() if path in local} == {path: r.key for path, r in local.items()}
 
 
@@ -151,17 +152,17 @@ def test_manifests_of_a_bucket_are_fetched_a_few_at_a_time(client, tmp_path, mon
         client.put_object(Bucket=client.bucket, Key=f"many/{i}/a.wav", Body=b"x")
         client.put_object(Bucket=client.bucket, Key=f"many/{i}/a.txt", Body=f"text {i}".encode())
     client.put_object(Bucket=client.bucket, Key="many/metadata.csv", Body=b"0/a|overruled\ngone|lost")
-    lying, fetch = [], s3_objects._fetch_all
+    lying, fetch = [], s3_discovery.fetch_objects
 
     def watched(*arguments):
         result = fetch(*arguments)
         lying.append(sorted(path.name for path in tmp_path.rglob("*") if path.is_file()))
         return result
 
-    monkeypatch.setattr(s3_objects, "_fetch_all", watched)
+    monkeypatch.setattr(s3_discovery, "fetch_objects", watched)
     monkeypatch.setattr(manifests, "_WINDOW", 2)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    found = {r.path: r for r in discover(root, exclude=None)}
+    found = {r.path: r for r in find_all(root, exclude=None)}
     assert {path: r.metadata.text for path, r in found.items()} == {
         **{f"{i}/a.wav": f"text {i}" for i in range(5)},
         "gone": None,
@@ -173,7 +174,7 @@ def test_manifests_of_a_bucket_are_fetched_a_few_at_a_time(client, tmp_path, mon
 def test_what_changes_or_goes_between_listing_and_reading_fails_alone(client, tmp_path):
     root = parse_location(f"s3://{client.bucket}/in")
     config = PipelineConfig()
-    group = discover(root, exclude=None)
+    group = find_all(root, exclude=None)
     wavs = [r for r in group if r.path.endswith(".wav") and r.size > 10_000][:2]
     client.put_object(Bucket=client.bucket, Key=f"in/{wavs[0].path}", Body=b"other")
     client.delete_object(Bucket=client.bucket, Key=f"in/{wavs[1].path}")
@@ -188,7 +189,7 @@ def test_what_changes_or_goes_between_listing_and_reading_fails_alone(client, tm
 
 def test_a_file_that_changes_after_it_was_found_fails_alone(recordings, tmp_path):
     shutil.copytree(recordings, tmp_path / "in")
-    group = discover(tmp_path / "in", exclude=None)
+    group = find_all(tmp_path / "in", exclude=None)
     changed = next(r for r in group if r.path.endswith(".wav") and r.size > 10_000)
     (tmp_path / "in" / changed.path).write_bytes((tmp_path / "in" / changed.path).read_bytes()[:-2])
     found = ingest_group(LocalStore(tmp_path / "out"), tmp_path / "in", group, PipelineConfig()).result
@@ -214,7 +215,7 @@ def test_a_run_through_a_failing_network_gives_the_same(client):
 
 @pytest.mark.slow
 def test_a_service_that_goes_away_stops_the_run_and_leaves_it_resumable(client, monkeypatch):
-    monkeypatch.setattr(s3_client, "PATIENCE_S", 0)
+    monkeypatch.setattr(s3_client, "RETRY_S", 0)
     output = f"s3://{client.bucket}/out"
     with FaultyProxy(os.environ["AWS_ENDPOINT_URL_S3"], share=0, seed=0) as proxy:
         s3_client._client_of.cache_clear()
@@ -231,7 +232,7 @@ def test_a_service_that_goes_away_stops_the_run_and_leaves_it_resumable(client, 
         proxy.share = 0.0
         monkeypatch.setattr(enhance_stage, "enhance_shard", enhance)
         s3_client._client_of.cache_clear()
-        monkeypatch.setattr(s3_client, "PATIENCE_S", 150)
+        monkeypatch.setattr(s3_client, "RETRY_S", 150)
         summary = run(f"s3://{client.bucket}/in", output, f"s3.endpoint_url={proxy.url}")
     assert done(summary)["ingest"] == 0 and done(summary)["enhance"] == 0 and summary["version"] == 1
 

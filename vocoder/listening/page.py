@@ -17,9 +17,9 @@ import numpy as np
 from clean_corpus.pipeline.audio import decode, loudness
 from clean_corpus.pipeline.core.config import AudioConfig
 from clean_corpus.pipeline.core.errors import ConfigError, DataError, nearest
+from clean_corpus.pipeline.core.hashing import sha256_file
 from clean_corpus.pipeline.core.types import Audio
-from clean_corpus.pipeline.discover.local import printable
-from clean_corpus.pipeline.storage.base import sha256_file
+from clean_corpus.pipeline.discover.recordings import printable
 
 Mode = Literal["acr", "ab", "mushra"]
 

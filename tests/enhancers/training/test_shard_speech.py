@@ -12,7 +12,7 @@ from clean_corpus.enhancers.training.mixing import MixConfig, Recording
 from clean_corpus.enhancers.training.shard_speech import ShardMixtures
 from clean_corpus.pipeline.core.errors import ConfigError, DataError
 from clean_corpus.pipeline.corpus.shards import write_shard
-from clean_corpus.pipeline.storage.base import LocalStore
+from clean_corpus.pipeline.storage.local import LocalStore
 from clean_corpus.pipeline.training import shard_stream
 from clean_corpus.pipeline.training.loop import EpochSampler, loader
 from clean_corpus.pipeline.training.shard_stream import Shuffled, clips, find_shards, hold_out_shards

@@ -16,7 +16,7 @@ from clean_corpus.pipeline.audio import decode
 from clean_corpus.pipeline.audio.synthetic import coloured_noise
 from clean_corpus.pipeline.core.errors import ConfigError
 from clean_corpus.pipeline.corpus.shards import write_shard
-from clean_corpus.pipeline.storage.base import LocalStore
+from clean_corpus.pipeline.storage.local import LocalStore
 from clean_corpus.pipeline.training.loop import RunningMean
 
 SILENCE = np.zeros(10, np.int16)

@@ -8,9 +8,10 @@ import pytest
 import webdataset
 
 from clean_corpus.pipeline.core.errors import DataError
-from clean_corpus.pipeline.core.records import Shard, canonical_json
+from clean_corpus.pipeline.core.hashing import canonical_json, sha256_file
+from clean_corpus.pipeline.core.records import Shard
 from clean_corpus.pipeline.corpus.shards import read_shard, write_shard
-from clean_corpus.pipeline.storage.base import LocalStore, sha256_file
+from clean_corpus.pipeline.storage.local import LocalStore
 
 SAMPLES = [{"__key__": f"clip-{i}", "flac": bytes([i]) * 1000, "json": canonical_json({"i": i})} for i in range(5)]
 

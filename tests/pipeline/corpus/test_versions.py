@@ -13,7 +13,7 @@ from clean_corpus.pipeline.core.records import Shard
 from clean_corpus.pipeline.corpus import versions
 from clean_corpus.pipeline.corpus.shards import write_shard
 from clean_corpus.pipeline.corpus.versions import Manifest
-from clean_corpus.pipeline.storage.base import LocalStore
+from clean_corpus.pipeline.storage.local import LocalStore
 from clean_corpus.pipeline.training.shard_stream import find_shards
 
 

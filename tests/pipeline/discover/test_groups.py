@@ -9,12 +9,12 @@ import pytest
 from clean_corpus.pipeline.core.locations import S3Folder
 from clean_corpus.pipeline.core.scratch_database import scratch_database
 from clean_corpus.pipeline.core.types import Recording
+from clean_corpus.pipeline.discover import find
 from clean_corpus.pipeline.discover import groups as grouping
 from clean_corpus.pipeline.discover.groups import KEY, cut, grouped
-from clean_corpus.pipeline.discover.local import find
-from clean_corpus.pipeline.storage import s3_client
-from clean_corpus.pipeline.storage.base import LocalStore
-from clean_corpus.pipeline.storage.s3_client import S3Object
+from clean_corpus.pipeline.storage import s3_objects
+from clean_corpus.pipeline.storage.local import LocalStore
+from clean_corpus.pipeline.storage.s3_objects import S3Object
 
 
 def recording(name, size=1):
@@ -125,7 +125,7 @@ def test_groups_can_be_iterated_side_by_side(folder):
 def test_memory_does_not_grow_with_the_recordings(tmp_path, monkeypatch):
     def peak(count):
         listing = (S3Object("b", f"in/{i // 100:05d}/{i:09d}.wav", f"{i:032x}", 160_000) for i in range(count))
-        monkeypatch.setattr(s3_client, "listed", lambda *_, **__: listing)
+        monkeypatch.setattr(s3_objects, "list_objects", lambda *_, **__: listing)
         tracemalloc.start()
         with scratch_database() as db:
             groups = grouped(LocalStore(tmp_path / str(count)), find(S3Folder("b", "in"), db, exclude=None), 64)

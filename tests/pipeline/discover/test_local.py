@@ -10,9 +10,8 @@ import pytest
 
 from clean_corpus.pipeline.core.errors import ConfigError
 from clean_corpus.pipeline.core.scratch_database import scratch_database
+from clean_corpus.pipeline.discover import find, find_all, manifests
 from clean_corpus.pipeline.discover import local as sources
-from clean_corpus.pipeline.discover import manifests
-from clean_corpus.pipeline.discover.local import discover, find
 
 
 def write(root: Path, *names: str) -> None:
@@ -23,7 +22,7 @@ def write(root: Path, *names: str) -> None:
 
 
 def found(root: Path, exclude: Path | None = None) -> dict[str, str | None]:
-    return {recording.path: recording.error for recording in discover(root, exclude=exclude)}
+    return {recording.path: recording.error for recording in find_all(root, exclude=exclude)}
 
 
 @contextmanager
@@ -40,7 +39,7 @@ def unprivileged() -> Iterator[None]:
 
 def test_every_file_has_one_row_sorted_and_hashed(tmp_path):
     write(tmp_path, "b/x.wav", "a.flac", "notes.md", "a/x.wav", "photo.jpg")
-    recordings = discover(tmp_path, exclude=None)
+    recordings = find_all(tmp_path, exclude=None)
     assert [recording.path for recording in recordings] == ["a.flac", "a/x.wav", "b/x.wav", "notes.md", "photo.jpg"]
     for recording in recordings:
         content = recording.path.encode()
@@ -57,18 +56,18 @@ def test_hidden_files_and_the_output_folder_are_passed_over(tmp_path):
 
 
 def test_nothing_missing_and_the_same_folder(tmp_path):
-    assert discover(tmp_path, exclude=None) == []
+    assert find_all(tmp_path, exclude=None) == []
     with pytest.raises(ConfigError, match=r"no such file or folder"):
-        discover(tmp_path / "gone", exclude=None)
+        find_all(tmp_path / "gone", exclude=None)
     with pytest.raises(ConfigError, match=r"is the input folder itself"):
-        discover(tmp_path, exclude=tmp_path / "x" / "..")
+        find_all(tmp_path, exclude=tmp_path / "x" / "..")
 
 
 def test_names_of_every_kind(tmp_path):
     names = ["two words.wav", "a.b.c.wav", 'it\'s "quoted".wav', "new\nline.wav", "x" * 196 + ".wav", "ünï/x.wav"]
     names.append(os.fsdecode(b"caf\xe9.wav"))
     write(tmp_path, *names)
-    recordings = discover(tmp_path, exclude=None)
+    recordings = find_all(tmp_path, exclude=None)
     assert sorted(recording.path for recording in recordings) == sorted(names)
     assert not any(recording.error for recording in recordings)
     sources = {recording.path: recording.source for recording in recordings}
@@ -120,7 +119,7 @@ def test_what_may_not_be_read_says_so(tmp_path):
 def test_one_file_alone_with_its_sidecar(tmp_path):
     write(tmp_path, "a.wav", "b.wav")
     (tmp_path / "a.txt").write_text("hello")
-    [recording] = discover(tmp_path / "a.wav", exclude=None)
+    [recording] = find_all(tmp_path / "a.wav", exclude=None)
     assert (recording.path, recording.metadata.text) == ("a.wav", "hello")
 
 
@@ -129,7 +128,7 @@ def test_one_manifest_gives_what_it_names(tmp_path):
     rows = ['{"audio_filepath": "a.wav", "text": "one"}', '{"audio_filepath": "gone.wav", "text": "two"}', "nonsense"]
     (tmp_path / "m.jsonl").write_text("\n".join(rows))
     (tmp_path / "c.txt").write_text("not asked for")
-    recordings = discover(tmp_path / "m.jsonl", exclude=None)
+    recordings = find_all(tmp_path / "m.jsonl", exclude=None)
     assert [recording.path for recording in recordings] == ["a.wav", "gone.wav", "m.jsonl"]
     assert recordings[0].metadata.text == "one"
     assert recordings[1].error == "named in m.jsonl but not found"
@@ -146,7 +145,7 @@ def test_recordings_are_read_from_the_database_as_often_as_one_likes(tmp_path):
         assert next(one) == next(other)
         db.execute("CREATE TABLE elsewhere (x)")
         assert [next(one), *one] == list(other) == list(recordings)[1:]
-        assert list(recordings) == discover(tmp_path, exclude=None)
+        assert list(recordings) == find_all(tmp_path, exclude=None)
 
 
 def test_the_order_is_that_of_bytes(tmp_path):
@@ -182,8 +181,8 @@ def test_windows_change_nothing(tmp_path, monkeypatch):
         write(tmp_path, f"{i}/x.wav", f"{i}/y.wav")
         (tmp_path / f"{i}/x.txt").write_text(f"text {i}")
         (tmp_path / f"{i}/metadata.csv").write_text(f"y|why {i}")
-    whole = discover(tmp_path, exclude=None)
+    whole = find_all(tmp_path, exclude=None)
     assert [r.metadata.text for r in whole] == [text for i in range(7) for text in (f"text {i}", f"why {i}")]
     monkeypatch.setattr(sources, "_WINDOW", 2)
     monkeypatch.setattr(manifests, "_WINDOW", 2)
-    assert discover(tmp_path, exclude=None) == whole
+    assert find_all(tmp_path, exclude=None) == whole

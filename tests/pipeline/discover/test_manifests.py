@@ -9,7 +9,7 @@ import pytest
 
 from clean_corpus.pipeline.core.scratch_database import scratch_database
 from clean_corpus.pipeline.core.types import Metadata, Recording
-from clean_corpus.pipeline.discover.local import discover, find
+from clean_corpus.pipeline.discover import find, find_all
 
 
 def audio(root: Path, *names: str) -> None:
@@ -23,7 +23,7 @@ def jsonl(*rows: dict) -> bytes:
 
 
 def rows(root: Path) -> dict[str, Recording]:
-    return {recording.path: recording for recording in discover(root, exclude=None)}
+    return {recording.path: recording for recording in find_all(root, exclude=None)}
 
 
 def test_ljspeech_ids_and_columns(tmp_path):

@@ -5,7 +5,8 @@ import errno
 import pytest
 
 from clean_corpus.pipeline.core.errors import ConfigError
-from clean_corpus.pipeline.storage.base import LocalStore, StorageError
+from clean_corpus.pipeline.storage.base import StorageError
+from clean_corpus.pipeline.storage.local import LocalStore
 
 
 def test_an_object_appears_whole_or_not_at_all(tmp_path):

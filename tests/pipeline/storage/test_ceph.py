@@ -14,8 +14,7 @@ from clean_corpus.pipeline.core.errors import ConfigError
 from clean_corpus.pipeline.core.locations import S3Folder
 from clean_corpus.pipeline.corpus import versions
 from clean_corpus.pipeline.corpus.shards import read_shard, write_shard
-from clean_corpus.pipeline.storage import s3_client
-from clean_corpus.pipeline.storage.base import open_store
+from clean_corpus.pipeline.storage import open_store, s3_client
 from tests.support.paths import REPOSITORY
 
 pytestmark = pytest.mark.slow

@@ -14,8 +14,10 @@ from clean_corpus.pipeline.core.config import S3Config
 from clean_corpus.pipeline.core.errors import ConfigError, DataError
 from clean_corpus.pipeline.core.locations import S3Folder, parse_location
 from clean_corpus.pipeline.corpus.shards import read_shard, write_shard
-from clean_corpus.pipeline.storage import s3, s3_client
-from clean_corpus.pipeline.storage.base import LocalStore, StorageError, open_store
+from clean_corpus.pipeline.storage import lease as leases
+from clean_corpus.pipeline.storage import open_store, s3, s3_client
+from clean_corpus.pipeline.storage.base import StorageError
+from clean_corpus.pipeline.storage.local import LocalStore
 from tests.support.faults import FAULTS, FaultyProxy
 
 SAMPLES = [{"__key__": f"clip{i}", "flac": bytes([i]) * 2000, "json": b"{}"} for i in range(4)]
@@ -111,8 +113,8 @@ def test_text_is_a_place():
 
 @pytest.fixture
 def quick(monkeypatch):
-    monkeypatch.setattr(s3, "BEAT_S", 0.3)
-    monkeypatch.setattr(s3, "LEASE_S", 2.5)  # a server's clock tells whole seconds
+    monkeypatch.setattr(leases, "HEARTBEAT_S", 0.3)
+    monkeypatch.setattr(leases, "LEASE_S", 2.5)  # a server's clock tells whole seconds
 
 
 def lease(store):
@@ -130,10 +132,10 @@ def test_a_living_run_keeps_others_out(store, quick):
 def test_a_run_that_died_on_this_machine_is_followed_at_once(bucket):
     store = open_store(S3Folder(bucket, "died-here"), S3Config())
     code = (
-        "import os, sys; from clean_corpus.pipeline.storage.base import open_store;"
+        "import os, sys; from clean_corpus.pipeline.storage import open_store;"
         "from clean_corpus.pipeline.core.config import S3Config;"
-        "from clean_corpus.pipeline.core.locations import place;"
-        "held = open_store(place(sys.argv[1]), S3Config()).only_run();"
+        "from clean_corpus.pipeline.core.locations import parse_location;"
+        "held = open_store(parse_location(sys.argv[1]), S3Config()).only_run();"
         "held.__enter__();"
         "os._exit(9)"
     )
@@ -197,7 +199,7 @@ def test_a_store_works_through_a_failing_network(bucket):
 
 
 def test_a_service_that_is_gone_or_refuses_is_named(bucket, monkeypatch):
-    monkeypatch.setattr(s3_client, "PATIENCE_S", 0)
+    monkeypatch.setattr(s3_client, "RETRY_S", 0)
     gone = open_store(S3Folder(bucket), S3Config(endpoint_url="http://127.0.0.1:9"))
     with pytest.raises(ConfigError, match=r"127\.0\.0\.1:9"):
         gone.prepare()

@@ -9,8 +9,8 @@ from botocore.config import Config
 from botocore.exceptions import ClientError, ConnectionClosedError, ResponseStreamingError
 
 from clean_corpus.pipeline.core.errors import ConfigError, DataError
-from clean_corpus.pipeline.storage import s3_client
-from clean_corpus.pipeline.storage.s3_client import S3Object, find_objects
+from clean_corpus.pipeline.storage import s3_client, s3_objects
+from clean_corpus.pipeline.storage.s3_objects import S3Object, find_objects
 from tests.support.faults import FAULTS, FaultyProxy
 
 KEYS = ("a/1.tar", "a/2.tar", "a/deep/3.tar", "a/notes.txt", "b.tar", "ab/4.tar")
@@ -39,7 +39,7 @@ def test_a_place_is_a_folder_an_object_or_a_pattern(bucket):
 
 
 def test_a_listing_of_many_pages_is_whole(bucket, monkeypatch):
-    monkeypatch.setattr(s3_client, "PAGE", 2)
+    monkeypatch.setattr(s3_objects, "PAGE", 2)
     assert keys("s3://voices/a*/*.tar") == ["a/1.tar", "a/2.tar", "a/deep/3.tar", "ab/4.tar"]
 
 
@@ -68,7 +68,7 @@ def anew():
 
 def test_missing_credentials_and_services_are_named(bucket, monkeypatch, tmp_path, anew):
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:9")
-    monkeypatch.setattr(s3_client, "PATIENCE_S", 0)
+    monkeypatch.setattr(s3_client, "RETRY_S", 0)
     with pytest.raises(ConfigError, match=r"127\.0\.0\.1:9.*AWS_ENDPOINT_URL_S3 names another"):
         find_objects("s3://voices/a", ".tar")
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):

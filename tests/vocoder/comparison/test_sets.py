@@ -8,7 +8,7 @@ import pytest
 from clean_corpus.pipeline.audio import decode
 from clean_corpus.pipeline.core.errors import ConfigError, DataError
 from clean_corpus.pipeline.corpus.shards import write_shard
-from clean_corpus.pipeline.storage.base import LocalStore
+from clean_corpus.pipeline.storage.local import LocalStore
 from clean_corpus.pipeline.training.shard_stream import clips
 from clean_corpus.vocoder.comparison.sets import align
 

@@ -13,7 +13,7 @@ from clean_corpus.flows import vocoding
 from clean_corpus.pipeline.audio import decode
 from clean_corpus.pipeline.core.errors import ConfigError, DataError
 from clean_corpus.pipeline.corpus.shards import write_shard
-from clean_corpus.pipeline.storage.base import LocalStore
+from clean_corpus.pipeline.storage.local import LocalStore
 from clean_corpus.pipeline.training.shard_stream import clips
 from clean_corpus.vocoder.checkpoint import load_vocoder
 from clean_corpus.vocoder.features import LogMel

@@ -7,30 +7,25 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import nullcontext
-from pathlib import Path
 
 import boto3
 import numpy as np
 import pytest
 import torch
-from lightning.pytorch.callbacks import ModelCheckpoint
 from rich.console import Console
 from safetensors.torch import load_file
 
 from clean_corpus.flows import compare_vocoders as comparison
-from clean_corpus.flows import evaluation, mirror, staging, training_runs, vocoding
+from clean_corpus.flows import download_cache, evaluation, training_runs, vocoding
 from clean_corpus.flows import train_vocoder as training
 from clean_corpus.pipeline.audio import decode
 from clean_corpus.pipeline.core.config import S3Config
 from clean_corpus.pipeline.core.errors import CleanCorpusError, ConfigError
 from clean_corpus.pipeline.core.locations import parse_location
 from clean_corpus.pipeline.corpus.shards import write_shard
-from clean_corpus.pipeline.storage import s3
-from clean_corpus.pipeline.storage.base import LocalStore, StorageError
+from clean_corpus.pipeline.storage import lease, staging
+from clean_corpus.pipeline.storage.local import LocalStore
 from clean_corpus.pipeline.storage.s3 import S3Store
-from clean_corpus.pipeline.training.loop import write_json
-from clean_corpus.vocoder.checkpoint import load_vocoder
 from clean_corpus.vocoder.training import train
 from clean_corpus.vocoder.training.train import VocoderConfig
 
@@ -104,11 +99,11 @@ def until(true, within_s=60.0):
 TRAIN = """
 import json, pathlib, sys, torch
 from clean_corpus.flows.training_runs import only_run
-from clean_corpus.pipeline.core.locations import place
+from clean_corpus.pipeline.core.locations import parse_location
 from clean_corpus.vocoder.training.train import VocoderConfig, train
 shards, out, settings, threads = sys.argv[1:]
 torch.set_num_threads(int(threads))  # sums in another order would differ
-with only_run(place(out)) as folder:
+with only_run(parse_location(out)) as folder:
     train([*pathlib.Path(shards).glob("*.tar")], folder, VocoderConfig.model_validate_json(settings), force=True)
 """
 
@@ -144,7 +139,7 @@ def test_killed_midway_and_gone_on_with_elsewhere_gives_what_was_to_come(shards,
     assert seen == list(range(begun, begun + 4)), "it began anew"
     assert str(weights) == f"{out}/best.safetensors" and not list(scratch.glob("clean-corpus-*"))
     twin = flow([str(shards / "raw")], tmp_path / "twin", settled, force=True)
-    expected, got = load_file(twin), load_file(staging.weights(str(out)))
+    expected, got = load_file(twin), load_file(download_cache.weights(str(out)))
     assert all(torch.equal(expected[k], got[k]) for k in expected)
     assert json.loads(store.read("best.json")) == json.loads((tmp_path / "twin" / "best.json").read_text())
     files = {p.relative_to(twin.parent).as_posix() for p in twin.parent.rglob("*") if p.is_file()} - {".lock"}
@@ -153,7 +148,7 @@ def test_killed_midway_and_gone_on_with_elsewhere_gives_what_was_to_come(shards,
 
 
 def test_one_at_a_time_and_the_next_when_it_has_ended(out, scratch, monkeypatch):
-    monkeypatch.setattr(s3, "BEAT_S", 0.2)
+    monkeypatch.setattr(lease, "HEARTBEAT_S", 0.2)
     with training_runs.only_run(out), pytest.raises(ConfigError, match=r"another run is writing there \(process \d+"):
         training_runs.only_run(out).__enter__()
     with training_runs.only_run(out):
@@ -165,7 +160,7 @@ def test_a_bucket_that_is_not_there_is_named_before_any_work(s3_server, flow, sh
     nowhere = parse_location("s3://nowhere-at-all/voice")
     with pytest.raises(ConfigError, match="s3://nowhere-at-all/voice/: NoSuchBucket; choose a bucket that is there"):
         flow([str(shards / "raw")], nowhere, VocoderConfig.model_validate(SETTINGS), force=True)
-    with pytest.raises(ConfigError, match="s3://nowhere-at-all/voice"), staging.written(nowhere):
+    with pytest.raises(ConfigError, match="s3://nowhere-at-all/voice"), staging.output_folder(nowhere):
         pass
 
 
@@ -174,136 +169,6 @@ def test_what_fails_is_sent_too_and_named_by_its_place(out, store):
         (folder / "x").write_text("here")
         raise CleanCorpusError(f"{folder}/x is bad")
     assert store.read("x") == b"here"
-
-
-# ---- the order of sending ------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def sent(monkeypatch):
-    """Names of what is sent, in order; `limit` of them go through."""
-    done, send = [], staging.send
-
-    def counted(file, root, name):
-        if len(done) == counted.limit:
-            raise StorageError("the network is gone")
-        send(file, root, name)
-        done.append(name)
-
-    counted.limit, counted.done = 1000, done
-    monkeypatch.setattr(staging, "send", counted)
-    return counted
-
-
-@pytest.fixture
-def copy(store, tmp_path):
-    """A folder and its mirror."""
-    (tmp_path / "here" / "checkpoints").mkdir(parents=True)
-    return mirror.Mirror(store, tmp_path / "here")
-
-
-def validation(folder, number, better=True):
-    """What a validation leaves, as Lightning writes it: by renaming, the best one first."""
-    for name in (["best.ckpt"] if better else []) + ["last.ckpt"]:
-        (folder / "new").write_text(f"{number}")
-        time.sleep(0.01)  # the clock of files has ticks
-        os.replace(folder / "new", folder / "checkpoints" / name)
-
-
-@pytest.mark.parametrize("cut", range(7))
-def test_wherever_sending_is_cut_a_training_can_go_on(copy, store, sent, cut):
-    """Two validations, then the end; the network goes away after `cut` objects of what the last two leave."""
-    write_json(copy.folder / "run.json", {"steps": 3})
-    validation(copy.folder, 1)
-    (copy.folder / "events.out.tfevents.1").write_text("1")
-    copy.send()
-    copy.send()
-    assert sent.done == ["checkpoints/best.ckpt", "events.out.tfevents.1", "checkpoints/last.ckpt"]
-    sent.limit = len(sent.done) + cut
-    with pytest.raises(StorageError) if cut < 2 else nullcontext():
-        validation(copy.folder, 2)
-        copy.send()
-    if cut >= 2:
-        (copy.folder / "best.safetensors").write_text("2")
-        write_json(copy.folder / "facts.json", {"best": 2})
-        validation(copy.folder, 3, better=False)
-        with pytest.raises(StorageError) if cut < 5 else nullcontext():
-            copy.send(everything=True)
-    best, last = (int(store.read(f"checkpoints/{name}.ckpt")) for name in ("best", "last"))
-    there = named(store)
-    assert "run.json" in there and last <= {1: 1, 2: 3}[best]
-    assert "facts.json" not in there or (best, last, "best.safetensors" in there) == (2, 3, True)
-
-
-def test_what_is_being_written_waits_and_what_comes_after_it_too(copy, store, sent):
-    write_json(copy.folder / "run.json", {})
-    copy.send()
-    assert not named(store)
-    copy.send()
-    assert named(store) == {"run.json"}
-    (copy.folder / "events.out.tfevents.1").write_text("1")
-    copy.send()
-    copy.send()
-    assert not sent.done, "a log alone is not worth a request"
-    (copy.folder / "best.safetensors").write_text("half")
-    validation(copy.folder, 1)
-    (copy.folder / "checkpoints" / "best.ckpt").write_text("of a validation whose last.ckpt is still to come")
-    write_json(copy.folder / "best.json", {})
-    copy.send()
-    assert sent.done == ["events.out.tfevents.1"]
-    (copy.folder / "best.safetensors").write_text("whole")
-    copy.send()
-    assert "best.json" not in named(store) and "best.safetensors" not in named(store)
-    copy.send()
-    assert {"best.safetensors", "best.json"} <= named(store)
-    assert not {name for name in named(store) if name.endswith(".ckpt")}
-    validation(copy.folder, 2)
-    copy.send()
-    assert store.read("checkpoints/best.ckpt") == store.read("checkpoints/last.ckpt") == b"2"
-
-
-def test_nothing_is_sent_twice_and_what_is_gone_goes(copy, store, sent, tmp_path):
-    write_json(copy.folder / "run.json", {"shards": [str(copy.folder / "sets" / "0.tar"), "s3://b/0.tar"]})
-    for name in ("a", "b", ".lock"):
-        (copy.folder / name).write_text(name)
-    copy.send(everything=True)
-    (copy.folder / "a").write_text("a")
-    copy.send(everything=True)
-    assert sent.done == ["a", "b"]
-    assert json.loads(store.read("run.json"))["shards"] == ["{out}/sets/0.tar", "s3://b/0.tar"]
-    again = mirror.Mirror(store, tmp_path / "elsewhere")
-    again.fetch()
-    claimed = json.loads((again.folder / "run.json").read_text())
-    assert claimed["shards"] == [str(again.folder / "sets" / "0.tar"), "s3://b/0.tar"]
-    (again.folder / "b").unlink()
-    again.send(everything=True)
-    assert sent.done == ["a", "b"] and named(store) == {"run.json", "a"}
-
-
-def test_a_place_that_another_has_taken_over_is_left_alone(copy, store, monkeypatch):
-    with store.only_run():
-        mine = mirror.Mirror(store, copy.folder)
-        (copy.folder / "a").write_text("a")
-        mine.send(everything=True)
-        store.write("work/lease/00000009.json", b"{}")
-        (copy.folder / "a").write_text("b")
-        with pytest.raises(StorageError, match="another has taken the place over"):
-            mine.send(everything=True)
-    assert store.read("a") == b"a"
-
-
-def test_a_checkpoint_that_moved_knows_its_best(tmp_path):
-    """Lightning forgets the best score if the folder has another name; the next validation would be the best one."""
-    old, new = (ModelCheckpoint(tmp_path / name, "best", "val/loss") for name in ("old", "new"))
-    old.best_model_score, old.best_model_path = torch.tensor(0.5), f"{old.dirpath}/best.ckpt"
-    old.best_k_models = {old.best_model_path: old.best_model_score}
-    (tmp_path / "new").mkdir()
-    torch.save({"callbacks": {"x": old.state_dict(), "y": {"rises": 1}}}, tmp_path / "new" / "last.ckpt")
-    mirror.relocate(tmp_path / "new" / "last.ckpt")
-    state = torch.load(tmp_path / "new" / "last.ckpt", weights_only=True)["callbacks"]
-    new.load_state_dict(state["x"])
-    assert new.best_model_score == 0.5 and state["y"] == {"rises": 1}
-    assert list(new.best_k_models) == [new.best_model_path] == [f"{tmp_path}/new/best.ckpt"]
 
 
 # ---- other commands ------------------------------------------------------------------------------------------------
@@ -317,27 +182,6 @@ def voice(client, shards, tmp_path_factory):
     for name in ("best.safetensors", "best.json"):
         client.upload_file(str(folder / name), BUCKET, f"voice/{name}")
     return f"s3://{BUCKET}/voice"
-
-
-def test_weights_are_fetched_once_for_each_etag(client, voice, tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    weights = staging.weights.__wrapped__  # as in a new process
-    first = weights(voice)
-    assert first == weights(f"{voice}/best.safetensors") and load_vocoder(Path(first)).card["steps"] == 2
-    with monkeypatch.context() as patch:
-        patch.setattr(staging, "_download", None)
-        assert weights(voice) == first
-    client.put_object(Bucket=BUCKET, Key="other/a.safetensors", Body=b"1")
-    with pytest.raises(ConfigError, match=r"other/a\.json: no such weights"):
-        weights(f"s3://{BUCKET}/other/a.safetensors")
-    assert len(list((tmp_path / "clean-corpus" / "weights").iterdir())) == 1
-    client.put_object(Bucket=BUCKET, Key="other/a.json", Body=b"{}")
-    before = weights(f"s3://{BUCKET}/other/a.safetensors")
-    client.put_object(Bucket=BUCKET, Key="other/a.safetensors", Body=b"2")
-    after = weights(f"s3://{BUCKET}/other/a.safetensors")
-    assert [Path(path).read_bytes() for path in (before, after)] == [b"1", b"2"]
-    assert weights("default-causal") == "default-causal"
-    assert weights(f"sgmse+:s3://{BUCKET}/other/a.json").startswith(f"sgmse+:{tmp_path}")
 
 
 def test_a_voice_of_a_bucket_speaks_what_lies_in_one(client, voice, out, store, tmp_path):
@@ -362,7 +206,7 @@ def test_a_voice_of_a_bucket_speaks_what_lies_in_one(client, voice, out, store, 
     )
     assert one == 1 and store.read("alone/a.wav") == store.read("said/a.wav")
     with pytest.raises(ConfigError, match="absent: no such object, and nothing lies below it"):
-        staging.at_hand(out / "absent").__enter__()
+        staging.local_input(out / "absent").__enter__()
 
 
 def test_pairs_of_a_bucket_are_evaluated_into_one(client, out, store, monkeypatch, tmp_path):

@@ -12,17 +12,16 @@ from clean_corpus.enhancers import checkpoints
 from clean_corpus.enhancers.training import mixing
 from clean_corpus.enhancers.training.train import TrainConfig
 from clean_corpus.flows import clean_corpus as flow
-from clean_corpus.flows import folder_commands, local_server, staging, worker
+from clean_corpus.flows import download_cache, folder_commands, local_server, worker
 from clean_corpus.flows import train_enhancer as training
 from clean_corpus.flows.cli import app
 from clean_corpus.flows.config import RunConfig
 from clean_corpus.pipeline.audio import decode
-from clean_corpus.pipeline.core.config import S3Config
+from clean_corpus.pipeline.core.config import DEFAULT_S3, S3Config
 from clean_corpus.pipeline.core.errors import CleanCorpusError, ConfigError, DataError
 from clean_corpus.pipeline.core.locations import S3Folder, parse_location
-from clean_corpus.pipeline.discover import s3_objects
-from clean_corpus.pipeline.discover.local import discover
-from clean_corpus.pipeline.storage import s3_client
+from clean_corpus.pipeline.discover import clean_references, find_all
+from clean_corpus.pipeline.storage import s3_client, s3_objects
 from tests.support.inline import Inline
 from tests.support.signals import speech
 from tests.vocoder.listening.test_results import export, write
@@ -109,7 +108,7 @@ def test_yield_reads_and_draws_in_buckets(there, voice):
         command("yield", f"{there.at}/in", "--plot", f"s3://{BUCKET}")
 
 
-# ---- clean twins -----------------------------------------------------------------------------------------------
+# ---- clean references -----------------------------------------------------------------------------------------------
 
 
 def test_twins_of_a_command_may_lie_in_a_bucket(there, voice, tmp_path):
@@ -146,13 +145,13 @@ def test_twins_of_a_run_are_fetched_a_shard_at_a_time_and_name_what_was_made_of_
     local = RunConfig.model_validate({**about, "score": {"clean_dir": str(tmp_path / "twins")}})
     config = RunConfig.model_validate({**about, "score": {"clean_dir": f"{there.at}/twins"}})
     assert config.model_dump(mode="json")["score"] == {"clean_dir": f"{there.at}/twins"}
-    (raw,) = worker.ingest(local, discover(local.input, exclude=None)).result.shards
+    (raw,) = worker.ingest(local, find_all(local.input, exclude=None)).result.shards
     made = worker.clean(local, raw)
     assert not made.before.reused and made.before.result.scores[raw.wanted[0].clip_id]["pesq_wb"] > 1
 
     fetched = []
     monkeypatch.setattr(
-        s3_client, "download", lambda o, *rest, get=s3_client.download: (fetched.append(o.key), get(o, *rest))
+        s3_objects, "download", lambda o, *rest, get=s3_objects.download: (fetched.append(o.key), get(o, *rest))
     )
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:1")
     s3_client._client_of.cache_clear()
@@ -176,18 +175,18 @@ def test_twins_of_a_run_are_fetched_a_shard_at_a_time_and_name_what_was_made_of_
 
 def test_a_twin_that_changed_since_it_was_listed_is_an_error_that_names_it(there, monkeypatch):
     there.put("twins/a.wav", b"other")
-    stale = s3_client.S3Object(BUCKET, f"{parse_location(there.at).prefix}/twins/a.wav", "0" * 32, 5)
-    monkeypatch.setattr(s3_objects, "_listed_twin", lambda *_: stale)
+    stale = s3_objects.S3Object(BUCKET, f"{parse_location(there.at).prefix}/twins/a.wav", "0" * 32, 5)
+    monkeypatch.setattr(clean_references, "_find_in_bucket", lambda *_: stale)
     with (
-        pytest.raises(DataError, match=f"clean twin {there.at}/twins/a.wav: source changed"),
-        s3_objects.twins_at_hand(parse_location(f"{there.at}/twins"), ["a.wav"], s3_client.DEFAULTS),
+        pytest.raises(DataError, match=f"clean reference {there.at}/twins/a.wav: source changed"),
+        clean_references.local_references(parse_location(f"{there.at}/twins"), ["a.wav"], DEFAULT_S3),
     ):
         pass
 
 
 def test_a_source_that_points_outside_has_no_twin_in_a_bucket(there):
     there.put("a.wav", b"outside")
-    with s3_objects.twins_at_hand(parse_location(f"{there.at}/twins"), ["../a.wav"], s3_client.DEFAULTS) as twins:
+    with clean_references.local_references(parse_location(f"{there.at}/twins"), ["../a.wav"], DEFAULT_S3) as twins:
         assert twins == {}
 
 
@@ -212,10 +211,10 @@ def test_recorded_rooms_of_a_training_may_lie_in_a_bucket(there, tmp_path, monke
     found, expected = (mixing.load_rirs(tmp_path / folder, RATE) for folder in (first, "rooms"))
     assert found.keys() == expected.keys() == {"hall", "cell"}
     there.put("rooms/hall/c.wav", path.read_bytes())
-    assert staging.rooms(f"{there.at}/rooms") != first
+    assert download_cache.rooms(f"{there.at}/rooms") != first
     with pytest.raises(ConfigError, match=f"^mix.rirs {there.at}/gone: no such folder"):
-        staging.rooms(f"{there.at}/gone")
-    assert [staging.rooms(name) for name in ("simulated", "a/folder")] == ["simulated", "a/folder"]
+        download_cache.rooms(f"{there.at}/gone")
+    assert [download_cache.rooms(name) for name in ("simulated", "a/folder")] == ["simulated", "a/folder"]
 
 
 # ---- listening tests and exported files ------------------------------------------------------------------------

@@ -1,0 +1,67 @@
+"""Clean references: recordings of the same relative name in a folder of clean versions, local or in a bucket."""
+
+import tempfile
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+
+from clean_corpus.pipeline.core.compute_lock import release_compute_lock
+from clean_corpus.pipeline.core.config import S3Config
+from clean_corpus.pipeline.core.errors import ConfigError, DataError
+from clean_corpus.pipeline.core.locations import Location, S3Folder
+from clean_corpus.pipeline.discover.fetch import THREADS, fetch_objects, unsafe_name
+from clean_corpus.pipeline.storage import s3_objects
+from clean_corpus.pipeline.storage.s3_objects import S3Object
+
+SUFFIXES = (".wav", ".flac")  # that a clean reference may have, whatever its source has
+
+
+def require_folder(folder: Location, setting: str, config: S3Config) -> None:
+    """Refuse a setting that names an absent folder.
+
+    Raises: ConfigError if there is no such folder; DataError if there is no such bucket.
+    """
+    if isinstance(folder, Path):
+        exists = folder.is_dir()
+    else:
+        exists = next(s3_objects.list_objects(folder.bucket, folder.key_prefix, config=config), None) is not None
+    if not exists:
+        raise ConfigError(f"{setting} {folder}: no such folder")
+
+
+@contextmanager
+def local_references(clean_dir: Location | None, sources: Iterable[str], config: S3Config) -> Iterator[dict[str, Path]]:
+    """Give the clean references of recordings, by `source`, as files for the length of the block.
+
+    A recording without one is not in the dictionary.
+
+    Raises: DataError if one in a bucket is not what was listed; StorageError and ConfigError as `local_group`.
+    """
+    names = dict.fromkeys(sources)
+    if not isinstance(clean_dir, S3Folder):
+        yield {name: path for name in names if clean_dir and (path := _find_local(clean_dir, name))}
+        return
+    with release_compute_lock(), ThreadPoolExecutor(THREADS) as threads:
+        found = threads.map(lambda name: _find_in_bucket(clean_dir, name, config), names)
+        by_source = {name: reference for name, reference in zip(names, found, strict=True) if reference}
+    objects = sorted(set(by_source.values()))  # two sources may share one
+    with tempfile.TemporaryDirectory() as temporary:
+        for reference, error in zip(objects, fetch_objects(clean_dir, objects, Path(temporary), config), strict=True):
+            if error:
+                raise DataError(f"clean reference {reference}: {error}")
+        yield {name: Path(temporary, clean_dir.relative(found.key)) for name, found in by_source.items()}
+
+
+def _find_local(folder: Path, source: str) -> Path | None:
+    stem = (folder / source).with_suffix("")
+    return next((p for suffix in SUFFIXES if (p := stem.with_name(stem.name + suffix)).is_file()), None)
+
+
+def _find_in_bucket(folder: S3Folder, source: str, config: S3Config) -> S3Object | None:
+    stem = str(PurePosixPath(source).with_suffix(""))
+    if unsafe_name(stem):
+        return None
+    below = s3_objects.list_objects(folder.bucket, folder.key(f"{stem}."), config=config)
+    objects = {o.key: o for o in below}
+    return next((found for suffix in SUFFIXES if (found := objects.get(folder.key(stem + suffix)))), None)

@@ -1,0 +1,118 @@
+"""A store in a local folder: objects are files that are written under a temporary name and renamed."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from filelock import FileLock, Timeout
+
+from clean_corpus.pipeline.core.errors import ConfigError
+from clean_corpus.pipeline.storage.base import Store, explain_disk_errors
+
+
+class LocalStore(Store):
+    """Objects as files below a folder; see Store for what each method promises."""
+
+    root: Path
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._temporary = root / "work" / "tmp"
+
+    def prepare(self) -> None:
+        try:
+            self._temporary.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self._temporary):
+                pass
+        except OSError as error:
+            raise ConfigError(f"output {self.root}: cannot be written: {error.strerror}; choose another") from None
+
+    def path(self, key: str) -> Path:
+        """Return the path of an object, present or absent."""
+        return self.root / key
+
+    def size(self, key: str) -> int | None:
+        try:
+            return self.path(key).stat().st_size
+        except FileNotFoundError:
+            return None
+
+    def keys(self, prefix: str) -> Iterator[str]:
+        folder = self.path(prefix)
+        if folder.is_dir():
+            yield from sorted(f"{prefix}/{entry.name}" for entry in os.scandir(folder) if entry.is_file())
+
+    def read(self, key: str) -> bytes:
+        return self.path(key).read_bytes()
+
+    @contextmanager
+    def opened(self, key: str) -> Iterator[BinaryIO]:
+        with self.path(key).open("rb") as file:
+            yield file
+
+    def walk(self, prefix: str) -> Iterator[str]:
+        found = (Path(folder, name) for folder, _, names in os.walk(self.path(prefix)) for name in names)
+        yield from sorted(path.relative_to(self.root).as_posix() for path in found)
+
+    @contextmanager
+    def writer(self, key: str) -> Iterator[BinaryIO]:
+        target = self.path(key)
+        with explain_disk_errors(f"output {target}"):
+            self._temporary.mkdir(parents=True, exist_ok=True)
+            file = tempfile.NamedTemporaryFile(dir=self._temporary, delete=False)  # noqa: SIM115 - closed below, then renamed
+            try:
+                with file:
+                    yield file
+                    file.flush()
+                    os.fsync(file.fileno())
+                os.chmod(file.name, 0o644)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                os.replace(file.name, target)
+            except BaseException:
+                Path(file.name).unlink(missing_ok=True)
+                raise
+
+    def delete(self, key: str) -> None:
+        self.path(key).unlink(missing_ok=True)
+
+    def create(self, key: str, data: bytes) -> bool:
+        target = self.path(key)
+        with explain_disk_errors(f"output {target}"):
+            self._temporary.mkdir(parents=True, exist_ok=True)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile(dir=self._temporary) as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+                os.chmod(file.name, 0o644)
+                try:
+                    os.link(file.name, target)
+                except FileExistsError:
+                    return False
+        return True
+
+    @contextmanager
+    def folder(self, name: str) -> Iterator[Path]:
+        with explain_disk_errors(f"output {self.path(name)}"):
+            yield self.path(name)
+
+    @contextmanager
+    def only_run(self) -> Iterator[None]:
+        lock = FileLock(self.path("work/.lock"))
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            raise ConfigError(
+                f"output {self.root}: another run is writing there; wait for it or choose another"
+            ) from None
+        try:
+            self._temporary.mkdir(parents=True, exist_ok=True)
+            for entry in self._temporary.iterdir():
+                shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+            yield
+        finally:
+            lock.release()
