@@ -1,4 +1,4 @@
-"""Commands in docs/OPERATIONS.md and in containers are understood by the programs that they start."""
+"""Commands in the documents and in containers are understood by the programs that they start."""
 
 import re
 import shlex
@@ -7,13 +7,19 @@ import pytest
 import yaml
 
 from tests.infra.files import INFRA, OPERATIONS, pods, services
+from tests.support.paths import REPOSITORY
 
 PROGRAMS = ("clean-corpus", "prefect", "ray")
+DOCUMENTS = [  # INPUTS-AND-OUTPUTS.md lists commands with placeholders, which are no commands
+    REPOSITORY / "README.md",
+    OPERATIONS,
+    *(REPOSITORY / "docs" / f"{name}.md" for name in ("QUICKSTART", "GATE", "ENHANCERS", "VOCODER-AND-PROOF")),
+]
 
 
 def _documented() -> list[list[str]]:
-    """Return the commands of ours, Prefect's and Ray's in docs/OPERATIONS.md, from its code blocks and its text."""
-    text = OPERATIONS.read_text()
+    """Return the commands of ours, Prefect's and Ray's in the documents, from code blocks and text."""
+    text = "\n".join(path.read_text() for path in DOCUMENTS)
     lines = []
     for block in re.findall(r"^ *```sh\n(.+?)^ *```", text, re.M | re.S):
         block = re.sub(r"<<'?END'?\n.+?^END$", "", block, flags=re.M | re.S).replace("\\\n", " ")
