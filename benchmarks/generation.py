@@ -16,7 +16,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from clean_corpus.vocoder.distributions import mu_law_encode
-from clean_corpus.vocoder.generation.loop import Loop, Weights, generate
+from clean_corpus.vocoder.generation.cpu_loop import CpuLoop
+from clean_corpus.vocoder.generation.generate import generate
+from clean_corpus.vocoder.generation.weights import Weights
 from clean_corpus.vocoder.wavenet import WaveNet
 
 PEER_MS = {1: 1.84, 32: 0.252}  # a public PyTorch vocoder's incremental generation, one thread of this kind of machine
@@ -76,7 +78,7 @@ def inputs(network: WaveNet, batch: int, n: int) -> tuple[np.ndarray, np.ndarray
 
 def compiled_ms(network: WaveNet, weights: Weights, batch: int) -> float:
     """Core milliseconds per sample of one utterance: median of the passes."""
-    loop, n = Loop(weights, batch, alone=batch == 1), 2000 if batch == 1 else 400
+    loop, n = CpuLoop(weights, batch, single=batch == 1), 2000 if batch == 1 else 400
     c, noise = inputs(network, batch, n)
     loop.run(c[:50], noise[:50])
     took = []
@@ -101,7 +103,7 @@ def plain_ms(network: WaveNet, batch: int) -> float:
 def check(network: WaveNet, weights: Weights) -> None:
     """Both draw the same samples."""
     c, noise = inputs(network, 16, 60)
-    ours = Loop(weights, 16).run(c, noise)[0]
+    ours = CpuLoop(weights, 16).run(c, noise)[0]
     plain = PlainLoop(network, 16).run(torch.as_tensor(c).permute(2, 1, 0), torch.as_tensor(noise)).numpy()
     assert np.array_equal(ours.T, plain), "the compiled loop draws other samples than the plain one"
 

@@ -28,8 +28,8 @@ from clean_corpus.vocoder.comparison import copy_synthesis, report
 from clean_corpus.vocoder.comparison.copy_synthesis import CLEAN, Spoken
 from clean_corpus.vocoder.comparison.sets import Aligned, Utterances, align
 from clean_corpus.vocoder.training import train
-from clean_corpus.vocoder.training.segments import is_held_out
-from clean_corpus.vocoder.training.train import VocoderConfig
+from clean_corpus.vocoder.training.config import FREE, VocoderConfig
+from clean_corpus.vocoder.training.split import is_held_out
 
 Job = tuple[str, str | None, str, Path, Path | None, Path | None]
 """System, frames, utterance, and where it lies, its source and its clean version."""
@@ -136,9 +136,7 @@ def compare_vocoders(
         if not found:
             raise ConfigError(f"--set {name}={','.join(sets[name])}: no .tar there; give OUTPUT/shards of a run")
     with quiet(), only_run(out, {"sets"}) as folder:  # sets are written anew each time
-        claim(
-            folder, {"sets": sets, **config.model_dump(mode="json", exclude={"vocoder": train.FREE, "at_once": True})}
-        )
+        claim(folder, {"sets": sets, **config.model_dump(mode="json", exclude={"vocoder": FREE, "at_once": True})})
         aligned = align(shards, folder / "sets", config.utterances)
         first = next(iter(aligned.folders))
         steps = _train_all(aligned, folder / "runs", config, force)

@@ -12,9 +12,12 @@ from matplotlib.figure import Figure
 from rich.console import Console
 
 from clean_corpus.pipeline.core.errors import ConfigError
+from clean_corpus.pipeline.core.statistics import SIGNIFICANT_P
 from clean_corpus.pipeline.report.plots import PAPER, no_metadata, style
-from clean_corpus.vocoder.listening.page import Mode, Written, write_test
-from clean_corpus.vocoder.listening.results import SIGNIFICANT_P, Results, analyse, load_key
+from clean_corpus.vocoder.listening.key import load_key
+from clean_corpus.vocoder.listening.page import Written, write_test
+from clean_corpus.vocoder.listening.results import Results, analyse
+from clean_corpus.vocoder.listening.study import Mode
 
 TITLES = {"acr": "naturalness, MOS 1 to 5", "ab": "share of choices", "mushra": "quality, 0 to 100"}
 

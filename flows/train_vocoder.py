@@ -12,7 +12,7 @@ from clean_corpus.pipeline.core.errors import CleanCorpusError
 from clean_corpus.pipeline.core.locations import Location, LocationField
 from clean_corpus.pipeline.training.shard_stream import find_shards
 from clean_corpus.vocoder.training import train
-from clean_corpus.vocoder.training.train import VocoderConfig
+from clean_corpus.vocoder.training.config import VocoderConfig
 
 
 @task(name="train", cache_policy=NO_CACHE)

@@ -27,7 +27,7 @@ from clean_corpus.pipeline.core.types import Audio, Scores
 from clean_corpus.pipeline.storage import staging
 from clean_corpus.vocoder.checkpoint import Vocoder, load_vocoder
 from clean_corpus.vocoder.comparison import copy_synthesis
-from clean_corpus.vocoder.generation.loop import generate
+from clean_corpus.vocoder.generation.generate import generate
 
 FRAMES = {".npy", ".safetensors"}
 

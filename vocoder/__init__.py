@@ -1,1 +1,1 @@
-"""A WaveNet vocoder: log-mel frames to speech, and what it says about the audio it was trained on."""
+"""A WaveNet vocoder that turns log-mel frames into speech, and the comparison of corpora by the speech it learns."""

@@ -1,11 +1,13 @@
-"""A trained vocoder: weights, and a card that says what frames it speaks from."""
+"""Trained vocoders on disk: weights, and a card with the settings of the frames they speak from."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from clean_corpus.pipeline.core.errors import ConfigError
 from clean_corpus.pipeline.training.loop import write_json
@@ -17,7 +19,7 @@ WEIGHTS = Path(__file__).parent / "weights"
 
 @dataclass(frozen=True)
 class Vocoder:
-    """What generation needs."""
+    """A trained network with everything that generation needs."""
 
     network: WaveNet
     mel: LogMel
@@ -26,21 +28,21 @@ class Vocoder:
 
 
 def save_vocoder(path: Path, vocoder: Vocoder) -> None:
-    """Write .safetensors, and the card beside it."""
+    """Write the weights to PATH, a .safetensors file, and the card beside them as .json."""
     save_file({k: v.contiguous() for k, v in vocoder.network.state_dict().items()}, path)
     card = {"features": asdict(vocoder.mel), "speakers": list(vocoder.speakers), **vocoder.card}
     write_json(path.with_suffix(".json"), card)
 
 
 def shipped() -> list[str]:
-    """Names of the voices that come with the package."""
+    """Return the names of the voices that come with the package."""
     return sorted(path.stem for path in WEIGHTS.glob("*.safetensors"))
 
 
 def load_vocoder(path: Path) -> Vocoder:
-    """A folder that was trained in, a .safetensors file in one, or the name of a voice that is shipped.
+    """Load a vocoder from the folder of a training, a .safetensors file in it, or the name of a shipped voice.
 
-    Raises: ConfigError if there is none, or if the card beside it is missing or describes other weights.
+    Raises: ConfigError if nothing is found, or if the card is missing or describes other weights.
     """
     if str(path) in shipped():
         path = WEIGHTS / f"{path}.safetensors"
@@ -55,25 +57,26 @@ def load_vocoder(path: Path) -> Vocoder:
     except FileNotFoundError:
         raise ConfigError(f"{weights.with_suffix('.json')}: the card of these weights is missing") from None
     network = build(card["sizes"], card["speakers"] if card["speaker_conditioning"] else ())
-    state, wanted = load_file(weights), network.state_dict()
-    differing = sorted(
-        k
-        for k in state.keys() | wanted.keys()
-        if k not in state or k not in wanted or state[k].shape != wanted[k].shape
-    )
-    if differing:
+    state = load_file(weights)
+    if differing := _differing(state, network.state_dict()):
         raise ConfigError(f"{weights} does not fit the sizes {card['sizes']} of its card: {', '.join(differing[:3])}")
     network.load_state_dict(state)
     return Vocoder(network.eval(), LogMel(**card["features"]), tuple(card["speakers"]), card)
 
 
-def build(sizes: dict[str, Any], speakers: tuple[str, ...] | list[str]) -> WaveNet:
-    """A WaveNet of sizes as JSON has them.
+def _differing(found: dict[str, Tensor], wanted: dict[str, Tensor]) -> list[str]:
+    """Return the names of tensors that only one side has, or that have two shapes."""
+    names = found.keys() | wanted.keys()
+    return sorted(n for n in names if n not in found or n not in wanted or found[n].shape != wanted[n].shape)
 
-    Raises: ConfigError if a size is not one of WaveNet's, or one that it cannot have.
+
+def build(sizes: dict[str, Any], speakers: Sequence[str]) -> WaveNet:
+    """Build a WaveNet with sizes as a card or a configuration holds them.
+
+    Raises: ConfigError if a keyword is not WaveNet's, or a value does not fit.
     """
-    given = {k: tuple(v) if isinstance(v, list) else v for k, v in sizes.items()}
+    keywords = {k: tuple(v) if isinstance(v, list) else v for k, v in sizes.items()}
     try:
-        return WaveNet(**given, speakers=len(speakers))
+        return WaveNet(**keywords, speakers=len(speakers))
     except (TypeError, ValueError) as error:
         raise ConfigError(f"vocoder sizes {sizes}: {error}") from None

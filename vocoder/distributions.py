@@ -1,7 +1,7 @@
-"""What the vocoder says of the next sample, and how one is drawn from it.
+"""Distributions of the next sample: likelihood for training, draws for generation.
 
-A draw is a function of the parameters and of noise that was drawn before, so that two ways of computing the parameters
-can be compared sample by sample.
+A draw is a function of the parameters and of noise drawn beforehand, so that two implementations of the network can be
+compared sample by sample.
 """
 
 import math
@@ -16,10 +16,9 @@ from clean_corpus.pipeline.core.errors import ConfigError, nearest
 
 
 class Distribution(Protocol):
-    """One way to say what the next sample may be.
+    """A family of distributions of one sample, whose parameters the network predicts.
 
-    Shapes: `channels` parameters for each sample (B, channels, N); samples (B, N) full scale +-1; noise
-    (B, N, noise_channels).
+    Shapes: parameters (B, channels, N); samples (B, N), full scale +-1; noise (N, noise_channels) of one utterance.
     """
 
     name: str
@@ -27,28 +26,28 @@ class Distribution(Protocol):
     noise_channels: int
 
     def quantised(self, x: Tensor) -> Tensor:
-        """The samples as the network gets them back, (B, N)."""
+        """Return the samples rounded to the values that draws can have, (B, N)."""
         ...
 
     def nll(self, parameters: Tensor, x: Tensor) -> Tensor:
-        """Negative log-likelihood of each sample in nats, (B, N)."""
+        """Return the negative log-likelihood of each sample in nats, (B, N)."""
         ...
 
     def noise(self, n: int, generator: torch.Generator) -> Tensor:
-        """What n draws use up, (n, noise_channels)."""
+        """Return the random numbers that n draws need, (n, noise_channels)."""
         ...
 
     def draw(self, parameters: Tensor, noise: Tensor) -> Tensor:
-        """One sample for each set of parameters, (B, channels), (B, noise_channels) -> (B,)."""
+        """Draw one sample for each row: (B, channels), (B, noise_channels) -> (B,)."""
         ...
 
 
 def mu_law_encode(x: Tensor, *, levels: int = 256) -> Tensor:
-    """Companded class indices, WaveNet's target.
+    """Return the class of each sample after mu-law companding, the target of WaveNet.
 
     Source: van den Oord et al. 2016, section 2.2.
     Shapes: x (*, N) samples, full scale +-1 -> (*, N) int64 in [0, levels).
-    Raises: ValueError if any |x| > 1; clipping belongs to audio.py.
+    Raises: ValueError if any |x| > 1; clipping belongs to the pipeline's audio room.
 
     >>> mu_law_encode(torch.tensor([-1.0, 0.0, 1.0])).tolist()
     [0, 128, 255]
@@ -61,8 +60,9 @@ def mu_law_encode(x: Tensor, *, levels: int = 256) -> Tensor:
 
 
 def mu_law_decode(classes: Tensor, *, levels: int = 256) -> Tensor:
-    """Samples of class indices.
+    """Return the sample in the middle of each class, the inverse of `mu_law_encode`.
 
+    Source: van den Oord et al. 2016, section 2.2.
     Shapes: (*, N) integers in [0, levels) -> (*, N), full scale +-1.
 
     >>> mu_law_encode(mu_law_decode(torch.arange(256))).equal(torch.arange(256))
@@ -75,9 +75,9 @@ def mu_law_decode(classes: Tensor, *, levels: int = 256) -> Tensor:
 
 @dataclass(frozen=True)
 class MuLaw:
-    """Softmax over companded classes.
+    """Softmax over mu-law classes.
 
-    Source: paper [004], section 4.3; van den Oord et al. 2016, section 2.2.
+    Source: van den Oord et al. 2016, section 2.2; 256 classes by SYSTEMS.md, section 6.4.
     """
 
     levels: int = 256
@@ -105,12 +105,12 @@ class MuLaw:
         return mu_law_decode(classes, levels=self.levels)
 
 
-LOG_SCALE_MIN = -9.0  # of a distribution's width: 1e-4, a few steps of 16 bit
+LOG_SCALE_MIN = -9.0  # the narrowest width is 1e-4, a few steps of 16 bit
 
 
 @dataclass(frozen=True)
 class Gaussian:
-    """Mean and logarithm of the standard deviation.
+    """Normal distribution, given by its mean and the logarithm of its standard deviation.
 
     Source: Ping et al. 2019 (ClariNet), section 3.1.
     """
@@ -136,7 +136,7 @@ class Gaussian:
 
 @dataclass(frozen=True)
 class Logistics:
-    """Mixture of discretised logistics over 16-bit steps: weights, means and log scales, `components` of each.
+    """Mixture of logistic distributions over 16-bit steps, given by `components` weights, means and log scales.
 
     Source: Salimans et al. 2017 (PixelCNN++), section 2.1; van den Oord et al. 2018 (Parallel WaveNet), section 2.1.
     """
@@ -160,10 +160,10 @@ class Logistics:
         above, below = inverse * (x - means + half), inverse * (x - means - half)
         step = above.sigmoid() - below.sigmoid()
         middle = inverse * (x - means)
-        # where a step holds too little for float32: density times width
+        # a step too improbable for float32 gets its density times its width
         density = middle - log_scales - 2 * functional.softplus(middle) + math.log(2 * half)
         within = torch.where(step > 1e-5, step.clamp_min(1e-12).log(), density)
-        low, high = functional.logsigmoid(above), functional.logsigmoid(-below)  # the outermost steps have no other end
+        low, high = functional.logsigmoid(above), functional.logsigmoid(-below)  # the outermost steps reach to infinity
         log_p = torch.where(x < -1 + half, low, torch.where(x > 1 - half, high, within))
         return -torch.logsumexp(log_p + weights.log_softmax(1), 1)
 
@@ -183,9 +183,9 @@ DISTRIBUTIONS: dict[str, Distribution] = {d.name: d for d in (MuLaw(), Gaussian(
 
 
 def distribution(name: str) -> Distribution:
-    """The distribution of that name.
+    """Return the distribution of that name.
 
-    Raises: ConfigError that names the nearest.
+    Raises: ConfigError that suggests the nearest name.
     """
     if name not in DISTRIBUTIONS:
         raise ConfigError(

@@ -1,4 +1,4 @@
-"""Log-mel frames, what the vocoder speaks from."""
+"""Log-mel frames, the input from which the vocoder speaks."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -10,15 +10,17 @@ from torch.nn import functional
 
 from clean_corpus.pipeline.core.errors import ConfigError
 
-FLOOR = 1e-10  # of energies before the logarithm: digital silence
+FLOOR = 1e-10  # least energy before the logarithm: digital silence
 
 
 @dataclass(frozen=True)
 class LogMel:
-    """Mel energies, natural logarithm; frame t is centred on the hop_length samples from t * hop_length on.
+    """Settings of log-mel frames, and the transform that makes them from samples.
 
-    Source: paper [004], section 4.3; SYSTEMS.md section 6.4 (45 bands to 8 kHz, 25 ms every 5 ms).
-    Departs: zeros, not reflections, lie outside the signal, so that what a batch is padded with changes nothing.
+    Frame t is centred on the hop_length samples from t * hop_length on; energies have the natural logarithm.
+
+    Source: paper [004], section 3.1 (45 bands, 25 ms every 5 ms); SYSTEMS.md, section 6.4 (FFT 512, 0 to 8 kHz).
+    Departs: zeros, not reflections, surround the signal, so that the padding of a batch changes no frame.
     Shapes: call (B, N) samples -> (B, n_mels, T), T = ceil(N / hop_length); sizes in samples.
     Raises: ConfigError if the sizes do not fit together.
 
@@ -52,19 +54,20 @@ class LogMel:
         return bands.clamp_min(FLOOR).log().transpose(1, 2)
 
     def n_samples(self, n_frames: int) -> int:
-        """Samples that so many frames stand for."""
+        """Return the number of samples that so many frames stand for."""
         return n_frames * self.hop_length
 
 
 @cache
 def _window(win_length: int, n_fft: int) -> Tensor:
+    """Return a Hann window with zeros on both sides, (n_fft,)."""
     side = (n_fft - win_length) // 2
     return functional.pad(torch.hann_window(win_length), (side, n_fft - win_length - side))
 
 
 @cache
 def _bands(mel: LogMel) -> Tensor:
-    """(F, n_mels)"""
+    """Return the triangular mel filters, (F, n_mels)."""
     return torchaudio.functional.melscale_fbanks(
         mel.n_fft // 2 + 1, 0.0, mel.f_max_hz, mel.n_mels, mel.sample_rate, norm=None, mel_scale="htk"
     )

@@ -1,4 +1,4 @@
-"""WaveNet, the vocoder of paper [004]."""
+"""WaveNet: the network that predicts the next sample from past samples and log-mel frames."""
 
 import math
 
@@ -8,28 +8,28 @@ from torch.nn import functional
 
 from clean_corpus.vocoder.distributions import MuLaw, distribution, mu_law_encode
 
-CONDITIONING_SLOPE = 0.4
-WAVES = 12  # cosines over the classes of which a fresh network's weights per class are made
+CONDITIONING_SLOPE = 0.4  # of the leaky rectifiers
+COSINES = 12  # over the classes; a fresh network's weights per class are sums of them
 
 
 class WaveNet(nn.Module):
     """Autoregressive network from log-mel frames and past samples to the distribution of the next sample.
 
-    Causal in samples, not causal in frames: two convolutions and the transposed ones that stretch frames to samples
-    look 2 frames and a few milliseconds ahead.
+    It is causal in samples and not causal in frames: two convolutions and the transposed ones, which stretch frames to
+    samples, look 2 frames and a few milliseconds ahead.
 
-    Source: paper [004], section 4.3; van den Oord et al. 2016; SYSTEMS.md section 6.4.
-    Departs: the configuration is SYSTEMS.md's, the paper gives none; leaky slopes of 0.4 also between the transposed
-    convolutions; residual and skip connection are scaled by sqrt(0.5) and sqrt(1 / layers), which keeps activations
-    at unit variance; one `speakers` > 0 adds an embedding to the conditioning; the weights per class start as smooth
-    functions of the class (`smooth_classes`), where 256 unrelated ones take as long to find their order as all the rest
-    of a short training.
+    Source: van den Oord et al. 2016, sections 2.1 to 2.5; paper [004], section 3, for a WaveNet vocoder that hears
+    frames ahead; SYSTEMS.md, section 6.4, for every size, since paper [004] gives none.
+    Departs: leaky rectifiers also stand between the transposed convolutions; residual and skip connections are scaled
+    by sqrt(0.5) and sqrt(1 / layers), which keeps activations at unit variance; `speakers` > 0 adds an embedding to the
+    conditioning; the weights per class start as smooth functions of the class (`smooth_class_weights`), because
+    unrelated ones need as long to find their order as the rest of a short training.
     Size: 2,251,968 parameters, 493,056 of them in the conditioning (asserted in tests).
-    Shapes: x (B, N) past samples as `distribution.quantised` gives them, of which the network sees x[:, :n] for sample
-    n; log_mel (B, n_mels, T) with N = T * hop_length, or more by `context` frames on each side, which are seen and not
-    spoken; speaker (B,) -> (B, distribution.channels, N).
-    Raises: ValueError if N is not T * hop_length, layers do not split into stacks, or a speaker is missing or given in
-    vain.
+    Shapes: x (B, N) samples as `distribution.quantised` returns them, of which sample n depends on x[:, :n];
+    log_mel (B, n_mels, T + 2 * context) with N = T * hop_length, where the outer `context` frames on each side are
+    heard and not spoken; speaker (B,) -> (B, distribution.channels, N).
+    Raises: ValueError if N is not T * hop_length, if layers do not split into stacks, or if a speaker is missing or not
+    wanted.
     """
 
     def __init__(
@@ -68,25 +68,28 @@ class WaveNet(nn.Module):
         if categorical:
             with torch.no_grad():
                 levels = self.distribution.levels
-                self.input.weight.copy_(smooth_classes(levels, residual_channels).t().unsqueeze(-1))
-                self.output.weight.copy_(smooth_classes(levels, skip_channels).unsqueeze(-1) / math.sqrt(skip_channels))
+                self.input.weight.copy_(smooth_class_weights(levels, residual_channels).t().unsqueeze(-1))
+                self.output.weight.copy_(
+                    smooth_class_weights(levels, skip_channels).unsqueeze(-1) / math.sqrt(skip_channels)
+                )
                 self.output.bias.zero_()
 
     @property
     def receptive_field(self) -> int:
-        """Past samples that a sample depends on."""
+        """The number of past samples that a sample depends on."""
         return sum((block.dilated.kernel_size[0] - 1) * block.dilated.dilation[0] for block in self.blocks) + 1
 
     def condition(self, log_mel: Tensor, speaker: Tensor | None = None) -> Tensor:
-        """Conditioning of each sample.
+        """Stretch frames to one conditioning vector for each sample.
 
         Shapes: (B, n_mels, T), (B,) -> (B, conditioning_channels, T * hop_length).
+        Raises: ValueError for frames of another shape, or a speaker that is missing or not wanted.
         """
         if log_mel.dim() != 3 or log_mel.shape[1] != self.n_mels:
             raise ValueError(f"log_mel {tuple(log_mel.shape)}: expected (B, {self.n_mels}, T)")
         if (speaker is None) != (self.speaker is None):
-            said = "none was given" if speaker is None else "this network was trained without speakers"
-            raise ValueError(f"speaker: {said}")
+            problem = "none was given" if speaker is None else "this network was trained without speakers"
+            raise ValueError(f"speaker: {problem}")
         c = self.conditioning((log_mel - self.mel_mean[:, None]) / self.mel_std[:, None])
         return c if self.speaker is None else c + self.speaker(speaker).unsqueeze(-1)
 
@@ -105,36 +108,36 @@ class WaveNet(nn.Module):
         return pointwise(self.output, pointwise(self.hidden, skips).relu()).transpose(1, 2)
 
     def embed(self, x: Tensor) -> Tensor:
-        """What the first block sees of past samples.
+        """Return the input of the first block for each past sample.
 
         Shapes: (B, N) -> (B, N, residual_channels).
         """
         if not isinstance(self.distribution, MuLaw):
             return pointwise(self.input, x.unsqueeze(2))
-        columns = self.input.weight[:, :, 0].t()  # a convolution over one-hot vectors picks a column of its weights
+        columns = self.input.weight[:, :, 0].t()  # a convolution of one-hot vectors picks columns of its weights
         classes = mu_law_encode(x, levels=self.distribution.levels)
         return functional.embedding(classes, columns) + self.input.bias
 
     def nll(self, x: Tensor, log_mel: Tensor, speaker: Tensor | None = None, *, context: int = 0) -> Tensor:
-        """Negative log-likelihood of each sample in nats, (B, N)."""
+        """Return the negative log-likelihood of each sample in nats, (B, N)."""
         parameters = self(self.distribution.quantised(x), log_mel, speaker, context=context)
         return self.distribution.nll(parameters.float(), x)
 
 
-def smooth_classes(levels: int, channels: int) -> Tensor:
-    """Random weights of unit variance in which neighbouring classes have nearly the same.
+def smooth_class_weights(levels: int, channels: int) -> Tensor:
+    """Draw random weights of unit variance that differ little between neighbouring classes.
 
     Shapes: -> (levels, channels).
     """
-    order = torch.arange(WAVES)
-    waves = torch.cos(math.pi * torch.linspace(0, 1, levels).unsqueeze(1) * order) / (1 + order)
-    return waves / waves.square().mean(0).sum().sqrt() @ torch.randn(WAVES, channels)
+    order = torch.arange(COSINES)
+    cosines = torch.cos(math.pi * torch.linspace(0, 1, levels).unsqueeze(1) * order) / (1 + order)
+    return cosines / cosines.square().mean(0).sum().sqrt() @ torch.randn(COSINES, channels)
 
 
 class Conditioning(nn.Module):
-    """Frames to samples.
+    """Network that stretches frames to samples: convolutions over 3 frames, then transposed ones of twice their stride.
 
-    Source: SYSTEMS.md section 6.4: convolutions over 3 frames, then transposed convolutions of twice their stride.
+    Source: SYSTEMS.md, section 6.4.
     Shapes: (B, n_mels, T) -> (B, channels, T * prod(upsampling)).
     """
 
@@ -155,11 +158,12 @@ class Conditioning(nn.Module):
 
 
 class Block(nn.Module):
-    """Gated dilated convolution with conditioning, to a residual and a skip.
+    """Residual block: a gated dilated convolution with conditioning, then a residual and a skip output.
 
-    Source: van den Oord et al. 2016, section 2.3 and figure 4.
     Channels come last, so that a layer is three matrix products: in bfloat16 on a CPU a training step takes two thirds
-    of what Conv1d takes.
+    of the time that Conv1d takes.
+
+    Source: van den Oord et al. 2016, sections 2.3 to 2.5 and figure 4.
     Shapes: x (B, N, residual), c (B, N, conditioning) -> (B, N, residual), (B, N, skip).
     """
 
@@ -172,7 +176,7 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
         (taps,), (step,) = self.dilated.kernel_size, self.dilated.dilation
-        past = functional.pad(x.to(c.dtype), (0, 0, (taps - 1) * step, 0))  # c has autocast's type already
+        past = functional.pad(x.to(c.dtype), (0, 0, (taps - 1) * step, 0))  # autocast has converted c already
         seen = torch.cat([past[:, tap * step : tap * step + x.shape[1]] for tap in range(taps)] + [c], 2)
         weight = torch.cat((self.dilated.weight.transpose(1, 2).flatten(1), self.conditioning.weight[:, :, 0]), 1)
         signal, gate = functional.linear(seen, weight, self.dilated.bias).chunk(2, 2)
@@ -181,5 +185,5 @@ class Block(nn.Module):
 
 
 def pointwise(conv: nn.Conv1d, x: Tensor) -> Tensor:
-    """A convolution over one sample, channels last: (B, N, in) -> (B, N, out)."""
+    """Apply a convolution of kernel 1 with channels last: (B, N, in) -> (B, N, out)."""
     return functional.linear(x, conv.weight[:, :, 0], conv.bias)

@@ -299,7 +299,7 @@ def train_vocoder(
         console.quiet = local_server.is_helper()
         console.print("starting")
         from clean_corpus.flows import train_vocoder as training
-        from clean_corpus.vocoder.training.train import VocoderConfig
+        from clean_corpus.vocoder.training.config import VocoderConfig
 
         layer = {"budget_min": budget} if budget else {}
         settled = validate(VocoderConfig, override(_yaml(config) | layer, settings))

@@ -55,3 +55,19 @@ def anova(groups: Sequence[Column]) -> tuple[int, float | None, float | None, fl
     result = stats.f_oneway(*groups)
     critical = stats.f.ppf(1 - SIGNIFICANT_P, len(groups) - 1, count - len(groups))
     return count, float(result.statistic), float(result.pvalue), float(critical)
+
+
+def holm(ps: Sequence[float | None]) -> list[float | None]:
+    """Correct p values for their number; None, where nothing differed, counts as a test too.
+
+    Source: Holm 1979.
+
+    >>> holm([0.01, 0.04, None])
+    [0.03, 0.08, None]
+    """
+    corrected: list[float | None] = [None] * len(ps)
+    largest = 0.0
+    for rank, at in enumerate(sorted((at for at, p in enumerate(ps) if p is not None), key=lambda at: ps[at])):
+        largest = max(largest, min(1.0, (len(ps) - rank) * ps[at]))
+        corrected[at] = largest
+    return corrected

@@ -23,8 +23,8 @@ from clean_corpus.pipeline.core.locations import S3Folder, parse_location
 from clean_corpus.pipeline.discover import clean_references, find_all
 from clean_corpus.pipeline.storage import s3_client, s3_objects
 from tests.support.inline import Inline
+from tests.support.listening import export, write_export
 from tests.support.signals import speech
-from tests.vocoder.listening.test_results import export, write
 
 RATE = 16000
 BUCKET = "paths"
@@ -237,7 +237,7 @@ def test_listening_tests_and_their_results_lie_in_buckets(there, tmp_path, voice
     assert json.loads(there.get("keys/k.json")) == key, "not overwritten"
 
     key["clips"] = {name: {k: clip[k] for k in ("system", "utterance")} for name, clip in key["clips"].items()}
-    saved = write(tmp_path / "a.csv", export(key, "listener", lambda system, _: float(system == "one")))
+    saved = write_export(tmp_path / "a.csv", export(key, "listener", lambda system, _: float(system == "one")))
     there.put("saved/a.csv", saved.read_bytes())
     finish = ("listening-results", f"{there.at}/saved/a.csv", "--out", f"{there.at}/results")
     assert command(*finish, "--key", secret) == f"results: {there.at}/results/results.md\n"

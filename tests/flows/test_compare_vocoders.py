@@ -19,7 +19,9 @@ from clean_corpus.pipeline.corpus.shards import write_shard
 from clean_corpus.pipeline.storage.local import LocalStore
 from clean_corpus.vocoder.comparison import report
 from clean_corpus.vocoder.comparison.copy_synthesis import MEASURES, OPINION, PREDICTED, Spoken
-from clean_corpus.vocoder.listening.results import Key, Results, Score
+from clean_corpus.vocoder.listening.key import Key
+from clean_corpus.vocoder.listening.results import Results
+from clean_corpus.vocoder.listening.statistics import Score
 
 RATE = 16000
 SMALL = {

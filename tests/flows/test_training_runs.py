@@ -27,7 +27,7 @@ from clean_corpus.pipeline.storage import lease, staging
 from clean_corpus.pipeline.storage.local import LocalStore
 from clean_corpus.pipeline.storage.s3 import S3Store
 from clean_corpus.vocoder.training import train
-from clean_corpus.vocoder.training.train import VocoderConfig
+from clean_corpus.vocoder.training.config import VocoderConfig
 
 RATE = 16000
 BUCKET = "trainings"
@@ -100,7 +100,8 @@ TRAIN = """
 import json, pathlib, sys, torch
 from clean_corpus.flows.training_runs import only_run
 from clean_corpus.pipeline.core.locations import parse_location
-from clean_corpus.vocoder.training.train import VocoderConfig, train
+from clean_corpus.vocoder.training.config import VocoderConfig
+from clean_corpus.vocoder.training.train import train
 shards, out, settings, threads = sys.argv[1:]
 torch.set_num_threads(int(threads))  # sums in another order would differ
 with only_run(parse_location(out)) as folder:

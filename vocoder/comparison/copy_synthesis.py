@@ -16,7 +16,7 @@ from clean_corpus.pipeline.quality import dnsmos, scorer, signal_measures
 from clean_corpus.pipeline.training.shard_stream import Encoded, clips
 from clean_corpus.vocoder.checkpoint import Vocoder
 from clean_corpus.vocoder.comparison import measures, squim
-from clean_corpus.vocoder.generation.loop import generate
+from clean_corpus.vocoder.generation.generate import generate
 
 CLEAN = "clean"  # the set that all others are held against, where there is one
 OPINION = "dnsmos_p808"  # the headline; the gate has chosen by the other ruler, P.835

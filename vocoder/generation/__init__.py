@@ -1,0 +1,1 @@
+"""Generation of speech sample by sample, on CPUs and GPUs."""

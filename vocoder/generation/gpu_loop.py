@@ -1,22 +1,24 @@
-"""The sample loop on a GPU: what `generate.Loop` is on a CPU."""
+"""The sample loop on a GPU: a batch of utterances, one kernel launch for each stretch of samples."""
 
 from dataclasses import fields
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from clean_corpus.vocoder.generation.kernels import gpu
+from clean_corpus.vocoder.generation.weights import Weights, history_starts
 
-if TYPE_CHECKING:
-    from clean_corpus.vocoder.generation.loop import Weights
+ARRAYS = (
+    "levels", "table", "input_bias", "dilations", "dilated", "dilated_bias", "conditioner", "residual", "residual_bias",
+    "skip", "skip_bias", "hidden", "hidden_bias", "output", "output_bias",
+)  # fmt: skip
 
 
 class GpuLoop:
-    """What a batch of utterances remembers from one stretch of samples to the next; one launch makes a stretch."""
+    """State of a batch of utterances between one stretch of samples and the next, in the GPU's memory."""
 
-    def __init__(self, weights: "Weights", batch: int, device: torch.device) -> None:
+    def __init__(self, weights: Weights, batch: int, device: torch.device) -> None:
         self.batch, self.device = batch, device
         self._lanes = -(-batch // gpu.LANES) * gpu.LANES
         self._weights = {f.name: getattr(weights, f.name) for f in fields(weights)}
@@ -24,19 +26,18 @@ class GpuLoop:
             name: torch.as_tensor(x, device=device) if isinstance(x, np.ndarray) else x
             for name, x in self._weights.items()
         }
-        pasts = (weights.dilated.shape[1] - 1) * weights.dilations
-        starts = np.concatenate(([0], np.cumsum(pasts)[:-1]))
-        self._starts = torch.as_tensor(starts, dtype=torch.int64, device=device)
-        self._rings = torch.zeros(int(pasts.sum()), weights.dilated.shape[3], self._lanes, device=device)
+        starts, n_rows = history_starts(weights)
+        self._starts = torch.as_tensor(starts, device=device)
+        self._rings = torch.zeros(n_rows, weights.dilated.shape[3], self._lanes, device=device)
         self._sample = torch.zeros(self._lanes, device=device)
         silence = len(weights.levels) // 2
         self._chosen = torch.full((self._lanes,), silence, dtype=torch.int64, device=device)
-        self._at = 0
+        self._n_made = 0
 
     def run(
         self, conditioning: Tensor | np.ndarray, noise: Tensor | np.ndarray, *, keep_logits: bool = False
     ) -> tuple[np.ndarray, np.ndarray]:
-        """The next samples, and the distributions they were drawn from if these are to be kept.
+        """Make the next samples; return them with the parameters of their distributions, if `keep_logits`.
 
         Shapes: conditioning (N, C, B), noise (N, B, W) -> (N, B), (N, O, B) or (0, O, B).
         """
@@ -49,22 +50,16 @@ class GpuLoop:
         sizes = {"R": n_residual, "H": n_gates // 2, "S": n_skip, "C": n_conditioning, "Q": n_out}
         gpu.run[(self._lanes // gpu.LANES,)](
             *(w[name] for name in ARRAYS), conditioning, noise, self._rings, self._starts, self._sample, self._chosen,
-            samples, logits, n, n_layers, self._at, self._lanes,
+            samples, logits, n, n_layers, self._n_made, self._lanes,
             KIND=w["kind"], KEEP=keep_logits, TAPS=n_taps, DRAWS=noise.shape[2], BLOCK=gpu.LANES, **sizes,
             **{f"{name}P": max(16, 2 ** (size - 1).bit_length()) for name, size in sizes.items()},
         )  # fmt: skip
-        self._at += n
+        self._n_made += n
         return samples[:, : self.batch].cpu().numpy(), logits[:, :, : self.batch].cpu().numpy()
 
     def _padded(self, x: Tensor | np.ndarray, axis: int) -> Tensor:
         x = torch.as_tensor(x, dtype=torch.float32, device=self.device)
-        more = self._lanes - x.shape[axis]
+        missing = self._lanes - x.shape[axis]
         shape = list(x.shape)
-        shape[axis] = more
-        return torch.cat((x, x.new_zeros(shape)), axis).contiguous() if more else x.contiguous()
-
-
-ARRAYS = (
-    "levels", "table", "input_bias", "dilations", "dilated", "dilated_bias", "conditioner", "residual", "residual_bias",
-    "skip", "skip_bias", "hidden", "hidden_bias", "output", "output_bias",
-)  # fmt: skip
+        shape[axis] = missing
+        return torch.cat((x, x.new_zeros(shape)), axis).contiguous() if missing else x.contiguous()

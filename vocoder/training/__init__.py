@@ -1,0 +1,1 @@
+"""Training of a vocoder on the shards of a corpus."""

@@ -1,91 +1,22 @@
-"""Stretches of clips from WebDataset shards, with their frames, as the vocoder is trained on them."""
+"""Segments of clips with their frames, streamed from WebDataset shards as the input of training steps."""
 
-import hashlib
-import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from itertools import islice
-from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from clean_corpus.pipeline.core.errors import DataError
 from clean_corpus.pipeline.core.types import Audio
-from clean_corpus.pipeline.training.shard_stream import Blocks, Encoded, Shard, Shuffled, clips
+from clean_corpus.pipeline.training.shard_stream import Blocks, Encoded, Shard, Shuffled
 from clean_corpus.vocoder.features import LogMel
+from clean_corpus.vocoder.training.split import speaker_of
 
-CONTEXT = 4  # frames on each side of a stretch, more than conditioning depends on
-MEASURED = 400  # clips from which the mean and deviation of frames are taken
-
-Disjoint = Literal["utterance", "speaker"]
-
-
-def speaker_of(clip: Encoded) -> str:
-    """Who speaks, by the clip's .json; "" if it does not say."""
-    return str(json.loads(clip.about or b"{}").get("speaker") or "")
-
-
-def is_held_out(clip: Encoded, share: float, disjoint: Disjoint, seed: int) -> bool:
-    """Whether a clip belongs to validation: decided by its key or speaker alone, so that every process agrees."""
-    name = clip.key if disjoint == "utterance" else speaker_of(clip)
-    digest = hashlib.sha256(f"{seed} {name}".encode()).digest()
-    return int.from_bytes(digest[:6], "big") < share * 2**48
-
-
-@dataclass(frozen=True)
-class Survey:
-    """What shards hold: seconds on each side, speakers by name, mean and deviation of each band of training frames."""
-
-    training_s: float
-    validation_s: float
-    speakers: tuple[str, ...]
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-
-
-def survey(shards: Sequence[Shard], mel: LogMel, held_out: Callable[[Encoded], bool]) -> Survey:
-    """Read all shards once; frames are measured on the first clips only.
-
-    Raises: DataError if a clip has another rate than the frames, or if one side is left without a clip.
-    """
-    seconds, speakers, measured = [0.0, 0.0], set(), []
-    for shard in shards:
-        for clip in clips(shard):
-            n_samples, rate = clip.length()
-            check_rate(clip, rate, mel)
-            held = held_out(clip)
-            seconds[held] += n_samples / rate
-            speakers.add(speaker_of(clip))
-            if not held and len(measured) < MEASURED:
-                measured.append(mel(torch.as_tensor(clip.decode(mel.sample_rate))[None])[0])
-    for side, found in zip(("training", "validation"), seconds, strict=True):
-        if not found:
-            raise DataError(
-                f"{shards[0]} and {len(shards) - 1} more: no clip is left for {side}; give more clips or speakers, or "
-                "another validation_share"
-            )
-    frames = torch.cat(measured, 1)
-    std = frames.std(1).clamp_min(1e-3)
-    return Survey(*seconds, tuple(sorted(speakers)), tuple(frames.mean(1).tolist()), tuple(std.tolist()))
-
-
-def check_rate(clip: Encoded, rate: int, mel: LogMel) -> None:
-    """Refuse a clip of another rate than the frames.
-
-    Raises: DataError that names it and both rates.
-    """
-    if rate != mel.sample_rate:
-        raise DataError(
-            f"shard {clip.shard}: {clip.name} has {rate} Hz, the features {mel.sample_rate} Hz; "
-            f"set features.sample_rate={rate} and its hop_length, or publish the corpus at {mel.sample_rate} Hz"
-        )
+CONTEXT = 4  # frames on each side of a segment, more than its conditioning depends on
 
 
 class Segments(Dataset):
-    """Item i is a stretch of one clip; which one is a function of (seed, i) alone.
+    """Endless random segments of clips, of which segment i is a function of (seed, i) alone.
 
     Shapes: item -> samples (frames * hop_length,), log_mel (n_mels, frames + 2 CONTEXT), speaker () int64.
     """
@@ -118,29 +49,33 @@ class Segments(Dataset):
         x = clip.decode(self.mel.sample_rate)
         rng = np.random.default_rng((self.seed, 1, index))
         start = int(rng.integers(0, max(1, len(x) // self.mel.hop_length - self.frames + 1)))
-        samples, log_mel = stretch(x, self.mel, start, self.frames)
-        return samples, log_mel, self.numbers([clip])[0]
-
-    def numbers(self, clips: Sequence[Encoded]) -> Tensor:
-        """The speaker of each clip as the network knows them, (len(clips),) int64."""
-        return torch.tensor([self.speakers[speaker_of(clip)] for clip in clips])
+        samples, log_mel = cut_segment(x, self.mel, start, self.frames)
+        return samples, log_mel, torch.tensor(self.speakers[speaker_of(clip)])
 
 
-def stretch(x: Audio, mel: LogMel, start: int, frames: int) -> tuple[Tensor, Tensor]:
-    """Samples of some frames, and their log-mel with context; silence lies outside the clip.
+def cut_segment(x: Audio, mel: LogMel, start: int, frames: int) -> tuple[Tensor, Tensor]:
+    """Cut frames of a clip with their samples; beyond its ends lies silence.
 
     Shapes: x (N,) -> (frames * hop_length,), (n_mels, frames + 2 CONTEXT).
     """
-    hop, margin = mel.hop_length, CONTEXT + mel.n_fft // mel.hop_length + 1  # frames that see all of their samples
+    hop, margin = mel.hop_length, CONTEXT + mel.n_fft // mel.hop_length + 1  # whole windows for the outermost frames
     first, n = (start - margin) * hop, (frames + 2 * margin) * hop
     wide = np.zeros(n, np.float32)
     inside = x[max(0, first) : max(0, first + n)]
     wide[max(0, -first) : max(0, -first) + len(inside)] = inside
-    whole = torch.as_tensor(wide)
-    log_mel = mel(whole[None])[0, :, margin - CONTEXT : margin + frames + CONTEXT]
-    return whole[margin * hop : (margin + frames) * hop], log_mel
+    samples = torch.as_tensor(wide)
+    log_mel = mel(samples[None])[0, :, margin - CONTEXT : margin + frames + CONTEXT]
+    return samples[margin * hop : (margin + frames) * hop], log_mel
 
 
-def validation_clips(shards: Sequence[Shard], wanted: Callable[[Encoded], bool], count: int) -> list[Encoded]:
-    """The first held-out clips, in the order of the shards."""
-    return list(islice((clip for shard in shards for clip in clips(shard) if wanted(clip)), count))
+def middle_segments(clips: Sequence[Encoded], mel: LogMel, frames: int) -> tuple[Tensor, Tensor]:
+    """Cut the middle of each clip for validation.
+
+    Shapes: -> (B, frames * hop_length), (B, n_mels, frames + 2 CONTEXT).
+    """
+    middles = []
+    for clip in clips:
+        x = clip.decode(mel.sample_rate)
+        middles.append(cut_segment(x, mel, max(0, len(x) // mel.hop_length - frames) // 2, frames))
+    samples, log_mels = zip(*middles, strict=True)
+    return torch.stack(samples), torch.stack(log_mels)

@@ -16,7 +16,7 @@ from clean_corpus.pipeline.corpus import enhance as stage
 from clean_corpus.pipeline.corpus import shards
 from clean_corpus.pipeline.corpus.enhance import batches, enhance_clips, enhance_files, enhance_shard
 from clean_corpus.pipeline.corpus.stage_cache import library_versions
-from clean_corpus.pipeline.storage.base import LocalStore
+from clean_corpus.pipeline.storage.local import LocalStore
 
 RATE = 16000
 RNG = np.random.default_rng(0)

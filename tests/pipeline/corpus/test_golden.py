@@ -17,7 +17,7 @@ from clean_corpus.pipeline.corpus import enhance, ingest, publish, score, shards
 from clean_corpus.pipeline.discover.local import discover
 from clean_corpus.pipeline.quality.fingerprint import from_text
 from clean_corpus.pipeline.quality.scorer import Scorer
-from clean_corpus.pipeline.storage.base import LocalStore
+from clean_corpus.pipeline.storage.local import LocalStore
 from tests.support import golden
 
 CONFIG = PipelineConfig(segment=SegmentConfig(max_s=4.0))

@@ -10,7 +10,7 @@ from clean_corpus.pipeline.corpus import ingest, shards
 from clean_corpus.pipeline.corpus.stage_cache import library_versions
 from clean_corpus.pipeline.discover.local import discover
 from clean_corpus.pipeline.quality.fingerprint import fingerprint, from_text
-from clean_corpus.pipeline.storage.base import LocalStore
+from clean_corpus.pipeline.storage.local import LocalStore
 from tests.support import signals
 
 RATE = 16000

@@ -13,7 +13,7 @@ from clean_corpus.pipeline.corpus import publish as stage
 from clean_corpus.pipeline.corpus import shards
 from clean_corpus.pipeline.corpus.publish import publish_shard, variant_shard
 from clean_corpus.pipeline.corpus.stage_cache import library_versions
-from clean_corpus.pipeline.storage.base import LocalStore
+from clean_corpus.pipeline.storage.local import LocalStore
 
 RATE = 16000
 DECISIONS = {

@@ -4,7 +4,7 @@ import importlib.metadata
 
 from clean_corpus.pipeline.core.records import Enhanced, Published, Scored, Shard
 from clean_corpus.pipeline.corpus.stage_cache import cached, find, library_versions, record
-from clean_corpus.pipeline.storage.base import LocalStore
+from clean_corpus.pipeline.storage.local import LocalStore
 
 
 def test_a_result_is_computed_once(tmp_path):

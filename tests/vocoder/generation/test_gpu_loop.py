@@ -8,7 +8,8 @@ import pytest
 
 CODE = """
 import numpy as np, torch
-from clean_corpus.vocoder.generation.loop import Loop, Weights
+from clean_corpus.vocoder.generation.cpu_loop import CpuLoop
+from clean_corpus.vocoder.generation.weights import Weights
 from clean_corpus.vocoder.generation.gpu_loop import GpuLoop
 from clean_corpus.vocoder.wavenet import WaveNet
 
@@ -19,7 +20,7 @@ batch, n = 18, 24
 generator = torch.Generator().manual_seed(1)
 c = torch.randn(n, 12, batch, generator=generator)
 noise = torch.stack([net.distribution.noise(n, generator) for _ in range(batch)], 1)
-cpu, gpu = Loop(Weights.of(net), batch), GpuLoop(Weights.of(net), batch, torch.device("cpu"))
+cpu, gpu = CpuLoop(Weights.of(net), batch), GpuLoop(Weights.of(net), batch, torch.device("cpu"))
 for part in (slice(0, 15), slice(15, n)):  # goes on where it stopped
     expected, found = (loop.run(c[part], noise[part], keep_logits=True) for loop in (cpu, gpu))
     assert np.abs(expected[1] - found[1]).max() < 1e-4, np.abs(expected[1] - found[1]).max()

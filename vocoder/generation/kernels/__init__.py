@@ -1,1 +1,1 @@
-"""Compiled loops of generation."""
+"""Compiled sample loops: all layers of one sample in one call."""

@@ -1,7 +1,8 @@
-"""WaveNet's sample loop, compiled: all layers of one sample in one call, a batch of utterances side by side.
+"""WaveNet's sample loop for CPUs, compiled by Numba: a batch of utterances side by side.
 
-Arrays hold utterances in their last dimension. A product works on tiles of TILE rows and LANES utterances, whose sums
-stay in registers while all inputs are added. The batch is a multiple of LANES, or 1, which has dot products instead.
+The last dimension of arrays is the utterance. A product works on tiles of TILE rows and LANES utterances, whose sums
+stay in registers while all inputs are added. The batch is a multiple of LANES, or 1, for which products are dot
+products.
 """
 
 import llvmlite.binding
@@ -12,12 +13,12 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 LANES = 16
-TILE = 8 if llvmlite.binding.get_host_cpu_features().get("avx512f") else 4  # rows whose sums fit the registers
+TILE = 8 if llvmlite.binding.get_host_cpu_features().get("avx512f") else 4  # rows whose sums fit into the registers
 
 MU_LAW, GAUSSIAN, LOGISTICS = range(3)
-LOG_SCALE_MIN = -9.0  # as in distributions.py
+LOG_SCALE_MIN = -9.0  # of distributions.py, repeated because Numba's cache follows this file alone
 
-# x P(x^2) / Q(x^2) is tanh(x) within 4e-7 for |x| <= 8: least squares of the relative error, reweighted until flat
+# x P(x^2) / Q(x^2) equals tanh(x) within 4e-7 for |x| <= 8: least squares of the relative error, reweighted until flat
 _P0, _P1, _P2, _P3, _P4 = (
     np.float32(x) for x in (0.9999999935688922, 0.13444500436659826, 3.571600958847441e-3, 2.189471106923832e-5,
                             1.523048784005941e-8)
@@ -30,18 +31,19 @@ _LIMIT, _ONE, _HALF, _ROOT_HALF = (np.float32(x) for x in (8.0, 1.0, 0.5, np.sqr
 
 @numba.njit(inline="always")
 def _tanh(x):
+    """Return tanh(x) within 4e-7, by arithmetic that compiles to vector instructions."""
     x = min(max(x, -_LIMIT), _LIMIT)
     s = x * x
-    over = (((_P4 * s + _P3) * s + _P2) * s + _P1) * s + _P0
-    under = (((_Q4 * s + _Q3) * s + _Q2) * s + _Q1) * s + _ONE
-    return x * over / under
+    numerator = (((_P4 * s + _P3) * s + _P2) * s + _P1) * s + _P0
+    denominator = (((_Q4 * s + _Q3) * s + _Q2) * s + _Q1) * s + _ONE
+    return x * numerator / denominator
 
 
 @intrinsic
 def _add_tile(typing, weights, at, x, y, row, column):
-    """y[row : row + TILE, column : column + LANES] += the tile of weights that begins at `at`, times x's columns.
+    """Add to y[row : row + TILE, column : column + LANES] the product of a tile of weights and x's columns.
 
-    Written in LLVM's terms because its vectoriser reads and writes y at every input.
+    The tile begins at `at`. LLVM's vectoriser would read and write y at every input, hence the instructions.
     """
     signature = types.void(weights, types.intp, x, y, types.intp, types.intp)
 
@@ -57,11 +59,11 @@ def _add_tile(typing, weights, at, x, y, row, column):
         fused = cgutils.get_or_insert_function(builder.module, kind, f"llvm.fmuladd.v{LANES}f32")
 
         def vector_at(base, row, column):
-            place = builder.gep(base, [builder.add(builder.mul(row, lanes), column)])
-            return builder.bitcast(place, vector.as_pointer())
+            address = builder.gep(base, [builder.add(builder.mul(row, lanes), column)])
+            return builder.bitcast(address, vector.as_pointer())
 
         outputs = [vector_at(y.data, builder.add(row, number(r)), column) for r in range(TILE)]
-        sums = [cgutils.alloca_once_value(builder, builder.load(place, align=4)) for place in outputs]
+        sums = [cgutils.alloca_once_value(builder, builder.load(output, align=4)) for output in outputs]
         with cgutils.for_range(builder, inner) as loop:
             read = builder.load(vector_at(x.data, loop.index, column), align=4)
             first = builder.add(at, builder.mul(loop.index, number(TILE)))
@@ -70,8 +72,8 @@ def _add_tile(typing, weights, at, x, y, row, column):
                 lane = builder.insert_element(ir.Constant(vector, ir.Undefined), weight, ir.IntType(32)(0))
                 every = builder.shuffle_vector(lane, lane, ir.Constant(ir.VectorType(ir.IntType(32), LANES), None))
                 builder.store(builder.call(fused, [every, read, builder.load(total)]), total)
-        for place, total in zip(outputs, sums, strict=True):
-            builder.store(builder.load(total), place, align=4)
+        for output, total in zip(outputs, sums, strict=True):
+            builder.store(builder.load(total), output, align=4)
         return context.get_dummy_value()
 
     return signature, build
@@ -79,7 +81,7 @@ def _add_tile(typing, weights, at, x, y, row, column):
 
 @numba.njit(fastmath=True)
 def _add_product(weights, x, y):
-    """y (M, B) += the product of weights, tiled as by `tiled`, and x (K, B)."""
+    """Add to y (M, B) the product of weights (M, K), `tiled`, and x (K, B)."""
     tiles, inner, tile = weights.shape
     batch = x.shape[1]
     if batch == 1:
@@ -96,7 +98,10 @@ def _add_product(weights, x, y):
 
 
 def tiled(weights: np.ndarray, tile: int) -> np.ndarray:
-    """(..., M, K) -> (..., M / tile rounded up, K, tile), C-contiguous, the rows that M lacks being zero."""
+    """Lay out matrices tile by tile, filling the last tile with rows of zeros.
+
+    Shapes: (..., M, K) -> (..., M / tile rounded up, K, tile), C-contiguous.
+    """
     *before, rows, inner = weights.shape
     padded = np.zeros((*before, -(-rows // tile) * tile, inner), np.float32)
     padded[..., :rows, :] = weights
@@ -105,7 +110,7 @@ def tiled(weights: np.ndarray, tile: int) -> np.ndarray:
 
 @numba.njit(fastmath=True)
 def _gate(gates, y):
-    """y (G / 2, B) = tanh of the first half of gates (G, B) times the logistic function of the second."""
+    """Set y (G / 2, B) to tanh of the first half of gates (G, B) times the logistic function of the second half."""
     half, batch = y.shape
     for i in range(half):
         for j in range(batch):
@@ -114,7 +119,7 @@ def _gate(gates, y):
 
 @numba.njit
 def _draw_class(logits, j, noise):
-    """Index of the class in which the share `noise` of the softmax of column j ends."""
+    """Return the class in which the share `noise` of the cumulated softmax of column j ends."""
     top = logits[0, j]
     for i in range(1, logits.shape[0]):
         top = max(top, logits[i, j])
@@ -131,7 +136,7 @@ def _draw_class(logits, j, noise):
 
 @numba.njit
 def _draw(kind, parameters, j, noise, levels):
-    """A sample of utterance j, and its class where there are classes."""
+    """Draw a sample of utterance j; return it with its class, 0 for distributions without classes."""
     if kind == MU_LAW:
         chosen = _draw_class(parameters, j, noise[0])
         return levels[chosen], chosen
@@ -147,27 +152,79 @@ def _draw(kind, parameters, j, noise, levels):
     return min(max(sample, -_ONE), _ONE), 0
 
 
+@numba.njit
+def _draw_all(kind, parameters, noise, levels, sample, chosen, drawn):
+    """Draw the next sample of each utterance into sample, chosen and drawn, (B,) each."""
+    for j in range(sample.shape[0]):
+        sample[j], chosen[j] = _draw(kind, parameters, j, noise[j], levels)
+        drawn[j] = sample[j]
+
+
+@numba.njit
+def _embed(kind, table, input_bias, sample, chosen, x):
+    """x (R, B) = the input of the first layer for the last sample of each utterance."""
+    for i in range(input_bias.shape[0]):
+        for j in range(sample.shape[0]):
+            value = table[chosen[j], i] if kind == MU_LAW else table[0, i] * sample[j]
+            x[i, j] = value + input_bias[i]
+
+
+@numba.njit
+def _fill(bias, y):
+    """Set the first rows of y (M, B) to the bias, of as many values as rows."""
+    for i in range(bias.shape[0]):
+        y[i, :] = bias[i]
+
+
+@numba.njit
+def _rectify(rows, y):
+    """Set negative values in the first rows of y (M, B) to zero."""
+    for i in range(rows):
+        for j in range(y.shape[1]):
+            y[i, j] = max(y[i, j], np.float32(0))
+
+
+@numba.njit
+def _add_taps(dilated, dilation, rings, start, n_made, x, gates):
+    """Add a layer's dilated convolution of x (R, B) and its past to gates (G, B), and store x in the layer's ring."""
+    n_taps = dilated.shape[0]
+    past = (n_taps - 1) * dilation
+    place = n_made % past
+    for tap in range(n_taps - 1):
+        _add_product(dilated[tap], rings[start + (place + tap * dilation) % past], gates)
+    _add_product(dilated[n_taps - 1], x, gates)
+    rings[start + place] = x[: rings.shape[1]]
+
+
+@numba.njit
+def _add_outputs(residual, residual_bias, skip, y, x, skips):
+    """Replace x (R, B) by a layer's output, and add to skips (S, B), both products of the gated y (G / 2, B)."""
+    for i in range(residual_bias.shape[0]):
+        for j in range(x.shape[1]):
+            x[i, j] = _ROOT_HALF * x[i, j] + residual_bias[i]
+    _add_product(residual, y, x)
+    _add_product(skip, y, skips)
+
+
 @numba.njit(nogil=True, fastmath=False, cache=True)
 def run(
     kind, levels, table, input_bias, dilations, dilated, dilated_bias, conditioner, residual, residual_bias, skip,
-    skip_bias, hidden, hidden_bias, output, output_bias, conditioning, projected, noise, rings, starts, at, sample,
+    skip_bias, hidden, hidden_bias, output, output_bias, conditioning, projected, noise, rings, starts, n_made, sample,
     chosen, samples, logits,
 ):  # fmt: skip
-    """The next samples of a batch.
+    """Write the next samples of a batch.
 
     Shapes, all float32 and C-contiguous unless said: levels (classes,); table (classes or 1, R); dilations (L,) int64;
     dilated (L, K, G, R), tap K - 1 the newest; conditioner (L, G, C); residual (L, R, G / 2), scaled; skip
     (L, S, G / 2), scaled, skip_bias (S,) summed over the layers; hidden (S, S); output (O, S), these matrices `tiled`,
-    by TILE for a batch and by 1 for an utterance alone; conditioning (N, C, B),
-    or what the conditioner makes of it with dilated_bias, projected (N, L, G, B), which is destroyed, the other being
-    empty; noise (N, B, W); rings (sum of the layers' pasts, R, B), starts (L,) int64 of each layer's; `at` samples that
-    were made before; sample (B,) and chosen (B,) int64 the last one and its class, updated; samples (N, B) written;
-    logits (N, O, B) written, or (0, O, B).
+    by TILE for a batch and by 1 for a single utterance; conditioning (N, C, B), or its product with the conditioner
+    plus dilated_bias, projected (N, L, G, B), which is overwritten, the other one empty; noise (N, B, W); rings (sum of
+    the layers' pasts, R, B), starts (L,) int64 of each layer's; n_made samples made before; sample (B,) and chosen (B,)
+    int64 the last one and its class, updated; samples (N, B) written; logits (N, O, B) written, or (0, O, B).
     """
-    n_layers, n_taps, tile = dilated.shape[0], dilated.shape[1], dilated.shape[4]
-    n_gates, n_residual, n_skip, n_out = len(dilated_bias[0]), len(input_bias), len(skip_bias), len(output_bias)
+    n_gates, n_skip, n_out, tile = len(dilated_bias[0]), len(skip_bias), len(output_bias), dilated.shape[4]
     batch = sample.shape[0]
-    # as many rows as tiles have
+    # tiled products write whole tiles
     x = np.zeros((residual.shape[1] * tile, batch), np.float32)
     gates = np.zeros((dilated.shape[2] * tile, batch), np.float32)
     y = np.empty((n_gates // 2, batch), np.float32)
@@ -175,46 +232,24 @@ def run(
     deep = np.zeros_like(skips)
     parameters = np.zeros((output.shape[0] * tile, batch), np.float32)
     for n in range(samples.shape[0]):
-        for i in range(n_residual):
-            for j in range(batch):
-                value = table[chosen[j], i] if kind == MU_LAW else table[0, i] * sample[j]
-                x[i, j] = value + input_bias[i]
-        for i in range(n_skip):
-            skips[i, :] = skip_bias[i]
-        for layer in range(n_layers):
+        _embed(kind, table, input_bias, sample, chosen, x)
+        _fill(skip_bias, skips)
+        for layer in range(dilated.shape[0]):
             if projected.shape[0]:
                 gates = projected[n, layer]
             else:
-                for i in range(n_gates):
-                    gates[i, :] = dilated_bias[layer, i]
+                _fill(dilated_bias[layer], gates)
                 _add_product(conditioner[layer], conditioning[n], gates)
-            past = (n_taps - 1) * dilations[layer]
-            place = at % past
-            for tap in range(n_taps - 1):
-                back = starts[layer] + (place + tap * dilations[layer]) % past
-                _add_product(dilated[layer, tap], rings[back], gates)
-            _add_product(dilated[layer, n_taps - 1], x, gates)
-            rings[starts[layer] + place] = x[:n_residual]
+            _add_taps(dilated[layer], dilations[layer], rings, starts[layer], n_made, x, gates)
             _gate(gates, y)
-            for i in range(n_residual):
-                for j in range(batch):
-                    x[i, j] = _ROOT_HALF * x[i, j] + residual_bias[layer, i]
-            _add_product(residual[layer], y, x)
-            _add_product(skip[layer], y, skips)
-        for i in range(n_skip):
-            for j in range(batch):
-                skips[i, j] = max(skips[i, j], np.float32(0))
-            deep[i, :] = hidden_bias[i]
+            _add_outputs(residual[layer], residual_bias[layer], skip[layer], y, x, skips)
+        _rectify(n_skip, skips)
+        _fill(hidden_bias, deep)
         _add_product(hidden, skips, deep)
-        for i in range(n_skip):
-            for j in range(batch):
-                deep[i, j] = max(deep[i, j], np.float32(0))
-        for i in range(n_out):
-            parameters[i, :] = output_bias[i]
+        _rectify(n_skip, deep)
+        _fill(output_bias, parameters)
         _add_product(output, deep, parameters)
         if logits.shape[0]:
             logits[n] = parameters[:n_out]
-        for j in range(batch):
-            sample[j], chosen[j] = _draw(kind, parameters[:n_out], j, noise[n, j], levels)
-            samples[n, j] = sample[j]
-        at += 1
+        _draw_all(kind, parameters[:n_out], noise[n], levels, sample, chosen, samples[n])
+        n_made += 1

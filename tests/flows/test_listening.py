@@ -1,0 +1,41 @@
+"""`clean-corpus listening-results`: tables, plot and JSON of constructed answers."""
+
+import json
+
+import pytest
+from rich.console import Console
+
+from clean_corpus.flows.listening import listening_results
+from tests.support.listening import export, key_of, write_export
+
+
+@pytest.mark.parametrize("mode", ["acr", "ab", "mushra"])
+def test_results_are_written_and_odd_names_stay_text(tmp_path, mode):
+    odd = "a|b*<b>$x$"
+    key = key_of(mode, systems=[odd, "middle"], reference="middle")
+    (tmp_path / "key.json").write_text(json.dumps(key))
+    best = {"acr": (5, 3), "ab": (1.0, 0.0), "mushra": (70, 100)}[mode]
+
+    def rate(s, u):
+        better, worse = best if u != "u0" or mode != "ab" else best[::-1]
+        return better if s == odd else worse
+
+    files = [write_export(tmp_path / f"{n}.csv", export(key, n, rate)) for n in ("a", "b")]
+    files.append(write_export(tmp_path / "c.csv", export(key, "c|d", rate, wrong_tones=3)))
+    console = Console(record=True, width=200)
+    path = listening_results(files, tmp_path / "key.json", tmp_path / "out", console)
+    assert "not counted: c|d: headphone check: 3 of 6 right, 5 needed" in console.export_text()
+    text = path.read_text()
+    assert path == tmp_path / "out/results.md"
+    assert r"a\|b\*\<b\>$x$" in text and r"c\|d" in text and "middle (reference)" in text
+    expected = {
+        "acr": "| 12 | 5.00 | 5.00 to 5.00 |",
+        "ab": "| 10 | 0 | 2 | 83.3 % |",
+        "mushra": "| 12 | 70.0 | 70.0 to",
+    }
+    assert expected[mode] in text
+    data = json.loads((tmp_path / "out/results.json").read_text())
+    assert (data["study"], data["listeners"], [*data["excluded"]]) == ("s1", ["a", "b"], ["c|d"])
+    assert (tmp_path / "out/results.png").read_bytes()[:4] == b"\x89PNG"
+    again = listening_results(files, tmp_path / "key.json", tmp_path / "again", Console(quiet=True)).parent
+    assert (again / "results.png").read_bytes() == (tmp_path / "out/results.png").read_bytes()

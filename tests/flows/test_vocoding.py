@@ -1,0 +1,90 @@
+"""`clean-corpus vocode`: recordings and saved frames to speech, copies scored, and files that cannot be spoken."""
+
+import csv
+import json
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+import torch
+from rich.console import Console
+from safetensors.torch import save_file
+
+from clean_corpus.flows import vocoding
+from clean_corpus.pipeline.audio import decode
+from clean_corpus.pipeline.core.errors import ConfigError
+from clean_corpus.vocoder.checkpoint import load_vocoder
+from clean_corpus.vocoder.features import LogMel
+from tests.support.tones import RATE, tone
+from tests.support.wavenets import save_small_vocoder
+
+CONSOLE = Console(quiet=True)
+
+
+@pytest.fixture
+def voice(tmp_path):
+    (tmp_path / "voice").mkdir()
+    return save_small_vocoder(tmp_path / "voice", LogMel(), upsampling=[5, 4, 4])
+
+
+@pytest.fixture
+def speak(voice, tmp_path):
+    def call(*sources, seed=0, score=False):
+        return vocoding.vocode(
+            sources, voice, tmp_path / "said", CONSOLE,
+            seed=seed, speaker=None, batch_size=4, threads=2, score=score,
+        )  # fmt: skip
+
+    return call
+
+
+def test_a_speaker_is_chosen_by_name(tmp_path):
+    mel = LogMel(sample_rate=24000, hop_length=300, win_length=1200, n_fft=2048, f_max_hz=12000)
+    save_small_vocoder(tmp_path, mel, upsampling=[5, 6, 10], speakers=("s0", "s1"))
+    decode.write_wav(tmp_path / "in.wav", tone(200, 0.1, 24000), 24000)
+    arguments = {"seed": 0, "batch_size": 1, "threads": 1}
+    spoken = vocoding.vocode([tmp_path / "in.wav"], tmp_path, tmp_path / "said", CONSOLE, speaker="s1", **arguments)
+    assert spoken == (1, {})
+    with pytest.raises(ConfigError, match="'s2' is not one of s0, s1"):
+        vocoding.vocode([tmp_path / "in.wav"], tmp_path, tmp_path / "said", CONSOLE, speaker="s2", **arguments)
+
+
+def test_copies_are_scored_against_their_recordings(speak, tmp_path, capsys):
+    """A copy cannot beat what it was made from: the recording scored against itself is the bound."""
+    decode.write_wav(tmp_path / "a.wav", tone(170, 1.003), RATE)  # not a whole number of frames
+    np.save(tmp_path / "frames.npy", np.zeros((45, 10), np.float32))
+    assert speak(tmp_path / "a.wav", tmp_path / "frames.npy", score=True) == (2, {})
+    (row,) = csv.DictReader((tmp_path / "said" / "scores.csv").open())
+    assert row["file"] == "a.wav" and "copies of 1 recordings" in capsys.readouterr().out
+    same = vocoding.copy_scores(tmp_path / "a.wav", tmp_path / "a.wav", RATE)
+    assert same["mcd_db"] == same["lsd_db"] == same["voicing_error"] == 0
+    assert float(row["mcd_db"]) > 0 and float(row["lsd_db"]) > 0
+
+
+def test_recordings_and_saved_frames_become_the_same_speech(voice, speak, tmp_path):
+    mel = load_vocoder(voice).mel
+    decode.write_wav(tmp_path / "a.wav", tone(170, 0.5), RATE)
+    x, _ = decode.decode((tmp_path / "a.wav").read_bytes())
+    frames = mel(torch.as_tensor(x)[None])[0]
+    np.save(tmp_path / "b.npy", frames.numpy())
+    about = {"features": json.dumps(asdict(mel))}
+    save_file({"log_mel": frames.contiguous()}, tmp_path / "c.safetensors", about)
+    assert speak(tmp_path / "a.wav", tmp_path / "b.npy", tmp_path / "c.safetensors") == (3, {})
+    speech = [(tmp_path / "said" / f"{name}.wav").read_bytes() for name in "abc"]
+    assert speech[0] == speech[1] == speech[2]
+    speak(tmp_path / "a.wav", seed=1)
+    assert (tmp_path / "said" / "a.wav").read_bytes() != speech[0]
+
+
+def test_files_that_cannot_be_spoken_are_named(voice, speak, tmp_path):
+    (tmp_path / "text.wav").write_bytes(b"no audio")
+    np.save(tmp_path / "wide.npy", np.zeros((80, 5), np.float32))
+    about = {"features": json.dumps(load_vocoder(voice).card["features"] | {"hop_length": 100})}
+    save_file({"log_mel": torch.zeros(45, 5)}, tmp_path / "other.safetensors", about)
+    spoken, failed = speak(tmp_path / "text.wav", tmp_path / "wide.npy", tmp_path / "other.safetensors")
+    assert spoken == 0 and len(failed) == 3
+    errors = " ".join(failed.values())
+    assert "(80, 5), expected (45, T)" in errors
+    assert "{'hop_length': 100}, the checkpoint's are of {'hop_length': 80}" in errors
+    with pytest.raises(ConfigError, match="no such file"):
+        speak(tmp_path / "absent.wav")

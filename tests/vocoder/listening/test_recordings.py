@@ -1,0 +1,49 @@
+"""Systems and utterances of a listening test: folders, comparisons, and what cannot be used."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from clean_corpus.pipeline.core.errors import ConfigError
+from clean_corpus.vocoder.listening.page import write_test
+from clean_corpus.vocoder.listening.recordings import common_utterances, draw_utterances, find_systems
+from tests.support.listening import tone_systems
+
+
+def test_a_comparison_is_a_source_with_its_recordings_as_a_system_and_equal_sets_heard_once(tmp_path):
+    for name in ("raw", "enhanced", "gated", "clean"):
+        tone_systems(tmp_path / "speech" / name, systems={"audio": 300.0, "own": 450.0})
+    (tmp_path / "result.json").write_text(json.dumps({"hours": dict.fromkeys(("raw", "enhanced", "gated", "clean"), 1),
+                                                      "twins": {"gated": "enhanced"}}))  # fmt: skip
+    found = find_systems(tmp_path)
+    assert list(found) == ["raw", "enhanced", "clean", "natural"]
+    assert found["raw"]["sentence-0"] == tmp_path / "speech/raw/own/sentence-0.wav"
+    assert found["natural"]["sentence-0"] == tmp_path / "speech/clean/audio/sentence-0.wav"
+
+
+def test_unusable_folders_are_named(tmp_path):
+    with pytest.raises(ConfigError, match="no such folder"):
+        find_systems(tmp_path / "nowhere")
+    source = tone_systems(tmp_path / "in")
+    with pytest.raises(ConfigError, match=r"--reference xylvoc: no such system.*did you mean 'xylovoc'"):
+        write_test(source, tmp_path / "test", reference="xylvoc")
+    (source / "zebranet/sentence-0.flac").write_bytes(b"")
+    with pytest.raises(ConfigError, match=r"sentence-0\.wav and .*sentence-0\.flac are one utterance"):
+        find_systems(source)
+    apart = {"a": ["u1", "u2"], "b": ["u2", "u3"], "c": ["u3"]}
+    with pytest.raises(ConfigError, match="no utterance is in all 3 systems: 'a' and 'c' have none in common"):
+        common_utterances({system: dict.fromkeys(names, Path()) for system, names in apart.items()})
+    (tmp_path / "one/system").mkdir(parents=True)
+    with pytest.raises(ConfigError, match="1 folders, at least 2"):
+        find_systems(tmp_path / "one")
+    (tmp_path / "one/empty").mkdir()
+    with pytest.raises(ConfigError, match="'empty': no recordings"):
+        find_systems(tmp_path / "one")
+
+
+def test_utterances_are_drawn_by_seed():
+    names = [f"u{i}" for i in range(20)]
+    assert draw_utterances(names, None, 0) == names
+    first, again, other = (draw_utterances(names, 5, seed) for seed in (1, 1, 2))
+    assert first == again != other and first == sorted(first) and len(set(first)) == 5

@@ -1,0 +1,52 @@
+"""Vocoders on disk: what was saved is loaded, and what does not fit its card is refused."""
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from clean_corpus.pipeline.core.errors import ConfigError
+from clean_corpus.vocoder.checkpoint import Vocoder, build, load_vocoder, save_vocoder, shipped
+from clean_corpus.vocoder.features import LogMel
+from tests.support.wavenets import SMALL, small_wavenet
+
+
+@pytest.fixture
+def saved(tmp_path):
+    card = {"sizes": SMALL, "speaker_conditioning": False, "steps": 3}
+    mel = LogMel(hop_length=8, win_length=16, n_fft=32)
+    save_vocoder(tmp_path / "best.safetensors", Vocoder(small_wavenet(), mel, ("anna",), card))
+    return tmp_path
+
+
+def test_a_saved_vocoder_is_loaded_from_its_folder_or_its_file(saved):
+    for path in (saved, saved / "best.safetensors"):
+        vocoder = load_vocoder(path)
+        expected = small_wavenet().state_dict()
+        assert all(torch.equal(x, expected[name]) for name, x in vocoder.network.state_dict().items())
+        assert vocoder.mel.hop_length == 8 and vocoder.speakers == ("anna",) and vocoder.card["steps"] == 3
+        assert not vocoder.network.training
+
+
+def test_shipped_voices_are_loaded_by_name():
+    assert shipped() == ["german-voice"]
+    assert load_vocoder("german-voice").mel == LogMel()
+
+
+def test_weights_that_do_not_fit_their_card_are_refused(saved, tmp_path):
+    with pytest.raises(ConfigError, match=r"no trained vocoder; .* a shipped voice: german-voice"):
+        load_vocoder(tmp_path / "nowhere")
+    state = load_file(saved / "best.safetensors")
+    save_file({name: x for name, x in state.items() if name != "hidden.bias"}, saved / "best.safetensors")
+    with pytest.raises(ConfigError, match=r"does not fit the sizes .*: hidden\.bias"):
+        load_vocoder(saved)
+    (saved / "best.json").unlink()
+    with pytest.raises(ConfigError, match="the card of these weights is missing"):
+        load_vocoder(saved)
+
+
+def test_sizes_come_as_json_has_them():
+    assert build(json.loads(json.dumps(SMALL)), ["a", "b"]).speaker.num_embeddings == 2
+    with pytest.raises(ConfigError, match="layerz"):
+        build({"layerz": 3}, [])

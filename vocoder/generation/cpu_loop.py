@@ -1,0 +1,68 @@
+"""The sample loop on a CPU: a batch of utterances, one stretch of samples after the other."""
+
+from dataclasses import fields
+
+import numpy as np
+from torch import Tensor
+
+from clean_corpus.vocoder.generation.kernels import cpu
+from clean_corpus.vocoder.generation.weights import Weights, history_starts
+
+PROJECTED = 500  # samples of a single utterance whose conditioning passes the weights of all layers at a time
+
+
+class CpuLoop:
+    """State of a batch of utterances between one stretch of samples and the next.
+
+    A single utterance takes up to LANES times less work than a batch, and sums in another order.
+    """
+
+    def __init__(self, weights: Weights, batch: int, *, single: bool = False) -> None:
+        self.weights, self.batch = weights, batch
+        self._lanes = 1 if single else -(-batch // cpu.LANES) * cpu.LANES
+        arrays = {field.name: getattr(weights, field.name) for field in fields(weights)}
+        matrices = ("dilated", "conditioner", "residual", "skip", "hidden", "output")
+        arrays |= {name: cpu.tiled(arrays[name], 1 if single else cpu.TILE) for name in matrices}
+        self._arguments = list(arrays.values())
+        self._starts, n_rows = history_starts(weights)
+        self._rings = np.zeros((n_rows, weights.dilated.shape[3], self._lanes), np.float32)
+        self._sample = np.zeros(self._lanes, np.float32)
+        silence = len(weights.levels) // 2
+        self._chosen = np.full(self._lanes, silence, np.int64)
+        self._n_made = 0
+
+    def run(
+        self, conditioning: Tensor | np.ndarray, noise: Tensor | np.ndarray, *, keep_logits: bool = False
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Make the next samples; return them with the parameters of their distributions, if `keep_logits`.
+
+        Shapes: conditioning (N, C, B), noise (N, B, W) -> (N, B), (N, O, B) or (0, O, B).
+        """
+        n, w = len(noise), self.weights
+        noise, conditioning = self._padded(np.asarray(noise), 1), self._padded(np.asarray(conditioning), 2)
+        samples = np.empty((n, self._lanes), np.float32)
+        logits = np.empty((n if keep_logits else 0, len(w.output), self._lanes), np.float32)
+        size = PROJECTED if self._lanes == 1 else max(1, n)
+        for start in range(0, n, size):
+            part = slice(start, min(n, start + size))
+            c = conditioning[part]
+            c, projected = (c[:0], self._projected(c)) if self._lanes == 1 else (c, np.empty((0, 1, 1, 1), np.float32))
+            cpu.run(
+                *self._arguments, c, projected, noise[part], self._rings, self._starts, self._n_made, self._sample,
+                self._chosen, samples[part], logits[part],
+            )  # fmt: skip
+            self._n_made += part.stop - start
+        return samples[:, : self.batch], logits[:, :, : self.batch]
+
+    def _padded(self, x: np.ndarray, axis: int) -> np.ndarray:
+        shape = list(x.shape)
+        shape[axis] = self._lanes
+        padded = np.zeros(shape, np.float32)
+        padded[tuple(slice(0, size) for size in x.shape)] = x
+        return padded
+
+    def _projected(self, c: np.ndarray) -> np.ndarray:
+        """Return what all layers add for the conditioning of a single utterance, so that weights are read once."""
+        w = self.weights
+        flat = c[:, :, 0] @ w.conditioner.reshape(-1, c.shape[1]).T + w.dilated_bias.reshape(-1)
+        return flat.reshape(len(c), *w.dilated_bias.shape, 1)

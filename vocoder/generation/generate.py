@@ -1,0 +1,115 @@
+"""Speech from log-mel frames: groups of utterances side by side, groups spread over threads."""
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from threadpoolctl import threadpool_limits
+from torch import Tensor
+
+from clean_corpus.vocoder.generation.cpu_loop import CpuLoop
+from clean_corpus.vocoder.generation.weights import Weights
+from clean_corpus.vocoder.wavenet import WaveNet
+
+if TYPE_CHECKING:
+    from clean_corpus.vocoder.generation.gpu_loop import GpuLoop
+
+BATCH, GPU_BATCH = 32, 1024  # utterances side by side, by default
+BLOCK = 50  # frames whose samples are made in one call of a loop
+CONTEXT = 8  # frames on each side of a block that its conditioning is computed with, more than it depends on
+
+
+def generate(
+    network: WaveNet,
+    log_mels: Sequence[Tensor],
+    seeds: Sequence[int],
+    *,
+    speakers: Sequence[int] | None = None,
+    batch_size: int | None = None,
+    threads: int = 1,
+    advance: Callable[[int], None] | None = None,
+) -> list[np.ndarray]:
+    """Speak each utterance, calling `advance` with the number of samples made since the last call.
+
+    An utterance depends on its frames and its seed alone, neither on its neighbours nor on the number of threads. A
+    call with a single utterance rounds differently, so that once in many seconds it may draw another sample.
+
+    Shapes: each log_mel (n_mels, T) -> (T * hop_length,) float32, full scale +-1.
+    Raises: ValueError if there are more or fewer seeds or speakers than utterances, or frames do not fit the network.
+    """
+    for name, values in (("seeds", seeds), ("speakers", speakers)):
+        if values is not None and len(values) != len(log_mels):
+            raise ValueError(f"{len(log_mels)} utterances, but {len(values)} {name}")
+    weights = Weights.of(network)
+    order = sorted(range(len(log_mels)), key=lambda i: -log_mels[i].shape[-1])  # equally long ones share a group
+    on_gpu = network.mel_mean.is_cuda
+    threads = 1 if on_gpu else max(1, threads)
+    size = max(1, min(batch_size or (GPU_BATCH if on_gpu else BATCH), -(-len(order) // threads)))
+    groups = [order[i : i + size] for i in range(0, len(order), size)]
+
+    def speak(group: list[int]) -> list[np.ndarray]:
+        numbers = None if speakers is None else [speakers[i] for i in group]
+        mels, own_seeds = [log_mels[i] for i in group], [seeds[i] for i in group]
+        return _generate_group(network, weights, mels, own_seeds, numbers, len(log_mels) == 1, advance)
+
+    results: list[np.ndarray] = [np.empty(0, np.float32)] * len(order)
+    with threadpool_limits(1), ThreadPoolExecutor(threads) as pool:
+        for group, waves in zip(groups, pool.map(speak, groups), strict=True):
+            for i, wave in zip(group, waves, strict=True):
+                results[i] = wave
+    return results
+
+
+def _generate_group(
+    network: WaveNet,
+    weights: Weights,
+    log_mels: Sequence[Tensor],
+    seeds: Sequence[int],
+    speakers: Sequence[int] | None,
+    single: bool,
+    advance: Callable[[int], None] | None,
+) -> list[np.ndarray]:
+    """Speak utterances side by side, block after block; those that end early are computed on and cut."""
+    hop, device = network.hop_length, network.mel_mean.device
+    n_frames = [m.shape[-1] for m in log_mels]
+    loop = _loop(weights, len(log_mels), device, single=single)
+    conditionings = [
+        _conditioning_blocks(network, mel, None if speakers is None else speakers[i]) for i, mel in enumerate(log_mels)
+    ]
+    generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+    parts = []
+    for start in range(0, max(n_frames), BLOCK):
+        n = min(BLOCK, max(n_frames) - start) * hop
+        c = torch.zeros(n, weights.conditioner.shape[-1], len(log_mels), device=device)
+        for i, blocks in enumerate(conditionings):
+            if (block := next(blocks, None)) is not None:
+                c[: block.shape[1], :, i] = block.t()
+        noise = torch.stack([network.distribution.noise(n, g) for g in generators], 1)
+        parts.append(loop.run(c, noise)[0])
+        if advance:
+            advance(sum(min(n, max(0, frames - start) * hop) for frames in n_frames))
+    whole = np.concatenate(parts)
+    return [np.ascontiguousarray(whole[: frames * hop, i]) for i, frames in enumerate(n_frames)]
+
+
+def _loop(weights: Weights, batch: int, device: torch.device, *, single: bool) -> "CpuLoop | GpuLoop":
+    if device.type != "cuda":
+        return CpuLoop(weights, batch, single=single)
+    from clean_corpus.vocoder.generation.gpu_loop import GpuLoop  # Triton is installed with torch for GPUs only
+
+    return GpuLoop(weights, batch, device)
+
+
+@torch.inference_mode()
+def _conditioning_blocks(network: WaveNet, log_mel: Tensor, speaker: int | None) -> Iterator[Tensor]:
+    """Yield the conditioning of one utterance block by block, (C, n) each, so that hours take little memory."""
+    n_frames, hop, device = log_mel.shape[-1], network.hop_length, network.mel_mean.device
+    log_mel = log_mel.to(device)
+    number = None if speaker is None else torch.tensor([speaker], device=device)
+    for start in range(0, n_frames, BLOCK):
+        stop = min(n_frames, start + BLOCK)
+        left, right = max(0, start - CONTEXT), min(n_frames, stop + CONTEXT)
+        c = network.condition(log_mel[None, :, left:right], number)[0]
+        yield c[:, (start - left) * hop : (stop - left) * hop]

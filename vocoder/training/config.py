@@ -1,0 +1,55 @@
+"""Settings of a vocoder's training."""
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from clean_corpus.pipeline.core.config import Section
+from clean_corpus.vocoder.features import LogMel
+
+SplitBy = Literal["utterance", "speaker"]
+
+
+class FeatureConfig(Section):
+    """Settings of the frames; sizes in samples, f_max_hz null for half the rate."""
+
+    sample_rate: int = 16000
+    n_mels: int = 45
+    win_length: int = 400
+    hop_length: int = 80
+    n_fft: int = 512
+    f_max_hz: float | None = None
+
+    def log_mel(self) -> LogMel:
+        """Return the transform with these settings."""
+        return LogMel(**(self.model_dump() | {"f_max_hz": self.f_max_hz or self.sample_rate / 2}))
+
+
+class VocoderConfig(Section):
+    """Settings on which a training depends, beside its shards."""
+
+    steps: int = 200_000
+    batch_size: int = 8
+    frames: int = 100  # of each segment
+    learning_rate: float = 1e-3
+    halve_after: int = Field(2, ge=1)  # rises of the validation loss in a row after which the rate is halved
+    steps_per_epoch: int = 1000  # a checkpoint and a validation follow each epoch
+    validation_share: float = Field(0.05, gt=0, lt=1)
+    validation_disjoint: SplitBy = "utterance"
+    validation_clips: int = 32
+    patience: int = 20  # epochs without a better validation
+    keep: Literal["best", "last"] = "best"  # best validation, or last: equally many steps for all that are compared
+    ema_decay: float = 0.999
+    clip_norm: float = 1.0
+    shuffle_clips: int = Field(256, ge=1)
+    speaker_conditioning: bool = False
+    heard_s: float = 2.0  # of a held-out clip, spoken at each validation for TensorBoard; 0: none
+    workers: int = 1
+    seed: int = 0
+    precision: str | None = None  # Lightning's names; null: bf16-mixed on a GPU, 32-true on a CPU
+    budget_min: float | None = None  # stop after so many minutes
+    features: FeatureConfig = FeatureConfig()
+    sizes: dict[str, Any] = Field(default_factory=dict)  # keywords of WaveNet
+
+
+FREE = {"workers", "budget_min", "heard_s"}  # may change when a training continues in the same folder

@@ -1,0 +1,64 @@
+"""A first pass over the shards of a training: hours, speakers, rates, and the statistics of their frames."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from clean_corpus.pipeline.core.errors import DataError
+from clean_corpus.pipeline.training.shard_stream import Encoded, Shard, clips
+from clean_corpus.vocoder.features import LogMel
+from clean_corpus.vocoder.training.split import speaker_of
+
+MEASURED = 400  # clips from which the mean and deviation of frames are taken
+
+
+@dataclass(frozen=True)
+class Survey:
+    """Content of the shards: seconds on each side of the split, speakers, mean and deviation of each training band."""
+
+    training_s: float
+    validation_s: float
+    speakers: tuple[str, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+def survey(shards: Sequence[Shard], mel: LogMel, held_out: Callable[[Encoded], bool]) -> Survey:
+    """Read all shards once, and measure the frames of the first training clips.
+
+    Raises: DataError if a clip has another rate than the frames, or if one side of the split has no clip.
+    """
+    seconds, speakers = [0.0, 0.0], set()
+    measured: list[Tensor] = []
+    for shard in shards:
+        for clip in clips(shard):
+            n_samples, rate = clip.length()
+            check_rate(clip, rate, mel)
+            held = held_out(clip)
+            seconds[held] += n_samples / rate
+            speakers.add(speaker_of(clip))
+            if not held and len(measured) < MEASURED:
+                measured.append(mel(torch.as_tensor(clip.decode(mel.sample_rate))[None])[0])
+    for side, found in zip(("training", "validation"), seconds, strict=True):
+        if not found:
+            raise DataError(
+                f"{shards[0]} and {len(shards) - 1} more: no clip is left for {side}; give more clips or speakers, or "
+                "another validation_share"
+            )
+    frames = torch.cat(measured, 1)
+    std = frames.std(1).clamp_min(1e-3)
+    return Survey(*seconds, tuple(sorted(speakers)), tuple(frames.mean(1).tolist()), tuple(std.tolist()))
+
+
+def check_rate(clip: Encoded, rate: int, mel: LogMel) -> None:
+    """Refuse a clip of another rate than the frames.
+
+    Raises: DataError that names it and both rates.
+    """
+    if rate != mel.sample_rate:
+        raise DataError(
+            f"shard {clip.shard}: {clip.name} has {rate} Hz, the features {mel.sample_rate} Hz; "
+            f"set features.sample_rate={rate} and its hop_length, or publish the corpus at {mel.sample_rate} Hz"
+        )
