@@ -27,7 +27,7 @@ import numpy as np
 import pyarrow.parquet as pq
 from readme import COMMAND, DATA, REPOSITORY, machine, put, table
 
-from clean_corpus.pipeline.audio import decode
+from clean_corpus.pipeline.audio import decode, encode
 from clean_corpus.pipeline.core.config import AudioConfig, S3Config
 from clean_corpus.pipeline.core.locations import S3Folder
 from clean_corpus.pipeline.corpus import versions
@@ -254,7 +254,7 @@ def out_of_memory(bench: Bench) -> str:
     """A giant clip that no worker has the memory for: whoever takes more than 1.2 GB is killed, as by the kernel"""
     x, rng = np.zeros(RATE * GIANT_S, np.float32), np.random.default_rng(0)
     x += 0.1 * rng.standard_normal(len(x)).astype(np.float32) * (1 + np.sin(np.arange(len(x)) / 3000))
-    decode.write_wav(bench.work / "giant.wav", np.clip(x, -1, 1), RATE)
+    encode.write_wav(bench.work / "giant.wav", np.clip(x, -1, 1), RATE)
     for key in bench.sources()[:24]:
         bench.client.copy_object(Bucket=BUCKET, Key=key.replace("in/", "giant/", 1), CopySource=f"{BUCKET}/{key}")
     bench.client.upload_file(str(bench.work / "giant.wav"), BUCKET, "giant/giant.wav")
@@ -389,7 +389,7 @@ def cut(work: Path, clips: int) -> None:
             x = np.concatenate(list(reader.blocks()))
         length = min(len(x), round(rng.uniform(*PIECE_S) * RATE))
         start = int(rng.integers(0, len(x) - length + 1))
-        decode.write_wav(folder / f"{i:04d}.wav", np.clip(x[start : start + length], -1, 1), RATE)
+        encode.write_wav(folder / f"{i:04d}.wav", np.clip(x[start : start + length], -1, 1), RATE)
 
 
 def main() -> None:

@@ -21,8 +21,8 @@ from readme import COMMAND, DATA, TOOLS, machine, put, table
 
 from clean_corpus.enhancers import checkpoints
 from clean_corpus.enhancers.evaluation import NOISY
-from clean_corpus.pipeline.audio.segment import WINDOW, speech_mask
 from clean_corpus.pipeline.audio.synthetic import mix_at_snr
+from clean_corpus.pipeline.audio.voice_activity import WINDOW, speech_mask
 from clean_corpus.pipeline.core.types import Audio
 from clean_corpus.pipeline.quality.signal_measures import snr_estimate_db
 

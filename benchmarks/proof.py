@@ -18,9 +18,8 @@ import pyarrow.parquet as pq
 from readme import COMMAND, DATA, machine, put, table
 from voices import RATE, write_shards
 
-from clean_corpus.enhancers.training.mixing import random_cut
-from clean_corpus.enhancers.training.recordings import load_recordings, noise_tracks
-from clean_corpus.pipeline.audio import decode
+from clean_corpus.enhancers.training.mixing import load_recordings, noise_tracks, random_cut
+from clean_corpus.pipeline.audio import decode, encode
 
 SNRS_DB, SEED, PEAK = (15, 20, 25), 703, 0.95
 SETTINGS = {
@@ -57,7 +56,7 @@ def mix(work: Path) -> None:
         gain = min(1.0, PEAK / np.abs(noisy).max())
         for name, x in (("clean", clean), ("noisy", noisy)):
             (work / name).mkdir(parents=True, exist_ok=True)
-            decode.write_wav(work / name / f"{path.stem}.wav", (x * gain).astype(np.float32), RATE)
+            encode.write_wav(work / name / f"{path.stem}.wav", (x * gain).astype(np.float32), RATE)
 
 
 def cut_clean(work: Path) -> None:

@@ -19,7 +19,7 @@ import numpy as np
 from readme import COMMAND, DATA, machine, put, table
 from voices import RATE, levelled, write_shards
 
-from clean_corpus.pipeline.audio import decode
+from clean_corpus.pipeline.audio import decode, encode
 from clean_corpus.pipeline.report import plots
 from clean_corpus.vocoder.checkpoint import WEIGHTS
 
@@ -34,7 +34,7 @@ def prepare(work: Path) -> None:
     test = set(paths[:: len(paths) // TEST][:TEST])
     (work / "test").mkdir(parents=True, exist_ok=True)
     for path in sorted(test):
-        decode.write_wav(work / "test" / f"{path.stem}.wav", levelled(read(path)), RATE)
+        encode.write_wav(work / "test" / f"{path.stem}.wav", levelled(read(path)), RATE)
     training = [path for path in paths if path not in test]
     about = {"speaker": "single_speaker"}
     write_shards(work, "shards", [path.stem for path in training], map(read, training), about)

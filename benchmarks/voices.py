@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from clean_corpus.pipeline.audio import decode, loudness
+from clean_corpus.pipeline.audio import encode, loudness
 from clean_corpus.pipeline.core.config import AudioConfig
 from clean_corpus.pipeline.core.hashing import canonical_json
 from clean_corpus.pipeline.corpus.shards import write_shard
@@ -27,7 +27,7 @@ def write_shards(root: Path, folder: str, keys: Sequence[str], clips: Iterator[n
         samples = (
             {
                 "__key__": key,
-                "flac": decode.encode_flac(levelled(next(clips)), RATE, bits=16),
+                "flac": encode.encode_flac(levelled(next(clips)), RATE, bits=16),
                 "json": canonical_json(about),
             }
             for key in keys[first : first + PER_SHARD]

@@ -17,7 +17,7 @@ from rich.console import Console
 
 from clean_corpus.flows.engines.base import LocalEngine
 from clean_corpus.flows.training_runs import lasting, only_run, quiet
-from clean_corpus.pipeline.audio import decode
+from clean_corpus.pipeline.audio import decode, encode
 from clean_corpus.pipeline.core.config import Section
 from clean_corpus.pipeline.core.errors import CleanCorpusError, ConfigError
 from clean_corpus.pipeline.core.locations import Location, LocationField
@@ -99,7 +99,7 @@ def speak_set(name: str, run: Path, sources: Mapping[str, Path], keys: Sequence[
             threads=_cores(),
         )
         for key, wave in waves.items():
-            decode.write_wav(there / f"{key}.wav", wave, rate)
+            encode.write_wav(there / f"{key}.wav", wave, rate)
 
 
 @task(name="score", cache_policy=NO_CACHE)
@@ -195,7 +195,7 @@ def _jobs(aligned: Aligned, keys: Sequence[str], out: Path) -> list[Job]:
         own[name] = out / "speech" / name / "audio"
         own[name].mkdir(parents=True, exist_ok=True)
         for key, wave in copy_synthesis.held_out_audio(folder, keys, rate).items():
-            decode.write_wav(own[name] / f"{key}.wav", wave, rate)
+            encode.write_wav(own[name] / f"{key}.wav", wave, rate)
     jobs: list[Job] = []
     for name, folder in aligned.folders.items():
         sources = {"own": folder}

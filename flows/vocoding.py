@@ -19,7 +19,7 @@ from torch import Tensor
 from clean_corpus.flows import download_cache
 from clean_corpus.flows.engines.base import LocalEngine
 from clean_corpus.flows.observe import progress
-from clean_corpus.pipeline.audio import decode
+from clean_corpus.pipeline.audio import decode, encode
 from clean_corpus.pipeline.core.config import AudioConfig
 from clean_corpus.pipeline.core.errors import ConfigError, DataError
 from clean_corpus.pipeline.core.locations import Location
@@ -101,7 +101,7 @@ def _vocode(
         )
     took = time.perf_counter() - began
     for path, wave in zip(frames, waves, strict=True):
-        decode.write_wav(out / f"{path.stem}.wav", wave, rate)
+        encode.write_wav(out / f"{path.stem}.wav", wave, rate)
     console.print(f"{total / rate:.1f} s of speech in {took:.1f} s: {total / took:,.0f} samples per second")
     if score:
         _score([path for path in frames if path.suffix not in FRAMES], out, rate, console, threads)

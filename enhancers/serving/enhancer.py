@@ -1,4 +1,4 @@
-"""Trained enhancement systems, loaded by name or path: a batch of waveforms in, waveforms of the same lengths out."""
+"""A trained enhancement system as the pipeline sees it: a batch of waveforms in, waveforms of the same lengths out."""
 
 from typing import TYPE_CHECKING
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 
 class Enhancer:
-    """A trained system: call it with a batch of waveforms and their lengths, and it returns the enhanced waveforms.
+    """A trained system as the pipeline sees it: a batch of waveforms and their lengths in, waveforms out.
 
-    Long signals run in blocks, so that apart from the waveforms themselves memory does not grow with their length.
+    Long signals go through in blocks, in memory that does not grow with their length but for the waveforms themselves.
 
     Shapes: (B, N) float32, zero beyond lengths (B,) in samples -> (B, N), zero beyond lengths.
     Raises: ValueError if the batch is empty, a length exceeds N or a sample is not finite.

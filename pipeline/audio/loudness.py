@@ -1,20 +1,20 @@
-"""Level of a clip: loudness, true peak, and the gain that sets them."""
+"""Loudness and true peak of a clip, and the gain that sets them."""
 
 import numpy as np
-import soxr
 
+from clean_corpus.pipeline.audio.resample import resample
 from clean_corpus.pipeline.core.types import Audio
 
 _BLOCK_S = 0.4
 
 
 def loudness_lufs(x: Audio, sample_rate: int) -> float | None:
-    """Integrated loudness; None if there is nothing to hear (no block over the gate of -70 LUFS).
+    """Return the integrated loudness, None if nothing can be heard (no block over the gate of -70 LUFS).
 
     Source: ITU-R BS.1770-4, by pyloudnorm with the filters of De Man, which at 48 kHz are the standard's; its own
-    default reads 0.04 dB low there and 0.18 dB low at 8 kHz.
-    Departs: a clip shorter than one gating block (0.4 s) gets its level, 10 log10 of the mean square: the offset of
-    -0.691 dB and the K-weighting cancel at 997 Hz, so both rulers agree on a tone of that frequency.
+    default is 0.04 dB low there and 0.18 dB low at 8 kHz.
+    Departs: of a clip shorter than one gating block (0.4 s) the level, 10 log10 of the mean square: the offset of
+    -0.691 dB and the K-weighting cancel at 997 Hz, so both measures agree on a tone of that frequency.
     Shapes: x (N,), full scale +-1 -> LUFS.
 
     >>> tone = np.sin(2 * np.pi * 997 / 48000 * np.arange(48000)).astype(np.float32)
@@ -33,25 +33,25 @@ def loudness_lufs(x: Audio, sample_rate: int) -> float | None:
 
 
 def true_peak_db(x: Audio, sample_rate: int) -> float:
-    """Highest level between and at the samples, dBTP; -inf for silence.
+    """Return the highest level at and between the samples, dBTP; -inf for silence.
 
     Source: ITU-R BS.1770-4, Annex 2 (4 times oversampling).
-    Departs: soxr's filter in the place of the 48-tap one.
+    Departs: soxr's filter in place of the 48-tap one.
     Shapes: x (N,), full scale +-1 -> dB.
 
     >>> round(true_peak_db(np.array([0, 0.5, 0, 0], np.float32), 16000), 1)
     -6.0
     """
     peak = np.abs(x).max(initial=0.0)
-    oversampled = soxr.resample(x, sample_rate, 4 * sample_rate, quality="HQ")
+    oversampled = resample(x, sample_rate, 4 * sample_rate)
     peak = max(float(peak), float(np.abs(oversampled).max(initial=0.0)))
     return 20 * float(np.log10(peak)) if peak > 0 else -np.inf
 
 
 def level(x: Audio, sample_rate: int, *, loudness_lufs: float | None, true_peak_db: float) -> tuple[Audio, float]:
-    """The clip at a loudness, or as near as its true peak allows, and the gain in dB: no limiter, no distortion.
+    """Return the clip at a loudness, or as near as its true peak allows, and the gain in dB: no limiter, no distortion.
 
-    None for `loudness_lufs` lowers what exceeds the true peak and nothing else; silence stays as it is.
+    With None for `loudness_lufs`, only a clip that exceeds the true peak is lowered; silence stays as it is.
     Shapes: x (N,) -> (N,), |x| <= 1 for a limit up to 0 dBTP.
 
     >>> y, gain_db = level(np.ones(160, np.float32), 16000, loudness_lufs=-20.0, true_peak_db=-1.0)
@@ -65,5 +65,5 @@ def level(x: Audio, sample_rate: int, *, loudness_lufs: float | None, true_peak_
 
 
 def _measure(x: Audio, sample_rate: int) -> tuple[float | None, float]:
-    # apart from level(), whose arguments carry the names of the two rulers
+    # a function of its own, since arguments of level() shadow the names of the two measures
     return loudness_lufs(x, sample_rate), true_peak_db(x, sample_rate)

@@ -1,138 +1,26 @@
-"""Long recordings to utterances: voice activity, cut at pauses, streamed so that hours of audio never lie in memory."""
+"""Long recordings cut at pauses into utterances, as a stream, so that hours of audio never lie in memory."""
 
-import importlib.metadata
-import importlib.util
 import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cache
 from math import ceil
-from pathlib import Path
 
 import numpy as np
-import onnxruntime
-import soxr
 from numpy.typing import NDArray
 
+from clean_corpus.pipeline.audio.voice_activity import WINDOW_S, SpeechDetector, hysteresis, speech_mask, speech_s
 from clean_corpus.pipeline.core.config import SegmentConfig
 from clean_corpus.pipeline.core.errors import ConfigError
 from clean_corpus.pipeline.core.types import Audio
 
-VAD_VERSION = f"silero-vad {importlib.metadata.version('silero-vad')}"
-VAD_RATE = 16000  # Hz
-WINDOW = 512  # samples at VAD_RATE
-WINDOW_S = WINDOW / VAD_RATE
-CONTEXT = 64  # samples of the window before that the network also sees
-HYSTERESIS = 0.15  # speech ends this far below the probability at which it begins, as in silero-vad
 BLOCK_S = 4.0
 SENTENCE_PAUSE_S = 0.5  # regions closer than this stay one utterance: a comma, not a full stop
-STRAY_PAUSE_S = 2.0  # ... or closer than this where one of them is too short to stand alone
-
-
-@cache
-def _session() -> onnxruntime.InferenceSession:
-    # not through `import silero_vad`, which loads torch
-    package = importlib.util.find_spec("silero_vad")
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3  # the model file carries unused initialisers and a warning for each
-    model = Path(package.submodule_search_locations[0]) / "data" / "silero_vad_16k_sequence.onnx"
-    return onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
-
-
-class SpeechDetector:
-    """Speech probability of each 32 ms window of a stream; the network's state is carried from call to call.
-
-    Source: silero-vad, sequence model, bit-equal to its window-by-window model.
-    """
-
-    def __init__(self, *, sample_rate: int) -> None:
-        self.sample_rate = sample_rate
-        self.reset()
-
-    def reset(self) -> None:
-        """Forget the stream: the next block is the beginning of another one."""
-        self._hidden = self._cell = np.zeros((1, 1, 128), np.float32)
-        self._context = np.zeros(CONTEXT, np.float32)
-        self._rest = np.zeros(0, np.float32)
-        self._resampler = None
-        if self.sample_rate != VAD_RATE:
-            self._resampler = soxr.ResampleStream(self.sample_rate, VAD_RATE, 1, dtype="float32", quality="MQ")
-
-    def probabilities(self, block: Audio) -> NDArray[np.float32]:
-        """Probabilities of the windows that this block completes; what is over waits for the next call.
-
-        Shapes: block (N,) at sample_rate -> (T,) in [0, 1].
-        """
-        return self._windows(block if self._resampler is None else self._resampler.resample_chunk(block))
-
-    def flush(self) -> NDArray[np.float32]:
-        """Probability of the last, incomplete window, the missing samples taken as zeros; then reset.
-
-        Shapes: -> (T,), empty where no sample is left.
-        """
-        tail = np.zeros(0, np.float32)
-        if self._resampler is not None:
-            tail = self._resampler.resample_chunk(tail, last=True)
-        missing = -(len(self._rest) + len(tail)) % WINDOW
-        probabilities = self._windows(np.concatenate((tail, np.zeros(missing, np.float32))))
-        self.reset()
-        return probabilities
-
-    def _windows(self, x: Audio) -> NDArray[np.float32]:
-        x = np.concatenate((self._rest, x))
-        n_windows = len(x) // WINDOW
-        self._rest = x[n_windows * WINDOW :]
-        if n_windows == 0:
-            return np.zeros(0, np.float32)
-        x = np.concatenate((self._context, x[: n_windows * WINDOW]))
-        self._context = x[-CONTEXT:]
-        windows = np.lib.stride_tricks.sliding_window_view(x, CONTEXT + WINDOW)[::WINDOW]  # (T, 576)
-        probabilities, self._hidden, self._cell = _session().run(
-            ["speech_probs", "hn", "cn"],
-            {"input": np.ascontiguousarray(windows), "h": self._hidden, "c": self._cell},
-        )
-        return probabilities
-
-
-def hysteresis(probabilities: NDArray[np.float32], threshold: float, *, speaking: bool = False) -> NDArray[np.bool_]:
-    """Speech from the window that reaches `threshold` to the one that falls below threshold - 0.15.
-
-    Shapes: probabilities (T,) -> (T,); `speaking` is the state before the first.
-
-    >>> hysteresis(np.float32([0.4, 0.6, 0.4, 0.3, 0.4]), 0.5).tolist()
-    [False, True, True, False, False]
-    """
-    begins = probabilities >= threshold
-    decided = np.concatenate(([True], begins | (probabilities < threshold - HYSTERESIS)))
-    last_decided = np.maximum.accumulate(np.where(decided, np.arange(len(decided)), 0))
-    return np.concatenate(([speaking], begins))[last_decided[1:]]
-
-
-def speech_mask(x: Audio, threshold: float, *, sample_rate: int) -> NDArray[np.bool_]:
-    """Which 32 ms windows of a clip are speech; the last window may reach beyond its end.
-
-    Shapes: x (N,) -> (ceil(duration / 32 ms),).
-
-    >>> speech_mask(np.zeros(1024, np.float32), 0.5, sample_rate=16000).tolist()
-    [False, False]
-    """
-    detector = SpeechDetector(sample_rate=sample_rate)
-    return hysteresis(np.concatenate((detector.probabilities(x), detector.flush())), threshold)
-
-
-def speech_s(mask: NDArray[np.bool_]) -> float:
-    """Seconds of speech in a mask.
-
-    >>> speech_s(np.array([True, False, True]))
-    0.064
-    """
-    return int(np.count_nonzero(mask)) * WINDOW / VAD_RATE
+STRAY_PAUSE_S = 2.0  # ... or closer than this if one of them is too short to stand alone
 
 
 @dataclass(frozen=True)
 class Utterance:
-    """A stretch of a recording: `start` in samples from its beginning, `speech_s` seconds of speech within."""
+    """A stretch of a recording, from sample `start` of it, with `speech_s` seconds of speech."""
 
     start: int
     samples: Audio
@@ -140,10 +28,10 @@ class Utterance:
 
 
 def utterances(blocks: Iterable[Audio], config: SegmentConfig, *, sample_rate: int) -> Iterator[Utterance]:
-    """A recording of at most max_s whole; a longer one cut at pauses, what lies between without speech left out.
+    """Yield a recording of at most max_s whole, or a longer one cut at its pauses, stretches without speech left out.
 
-    At most about max_s + min_s and one block are held. The cut does not depend on how the blocks are cut. Utterances
-    are in order, do not overlap and are at most max_s long; one under min_s had no neighbour that it could join.
+    At most about max_s + min_s and one block are in memory. The cuts do not depend on the sizes of the blocks.
+    Utterances are in order, do not overlap and are at most max_s long; one under min_s had no neighbour to join.
 
     Shapes: blocks (N_i,) each, in turn, at sample_rate.
     Raises: ConfigError if max_s leaves no room for speech between the paddings.
@@ -166,7 +54,7 @@ def utterances(blocks: Iterable[Audio], config: SegmentConfig, *, sample_rate: i
 
 
 def _equal_blocks(blocks: Iterable[Audio], size: int) -> Iterator[Audio]:
-    """The same samples in blocks of `size`, so that resampler and network see them alike however they arrive."""
+    """Yield the same samples in blocks of `size`, so that resampler and network always see the same ones."""
     held: list[Audio] = []
     n_held = 0
     for block in blocks:
@@ -190,7 +78,7 @@ class _Span:
 
 
 class _Segmenter:
-    """Windows in, utterances out: `_region` is the speech going on, `_group` the closed regions that wait for more.
+    """Cut a stream: `_region` is the speech that goes on now, `_group` ended regions that more may join.
 
     All positions are windows since the beginning of the recording, all lengths windows.
     """
@@ -255,7 +143,7 @@ class _Segmenter:
                 self._group = None
 
     def _is_over(self, pause: int) -> bool:
-        """Whether no region after such a pause could join or shorten the padding."""
+        """Return whether no region after such a pause could join the group or shorten its padding."""
         return pause >= max(STRAY_PAUSE_S / WINDOW_S, 2 * self._pad)
 
     def _is_stray(self, span: _Span) -> bool:
@@ -269,7 +157,7 @@ class _Segmenter:
         return (region.start - group.end) * WINDOW_S < (STRAY_PAUSE_S if stray else SENTENCE_PAUSE_S)
 
     def _close(self) -> Iterator[Utterance]:
-        """The region has ended: it joins the group, or the group is done and the region is the next one."""
+        """End the region: it joins the group, or becomes the next group once the present one is emitted."""
         while self._region.end - self._region.start > self._max_speech:
             yield from self._cut()
         if self._group and self._fits(self._group, self._region) and self._joins(self._group, self._region):
@@ -280,7 +168,7 @@ class _Segmenter:
         self._region = None
 
     def _cut(self) -> Iterator[Utterance]:
-        """Take an utterance off a region that is too long: at the deepest pause of its second half."""
+        """Cut an utterance off a region that is too long, at the deepest pause of its second half."""
         if self._group and self._is_stray(self._group) and self._joins(self._group, self._region):
             self._region.start, self._group = self._group.start, None
         yield from self._emit_group()
@@ -296,7 +184,7 @@ class _Segmenter:
         self._region.start = cut
 
     def _emit_group(self) -> Iterator[Utterance]:
-        """The group is done since `_region` is not to be part of it: they share the pause between them."""
+        """Emit the group without `_region`, which shares the pause between them."""
         if self._group:
             yield self._emit(self._group, min(self._pad, (self._region.start - self._group.end) // 2))
             self._group = None
@@ -309,7 +197,7 @@ class _Segmenter:
         return Utterance(start, samples, speech_s(self._speech[first - self._held_from : end - self._held_from]))
 
     def _forget(self) -> None:
-        """Drop what no utterance can still want."""
+        """Drop audio and probabilities that no utterance can need any more."""
         waiting = self._group or self._region
         keep = max(self._free_from, (waiting.start if waiting else self._now) - self._pad)
         self._probabilities = self._probabilities[keep - self._held_from :]
@@ -322,7 +210,7 @@ class _Segmenter:
 
 
 def _mean_around(values: NDArray[np.float32], at: NDArray[np.int_], reach: int) -> NDArray[np.float64]:
-    """Mean of values[i - reach : i + reach] for each i of `at`, of fewer at the ends.
+    """Return the mean of values[i - reach : i + reach] for each i of `at`, of fewer values at the ends.
 
     >>> _mean_around(np.float32([1, 2, 3, 4]), np.array([1, 3]), 1).tolist()
     [1.5, 3.5]

@@ -1,4 +1,4 @@
-"""Generated noises, rooms and mixing: what the demo speaks into, the tests measure and training mixes with."""
+"""Synthetic noises and rooms, and mixing at a ratio: for the demo, for tests, and for training."""
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -12,7 +12,7 @@ def _unit_rms(x: NDArray[np.floating]) -> Audio:
 
 
 def coloured_noise(rng: np.random.Generator, n_samples: int, *, slope: float) -> Audio:
-    """Noise whose power falls as 1 / f**slope: 0 white, 1 pink, 2 brown; unit RMS.
+    """Return noise whose power falls as 1 / f**slope: 0 white, 1 pink, 2 brown; unit RMS.
 
     Shapes: -> (n_samples,).
     """
@@ -23,7 +23,7 @@ def coloured_noise(rng: np.random.Generator, n_samples: int, *, slope: float) ->
 
 
 def mains_hum(rng: np.random.Generator, n_samples: int, *, sample_rate: int, mains_hz: float) -> Audio:
-    """Mains frequency and its harmonics with random falling levels; unit RMS.
+    """Return the mains frequency and its harmonics at random falling levels; unit RMS.
 
     Shapes: -> (n_samples,).
     """
@@ -36,7 +36,7 @@ def mains_hum(rng: np.random.Generator, n_samples: int, *, sample_rate: int, mai
 
 
 def clicks(rng: np.random.Generator, n_samples: int, *, sample_rate: int, per_s: float) -> Audio:
-    """Short decaying bursts at random instants, like crackle or a keyboard; unit RMS.
+    """Return short decaying bursts at random instants, like crackle or a keyboard; unit RMS.
 
     Shapes: -> (n_samples,).
     """
@@ -50,7 +50,7 @@ def clicks(rng: np.random.Generator, n_samples: int, *, sample_rate: int, per_s:
 
 
 def wind(rng: np.random.Generator, n_samples: int, *, sample_rate: int) -> Audio:
-    """Low rumble in slow gusts; unit RMS.
+    """Return a low rumble in slow gusts; unit RMS.
 
     Shapes: -> (n_samples,).
     """
@@ -61,7 +61,7 @@ def wind(rng: np.random.Generator, n_samples: int, *, sample_rate: int) -> Audio
 
 
 def room_tone(rng: np.random.Generator, n_samples: int, *, sample_rate: int) -> Audio:
-    """A quiet room as its microphone hears it: rumble, hiss and mains hum, each at a random level; unit RMS.
+    """Return the noise of a quiet room: rumble, hiss and mains hum, each at a random level; unit RMS.
 
     Shapes: -> (n_samples,).
     """
@@ -73,7 +73,7 @@ def room_tone(rng: np.random.Generator, n_samples: int, *, sample_rate: int) -> 
 
 
 def pause_noise(rng: np.random.Generator, n_samples: int, voice: Audio) -> Audio:
-    """Steady noise with the spectrum of the pauses of a recording: what its room and its microphone add; unit RMS.
+    """Return steady noise with the spectrum of a recording's pauses, which is that of room and microphone; unit RMS.
 
     Pauses are the quietest tenth of its frames of 512 samples.
 
@@ -88,7 +88,7 @@ def pause_noise(rng: np.random.Generator, n_samples: int, voice: Audio) -> Audio
 
 
 def texture(rng: np.random.Generator, n_samples: int, *, sample_rate: int) -> Audio:
-    """Noise of a random spectrum whose level swells at random or beats in time: rain, surf, rotors; unit RMS.
+    """Return noise of a random spectrum whose level swells or beats in time, like rain, surf or rotors; unit RMS.
 
     Shapes: -> (n_samples,).
     """
@@ -104,7 +104,7 @@ def texture(rng: np.random.Generator, n_samples: int, *, sample_rate: int) -> Au
 
 
 def harmonic(rng: np.random.Generator, n_samples: int, *, sample_rate: int) -> Audio:
-    """A pitched source that glides, comes and goes: engines, saws, animals, alarms; unit RMS.
+    """Return a pitched source that glides, comes and goes, like engines, saws, animals or alarms; unit RMS.
 
     Shapes: -> (n_samples,).
     """
@@ -123,19 +123,19 @@ def harmonic(rng: np.random.Generator, n_samples: int, *, sample_rate: int) -> A
 
 
 def equalise(rng: np.random.Generator, x: NDArray[np.floating], *, gain_db: float) -> Audio:
-    """A random smooth frequency response, +-gain_db at eight frequencies a mel-like distance apart; same RMS.
+    """Filter by a random smooth frequency response, +-gain_db at eight mel-like spaced frequencies; the RMS stays.
 
     Shapes: (..., N), all through the same response -> (..., N).
     """
     spec = np.fft.rfft(x)
-    place = np.log1p(np.linspace(0, 1, spec.shape[-1]) * 20) / np.log(21)
-    gain = np.interp(place, np.linspace(0, 1, 8), rng.uniform(-gain_db, gain_db, 8))
+    position = np.log1p(np.linspace(0, 1, spec.shape[-1]) * 20) / np.log(21)
+    gain = np.interp(position, np.linspace(0, 1, 8), rng.uniform(-gain_db, gain_db, 8))
     shaped = np.fft.irfft(spec * 10 ** (gain / 20), n=x.shape[-1])
     return _unit_rms(shaped) * np.float32(np.sqrt(np.mean(np.square(x))))
 
 
 def babble(voices: list[Audio], n_samples: int) -> Audio:
-    """Several voices at equal level, each repeated to the length; unit RMS.
+    """Return several voices at equal level, each repeated to the length; unit RMS.
 
     Shapes: voices (N_i,) each -> (n_samples,).
     """
@@ -143,9 +143,9 @@ def babble(voices: list[Audio], n_samples: int) -> Audio:
 
 
 def room_impulse_response(rng: np.random.Generator, *, sample_rate: int, rt60_s: float) -> Audio:
-    """Response of a random shoebox room by the image method; direct sound at sample 0, peak 1.
+    """Return the impulse response of a random shoebox room, by the image method; direct sound at sample 0, peak 1.
 
-    Reflections go up to the 17th order: of a long reverberation the weak end is missing.
+    Reflections go up to the 17th order, so the weak end of a long reverberation is missing.
     Source: Allen & Berkley 1979, as in pyroomacoustics (extra `demo` or `train`).
     Shapes: -> (L,).
     """
@@ -166,7 +166,7 @@ def room_impulse_response(rng: np.random.Generator, *, sample_rate: int, rt60_s:
 
 
 def mix_at_snr(speech: Audio, noise: Audio, snr_db: float) -> Audio:
-    """speech + g * noise, with g for the wanted ratio of mean powers over the whole stretch.
+    """Return speech + g * noise, with g for the wanted ratio of mean powers over the whole signal.
 
     Source: SYSTEMS.md section 0, Mixing.
     Shapes: (N,) twice -> (N,).

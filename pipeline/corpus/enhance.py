@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from clean_corpus.pipeline.audio import decode
+from clean_corpus.pipeline.audio import decode, encode
 from clean_corpus.pipeline.core import memory
 from clean_corpus.pipeline.core.config import AudioConfig, EnhanceConfig, PipelineConfig
 from clean_corpus.pipeline.core.errors import DataError
@@ -72,7 +72,7 @@ def enhance_files(
             failed[recording.source] = str(error)
     enhanced, damaged = _enhance_named(noisy, enhancer, EnhanceConfig(), config.sample_rate)
     for path, x in enhanced.items():
-        write(path, decode.encode_wav(shards.within_full_scale(x), config.sample_rate))
+        write(path, encode.encode_wav(shards.within_full_scale(x), config.sample_rate))
     return failed | {printable(path): error for path, error in damaged.items()}
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from clean_corpus.pipeline.audio import decode, segment
+from clean_corpus.pipeline.audio import decode, voice_activity
 from clean_corpus.pipeline.core.config import PipelineConfig
 from clean_corpus.pipeline.core.hashing import content_name
 from clean_corpus.pipeline.core.locations import Location
@@ -72,7 +72,7 @@ def _decisive(config: PipelineConfig) -> tuple[object, ...]:
         config.segment.model_dump(),
         config.shards.model_dump(),
         decode.CODEC_VERSION,
-        segment.VAD_VERSION,
+        voice_activity.VAD_VERSION,
         library_versions("onnxruntime", "soxr", "webdataset"),
     )
 

@@ -9,7 +9,7 @@ import numpy as np
 import webdataset
 from webdataset.tariterators import group_by_keys, tar_file_expander
 
-from clean_corpus.pipeline.audio import decode
+from clean_corpus.pipeline.audio import decode, encode
 from clean_corpus.pipeline.core.errors import DataError
 from clean_corpus.pipeline.core.records import Shard
 from clean_corpus.pipeline.core.types import Audio
@@ -91,7 +91,7 @@ def encode_clip(x: Audio, sample_rate: int, *, bits: Literal[16, 24]) -> bytes:
 
     Shapes: x (N,), N >= 1.
     """
-    return decode.encode_flac(within_full_scale(x), sample_rate, bits=bits)
+    return encode.encode_flac(within_full_scale(x), sample_rate, bits=bits)
 
 
 def within_full_scale(x: Audio) -> Audio:

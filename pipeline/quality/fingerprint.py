@@ -4,9 +4,9 @@ import base64
 import hashlib
 
 import numpy as np
-import soxr
 from numpy.typing import NDArray
 
+from clean_corpus.pipeline.audio.resample import resample
 from clean_corpus.pipeline.core.types import Audio
 
 RATE = 6000  # Hz; telephone speech still has all of it
@@ -39,7 +39,7 @@ def fingerprint(x: Audio, *, sample_rate: int) -> NDArray[np.uint32]:
     >>> fingerprint(np.zeros(600, np.float32), sample_rate=6000).tolist()
     [0, 0, 0, 0, 0, 0, 0, 0]
     """
-    x = soxr.resample(x, sample_rate, RATE) if sample_rate != RATE else x
+    x = resample(x, sample_rate, RATE)
     x = np.pad(x, WIN_LENGTH // 2)
     window = np.hanning(WIN_LENGTH).astype(np.float32)
     frames = np.lib.stride_tricks.sliding_window_view(x, WIN_LENGTH)[::HOP_LENGTH]

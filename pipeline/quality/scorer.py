@@ -6,9 +6,9 @@ from functools import cache
 from importlib.metadata import version
 
 import numpy as np
-import soxr
 
-from clean_corpus.pipeline.audio import loudness, segment
+from clean_corpus.pipeline.audio import loudness, voice_activity
+from clean_corpus.pipeline.audio.resample import resample
 from clean_corpus.pipeline.core.errors import DataError
 from clean_corpus.pipeline.core.types import Audio, Scores
 from clean_corpus.pipeline.quality import dnsmos, signal_measures
@@ -52,7 +52,7 @@ _PACKAGES = {"loudness": "pyloudnorm", "pesq": "pesq", "stoi": "pystoi", "resamp
 def rulers() -> dict[str, str]:
     """What measured the scores: package and version, for DNSMOS the hash of the network too."""
     packages = {name: f"{package} {version(package)}" for name, package in _PACKAGES.items()}
-    return {**dnsmos.rulers(), "speech": segment.VAD_VERSION, **packages}
+    return {**dnsmos.rulers(), "speech": voice_activity.VAD_VERSION, **packages}
 
 
 class Scorer:
@@ -72,7 +72,7 @@ class Scorer:
             raise ValueError(f"expected samples of shape (N,), N > 0, got {x.shape}")
         if clean is not None and clean.shape != x.shape:
             raise DataError(f"clean twin has {clean.size} samples, the clip {x.size}; they must be sample-aligned")
-        speech = segment.speech_mask(x, self._speech_threshold, sample_rate=sample_rate)
+        speech = voice_activity.speech_mask(x, self._speech_threshold, sample_rate=sample_rate)
         at_16k = at_scoring_rate(x, sample_rate)
         values: dict[str, float | None] = dict.fromkeys(SCORES)
         if at_16k.size >= MIN_S * RATE and np.any(at_16k):
@@ -92,7 +92,7 @@ class Scorer:
 
 def at_scoring_rate(x: Audio, sample_rate: int) -> Audio:
     """The samples at RATE, (N,) -> (N,)."""
-    return x if sample_rate == RATE else soxr.resample(x, sample_rate, RATE)
+    return resample(x, sample_rate, RATE)
 
 
 def _rounded(value: float | None) -> float | None:

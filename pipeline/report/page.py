@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 import yaml
 from numpy.typing import NDArray
 
-from clean_corpus.pipeline.audio.decode import write_wav
+from clean_corpus.pipeline.audio.encode import write_wav
 from clean_corpus.pipeline.core.config import GateConfig
 from clean_corpus.pipeline.core.types import Audio, Scores, Verdict
 from clean_corpus.pipeline.quality.gate import decide

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-import soxr
 
 from clean_corpus.pipeline.audio import decode as audio
+from clean_corpus.pipeline.audio.resample import resample
 from clean_corpus.pipeline.core.config import DEFAULT_S3
 from clean_corpus.pipeline.core.errors import ConfigError, DataError
 from clean_corpus.pipeline.core.locations import SCHEME, parse_location
@@ -130,7 +130,7 @@ class Encoded:
             x, rate = audio.decode(self.data, mix=True)
         except DataError as error:
             raise DataError(f"shard {self.shard}: {self.name}: {error}") from None
-        mono = soxr.resample(x, rate, sample_rate)
+        mono = resample(x, rate, sample_rate)
         if not len(mono) or not np.isfinite(mono).all():
             raise DataError(f"shard {self.shard}: {self.name}: {len(mono)} samples, or one that is not finite")
         return mono

@@ -16,7 +16,7 @@ from clean_corpus.enhancers.serving.streaming import Stream
 from clean_corpus.enhancers.table import ENHANCERS
 from clean_corpus.enhancers.training import train
 from clean_corpus.enhancers.training.mixing import MixConfig
-from clean_corpus.pipeline.audio import decode
+from clean_corpus.pipeline.audio import encode
 from clean_corpus.pipeline.audio.synthetic import coloured_noise
 
 
@@ -53,7 +53,7 @@ def test_one_file_and_one_row_are_enough(tmp_path, monkeypatch):
     for kind in ("speech", "noise"):
         (tmp_path / kind).mkdir()
         for i in range(2):
-            decode.write_wav(tmp_path / kind / f"{i}.wav", 0.1 * coloured_noise(rng, 16000, slope=i), 16000)
+            encode.write_wav(tmp_path / kind / f"{i}.wav", 0.1 * coloured_noise(rng, 16000, slope=i), 16000)
     config = train.TrainConfig(
         steps=4, steps_per_epoch=2, batch_size=2, validation_pairs=2, warmup_steps=1, workers=0, sizes={"width": 2},
         mix=MixConfig(seconds=0.5, rooms=1),

@@ -9,14 +9,14 @@ import soundfile
 from typer.testing import CliRunner
 
 from clean_corpus.enhancers import checkpoints
-from clean_corpus.enhancers.training import recordings
+from clean_corpus.enhancers.training import mixing
 from clean_corpus.enhancers.training.train import TrainConfig
 from clean_corpus.flows import clean_corpus as flow
 from clean_corpus.flows import download_cache, folder_commands, local_server, worker
 from clean_corpus.flows import train_enhancer as training
 from clean_corpus.flows.cli import app
 from clean_corpus.flows.config import RunConfig
-from clean_corpus.pipeline.audio import decode
+from clean_corpus.pipeline.audio import decode, encode
 from clean_corpus.pipeline.core.config import DEFAULT_S3, S3Config
 from clean_corpus.pipeline.core.errors import CleanCorpusError, ConfigError, DataError
 from clean_corpus.pipeline.core.locations import S3Folder, parse_location
@@ -65,7 +65,7 @@ def voice():
 
 
 def as_wav(x):
-    return decode.encode_wav(x, RATE)
+    return encode.encode_wav(x, RATE)
 
 
 def noisy(x, seed=0):
@@ -208,7 +208,7 @@ def test_recorded_rooms_of_a_training_may_lie_in_a_bucket(there, tmp_path, monke
         training.train_row.fn("cgcrn", [], [], tmp_path, config)
     first, second = (settled.mix.rirs for settled in given)
     assert first == second and first.startswith(f"{tmp_path}/cache/") and given[0].mix.room_share == 0.3
-    found, expected = (recordings.load_rirs(tmp_path / folder, RATE) for folder in (first, "rooms"))
+    found, expected = (mixing.load_rirs(tmp_path / folder, RATE) for folder in (first, "rooms"))
     assert found.keys() == expected.keys() == {"hall", "cell"}
     there.put("rooms/hall/c.wav", path.read_bytes())
     assert download_cache.rooms(f"{there.at}/rooms") != first

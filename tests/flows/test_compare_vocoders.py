@@ -12,7 +12,7 @@ from prefect.testing.utilities import prefect_test_harness
 from clean_corpus.flows import compare_vocoders as comparison
 from clean_corpus.flows import listening
 from clean_corpus.flows.cli import app
-from clean_corpus.pipeline.audio import decode
+from clean_corpus.pipeline.audio import encode
 from clean_corpus.pipeline.audio.synthetic import coloured_noise
 from clean_corpus.pipeline.core.errors import ConfigError
 from clean_corpus.pipeline.corpus.shards import write_shard
@@ -44,7 +44,7 @@ def sets(tmp_path_factory):
     for name, level in (("raw", 0.05), ("clean", 0.0), ("other", 0.1)):
         noisy = [tone + level * coloured_noise(rng, RATE, slope=1) for tone in tones]
         samples = [
-            {"__key__": f"u{i:02}", "flac": decode.encode_flac(np.clip(x, -1, 1), RATE, bits=16), "json": b"{}"}
+            {"__key__": f"u{i:02}", "flac": encode.encode_flac(np.clip(x, -1, 1), RATE, bits=16), "json": b"{}"}
             for i, x in enumerate(noisy)
         ]
         write_shard(store, f"{name}/0.tar", samples[: 11 if name == "raw" else 12])

@@ -19,7 +19,7 @@ from clean_corpus.enhancers.training import recipes
 from clean_corpus.enhancers.training.train import TrainConfig, train
 from clean_corpus.flows import train_enhancer as training
 from clean_corpus.flows.cli import app
-from clean_corpus.pipeline.audio import decode
+from clean_corpus.pipeline.audio import encode
 from clean_corpus.pipeline.audio.synthetic import coloured_noise
 
 SETTINGS = {
@@ -36,8 +36,8 @@ def corpus(tmp_path_factory):
         (root / kind).mkdir()
     for i in range(3):
         tone = 0.3 * np.sin(2 * np.pi * 200 * (i + 1) * time_s)
-        decode.write_wav(root / "speech" / f"{i}.wav", tone.astype(np.float32), 16000)
-        decode.write_wav(root / "noise" / f"{i}.wav", 0.1 * coloured_noise(rng, 16000, slope=1), 16000)
+        encode.write_wav(root / "speech" / f"{i}.wav", tone.astype(np.float32), 16000)
+        encode.write_wav(root / "noise" / f"{i}.wav", 0.1 * coloured_noise(rng, 16000, slope=1), 16000)
     (root / "tiny.yaml").write_text(json.dumps(SETTINGS))  # JSON is YAML
     return root
 

@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 from clean_corpus.flows import compare_vocoders as comparison
 from clean_corpus.flows import download_cache, evaluation, training_runs, vocoding
 from clean_corpus.flows import train_vocoder as training
-from clean_corpus.pipeline.audio import decode
+from clean_corpus.pipeline.audio import encode
 from clean_corpus.pipeline.core.config import S3Config
 from clean_corpus.pipeline.core.errors import CleanCorpusError, ConfigError
 from clean_corpus.pipeline.core.locations import parse_location
@@ -57,7 +57,7 @@ def shards(tmp_path_factory):
     store, time_s = LocalStore(tmp_path_factory.mktemp("shards")), np.arange(RATE) / RATE
     for name, level in (("raw", 0.2), ("gated", 0.3)):
         tones = [(level * np.sin(2 * np.pi * (150 + 15 * i) * time_s)).astype(np.float32) for i in range(12)]
-        samples = [{"__key__": f"u{i:02}", "flac": decode.encode_flac(x, RATE, bits=16), "json": b"{}"}
+        samples = [{"__key__": f"u{i:02}", "flac": encode.encode_flac(x, RATE, bits=16), "json": b"{}"}
                    for i, x in enumerate(tones)]  # fmt: skip
         write_shard(store, f"{name}/0.tar", samples)
     return store.root
@@ -186,7 +186,7 @@ def voice(client, shards, tmp_path_factory):
 
 
 def test_a_voice_of_a_bucket_speaks_what_lies_in_one(client, voice, out, store, tmp_path):
-    decode.write_wav(tmp_path / "a.wav", np.zeros(1600, np.float32), RATE)
+    encode.write_wav(tmp_path / "a.wav", np.zeros(1600, np.float32), RATE)
     client.upload_file(str(tmp_path / "a.wav"), BUCKET, f"{out.prefix}/in/a.wav")
     store.write("in/bad.wav", b"no audio")
     store.write("said/kept.wav", b"was there")
@@ -212,7 +212,7 @@ def test_a_voice_of_a_bucket_speaks_what_lies_in_one(client, voice, out, store, 
 
 def test_pairs_of_a_bucket_are_evaluated_into_one(client, out, store, monkeypatch, tmp_path):
     """The measuring itself is that of test_evaluate.py."""
-    decode.write_wav(tmp_path / "a.wav", np.zeros(RATE, np.float32), RATE)
+    encode.write_wav(tmp_path / "a.wav", np.zeros(RATE, np.float32), RATE)
     for kind in ("noisy", "clean"):
         client.upload_file(str(tmp_path / "a.wav"), BUCKET, f"{out.prefix}/pairs/{kind}/a.wav")
     monkeypatch.setattr(
@@ -234,7 +234,7 @@ def test_a_comparison_in_a_bucket_goes_on_where_it_was(shards, out, store, monke
     monkeypatch.setattr(comparison, "train_set", comparison.train_set.fn)
     monkeypatch.setattr(comparison, "score_all", lambda jobs: [])
     monkeypatch.setattr(comparison, "_jobs", lambda *_: [])
-    monkeypatch.setattr(comparison.comparison_report, "write", write)
+    monkeypatch.setattr(comparison.report, "write", write)
     config = comparison.CompareConfig.model_validate({"spoken": 2, "vocoder": SETTINGS | {"steps": 2}})
     sets = {name: [str(shards / name)] for name in ("raw", "gated")}
     page = comparison.compare_vocoders.fn(sets, out, config, force=True)

@@ -11,7 +11,7 @@ from rich.console import Console
 from safetensors.torch import save_file
 
 from clean_corpus.flows import vocoding
-from clean_corpus.pipeline.audio import decode
+from clean_corpus.pipeline.audio import decode, encode
 from clean_corpus.pipeline.core.errors import ConfigError
 from clean_corpus.vocoder.checkpoint import load_vocoder
 from clean_corpus.vocoder.features import LogMel
@@ -41,7 +41,7 @@ def speak(voice, tmp_path):
 def test_a_speaker_is_chosen_by_name(tmp_path):
     mel = LogMel(sample_rate=24000, hop_length=300, win_length=1200, n_fft=2048, f_max_hz=12000)
     save_small_vocoder(tmp_path, mel, upsampling=[5, 6, 10], speakers=("s0", "s1"))
-    decode.write_wav(tmp_path / "in.wav", tone(200, 0.1, 24000), 24000)
+    encode.write_wav(tmp_path / "in.wav", tone(200, 0.1, 24000), 24000)
     arguments = {"seed": 0, "batch_size": 1, "threads": 1}
     spoken = vocoding.vocode([tmp_path / "in.wav"], tmp_path, tmp_path / "said", CONSOLE, speaker="s1", **arguments)
     assert spoken == (1, {})
@@ -51,7 +51,7 @@ def test_a_speaker_is_chosen_by_name(tmp_path):
 
 def test_copies_are_scored_against_their_recordings(speak, tmp_path, capsys):
     """A copy cannot beat what it was made from: the recording scored against itself is the bound."""
-    decode.write_wav(tmp_path / "a.wav", tone(170, 1.003), RATE)  # not a whole number of frames
+    encode.write_wav(tmp_path / "a.wav", tone(170, 1.003), RATE)  # not a whole number of frames
     np.save(tmp_path / "frames.npy", np.zeros((45, 10), np.float32))
     assert speak(tmp_path / "a.wav", tmp_path / "frames.npy", score=True) == (2, {})
     (row,) = csv.DictReader((tmp_path / "said" / "scores.csv").open())
@@ -63,7 +63,7 @@ def test_copies_are_scored_against_their_recordings(speak, tmp_path, capsys):
 
 def test_recordings_and_saved_frames_become_the_same_speech(voice, speak, tmp_path):
     mel = load_vocoder(voice).mel
-    decode.write_wav(tmp_path / "a.wav", tone(170, 0.5), RATE)
+    encode.write_wav(tmp_path / "a.wav", tone(170, 0.5), RATE)
     x, _ = decode.decode((tmp_path / "a.wav").read_bytes())
     frames = mel(torch.as_tensor(x)[None])[0]
     np.save(tmp_path / "b.npy", frames.numpy())

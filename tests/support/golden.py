@@ -11,7 +11,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from clean_corpus.pipeline.core.records import canonical_json
+from clean_corpus.pipeline.core.hashing import canonical_json
 from clean_corpus.pipeline.demo.corpus import speak
 from tests.support.paths import REPOSITORY
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from clean_corpus.pipeline.audio import decode
+from clean_corpus.pipeline.audio import encode
 
 RATE = 16000
 TONE_SYSTEMS = {"zebranet": 300.0, "yakcoder": 450.0, "xylovoc": 600.0}
@@ -25,7 +25,7 @@ def tone_systems(root: Path, systems=TONE_SYSTEMS, utterances: int = 3) -> Path:
         (root / system).mkdir(parents=True)
         for i in range(utterances):
             x = tone(frequency_hz + 10 * i, gain=0.05 * (number + 1))
-            decode.write_wav(root / system / f"sentence-{i}.wav", x, RATE * (1 + number % 2))
+            encode.write_wav(root / system / f"sentence-{i}.wav", x, RATE * (1 + number % 2))
     return root
 
 

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 
-from clean_corpus.pipeline.audio import decode
+from clean_corpus.pipeline.audio import encode
 from clean_corpus.pipeline.corpus.shards import write_shard
 
 RATE = 16000
@@ -22,7 +22,7 @@ def write_tones(store, name, frequencies_hz, *, rate=RATE):
     samples = [
         {
             "__key__": f"c{stem}-{i}",
-            "flac": decode.encode_flac(tone(hz, rate=rate), rate, bits=16),
+            "flac": encode.encode_flac(tone(hz, rate=rate), rate, bits=16),
             "json": json.dumps({"speaker": f"s{i % 2}"}).encode(),
         }
         for i, hz in enumerate(frequencies_hz)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from clean_corpus.pipeline.audio import decode, loudness
+from clean_corpus.pipeline.audio import decode, encode, loudness
 from clean_corpus.pipeline.core.config import AudioConfig
 from clean_corpus.pipeline.core.errors import DataError
 from clean_corpus.pipeline.core.types import Audio
@@ -33,7 +33,7 @@ def write_clips(study: Study, folder: Path) -> float:
         return loudness.level(x, sample_rate, loudness_lufs=loudness_lufs, true_peak_db=TRUE_PEAK_DB)[0]
 
     def write(name: str, x: Audio) -> None:
-        decode.write_wav(folder / f"{name}.wav", x, sample_rate)
+        encode.write_wav(folder / f"{name}.wav", x, sample_rate)
 
     for (system, utterance), name in study.clip_ids.items():
         write(name, levelled(system, utterance))

@@ -13,19 +13,17 @@ from torch.utils.data import DataLoader
 
 from clean_corpus.enhancers import checkpoints, table
 from clean_corpus.enhancers.domains.spectral import ForwardPass
-from clean_corpus.enhancers.domains.windows import WaveformWindows
+from clean_corpus.enhancers.domains.windows import WaveformWindows, clean_windows, noisy_windows, waveform_error
 from clean_corpus.enhancers.method import Method
 from clean_corpus.enhancers.models.critic import Critic
 from clean_corpus.enhancers.models.segan import SEGAN
 from clean_corpus.enhancers.objectives import adversarial, losses
-from clean_corpus.enhancers.objectives.adversarial import Adversary, gradient_norm, gradient_penalty, noisy_windows
-from clean_corpus.enhancers.objectives.losses import waveform_error
-from clean_corpus.enhancers.objectives.targets import clean_windows
+from clean_corpus.enhancers.objectives.adversarial import Adversary, gradient_norm, gradient_penalty
 from clean_corpus.enhancers.serving.enhancer import load_enhancer
 from clean_corpus.enhancers.training import train as training
 from clean_corpus.enhancers.training.adversarial_steps import Adversarial
 from clean_corpus.enhancers.training.mixing import MixConfig
-from clean_corpus.pipeline.audio import decode
+from clean_corpus.pipeline.audio import encode
 from clean_corpus.pipeline.audio.synthetic import coloured_noise
 from clean_corpus.pipeline.core.errors import ConfigError
 
@@ -423,7 +421,7 @@ def corpus(tmp_path_factory):
             ("noise", coloured_noise(rng, 24000, slope=1)),
         ):
             (root / kind).mkdir(exist_ok=True)
-            decode.write_wav(root / kind / f"{i}.wav", (0.2 * wave).astype(np.float32), 16000)
+            encode.write_wav(root / kind / f"{i}.wav", (0.2 * wave).astype(np.float32), 16000)
     return root
 
 

@@ -11,9 +11,8 @@ from clean_corpus.enhancers.objectives import losses
 from clean_corpus.enhancers.serving.enhancer import load_enhancer
 from clean_corpus.enhancers.table import method
 from clean_corpus.enhancers.training import train as training
-from clean_corpus.enhancers.training.mixing import MixConfig
-from clean_corpus.enhancers.training.recordings import Recording
-from clean_corpus.pipeline.audio import decode
+from clean_corpus.enhancers.training.mixing import MixConfig, Recording
+from clean_corpus.pipeline.audio import encode
 from clean_corpus.pipeline.audio.synthetic import coloured_noise
 from clean_corpus.pipeline.core.errors import ConfigError
 from clean_corpus.pipeline.corpus.shards import write_shard
@@ -34,8 +33,8 @@ def corpus(tmp_path_factory):
     time_s = np.arange(32000) / 16000
     for i in range(6):
         tone = np.sin(2 * np.pi * (200 + 100 * i) * time_s) * np.sin(2 * np.pi * 2 * time_s)
-        decode.write_wav(root / "speech" / f"{i}.wav", (0.3 * tone).astype(np.float32), 16000)
-        decode.write_wav(root / "noise" / "pink" / f"{i}.wav", 0.1 * coloured_noise(rng, 32000, slope=1), 16000)
+        encode.write_wav(root / "speech" / f"{i}.wav", (0.3 * tone).astype(np.float32), 16000)
+        encode.write_wav(root / "noise" / "pink" / f"{i}.wav", 0.1 * coloured_noise(rng, 32000, slope=1), 16000)
     return root
 
 
@@ -242,7 +241,7 @@ def test_training_from_shards_resumes_as_if_it_had_not_stopped(shards, tmp_path,
 
 def test_recorded_rooms_are_divided_and_wrong_ones_refused(tmp_path):
     for i in range(5):
-        decode.write_wav(tmp_path / f"room{i}.wav", np.full(10 + i, 0.5, np.float32), 16000)
+        encode.write_wav(tmp_path / f"room{i}.wav", np.full(10 + i, 0.5, np.float32), 16000)
 
     def lengths(**mix):
         return [{len(r) for r in part} for part in training._recorded_rooms(config(mix=MixConfig(**mix)), 16000)]

@@ -3,21 +3,19 @@
 import time
 from collections.abc import Iterator
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
-import onnxruntime
 import pytest
 import soundfile
 import soxr
 
-from clean_corpus.pipeline.audio import segment
-from clean_corpus.pipeline.audio.segment import SpeechDetector, Utterance, hysteresis, speech_mask, speech_s, utterances
+from clean_corpus.pipeline.audio import segment, voice_activity
+from clean_corpus.pipeline.audio.segment import Utterance, utterances
 from clean_corpus.pipeline.audio.synthetic import clicks, coloured_noise, mains_hum, wind
+from clean_corpus.pipeline.audio.voice_activity import SpeechDetector, speech_mask, speech_s
 from clean_corpus.pipeline.core.config import SegmentConfig
 from clean_corpus.pipeline.core.errors import ConfigError
 from clean_corpus.pipeline.core.types import Audio
-from clean_corpus.pipeline.demo.corpus import speak
 from tests.support.paths import DATA
 
 RATE = 16000
@@ -38,24 +36,14 @@ def _noise(seed: int, n_samples: int, level_db: float) -> Audio:
 
 
 @pytest.fixture(scope="module")
-def voice() -> Audio:
-    """One spoken sentence of 4 to 8 s, without the silence around it."""
-    text = "A sudden breeze carried the yellow leaves along the river and over the old stone bridge"
-    spoken, spoken_hz = speak(text, voice="en-us", rate_wpm=175)
-    x = soxr.resample(spoken, spoken_hz, RATE)
-    loud = np.flatnonzero(np.abs(x) > 1e-3)
-    return x[loud[0] : loud[-1] + 1]
-
-
-@pytest.fixture(scope="module")
 def real() -> list[Audio]:
     """Real sentences without the silence around them."""
     sentences = []
     for path in sorted((DATA / "speech" / "dev").rglob("*.flac"))[::3]:
         x, rate = soundfile.read(path, dtype="float32")
         assert rate == RATE
-        heard = np.flatnonzero(speech_mask(x, 0.5, sample_rate=RATE)) * segment.WINDOW
-        sentences.append(x[heard[0] : heard[-1] + segment.WINDOW])
+        heard = np.flatnonzero(speech_mask(x, 0.5, sample_rate=RATE)) * voice_activity.WINDOW
+        sentences.append(x[heard[0] : heard[-1] + voice_activity.WINDOW])
     return sentences
 
 
@@ -112,11 +100,11 @@ def test_speech_of_a_hard_cut_is_conserved(real):
     covered = np.zeros(len(x), np.bool_)
     for one in cut:
         covered[one.start : one.start + len(one.samples)] = True
-    speech = np.repeat(speech_mask(x, 0.5, sample_rate=RATE), segment.WINDOW)[: len(x)]
+    speech = np.repeat(speech_mask(x, 0.5, sample_rate=RATE), voice_activity.WINDOW)[: len(x)]
     assert covered[speech].all()
     assert min(len(one.samples) for one in cut) >= config.min_s * RATE
     # a cut takes the deepest pause in reach: quieter than the speech, 10 dB at the median
-    level = np.sqrt(np.convolve(np.square(x), np.ones(segment.WINDOW) / segment.WINDOW, "same"))
+    level = np.sqrt(np.convolve(np.square(x), np.ones(voice_activity.WINDOW) / voice_activity.WINDOW, "same"))
     at = [a.start + len(a.samples) for a in cut[:-1]]
     assert np.median(level[at]) < np.sqrt(np.mean(np.square(x))) / 10**0.5
 
@@ -126,11 +114,11 @@ def test_endless_speech_is_cut_where_it_is_quietest(monkeypatch):
 
     def certain(self, x):
         self._rest = np.concatenate((self._rest, x))
-        n_windows = len(self._rest) // segment.WINDOW
-        self._rest = self._rest[n_windows * segment.WINDOW :]
+        n_windows = len(self._rest) // voice_activity.WINDOW
+        self._rest = self._rest[n_windows * voice_activity.WINDOW :]
         return np.ones(n_windows, np.float32)
 
-    monkeypatch.setattr(SpeechDetector, "_windows", certain)
+    monkeypatch.setattr(SpeechDetector, "_detect", certain)
     x = _noise(0, 60 * RATE, -20)
     dips = np.arange(8, 60, 8) * RATE
     for dip in dips:
@@ -161,7 +149,9 @@ def test_other_rates_are_cut_at_the_same_times(voice, sample_rate):
     _assert_sound(y, cut, sample_rate=sample_rate)
     # two windows: the network hears the resampler's band edge
     np.testing.assert_allclose(
-        [one.start / sample_rate for one in cut], [one.start / RATE for one in _cut(x)], atol=2 * segment.WINDOW_S
+        [one.start / sample_rate for one in cut],
+        [one.start / RATE for one in _cut(x)],
+        atol=2 * voice_activity.WINDOW_S,
     )
 
 
@@ -207,32 +197,6 @@ TIME_S = np.arange(N) / RATE
 )
 def test_no_speech_gives_no_utterance(x):
     assert _cut(x) == []
-
-
-def test_probabilities_are_those_of_the_window_by_window_model(voice):
-    """Slow twin: silero-vad's streaming model, one window a call."""
-    x = voice[: 100 * segment.WINDOW + 100]
-    path = Path(segment.importlib.util.find_spec("silero_vad").submodule_search_locations[0])
-    slow = onnxruntime.InferenceSession(str(path / "data" / "silero_vad.onnx"), providers=["CPUExecutionProvider"])
-    padded = np.pad(x, (segment.CONTEXT, -len(x) % segment.WINDOW))
-    state, expected = np.zeros((2, 1, 128), np.float32), []
-    for i in range(0, len(padded) - segment.CONTEXT, segment.WINDOW):
-        window = padded[None, i : i + segment.CONTEXT + segment.WINDOW]
-        output, state = slow.run(None, {"input": window, "state": state, "sr": np.array(RATE, np.int64)})
-        expected.append(output[0, 0])
-    detector = SpeechDetector(sample_rate=RATE)
-    for _ in range(2):  # the second time after the reset that flush does
-        found = [*(detector.probabilities(block) for block in _blocks(x, 700)), detector.flush()]
-        # equal but for the order in which a processor sums
-        np.testing.assert_allclose(np.concatenate(found), expected, atol=1e-4)
-
-
-def test_hysteresis_carries_its_state():
-    p = np.float32([0.4, 0.5, 0.4, 0.36, 0.34, 0.4, 0.5])
-    whole = hysteresis(p, 0.5)
-    assert whole.tolist() == [False, True, True, True, False, False, True]
-    for i in range(1, len(p)):
-        assert hysteresis(p[i:], 0.5, speaking=bool(whole[i - 1])).tolist() == whole[i:].tolist()
 
 
 def test_no_room_between_the_paddings_is_refused():

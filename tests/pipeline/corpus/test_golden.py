@@ -14,7 +14,7 @@ from clean_corpus.pipeline.core.config import PipelineConfig, SegmentConfig
 from clean_corpus.pipeline.core.records import Ending, Ingested, RawShard
 from clean_corpus.pipeline.core.types import Decision, Verdict
 from clean_corpus.pipeline.corpus import enhance, ingest, publish, score, shards
-from clean_corpus.pipeline.discover.local import discover
+from clean_corpus.pipeline.discover import find_all
 from clean_corpus.pipeline.quality.fingerprint import from_text
 from clean_corpus.pipeline.quality.scorer import Scorer
 from clean_corpus.pipeline.storage.local import LocalStore
@@ -36,7 +36,7 @@ def ingested(store) -> Ingested:
     source.mkdir()
     golden.write_recording(source / "two-sentences.wav")
     (source / "letter.wav").write_text("no audio")
-    return ingest.ingest_group(store, source, discover(source, exclude=None), CONFIG).result
+    return ingest.ingest_group(store, source, find_all(source, exclude=None), CONFIG).result
 
 
 @pytest.fixture(scope="module")

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import soundfile
 
-from clean_corpus.pipeline.audio import decode, segment
+from clean_corpus.pipeline.audio import decode, voice_activity
 from clean_corpus.pipeline.core.config import PipelineConfig, ShardConfig
 from clean_corpus.pipeline.corpus import ingest, shards
 from clean_corpus.pipeline.corpus.stage_cache import library_versions
-from clean_corpus.pipeline.discover.local import discover
+from clean_corpus.pipeline.discover import find_all
 from clean_corpus.pipeline.quality.fingerprint import fingerprint, from_text
 from clean_corpus.pipeline.storage.local import LocalStore
 from tests.support import signals
@@ -32,7 +32,7 @@ def store(tmp_path):
 
 
 def run(store, source, **sections):
-    return ingest.ingest_group(store, source, discover(source, exclude=None), PipelineConfig(**sections))
+    return ingest.ingest_group(store, source, find_all(source, exclude=None), PipelineConfig(**sections))
 
 
 def test_clips_are_packed_by_number_and_by_seconds(store, source):
@@ -70,7 +70,7 @@ def test_a_name_depends_on_what_it_declares_alone(store, source, monkeypatch):
     config = PipelineConfig()
     group = [
         (r.source, r.key, r.sha256, r.error, dict.fromkeys(("text", "speaker", "licence", "consent")))
-        for r in discover(source, exclude=None)
+        for r in find_all(source, exclude=None)
     ]
     assert parts[0] == (
         "ingest",
@@ -80,7 +80,7 @@ def test_a_name_depends_on_what_it_declares_alone(store, source, monkeypatch):
         config.segment.model_dump(),
         config.shards.model_dump(),
         decode.CODEC_VERSION,
-        segment.VAD_VERSION,
+        voice_activity.VAD_VERSION,
         library_versions("onnxruntime", "soxr", "webdataset"),
     )
 

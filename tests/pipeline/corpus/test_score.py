@@ -8,13 +8,14 @@ import soundfile
 
 from clean_corpus.pipeline.core.config import AudioConfig, PipelineConfig
 from clean_corpus.pipeline.core.errors import DataError
+from clean_corpus.pipeline.core.hashing import sha256_file
 from clean_corpus.pipeline.core.types import Clip, Recording
 from clean_corpus.pipeline.corpus import score as stage
 from clean_corpus.pipeline.corpus import shards
 from clean_corpus.pipeline.corpus.score import score_clips, score_file, score_shard
 from clean_corpus.pipeline.corpus.stage_cache import library_versions
 from clean_corpus.pipeline.quality.scorer import rulers
-from clean_corpus.pipeline.storage.base import LocalStore, sha256_file
+from clean_corpus.pipeline.storage.local import LocalStore
 from tests.support import signals
 
 RATE = 16000

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import soxr
 
-from clean_corpus.pipeline.audio import segment
+from clean_corpus.pipeline.audio import voice_activity
 from clean_corpus.pipeline.core.errors import DataError
 from clean_corpus.pipeline.quality import dnsmos, signal_measures
 from clean_corpus.pipeline.quality import scorer as scoring
@@ -41,7 +41,7 @@ def test_every_score_of_speech(scorer):
     measured = {name: value for name, value in scores.items() if value is not None}
     assert all(type(value) is float and value == float(f"{value:.6g}") for value in measured.values())
     assert json.loads(json.dumps(scores)) == scores
-    mask = segment.speech_mask(x, 0.5, sample_rate=RATE)
+    mask = voice_activity.speech_mask(x, 0.5, sample_rate=RATE)
     assert scores["speech_ratio"] == pytest.approx(mask.mean(), rel=1e-5)
     assert scores["snr_db"] == pytest.approx(signal_measures.snr_estimate_db(x, mask, RATE), rel=1e-5)
     assert scores["clipping_ratio"] == 0

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from clean_corpus.pipeline.audio import decode
+from clean_corpus.pipeline.audio import encode
 from clean_corpus.pipeline.core.errors import ConfigError, DataError
 from clean_corpus.pipeline.corpus.shards import write_shard
 from clean_corpus.pipeline.storage.local import LocalStore
@@ -17,7 +17,7 @@ def write(root, name, keys, per_shard, level):
     store = LocalStore(root)
     for i in range(0, len(keys), per_shard):
         samples = [
-            {"__key__": k, "flac": decode.encode_flac(np.full(1600, level, np.float32), 16000, bits=16),
+            {"__key__": k, "flac": encode.encode_flac(np.full(1600, level, np.float32), 16000, bits=16),
              "json": json.dumps({"speaker": k[0]}).encode()}
             for k in keys[i : i + per_shard]
         ]  # fmt: skip

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from clean_corpus.pipeline.audio import decode, loudness
+from clean_corpus.pipeline.audio import decode, encode, loudness
 from clean_corpus.pipeline.core.config import AudioConfig
 from clean_corpus.pipeline.core.errors import DataError
 from clean_corpus.vocoder.listening.key import load_key
@@ -21,7 +21,7 @@ def test_all_clips_have_one_loudness_and_keep_their_sound(tmp_path):
     source = tone_systems(tmp_path / "in")
     peaky = tone(300.0, 1.0, gain=0.02)
     peaky[8000] = 0.5
-    decode.write_wav(source / "zebranet/sentence-1.wav", peaky, RATE)
+    encode.write_wav(source / "zebranet/sentence-1.wav", peaky, RATE)
     written = write_test(source, tmp_path / "test")
     assert -35 < written.loudness_lufs < -24
     for name in load_key(written.key).clips:
@@ -37,7 +37,7 @@ def test_unusable_recordings_are_named_and_nothing_is_left(tmp_path, kind, messa
     x = np.zeros(RATE, np.float32)
     if kind == "click":
         x[8000] = 1.0
-    decode.write_wav(path, x, RATE)
+    encode.write_wav(path, x, RATE)
     if kind == "noise":
         path.write_bytes(b"no audio")
     with pytest.raises(DataError, match=rf"sentence-1\.wav.*{message}"):
