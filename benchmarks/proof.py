@@ -18,7 +18,8 @@ import pyarrow.parquet as pq
 from readme import COMMAND, DATA, machine, put, table
 from voices import RATE, write_shards
 
-from clean_corpus.enhancers.training.mixing import load_recordings, noise_tracks, random_cut
+from clean_corpus.enhancers.training.mixing import random_cut
+from clean_corpus.enhancers.training.recordings import load_recordings, noise_tracks
 from clean_corpus.pipeline.audio import decode, encode
 
 SNRS_DB, SEED, PEAK = (15, 20, 25), 703, 0.95

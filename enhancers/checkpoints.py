@@ -1,4 +1,4 @@
-"""Trained weights by name or path: where they lie, their card and their hash. Needs no torch."""
+"""Trained weights by name or path: their file, their card and their hash. Needs no torch."""
 
 import hashlib
 import json
@@ -14,7 +14,7 @@ SGMSE = "sgmse+"
 
 
 def checkpoint_path(name_or_path: str) -> Path:
-    """The .safetensors file of a shipped name or of a path, or what sgmse+:PATH names.
+    """Return the .safetensors file of a shipped name or of a path, or the file that sgmse+:PATH names.
 
     Raises: ConfigError if there is none.
     """
@@ -43,7 +43,7 @@ def checkpoint_path(name_or_path: str) -> Path:
 
 
 def card(name_or_path: str) -> dict[str, Any]:
-    """What is known of trained weights: network, sizes, rate, data, licences, scores.
+    """Return the card of trained weights: network, sizes, sample rate, data, licences, scores.
 
     Raises: ConfigError if there are no such weights, or no card beside them.
     """
@@ -59,7 +59,7 @@ def card(name_or_path: str) -> dict[str, Any]:
 
 
 def weights_sha256(name_or_path: str) -> str:
-    """Hash of weights and card together."""
+    """Return the hash of weights and card together."""
     path = checkpoint_path(name_or_path)
     if is_sgmse(name_or_path):
         with path.open("rb") as file:
@@ -68,4 +68,5 @@ def weights_sha256(name_or_path: str) -> str:
 
 
 def is_sgmse(name_or_path: str) -> bool:
+    """Return whether the name is that of the third party's system."""
     return name_or_path.partition(":")[0] == SGMSE

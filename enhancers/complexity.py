@@ -1,34 +1,36 @@
-"""Parameters and multiplications of a network, by the rule that reproduces the papers' figures."""
+"""Counts of a network's parameters and multiply-adds, by the rule that reproduces the papers' figures."""
 
 from torch import Tensor, nn
 
 
 def parameters(network: nn.Module) -> int:
-    """Trainable parameters, without the parts that only training needs (`network.training_only`)."""
-    helping = sum(parameters(network.get_submodule(part)) for part in getattr(network, "training_only", ()))
-    return sum(p.numel() for p in network.parameters() if p.requires_grad) - helping
+    """Count the trainable parameters, without the parts that only training needs (`network.training_only`)."""
+    only_training = sum(parameters(network.get_submodule(part)) for part in getattr(network, "training_only", ()))
+    return sum(p.numel() for p in network.parameters() if p.requires_grad) - only_training
 
 
 def fused_multiply_adds(network: nn.Module, *inputs: Tensor, frames: int) -> int:
-    """Fused multiply-adds per frame of the layers that one call runs through.
+    """Count the fused multiply-adds per frame of all layers that one call runs through.
 
     A convolution costs F_out (C_in K + 1) C_out per output frame, F_out also for transposed ones; linear and
     recurrent layers cost their parameters at each use; normalisation and activations are free.
-    Source: SYSTEMS.md section 1, the rule of [001]; attention adds the two products of T x T with the values. Its count
-    of transposed convolutions by output bins gives DCCRN-E 40.0 M, by input bins it is the 24.8 M of section 5.1.
-    Shapes: inputs hold `frames` frames of one signal; put network and inputs on the meta device, no number is used.
+
+    Source: paper [001], table 5, as read in SYSTEMS.md section 1; for attention also the two products of T x T.
+    Departs: transposed convolutions count output bins, which gives DCCRN-E 40.0 M; by input bins it would be the
+    24.8 M of SYSTEMS.md section 5.1.
+    Shapes: inputs hold `frames` frames of one signal. Network and inputs may be on the meta device.
     """
     total = 0
 
-    def count(module: nn.Module, given: tuple[Tensor, ...], result: Tensor | tuple[Tensor, ...]) -> None:
+    def count(module: nn.Module, args: tuple[Tensor, ...], result: Tensor | tuple[Tensor, ...]) -> None:
         nonlocal total
-        uses = given[0].shape[0]  # complex layers run two signals through one layer
+        uses = args[0].shape[0]  # complex layers run two signals through one layer
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
             total += uses * frames * result.shape[-1] * _per_place(module)
         elif isinstance(module, nn.Conv1d | nn.ConvTranspose1d):
             total += uses * result.shape[-1] * _per_place(module)
         elif isinstance(module, nn.Linear | nn.RNNBase):
-            total += given[0].shape[:-1].numel() * parameters(module)
+            total += args[0].shape[:-1].numel() * parameters(module)
         elif isinstance(module, nn.MultiheadAttention):
             total += uses * frames * (parameters(module) + 2 * frames * module.embed_dim)
 
@@ -42,7 +44,7 @@ def fused_multiply_adds(network: nn.Module, *inputs: Tensor, frames: int) -> int
 
 
 def _per_place(conv: nn.Conv1d | nn.Conv2d | nn.ConvTranspose1d | nn.ConvTranspose2d) -> int:
-    """Of one output frame and bin."""
+    """Return the multiply-adds of a convolution for one output frame and bin."""
     kernel = 1
     for size in conv.kernel_size:
         kernel *= size

@@ -1,4 +1,4 @@
-"""Systems compared on noisy/clean pairs: the measures of a clip; means, intervals and tests over clips."""
+"""Comparison of systems on noisy/clean pairs: measures of a clip; means, intervals and tests over clips."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,7 +18,7 @@ from clean_corpus.pipeline.core.statistics import anova, mean, wilcoxon
 from clean_corpus.pipeline.core.types import Audio, Scores
 from clean_corpus.pipeline.quality import composite, dnsmos, scorer, signal_measures
 
-NOISY = "noisy"  # the system that does nothing, first in every table
+NOISY = "noisy"  # the unprocessed speech, first in every table
 RATE = scorer.RATE  # Hz, of PESQ, STOI and DNSMOS
 SDR_TAPS = 512
 
@@ -26,7 +26,7 @@ _NAME = re.compile(r"(?P<utterance>.+)__(?P<noise>.+)__(?P<snr_db>-?\d+)dB")
 
 
 class Metric(NamedTuple):
-    """What a measure is, and the digits after the point that it is printed with. Higher is better in all of them."""
+    """A measure, of which higher is better: its description, and its digits after the point in print."""
 
     about: str
     digits: int
@@ -55,7 +55,7 @@ METRICS: dict[str, Metric] = {
 
 @dataclass(frozen=True)
 class Pair:
-    """A noisy recording and its clean twin; noise class and SNR where the name tells them."""
+    """A noisy recording and its clean version, with noise class and SNR where the name states them."""
 
     name: str
     noisy: Path
@@ -65,14 +65,14 @@ class Pair:
 
 
 class Condition(NamedTuple):
-    """A part of the pairs: `by` is all, snr_db or noise, `value` which of them."""
+    """A subset of the pairs: `by` is all, snr_db or noise, `value` the SNR or the noise class."""
 
     by: str
     value: str
 
 
 class Summary(NamedTuple):
-    """Mean of a measure over the clips of a condition, with its bootstrap interval; None where nothing was scored."""
+    """Mean of a measure over the clips of a condition, with its bootstrap interval; None if nothing was scored."""
 
     metric: str
     condition: Condition
@@ -85,9 +85,9 @@ class Summary(NamedTuple):
 
 
 class Comparison(NamedTuple):
-    """A test of one system against another, or of all together where `against` is "all".
+    """Result of a test of one system against another, or of all together where `against` is "all".
 
-    `critical` is the F that is exceeded by chance in 5 % of cases, None for Wilcoxon's test.
+    `critical` is the F that chance exceeds in 5 % of cases, None for Wilcoxon's test.
     """
 
     metric: str
@@ -106,9 +106,9 @@ Values = Mapping[str, NDArray[np.float64]]
 
 
 def find_pairs(root: Path) -> list[Pair]:
-    """Every noisy/NAME.wav below a folder with its clean/NAME.wav; NAME may end in __CLASS__SNRdB.
+    """Find every noisy/NAME.wav below a folder and its clean/NAME.wav; NAME may end in __CLASS__SNRdB.
 
-    Raises: ConfigError if there are none; DataError if a recording has no twin, or one of another rate or length.
+    Raises: ConfigError if there are none; DataError if a recording lacks its clean version, or rate or length differ.
     """
     folders = root / "noisy", root / "clean"
     names = sorted({path.name for folder in folders for path in folder.glob("*.wav")})
@@ -120,7 +120,9 @@ def find_pairs(root: Path) -> list[Pair]:
 def _pair(noisy: Path, clean: Path) -> Pair:
     lengths = [_length(path) for path in (noisy, clean)]
     if lengths[0] != lengths[1]:
-        raise DataError(f"{noisy} has {lengths[0]}, its twin {clean} has {lengths[1]}; they must be sample-aligned")
+        raise DataError(
+            f"{noisy} has {lengths[0]}, its clean version {clean} has {lengths[1]}; they must be sample-aligned"
+        )
     match = _NAME.fullmatch(noisy.stem)
     if match is None:
         return Pair(noisy.stem, noisy, clean, None, None)
@@ -138,28 +140,29 @@ def _length(path: Path) -> str:
 
 
 class PairScorer:
-    """All measures of an estimate against its clean twin; one per process, since it holds the networks of DNSMOS."""
+    """Scorer of estimates against clean versions, by all measures; one per process, as it holds DNSMOS's networks."""
 
     def __init__(self) -> None:
         self._dnsmos = dnsmos.Dnsmos()
 
     def score(self, estimate: Audio, clean: Audio) -> Scores:
-        """Every name of METRICS; None where it cannot be measured (silence, no speech, too short).
+        """Return a score for every name of METRICS, None where it cannot be measured (silence, no speech, too short).
 
         Shapes: (N,) samples at 16 kHz twice.
         Raises: DataError if the lengths differ.
         """
         if estimate.shape != clean.shape:
-            raise DataError(f"estimate has {estimate.size} samples, its clean twin {clean.size}")
+            raise DataError(f"estimate has {estimate.size} samples, its clean version {clean.size}")
         values = dict.fromkeys(METRICS, float("nan"))
         if np.any(clean):
-            values |= _of_twins(estimate, clean)
+            values |= _against_clean(estimate, clean)
         if np.any(estimate) and estimate.size >= scorer.MIN_S * RATE:
             values |= self._dnsmos(estimate / max(1.0, float(np.abs(estimate).max())))
         return {name: float(value) if np.isfinite(value) else None for name, value in values.items()}
 
 
-def _of_twins(estimate: Audio, clean: Audio) -> dict[str, float]:
+def _against_clean(estimate: Audio, clean: Audio) -> dict[str, float]:
+    """Return all measures that need the clean version."""
     pesq_nb, pesq_wb = scorer.pesq_lqo(estimate, clean, "nb"), scorer.pesq_lqo(estimate, clean, "wb")
     segmental_snr_db = composite.segmental_snr_db(estimate, clean, RATE)
     opinions = composite.composite(
@@ -184,7 +187,7 @@ def _of_twins(estimate: Audio, clean: Audio) -> dict[str, float]:
 
 
 def raw_pesq(mos_lqo: float) -> float:
-    """The narrow-band score before it was mapped to an opinion.
+    """Return the narrow-band score before its mapping to an opinion score.
 
     Source: ITU-T P.862.1, equation 2, the inverse.
 
@@ -195,14 +198,14 @@ def raw_pesq(mos_lqo: float) -> float:
 
 
 def sdr_db(estimate: Audio, reference: Audio) -> float:
-    """What a filter of 512 taps can make of the reference, over the rest.
+    """Return the signal-to-distortion ratio: the part that a filter of 512 taps makes of the reference, over the rest.
 
-    Source: Vincent et al., IEEE TASLP 14(4), 2006; one source, so that interference is none and artefact the rest.
-    Departs: limited to +-100 dB; nan if a signal is silent. Own code, since mir_eval gives up its separation module.
+    Source: Vincent et al., IEEE TASLP 14(4), 2006; with one source there is no interference, and the rest is artefact.
+    Departs: limited to +-100 dB; nan if a signal is silent. Own code, since mir_eval drops its separation module.
     Shapes: (N,) twice -> dB.
 
     >>> x = np.random.default_rng(0).standard_normal(8000)
-    >>> sdr_db(np.convolve(x, [0.5, 0.3, -0.2])[:8000], x) > 40  # a filter is no distortion, but its cut tail
+    >>> sdr_db(np.convolve(x, [0.5, 0.3, -0.2])[:8000], x) > 40  # a filter is no distortion, but its truncated tail is
     True
     """
     reference, estimate = reference.astype(np.float64), np.pad(estimate.astype(np.float64), (0, SDR_TAPS - 1))
@@ -221,7 +224,7 @@ def sdr_db(estimate: Audio, reference: Audio) -> float:
 
 
 def conditions(pairs: Sequence[Pair]) -> dict[Condition, NDArray[np.bool_]]:
-    """All pairs, those of each SNR and those of each noise class: condition -> which clips (N,)."""
+    """Return which clips (N,) belong to each condition: all pairs, each SNR, each noise class."""
     parts = {Condition("all", ""): np.ones(len(pairs), bool)}
     for snr_db in sorted({pair.snr_db for pair in pairs if pair.snr_db is not None}):
         parts[Condition("snr_db", str(snr_db))] = np.array([pair.snr_db == snr_db for pair in pairs])
@@ -231,7 +234,7 @@ def conditions(pairs: Sequence[Pair]) -> dict[Condition, NDArray[np.bool_]]:
 
 
 def summarise(values: Values, pairs: Sequence[Pair]) -> list[Summary]:
-    """Mean of every measure in every condition for every system."""
+    """Return the mean of every measure in every condition for every system."""
     return [
         Summary(metric, condition, system, *mean(columns[system]))
         for metric, condition, columns in _columns(values, pairs)
@@ -240,13 +243,13 @@ def summarise(values: Values, pairs: Sequence[Pair]) -> list[Summary]:
 
 
 def compare(values: Values, pairs: Sequence[Pair]) -> list[Comparison]:
-    """Systems against each other, in every measure and condition.
+    """Test systems against each other, in every measure and condition.
 
-    "wilcoxon": each system against the noisy speech and against the first of the others, clip by clip. "anova":
-    one-way analysis of variance of the first against each, and of all together.
+    "wilcoxon" is the signed-rank test of each system against the noisy speech and against the first system, clip by
+    clip. "anova" is the one-way analysis of variance of the first against each, and of all together; it treats the
+    clips of two systems as independent, whereas signed ranks use that they are the same clips.
 
-    Source: paper [000], Tables VII and VIII, for the analysis of variance; it takes the clips of two systems for
-    independent, where Wilcoxon's signed ranks use that they are the same clips.
+    Source: paper [000], tables VII and VIII, for the analysis of variance.
     """
     first = next((system for system in values if system != NOISY), NOISY)
     duels = [(system, against) for against in (NOISY, first) for system in values if system not in (NOISY, against)]

@@ -1,4 +1,4 @@
-"""What a row of the table of systems says."""
+"""A row of the table of systems: network, domain, and the stages of its training."""
 
 import inspect
 from collections.abc import Callable, Iterable
@@ -17,11 +17,11 @@ Target = Callable[[ForwardPass], tuple[Any, Tensor]]
 
 @dataclass(frozen=True)
 class Stage:
-    """One step of a training schedule: what is compared, by which losses, and which parts of the network learn.
+    """One stage of a training: its target, its losses, and the parts of the network that learn.
 
-    `losses` is a name -> (function, weight) table; the training loss is the weighted sum and each term is logged.
-    `parts` are names of submodules, all if empty. `prepare` fits, before the stage, what no gradient fits, from passes
-    over some training batches.
+    `losses` is a name -> (function, weight) table; the training loss is the weighted sum, and each term is logged.
+    `parts` are names of submodules, empty for all. `prepare` runs before the stage and fits from some training batches
+    what is not learnt by gradients.
     """
 
     name: str
@@ -33,10 +33,11 @@ class Stage:
 
 @dataclass(frozen=True)
 class Method:
-    """One system: a network, what it sees and estimates, and what it is trained towards.
+    """One system: a network, the domain it works in, and its training.
 
-    `target`, `losses` and `parts` are those of the last stage of training, most systems' only one; `before` are the
-    others. An adversary makes the last stage adversarial. `paper` is the number of the paper that describes the system.
+    `target`, `losses` and `parts` belong to the last stage of training, for most systems the only one; `before` holds
+    the others. An adversary makes the last stage adversarial. `paper` is the number of the paper that describes the
+    system, or `own` for a network of this project.
     """
 
     network: Callable[..., nn.Module]
@@ -51,11 +52,11 @@ class Method:
 
     @property
     def schedule(self) -> tuple[Stage, ...]:
-        """The stages of training in order."""
+        """Return the stages of training in order."""
         return (*self.before, Stage("final", self.target, self.losses, self.parts))
 
     def build(self, **sizes: object) -> nn.Module:
-        """The network with other sizes than the paper's where given.
+        """Build the network, with the paper's sizes where none are given.
 
         Raises: ConfigError if a size is not a keyword of the network, or not one that it can have.
         """

@@ -1,4 +1,6 @@
-"""Step-wise training of paper [002]: each mapping is a tuple of stages, the last of which gives the row its target.
+"""Schedules of step-wise training, paper [002]: each mapping is a tuple of stages.
+
+The last stage gives its row of the table the target and the losses.
 
 Source: paper [002], section III-C and figure 3; SYSTEMS.md sections 4.3 and 4.4.
 """
@@ -7,15 +9,14 @@ from collections.abc import Callable
 
 from torch import nn
 
-from clean_corpus.enhancers.domains import separation
 from clean_corpus.enhancers.domains.spectral import Domain
 from clean_corpus.enhancers.method import Method, Stage
-from clean_corpus.enhancers.models import dnn_nmf
-from clean_corpus.enhancers.objectives import losses
+from clean_corpus.enhancers.models.dnn_nmf import DNNNMF
+from clean_corpus.enhancers.objectives import losses, separation
 
 
 def stepwise(network: Callable[..., nn.Module], domain: Domain, stages: tuple[Stage, ...], paper: str) -> Method:
-    """The row of a network that is trained by these stages."""
+    """Return the row of a network that is trained by these stages."""
     *before, last = stages
     return Method(network, domain, last.target, last.losses, paper, tuple(before), parts=last.parts)
 
@@ -47,8 +48,6 @@ JNT4_1 = (*_FIRST, _codes("masker", "enhancer"), _magnitudes("masker", "enhancer
 JNT4_2 = (*_FIRST, _codes("enhancer"), _magnitudes("masker", "enhancer"))
 DNN_DEC = (_AUTOENCODERS, _codes("enhancer"), _magnitudes("enhancer"))
 DNN_NMF = (
-    Stage(
-        "masks", separation.ratio_masks, {"mask_mse": (losses.mse, 1.0)}, ("masker",), prepare=dnn_nmf.DNNNMF.fit_bases
-    ),
-    Stage("activations", dnn_nmf.activations, {"activation_mse": (separation.both_mse, 1.0)}, ("enhancer",)),
+    Stage("masks", separation.ratio_masks, {"mask_mse": (losses.mse, 1.0)}, ("masker",), prepare=DNNNMF.fit_bases),
+    Stage("activations", separation.activations, {"activation_mse": (separation.both_mse, 1.0)}, ("enhancer",)),
 )

@@ -1,4 +1,4 @@
-"""The table of enhancement systems, and a trained one as the pipeline sees it."""
+"""The table of enhancement systems: what each network sees, estimates and is trained towards."""
 
 from collections.abc import Callable
 from functools import partial
@@ -8,7 +8,8 @@ from torch import nn
 
 from clean_corpus.enhancers import schedules
 from clean_corpus.enhancers.checkpoints import SGMSE
-from clean_corpus.enhancers.domains import dccrn, separation, spectral, windows
+from clean_corpus.enhancers.domains import dccrn, spectral, windows
+from clean_corpus.enhancers.domains.separation import Separation, SourceMasks
 from clean_corpus.enhancers.method import Loss, Method, Stage
 from clean_corpus.enhancers.models import dual_path
 from clean_corpus.enhancers.models.cgcrn import CGCRN
@@ -34,7 +35,7 @@ from clean_corpus.enhancers.models.pl_dnn import PLDNN
 from clean_corpus.enhancers.models.pl_lstm import PLLSTM
 from clean_corpus.enhancers.models.recurrent import Recurrent
 from clean_corpus.enhancers.models.segan import SEGAN, level
-from clean_corpus.enhancers.objectives import adversarial, losses, progressive, targets
+from clean_corpus.enhancers.objectives import adversarial, losses, progressive, separation, targets
 from clean_corpus.enhancers.objectives.adversarial import Adversary
 from clean_corpus.enhancers.objectives.perceptual import pesq_disturbance
 from clean_corpus.enhancers.schedules import stepwise
@@ -44,11 +45,11 @@ _STFT_20MS = spectral.Stft(320, 160, "hamming")
 _STFT_32MS = spectral.Stft(512, 128, "hamming")
 _STFT_25MS = dccrn.ShortWindowStft(512, 100, "hann", win_length=400)
 _POLAR_MASK = dccrn.ComplexMask(_STFT_25MS, "as_is", "E")
-_SEPARATION = separation.Separation(_STFT_32MS, "as_is")
+_SEPARATION = Separation(_STFT_32MS, "as_is")
 
 
 def _mask(network: Callable[..., nn.Module]) -> Method:
-    """Papers [000]: magnitude to the amplitude mask."""
+    """Return a row of paper [000]: magnitude to the amplitude mask."""
     return Method(
         network, spectral.MagnitudeMask(_STFT_20MS), targets.amplitude_mask, {"mask_mse": (losses.mse, 1.0)}, "000"
     )
@@ -59,9 +60,9 @@ def _complex(
     domain: spectral.Domain = spectral.CompressedComplex(_STFT_20MS),  # noqa: B008 - frozen
     parts: tuple[str, ...] = (),
 ) -> Method:
-    """Beyond paper [000]: complex spectrum to a complex mask; compressed spectra, SI-SNR and what PESQ hears compared.
+    """Return a row of our own: complex spectrum to a complex mask, trained by compressed spectra, SI-SNR and PESQ.
 
-    Parts of a network learn one after the other in stages of their own before all of it does.
+    The parts of a network, if named, learn one after the other in stages of their own before all of it does.
     """
     compared: dict[str, tuple[Loss, float]] = {
         "compressed_spectrum": (losses.compressed_spectrum, 10.0),
@@ -73,7 +74,7 @@ def _complex(
 
 
 def _progressive(network: Callable[..., nn.Module], stages: Literal["last", "mean"] = "last") -> Method:
-    """Paper [001]: magnitude to magnitudes of rising SNR, a stage each."""
+    """Return a row of paper [001]: magnitude to magnitudes of rising SNR, one a stage."""
     return Method(
         network,
         spectral.MagnitudeMapping(_STFT_20MS, stages=stages),
@@ -84,21 +85,24 @@ def _progressive(network: Callable[..., nn.Module], stages: Literal["last", "mea
 
 
 def _ratio_mask(network: Callable[..., nn.Module]) -> Method:
-    """Paper [002]: magnitude to the ideal ratio mask of speech."""
+    """Return a row of paper [002]: magnitude to the ideal ratio mask of speech."""
     domain = spectral.MagnitudeMask(_STFT_32MS, "as_is")
     return Method(network, domain, separation.ratio_masks, {"mask_mse": (losses.mse, 1.0)}, "002")
 
 
 def _si_snr(network: Callable[..., nn.Module], domain: spectral.Domain) -> Method:
-    """Paper [003]: complex spectrum to the waveform."""
+    """Return a row of paper [003]: complex spectrum to the waveform."""
     return Method(network, domain, targets.waveform, {"neg_si_snr": (losses.neg_si_snr, 1.0)}, "003")
 
 
 def _wgan(activation: Literal["glu", "prelu"]) -> Method:
-    """Paper [004]: Wasserstein loss with gradient penalty; `loss_weights` may weigh in what SNR hears."""
+    """Return a row of paper [004]: Wasserstein loss with gradient penalty and L1.
+
+    `waveform_error` has weight 0 until a training's `loss_weights` gives it another.
+    """
     adversary = Adversary(
         partial(Critic, activation=activation),
-        windows.noisy_windows,
+        adversarial.noisy_windows,
         adversarial.wgan_d,
         adversarial.wgan_g,
         penalty=10.0,
@@ -108,8 +112,8 @@ def _wgan(activation: Literal["glu", "prelu"]) -> Method:
     return Method(
         partial(SEGAN, activation=activation),
         windows.WaveformWindows(),
-        windows.clean_windows,
-        {"l1": (adversarial.l1, 100.0), "waveform_error": (windows.waveform_error, 0.0)},
+        targets.clean_windows,
+        {"l1": (adversarial.l1, 100.0), "waveform_error": (losses.waveform_error, 0.0)},
         "004",
         adversary=adversary,
     )
@@ -144,7 +148,7 @@ ENHANCERS: dict[str, Method] = {
     "crn-dnn-dec-jnt4-1": stepwise(CRNDNNDEC, _SEPARATION, schedules.JNT4_1, "002"),
     "crn-cpsirm": Method(
         MaskerCRN,
-        separation.SourceMasks(_STFT_32MS, "as_is"),
+        SourceMasks(_STFT_32MS, "as_is"),
         separation.constrained_masks,
         {"loss1": (separation.both_mse, 1.0)},
         "002",
@@ -171,7 +175,7 @@ ENHANCERS: dict[str, Method] = {
     "lstm-9.6m": Method(
         LstmMsa,
         spectral.MagnitudeMask(_STFT_25MS, "as_is"),
-        dccrn.masked_magnitude,
+        targets.masked_magnitude,
         {"magnitude_mse": (losses.mse, 1.0)},
         "003",
     ),
@@ -179,8 +183,8 @@ ENHANCERS: dict[str, Method] = {
     "nsnet": Method(
         NSNet,
         dccrn.LogPowerMask(dccrn.ShortWindowStft(512, 160, "hamming", win_length=320), "as_is"),
-        dccrn.speech_and_noise,
-        {"weighted_distortion": (dccrn.weighted_distortion, 1.0)},
+        targets.speech_and_noise,
+        {"weighted_distortion": (losses.weighted_distortion, 1.0)},
         "003",
     ),
     "wgan-glu": _wgan("glu"),
@@ -188,12 +192,12 @@ ENHANCERS: dict[str, Method] = {
     "segan": Method(
         SEGAN,
         windows.WaveformWindows("normal"),
-        windows.clean_windows,
+        targets.clean_windows,
         {"l1": (adversarial.l1, 100.0)},
         "004",
         adversary=Adversary(
             partial(Critic, activation="leaky_relu", norm=True),
-            windows.noisy_windows,
+            adversarial.noisy_windows,
             adversarial.lsgan_d,
             adversarial.lsgan_g,
         ),
@@ -202,9 +206,9 @@ ENHANCERS: dict[str, Method] = {
 
 
 def method(name: str) -> Method:
-    """The row of that name.
+    """Return the row of that name.
 
-    Raises: ConfigError that names the nearest row, or if it is a third party's, neither built nor trained here.
+    Raises: ConfigError that names the nearest row, or if it is a third party's, which cannot be built or trained here.
     """
     if name == SGMSE:
         raise ConfigError(f"{SGMSE} is a third party's pretrained system: run it as {SGMSE}:PATH of its checkpoint")

@@ -1,4 +1,4 @@
-"""What the systems of paper [003] see, estimate and are compared by."""
+"""Domains of paper [003]: a transform with short windows, complex masks and mapping, log power."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -7,14 +7,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from clean_corpus.enhancers.domains.spectral import EPS, ForwardPass, MagnitudeMask, Spectral, Stft
+from clean_corpus.enhancers.domains.spectral import EPS, MagnitudeMask, Spectral, Stft
 
 
 @dataclass(frozen=True, kw_only=True)
 class ShortWindowStft(Stft):
-    """Short-time Fourier transform with a window shorter than the FFT: the end of each frame counts as zeros.
+    """Short-time Fourier transform with a window shorter than the FFT; each frame ends in zeros.
 
-    Source: SYSTEMS.md section 5.
+    Source: paper [003], section 3.2 (25 ms, 6.25 ms, FFT 512); SYSTEMS.md section 5.
     Departs: frames begin n_fft // 2 samples before multiples of hop_length, as in `Stft`; those of the released code
     300 samples before, which gives the first 44 samples one frame more.
     Shapes: sizes in samples.
@@ -34,9 +34,9 @@ class ShortWindowStft(Stft):
 
 @dataclass(frozen=True)
 class ComplexMapping(Spectral):
-    """Real and imaginary part in, those of clean speech out.
+    """Domain of networks that turn the noisy complex spectrum into the clean one.
 
-    Source: SYSTEMS.md section 5.3, complex CRN.
+    Source: paper [003], section 3.2, CRN; SYSTEMS.md section 5.3.
     Shapes: features (B, T, F, complex) -> (B, 2, T, F); output (B, 2, T, F).
     """
 
@@ -49,12 +49,12 @@ class ComplexMapping(Spectral):
 
 @dataclass(frozen=True)
 class ComplexMask(Spectral):
-    """Real and imaginary part without DC in, complex mask out; the estimate has no DC.
+    """Domain of networks that turn the noisy complex spectrum into a complex mask; both leave out the DC bin.
 
-    R multiplies real with real and imaginary with imaginary part, C multiplies complex numbers, E does so with the
-    mask's modulus brought to 0..1 by tanh.
+    R multiplies real by real and imaginary by imaginary part, C multiplies complex numbers, E does so after tanh has
+    brought the mask's modulus to 0..1.
 
-    Source: paper [003], eqs. 7 to 9; SYSTEMS.md section 5.6 (eq. 9 lacks j).
+    Source: paper [003], section 2.3, eqs. 7 to 9; SYSTEMS.md section 5.6 (eq. 9 lacks j).
     Shapes: features (B, T, F, complex) -> (B, 2, T, F - 1); output (B, 2, T, F - 1) = real and imaginary part.
     """
 
@@ -78,7 +78,7 @@ class ComplexMask(Spectral):
 
 @dataclass(frozen=True)
 class LogPowerMask(MagnitudeMask):
-    """Log power in, gain out; the estimate keeps the noisy phase.
+    """Domain of networks that turn the noisy log power into a gain; the estimate keeps the noisy phase.
 
     Source: SYSTEMS.md section 5.3, NSNet.
     Shapes: features (B, T, F, complex) -> (B, 1, T, F), natural logarithm; output (B, 1, T, F), >= 0.
@@ -86,31 +86,3 @@ class LogPowerMask(MagnitudeMask):
 
     def features(self, noisy_spec: Tensor) -> Tensor:
         return (noisy_spec.real.square() + noisy_spec.imag.square() + EPS).log().unsqueeze(1)
-
-
-def masked_magnitude(run: ForwardPass) -> tuple[Tensor, Tensor]:
-    """Magnitude signal approximation: the masked noisy magnitude against the clean one.
-
-    Source: paper [003], section 2.3, MSA.
-    """
-    return run.output.squeeze(1) * run.noisy_spec.abs(), run.clean_spec.abs()
-
-
-def speech_and_noise(run: ForwardPass) -> tuple[Tensor, Tensor]:
-    """What the gain makes of speech and noise magnitudes, (B, 2, T, F), against speech and silence."""
-    speech, noise = run.clean_spec.abs(), (run.noisy_spec - run.clean_spec).abs()
-    return run.output * torch.stack((speech, noise), 1), torch.stack((speech, torch.zeros_like(noise)), 1)
-
-
-def weighted_distortion(estimate: Tensor, reference: Tensor, *, speech_weight: float = 0.35) -> Tensor:
-    """Squared error of speech and of noise, weighted.
-
-    Source: Xia et al., ICASSP 2020; SYSTEMS.md section 5.3 (weight not verified).
-    Shapes: (B, 2, T, F) twice, speech and noise -> ().
-
-    >>> x = torch.tensor([1.0, 2.0]).reshape(1, 2, 1, 1)
-    >>> round(weighted_distortion(x, torch.zeros_like(x)).item(), 3)  # 0.35 * 1 + 0.65 * 4
-    2.95
-    """
-    speech, noise = (estimate - reference).square().mean((0, 2, 3))
-    return speech_weight * speech + (1 - speech_weight) * noise

@@ -1,4 +1,4 @@
-"""Complex masks: their size, their product, and what they make of a compressed spectrum.
+"""Complex masks: limit, product, quotient, post-filter and level.
 
 Shapes: every mask (B, 2, T, F), real and imaginary part.
 """
@@ -8,13 +8,13 @@ from torch import Tensor
 
 from clean_corpus.enhancers.domains.spectral import EPS
 
-FAINT = 1e-6  # a power that is nothing in a spectrum of RMS 1
+FAINT = 1e-6  # negligible power in a spectrum of RMS 1
 
 
 def limited(mask: Tensor, max_gain: float) -> Tensor:
-    """A complex mask whose modulus is at most max_gain.
+    """Return a complex mask with its modulus limited to max_gain.
 
-    Where a recording was low-passed the network has nothing to go by, and would raise what is left by 60 dB.
+    Above the cut-off of a low-passed recording a network has no evidence, and raised the rest by up to 60 dB.
 
     Shapes: (B, 2, T, F) real and imaginary part -> the same.
 
@@ -25,9 +25,10 @@ def limited(mask: Tensor, max_gain: float) -> Tensor:
 
 
 def post_filter_gain(mask: Tensor, strength: float) -> Tensor:
-    """What a post-filter makes of each bin: 1 where the mask's modulus is 1 or more, less below, 0 where it is 0.
+    """Return the gain of a post-filter for each bin: 1 where the mask's modulus is 1 or more, falling to 0 with it.
 
-    Source: Valin et al. 2020 (arXiv:2008.04259), as a gain: (1 + b) / (1 + b / sin^2(pi |M| / 2)).
+    Source: envelope post-filter of Valin et al. 2020 (arXiv:2008.04259), as the gain
+    (1 + b) / (1 + b / sin^2(pi |M| / 2)).
     Shapes: (B, 2, T, F) real and imaginary part -> (B, 1, T, F).
 
     >>> post_filter_gain(torch.tensor([1.0, 0.0]).reshape(1, 2, 1, 1), 0.02).item()
@@ -38,17 +39,23 @@ def post_filter_gain(mask: Tensor, strength: float) -> Tensor:
 
 
 def modulus(mask: Tensor) -> Tensor:
-    """Shapes: (B, 2, T, F) real and imaginary part -> (B, 1, T, F), > 0."""
+    """Return the modulus of a complex mask.
+
+    Shapes: (B, 2, T, F) real and imaginary part -> (B, 1, T, F), > 0.
+    """
     return mask.square().sum(1, keepdim=True).clamp_min(EPS**2).sqrt()
 
 
 def product(a: Tensor, b: Tensor) -> Tensor:
-    """Complex product of real and imaginary parts in dimension 1."""
+    """Return the complex product.
+
+    Shapes: (B, 2, T, F) real and imaginary part, twice -> the same.
+    """
     return torch.stack((a[:, 0] * b[:, 0] - a[:, 1] * b[:, 1], a[:, 0] * b[:, 1] + a[:, 1] * b[:, 0]), 1)
 
 
 def compressed_gain(features: Tensor, mask: Tensor, power: float) -> Tensor:
-    """The compressed spectrum of what a mask makes of a spectrum: the mask's modulus is compressed as the spectrum was.
+    """Return the compressed form of a masked spectrum, given the compressed spectrum and the uncompressed mask.
 
     Shapes: features (B, 2, T, F) real and imaginary part, compressed -> the same.
     """
@@ -56,7 +63,7 @@ def compressed_gain(features: Tensor, mask: Tensor, power: float) -> Tensor:
 
 
 def quotient(estimate: Tensor, noisy: Tensor) -> Tensor:
-    """The mask that makes one spectrum of another; nearly 0 where the other is.
+    """Return the mask that turns the noisy spectrum into the estimate; it is nearly 0 where the noisy one is.
 
     Shapes: (B, T, F) complex twice -> (B, 2, T, F).
 
@@ -68,12 +75,12 @@ def quotient(estimate: Tensor, noisy: Tensor) -> Tensor:
 
 
 def level_gain(estimate: Tensor, noisy: Tensor, limit_db: float = 1.0) -> Tensor:
-    """What brings an estimate that is too soft or too loud to the level that its speech has in the noisy signal.
+    """Return the gain that gives the estimate the level which its speech has in the noisy signal.
 
-    Noise that is not like the speech cancels out of <noisy, estimate>, so its share of <estimate, estimate> is the
-    gain. Never more than `limit_db` either way: where there is no speech it would undo the enhancement.
+    Noise that is uncorrelated with the speech cancels out of <noisy, estimate>, so the gain is the ratio of that to
+    <estimate, estimate>. It is at most `limit_db` up or down: where there is no speech it would undo the enhancement.
 
-    Source: least squares; training by scale-invariant losses leaves the level open.
+    Source: least squares; scale-invariant losses leave the level open.
     Shapes: (B, T, F) complex twice -> (B, 1, 1).
 
     >>> speech = torch.tensor([[[1j, -1, 2, 0]]])

@@ -1,4 +1,4 @@
-"""Progressive learning, paper [001]: the stages of its networks, how far each raises the SNR and what it gives out."""
+"""Progressive learning, paper [001]: by how much each stage of a network raises the SNR, and its output layer."""
 
 from typing import Literal
 
@@ -7,13 +7,15 @@ from torch.nn import functional
 
 MagnitudeTarget = Literal["tms", "iam"]
 
+# Source: paper [001], table 2; number of stages -> improvement of each stage but the last
 IMPROVEMENTS_DB = {1: (), 2: (20,), 3: (10, 20), 4: (5, 10, 20), 5: (5, 10, 15, 20)}
 
 
 def improvements_db(stages: int) -> tuple[int, ...]:
-    """How far each stage but the last raises the SNR.
+    """Return by how much each stage but the last raises the SNR.
 
-    Raises: ValueError if the paper sets no improvements for so many stages.
+    Source: paper [001], table 2; a single stage aims at clean speech.
+    Raises: ValueError if the paper sets no improvements for this number of stages.
     """
     if stages not in IMPROVEMENTS_DB:
         raise ValueError(f"{stages} stages: expected {min(IMPROVEMENTS_DB)} to {max(IMPROVEMENTS_DB)}")
@@ -21,9 +23,9 @@ def improvements_db(stages: int) -> tuple[int, ...]:
 
 
 class StageOutput(nn.Module):
-    """A stage's magnitude estimate: softplus (`tms`), or a sigmoid mask times the noisy magnitude (`iam`).
+    """Output layer of a stage: a magnitude by softplus (`tms`), or a sigmoid mask times the noisy magnitude (`iam`).
 
-    Source: paper [001], section 3.1; SYSTEMS.md section 3.1.
+    Source: paper [001], section 3.1, and section 3.3 for the masked magnitude between stages; SYSTEMS.md section 3.1.
     Shapes: x, noisy_mag (*, T, F) -> (*, T, F), >= 0.
     Raises: ValueError if the target is neither.
 

@@ -1,4 +1,4 @@
-"""Waveform <-> what a network sees, and back."""
+"""Spectral domains: how a waveform becomes what a network sees, and its output a waveform again."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -35,23 +35,23 @@ class Stft:
 
     @property
     def n_freq(self) -> int:
-        """Bins of a frame."""
+        """Number of bins of a frame."""
         return self.n_fft // 2 + 1
 
     def window_of(self, like: Tensor) -> Tensor:
-        """The window, (n_fft,), on the device of a tensor."""
+        """Return the window, (n_fft,), on the device of a tensor."""
         make = {"hamming": torch.hamming_window, "hann": torch.hann_window}[self.window]
         return make(self.n_fft, device=like.device, dtype=like.dtype)
 
     def n_frames(self, n_samples: IntOrTensor) -> IntOrTensor:
-        """Frames, one centred on each multiple of hop_length, that touch one of `n_samples` samples.
+        """Return how many frames, one centred on each multiple of hop_length, touch one of `n_samples` samples.
 
-        All of them: were some left out, a batch's padding would add them.
+        None is left out, since the padding of a batch would bring it back.
         """
         return -(-(n_samples + self.n_fft // 2) // self.hop_length)
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Complex spectrum.
+        """Return the complex spectrum of signals.
 
         Shapes: x (B, N) -> (B, T, F) complex, T = n_frames(N), F = n_fft // 2 + 1.
         """
@@ -60,21 +60,21 @@ class Stft:
         return self.analyse(padded.unfold(-1, self.n_fft, self.hop_length))
 
     def analyse(self, frames: Tensor) -> Tensor:
-        """Spectra of frames of samples.
+        """Return the spectra of frames of samples.
 
         Shapes: (*, n_fft) -> (*, F) complex.
         """
         return torch.fft.rfft(frames * self.window_of(frames))
 
     def synthesise(self, spec: Tensor) -> Tensor:
-        """Windowed frames of samples, to be overlapped and added.
+        """Return windowed frames of samples, which are to be overlapped and added.
 
         Shapes: (*, F) complex -> (*, n_fft).
         """
         return torch.fft.irfft(spec, n=self.n_fft) * self.window_of(spec.real)
 
     def inverse(self, spec: Tensor, n_samples: int) -> Tensor:
-        """Waveform by weighted overlap-add, divided by the summed squared window.
+        """Return the waveform by weighted overlap-add, divided by the summed squared window.
 
         Shapes: spec (B, T, F) complex -> (B, n_samples).
         Raises: ValueError if T is not n_frames(n_samples).
@@ -98,7 +98,7 @@ class Stft:
 
 @dataclass(frozen=True)
 class ForwardPass:
-    """Everything a target may need of one training batch.
+    """One training batch and what the network makes of it; targets take from it what they compare.
 
     Shapes: noisy, clean (B, N); noisy_spec (B, T, F) complex, empty for a waveform domain; output as the network's
     domain says.
@@ -124,26 +124,29 @@ class ForwardPass:
 
 
 class Domain(Protocol):
-    """How a network's input is made of the noisy waveform, and the estimate of its output."""
+    """A rule that makes a network's input of the noisy waveform, and an estimate of the network's output."""
 
     def forward(self, network: nn.Module, noisy: Tensor, clean: Tensor) -> ForwardPass:
-        """One training pass at the level the network runs at; noisy and clean (B, N)."""
+        """Return one training pass, at the level that the network runs at, of noisy and clean (B, N)."""
 
     def output(self, run: ForwardPass) -> Any:
-        """What the network makes of the whole batch of a training pass."""
+        """Return the network's output for the whole batch of a training pass."""
 
     def enhance(self, network: nn.Module, noisy: Tensor, lengths: Tensor) -> Tensor:
-        """The estimate for (B, N) waveforms, zero beyond lengths (B,) -> (B, N), anything beyond lengths."""
+        """Return the estimate of waveforms.
+
+        Shapes: noisy (B, N), zero beyond lengths (B,) -> (B, N), undefined beyond lengths.
+        """
 
     def waveform(self, output: Any, noisy_spec: Tensor, n_samples: int) -> Tensor:
-        """The estimate (B, n_samples) that a network's output stands for."""
+        """Return the estimate (B, n_samples) that a network's output stands for."""
 
 
 @dataclass(frozen=True)
 class Spectral(ABC):
-    """What the domains on a spectrum share: level, look-ahead and resynthesis. A subclass adds features and estimate.
+    """Base of the spectral domains: level, look-ahead and resynthesis; a subclass adds `features` and `estimate`.
 
-    A network whose output comes `network.lookahead` frames late is given that many frames of silence at the end.
+    A network whose output comes `network.lookahead` frames late gets that many frames of silence at the end.
 
     Source: SYSTEMS.md section 0; level 'rms' for papers [000] and [001], 'as_is' for [002] to [004].
     """
@@ -153,20 +156,23 @@ class Spectral(ABC):
 
     @abstractmethod
     def features(self, noisy_spec: Tensor) -> Tensor:
-        """What the network sees of a spectrum.
+        """Return what the network sees of a spectrum.
 
         Shapes: (B, T, F) complex -> (B, C, T, F').
         """
 
     @abstractmethod
     def estimate(self, output: Any, noisy_spec: Tensor) -> Tensor:
-        """The spectrum that the network's output stands for.
+        """Return the spectrum that the network's output stands for.
 
         Shapes: output as the network gives it, noisy_spec (B, T, F) complex -> (B, T, F) complex.
         """
 
     def run(self, network: nn.Module, spec: Tensor, frames: Tensor) -> Any:
-        """The network's output for the frames of spec (B, T, F), of which frames (B,) are valid."""
+        """Return the network's output for a spectrum.
+
+        Shapes: spec (B, T, F) complex, of which frames (B,) are valid -> as the network gives it, T frames.
+        """
         late = getattr(network, "lookahead", 0)
         features = self.features(functional.pad(spec, (0, 0, 0, late)))
         output = network(features, frames=frames) if getattr(network, "attends", False) else network(features)
@@ -194,7 +200,7 @@ class Spectral(ABC):
         return self.stft.inverse(estimate * inside[:, :, None], noisy.shape[-1]) * level
 
     def level_of(self, x: Tensor, lengths: Tensor) -> Tensor:
-        """What each signal is divided by before the network and multiplied by after it.
+        """Return the level by which each signal is divided before the network and multiplied after it.
 
         Shapes: x (B, N) zero beyond lengths (B,) -> (B, 1).
         """
@@ -202,15 +208,15 @@ class Spectral(ABC):
 
 
 def _map(output: Any, function: Callable[[Tensor], Tensor]) -> Any:
-    """function of a tensor, or of each tensor of a named tuple."""
+    """Apply a function to a tensor, or to each tensor of a named tuple."""
     return function(output) if isinstance(output, Tensor) else type(output)(*map(function, output))
 
 
 @dataclass(frozen=True)
 class MagnitudeMask(Spectral):
-    """Magnitude in, real mask out; the estimate keeps the noisy phase.
+    """Domain of networks that turn the noisy magnitude into a real mask; the estimate keeps the noisy phase.
 
-    Source: SYSTEMS.md section 2.1 (Hamming window, own choice there).
+    Source: paper [000], section III-C (magnitude of the STFT); SYSTEMS.md section 2.1 (real mask, noisy phase).
     Shapes: features (B, T, F, complex) -> (B, 1, T, F); output (B, 1, T, F), >= 0.
     """
 
@@ -223,9 +229,12 @@ class MagnitudeMask(Spectral):
 
 @dataclass(frozen=True)
 class MagnitudeMapping(MagnitudeMask):
-    """Magnitude in, clean magnitude out; the noisy phase is added. Of several stages (B, Q, T, F) the last counts.
+    """Domain of networks that turn the noisy magnitude into the clean one; the estimate keeps the noisy phase.
 
-    Source: SYSTEMS.md section 3.1.
+    Of the magnitudes of several stages, the estimate is the last or the mean of all.
+
+    Source: paper [001], section 3.1 (TMS) and, for the mean, section 4.2; SYSTEMS.md sections 3.1 and 3.2.
+    Shapes: output (B, stages, T, F), >= 0.
     """
 
     stages: Literal["last", "mean"] = "last"
@@ -237,7 +246,7 @@ class MagnitudeMapping(MagnitudeMask):
 
 @dataclass(frozen=True)
 class CompressedComplex(Spectral):
-    """Power-compressed real and imaginary parts in, complex ratio mask out.
+    """Domain of networks that turn the power-compressed complex spectrum into a complex ratio mask.
 
     Source: complex mask of Williamson et al. 2016; power-law input as in Li et al. 2021 (arXiv:2102.01993).
     Shapes: features (B, T, F, complex) -> (B, 2, T, F); output (B, 2, T, F) = real and imaginary part of the mask.
@@ -250,7 +259,7 @@ class CompressedComplex(Spectral):
         return torch.stack((scaled.real, scaled.imag), 1)
 
     def spectrum(self, features: Tensor) -> Tensor:
-        """The spectrum whose features these are.
+        """Return the spectrum whose features these are.
 
         Shapes: (B, 2, T, F) -> (B, T, F) complex.
 
@@ -266,7 +275,7 @@ class CompressedComplex(Spectral):
 
 
 def rms_level(x: Tensor, lengths: Tensor) -> Tensor:
-    """RMS of each signal over its own length, at least 1e-5 so that silence stays silence.
+    """Return the RMS of each signal over its own length, at least 1e-5 so that silence stays silence.
 
     Shapes: x (B, N) zero beyond lengths (B,) in samples -> (B, 1).
     """

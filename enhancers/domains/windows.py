@@ -1,6 +1,5 @@
-"""Waveform windows: what SEGAN and WGAN see, and what is compared."""
+"""Domain of waveform windows, as SEGAN and WGAN see them, paper [004]."""
 
-import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,16 +12,16 @@ from clean_corpus.enhancers.domains.spectral import ForwardPass
 
 WINDOW = 16384  # samples, 1.024 s at 16 kHz
 EMPHASIS = 0.95
-WINDOWS_AT_ONCE = 64  # in use: a minute of audio, whatever the signals' length
+WINDOWS_AT_ONCE = 64  # outside training: a minute of audio, however long the signals are
 
 
 @dataclass(frozen=True)
 class WaveformWindows:
-    """Non-overlapping windows of the pre-emphasised waveform in, windows of the enhanced one out.
+    """Domain of networks that turn windows of the pre-emphasised waveform, end to end, into enhanced windows.
 
-    A network takes windows and a latent drawn from `latent`: anew for each window in training; in use, and in
-    validation, one that depends on the window's place in its signal alone, so that the same signal always gives the
-    same bytes, whatever it is batched with.
+    A network takes windows and a latent of the distribution `latent`. Training draws a new one for each window. In use
+    and in validation the latent depends on the window's position in its signal alone, so that a signal gives the same
+    bytes every time, whatever it is batched with.
 
     Source: paper [004], section 3.1; SYSTEMS.md section 6.2. The last window of a signal is padded with zeros.
     Departs: training windows do not overlap; pairs are cut at random, which shifts them by more than the paper's 0.5 s
@@ -55,7 +54,7 @@ class WaveformWindows:
             return lfilter(joined, *taps, clamp=False)  # torchaudio's deemphasis would clip at full scale
 
     def n_windows(self, n_samples: int) -> int:
-        """Windows that cover `n_samples` samples.
+        """Return how many windows cover `n_samples` samples.
 
         >>> WaveformWindows().n_windows(16385)
         2
@@ -63,7 +62,7 @@ class WaveformWindows:
         return -(-n_samples // self.window)
 
     def cut(self, wave: Tensor) -> Tensor:
-        """Pre-emphasised windows, zeros after the end.
+        """Cut a waveform into pre-emphasised windows, with zeros after its end.
 
         Shapes: wave (B, N) -> (B * n_windows(N), 1, window).
         """
@@ -71,7 +70,7 @@ class WaveformWindows:
         return preemphasis(padded, self.emphasis).reshape(-1, 1, self.window)
 
     def run(self, network: nn.Module, noisy: Tensor) -> Tensor:
-        """The network's windows for signals (B, N)."""
+        """Return the network's windows for signals (B, N)."""
         windows, per_signal = self.cut(noisy), self.n_windows(noisy.shape[-1])
         shape = network.latent_shape(self.window)
         if network.training:
@@ -88,34 +87,3 @@ class WaveformWindows:
         if self.latent == "uniform":
             return empty.uniform_(-1, 1, generator=generator)
         return empty.normal_(generator=generator)
-
-
-def clean_windows(run: ForwardPass) -> tuple[Tensor, Tensor]:
-    """The output windows against those of the pre-emphasised clean waveform."""
-    return run.output, run.domain.cut(run.clean)
-
-
-def waveform_error(estimate: Tensor, reference: Tensor, *, emphasis: float = EMPHASIS) -> Tensor:
-    """Error of the de-emphasised windows over their speech, in dB: what a signal-to-noise ratio measures.
-
-    Pre-emphasis takes 26 dB off the rumble of a room, most of the noise of one, and L1 with it. The filter runs round
-    the end of a window (a product of spectra); what is 35 dB down hardly counts any more, and silence is taken as
-    -60 dBFS.
-    Shapes: (B, 1, N) pre-emphasised windows twice -> ().
-
-    >>> speech = torch.randn(1, 1, 16384)
-    >>> round(waveform_error(1.1 * speech, speech).item(), 1)
-    -19.9
-    """
-    n = reference.shape[-1]
-    turns = torch.fft.rfftfreq(n, device=reference.device) * 2 * math.pi
-    undo = 1 / (1 + emphasis**2 - 2 * emphasis * torch.cos(turns)) / n  # bins to mean squares
-    error, speech = (
-        (torch.fft.rfft(x.float()).abs().square() * undo).mean(-1) for x in (estimate - reference, reference)
-    )
-    return 10 * torch.log10(error / (speech + 1e-6) + 10**-3.5).mean()
-
-
-def noisy_windows(run: ForwardPass) -> Tensor:
-    """The windows that the network saw: the condition under which a critic judges."""
-    return run.domain.cut(run.noisy)

@@ -1,4 +1,4 @@
-"""CGCRN, paper [000]."""
+"""CGCRN: causal convolutional encoder and decoder around grouped GRUs, paper [000]."""
 
 from itertools import pairwise
 from typing import Literal
@@ -13,8 +13,10 @@ from clean_corpus.enhancers.models.layers import DownConv, Memory, UpConv, expec
 class CGCRN(nn.Module):
     """Causal convolutional recurrent network with grouped GRUs and 1x1-convolution skips, noisy features to a mask.
 
-    Source: paper [000], tables I and II; SYSTEMS.md section 2.1 and its decisions.
-    Departs: in_channels = out_channels = 2 takes a complex spectrum and gives a linear complex mask (option `crm`).
+    Source: paper [000], section III, table I (layers) and figure 4 (skips), table VI (kinds of skips); SYSTEMS.md
+    section 2.1, and section 2.4 for what the paper leaves open.
+    Departs: with in_channels = out_channels = 2 the network takes a complex spectrum and gives a linear complex mask
+    (option `crm` of SYSTEMS.md section 2.4).
     Size: 3,764,307 parameters (asserted in tests); `none` and `add` 3,676,515, `cat` 3,937,731, groups=1 6,910,035.
     Shapes: features (B, in_channels, T, n_freq) -> (B, out_channels, T, n_freq), >= 0 where out_channels is 1.
     Raises: ValueError if the features have other channels or bins, or the bottleneck does not split into the groups.

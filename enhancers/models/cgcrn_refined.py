@@ -1,4 +1,4 @@
-"""CGCRN heard twice: an own extension of paper [000]."""
+"""Two-pass CGCRN, an extension of our own: the network is applied to its own result a second time."""
 
 import torch
 from torch import Tensor, nn
@@ -9,16 +9,16 @@ from clean_corpus.enhancers.models.layers import Memory
 
 
 class RefinedCGCRN(nn.Module):
-    """The complex CGCRN applied to its own result, softened with a share of its input; same weights, still causal.
+    """Two-pass network: the complex CGCRN, then the same weights on its result mixed with a share of its input; causal.
 
-    After the first pass the signal has less noise, where the network is at its best; the share keeps what the first
-    pass took by mistake within reach of the second. In use, not in training, a post-filter of strength `post_filter`
-    lowers bins further whose mask is small, and leaves those near one. No bin is raised by more than `max_gain`. Losses
-    that are blind to level leave the result too soft, by about as much everywhere: in use `makeup_db` puts it right.
+    After the first pass the signal has less noise, where the network works best; the share lets the second pass recover
+    what the first one removed by mistake. No bin is raised by more than `max_gain`. Only in use, not in training, a
+    post-filter of strength `post_filter` lowers bins with a small mask further, and `makeup_db` restores the level,
+    which scale-invariant losses leave too low by about the same amount everywhere.
 
-    Source: own; the network is that of paper [000] with two channels in and out (SYSTEMS.md section 2.1, `crm`). The
-    post-filter is that of Valin et al. 2020 (arXiv:2008.04259, section 5) in the form of DeepFilterNet's code.
-    Departs: features are the spectrum compressed by `power`, as `domains.CompressedComplex` makes them.
+    Source: own; the network is that of paper [000] with two channels in and out (SYSTEMS.md section 2.4, `crm`). The
+    post-filter is that of Valin et al. 2020 (arXiv:2008.04259) in the form of DeepFilterNet's code.
+    Departs: features are the spectrum compressed by `power`, as `domains.spectral.CompressedComplex` makes them.
     Size: 3,764,502 parameters, those of one CGCRN (asserted in tests); twice its work.
     Shapes: features (B, 2, T, n_freq) -> (B, 2, T, n_freq), real and imaginary part of one mask for both passes.
     Raises: ValueError if the features have other channels or bins, or share is not between 0 and 1.

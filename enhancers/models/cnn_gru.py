@@ -1,4 +1,4 @@
-"""CNN-GRU, baseline of paper [000]."""
+"""CNN-GRU: dilated convolutions over frequency, then GRUs over time; baseline of paper [000]."""
 
 from torch import Tensor, nn
 from torch.nn import functional
@@ -7,7 +7,7 @@ from clean_corpus.enhancers.models.layers import Memory, expect, flatten_bins
 
 
 class ResidualBlock(nn.Module):
-    """Two convolutions over frequency, dilated, added to their input.
+    """Residual block of two dilated convolutions over frequency.
 
     Source: SYSTEMS.md section 2.2.
     Shapes: (B, channels, T, F), kept.
@@ -27,9 +27,10 @@ class ResidualBlock(nn.Module):
 
 
 class CNNGRU(nn.Module):
-    """Convolutions over wider and wider bands of one frame, then GRUs over time, noisy magnitude to a mask.
+    """Convolutions over ever wider bands of one frame, then GRUs over time, noisy magnitude to a mask.
 
-    Source: after Hasannezhad et al., APSIPA 2020, as SYSTEMS.md section 2.2 settles it.
+    Source: after Hasannezhad et al., APSIPA 2020, cited by paper [000], section V, without details; layers and sizes
+    are those of SYSTEMS.md section 2.2.
     Size: 3,462,885 parameters (asserted in tests).
     Shapes: features (B, 1, T, n_freq) -> (B, 1, T, n_freq), >= 0.
     Raises: ValueError if the features have other channels or bins.

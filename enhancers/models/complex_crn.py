@@ -1,4 +1,4 @@
-"""CRN with complex spectral mapping, baseline of paper [003]."""
+"""CRN with complex spectral mapping: one encoder, two decoders (real and imaginary); baseline of paper [003]."""
 
 from itertools import pairwise
 
@@ -14,9 +14,9 @@ KERNEL, STRIDE = (2, 3), (1, 2)
 class ComplexCRN(nn.Module):
     """Convolutional recurrent network with a decoder for the real and another for the imaginary part of clean speech.
 
-    Each decoder layer looks one frame ahead, so the output comes as many frames late as there are layers.
+    Each decoder layer looks one frame ahead, so the output is as many frames late as there are layers.
 
-    Source: paper [003], section 3.2, after Tan & Wang, ICASSP 2019; SYSTEMS.md section 5.3.
+    Source: paper [003], section 3.2, CRN, after Tan & Wang, ICASSP 2019; SYSTEMS.md section 5.3.
     Size: 5,707,698 parameters (asserted in tests), the paper's 6.1 M with 411,200 fixed STFT weights.
     Shapes: features (B, 2, T, n_freq), real and imaginary part -> the same, linear.
     Raises: ValueError if the features have another shape or n_freq is not 1 more than a multiple of 2 ** layers.

@@ -1,4 +1,4 @@
-"""Layers of complex arithmetic on real tensors: the first half of the channels is real, the second imaginary."""
+"""Complex-valued layers on real tensors: the first half of the channels is the real part, the second the imaginary."""
 
 import math
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from clean_corpus.enhancers.models.layers import Memory
 
 
 def half(channels: int) -> int:
-    """Complex channels among real and imaginary ones.
+    """Return how many complex channels these real and imaginary ones make.
 
     Raises: ValueError if the channels are odd.
     """
@@ -21,7 +21,7 @@ def half(channels: int) -> int:
 
 
 def complex_cat(x: Tensor, y: Tensor) -> Tensor:
-    """Channels of two complex tensors: real with real, imaginary with imaginary.
+    """Concatenate the channels of two complex tensors: real with real, imaginary with imaginary.
 
     Shapes: (B, C, T, F) and (B, D, T, F) -> (B, C + D, T, F).
 
@@ -33,10 +33,10 @@ def complex_cat(x: Tensor, y: Tensor) -> Tensor:
 
 
 def complex_product(real: Callable[[Tensor], Tensor], imag: Callable[[Tensor], Tensor], x: Tensor, dim: int) -> Tensor:
-    """(real + j imag)(x), each part of x through both functions, side by side in the batch.
+    """Apply the complex function real + j imag to x; both parts of x go through each function as one batch.
 
-    Source: paper [003], eqs. 1 and 4.
-    Shapes: x with the real half first in dimension dim; so the result.
+    Source: paper [003], eqs. 1 to 4.
+    Shapes: x with the real half first in dimension dim -> the same.
 
     >>> complex_product(lambda x: 2 * x, lambda x: 3 * x, torch.tensor([[5.0, 7.0]]), 1)  # (2 + 3j)(5 + 7j)
     tensor([[-11.,  29.]])
@@ -47,7 +47,7 @@ def complex_product(real: Callable[[Tensor], Tensor], imag: Callable[[Tensor], T
 
 
 class ComplexConv(nn.Module):
-    """Complex convolution over time and frequency, stride (1, 2): half the bins, no look ahead.
+    """Complex convolution over time and frequency, stride (1, 2): half the bins, no look-ahead.
 
     Source: paper [003], eq. 1.
     Shapes: (B, in_channels, T, F) -> (B, out_channels, T, F / 2), F even; kernel (frames, bins), bins odd.
@@ -65,7 +65,7 @@ class ComplexConv(nn.Module):
 
 
 class ComplexUpConv(nn.Module):
-    """Complex transposed convolution, stride (1, 2): twice the bins, no look ahead.
+    """Complex transposed convolution, stride (1, 2): twice the bins, no look-ahead.
 
     Source: paper [003], eq. 1; SYSTEMS.md section 0: of the T + frames - 1 frames the first T are kept.
     Shapes: (B, in_channels, T, F) -> (B, out_channels, T, 2 F); kernel (frames, bins).
@@ -75,7 +75,8 @@ class ComplexUpConv(nn.Module):
     def __init__(self, in_channels: int, out_channels: int, *, kernel: tuple[int, int]) -> None:
         super().__init__()
         self.past = kernel[0] - 1
-        # padding a transposed convolution cuts its result: here the first frames, made before, and the last, unfinished
+        # padding of a transposed convolution crops its result: here the first frames, which came from the call before,
+        # and the last, which are incomplete
         padding, extra = (self.past, (kernel[1] - 1) // 2), (0, kernel[1] % 2)
         sizes = (half(in_channels), half(out_channels), kernel, (1, 2), padding, extra)
         self.real, self.imag = nn.ConvTranspose2d(*sizes), nn.ConvTranspose2d(*sizes)
@@ -85,7 +86,7 @@ class ComplexUpConv(nn.Module):
 
 
 class ComplexBatchNorm(nn.Module):
-    """Complex batch normalisation: the 2 x 2 covariance of real and imaginary part is whitened, then learned.
+    """Complex batch normalisation: whitens the 2 x 2 covariance of real and imaginary part, then applies a learned one.
 
     Source: Trabelsi et al. 2018, section 3.5 (arXiv:1705.09792), cited by paper [003].
     Departs: eps and momentum are those of torch's BatchNorm2d.
@@ -124,7 +125,7 @@ class ComplexBatchNorm(nn.Module):
         return torch.cat((out_real, out_imag), 1)
 
     def _gain(self, covariance: Tensor) -> Tensor:
-        """scale @ covariance ** -0.5 of each channel, (from, to, C); the root of a 2 x 2 matrix in closed form."""
+        """Return scale @ covariance ** -0.5 of each channel, (from, to, C), by the closed form of a 2 x 2 root."""
         rr, ri, ii = covariance[0] + self.eps, covariance[1], covariance[2] + self.eps
         root = (rr * ii - ri.square()).clamp_min(self.eps**2).sqrt()
         norm = root * (rr + ii + 2 * root).sqrt()
@@ -136,7 +137,7 @@ class ComplexBatchNorm(nn.Module):
 
 
 class ComplexLSTM(nn.Module):
-    """Two LSTMs, a real and an imaginary one, joined by the rule of complex multiplication.
+    """Complex LSTM: a real and an imaginary LSTM, combined as a complex product.
 
     Source: paper [003], eqs. 2 to 4.
     Shapes: (B, T, inputs) -> (B, T, units); inputs and units count real and imaginary ones together.

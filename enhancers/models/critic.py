@@ -1,4 +1,4 @@
-"""Critic of the adversarial systems, paper [004]."""
+"""Critic (discriminator) of the adversarial systems, paper [004]."""
 
 from itertools import pairwise
 
@@ -10,10 +10,11 @@ from clean_corpus.enhancers.models.segan import CHANNELS, Activation, down_layer
 
 
 class Critic(nn.Module):
-    """Score of a window of speech beside the noisy one that it was made of: SEGAN's encoder and a linear score.
+    """Network that scores a window of speech, given the noisy window: SEGAN's encoder and a linear layer.
 
-    Source: paper [004], section 3; SYSTEMS.md section 6.1. BatchNorm belongs to SEGAN alone: it couples the examples
-    of a batch, which voids a gradient penalty per example.
+    Only SEGAN's critic has BatchNorm: it couples the examples of a batch, which voids a gradient penalty per example.
+
+    Source: paper [004], section 3 (discriminator); SYSTEMS.md sections 6.1, 6.2 (SEGAN) and 6.6 (no BatchNorm).
     Departs: SEGAN's virtual BatchNorm is plain BatchNorm.
     Size: GLU 48,735,082 parameters, PReLU 24,370,570, LeakyReLU with norm 24,373,082 (asserted in tests).
     Shapes: speech, noisy (B, 1, window) samples -> (B,), unbounded.

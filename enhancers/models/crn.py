@@ -1,4 +1,4 @@
-"""CRN, baseline of papers [000] and [001], and the encoder and decoder that PL-CRNN builds its stages of."""
+"""CRN, baseline of papers [000] and [001], with the encoder and decoder that the stages of PL-CRNN share."""
 
 from itertools import pairwise
 
@@ -11,7 +11,7 @@ from clean_corpus.enhancers.models.layers import DownConv, Memory, UpConv, expec
 
 
 class Encoder(nn.Module):
-    """Causal convolutions that halve the bins, each followed by BatchNorm and ELU.
+    """Causal convolutions, each of which halves the bins, followed by BatchNorm and ELU.
 
     Source: paper [001], table 1.
     Shapes: (B, in_channels, T, F) -> the output of every level, (B, channels[k], T, halved(F)[k + 1]).
@@ -31,9 +31,11 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """The encoder mirrored: at each level its output is concatenated, then a transposed convolution doubles the bins.
+    """Mirror of the encoder: each level concatenates the encoder's output and doubles the bins.
 
-    Source: paper [001], table 1; BatchNorm on the last level only if last_norm.
+    The last level has BatchNorm only with last_norm.
+
+    Source: paper [001], table 1; SYSTEMS.md sections 2.4 and 3.4 (BatchNorm on the last level).
     Shapes: x as encoded[-1] -> (B, 1, T, sizes[0]), linear.
     """
 
@@ -57,11 +59,13 @@ class Decoder(nn.Module):
 class CRN(nn.Module):
     """Causal convolutional recurrent network with concatenated skips, noisy magnitude to a mask or a magnitude.
 
-    Source: Tan & Wang, Interspeech 2018; as CRN of paper [000], SYSTEMS.md section 2.2, and, without BatchNorm on the
-    last layer, as CRNN and (all widths halved) SCRNN of paper [001], SYSTEMS.md section 3.2.
+    It is the CRN of paper [000] and, without BatchNorm on the last layer, CRNN and (all widths halved) SCRNN of [001].
+
+    Source: Tan & Wang, Interspeech 2018; paper [000], section V; paper [001], section 4.2; SYSTEMS.md sections 2.2
+    and 3.2.
     Size: 17,579,459 parameters (asserted in tests); CRNN 17,579,457; SCRNN 4,399,585.
     Shapes: features (B, 1, T, n_freq) -> (B, 1, T, n_freq), >= 0: softplus, which [000] trains as a mask and [001] as
-    a magnitude (`tms`), or a mask in (0, 1) times the features (`iam`).
+    a magnitude (target `tms`), or a mask in (0, 1) times the features (`iam`).
     Raises: ValueError if the features have other channels or bins, or the target is neither.
     """
 

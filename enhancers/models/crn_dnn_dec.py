@@ -1,4 +1,4 @@
-"""CRN+DNN-DEC, paper [002]."""
+"""CRN+DNN-DEC: masks, then codes, then decoders and a Wiener filter, paper [002]."""
 
 from typing import Literal
 
@@ -11,11 +11,12 @@ from clean_corpus.enhancers.models.masker_crn import MaskerCRN
 
 
 class CRNDNNDEC(nn.Module):
-    """Masks split speech from noise, a DNN turns both into codes, decoders and a Wiener filter end in two magnitudes.
+    """Two-stage network, noisy magnitude to those of speech and noise: masker CRN; DNN, decoders and Wiener filter.
 
-    The encoders of the auto-encoders are needed in training only, for the codes that the DNN learns.
+    The masker separates speech from noise, the DNN turns both into codes, decoders turn these into magnitudes. The
+    encoders of the auto-encoders serve training only, as the source of the codes that the DNN learns.
 
-    Source: paper [002], figures 2 to 4, eq. 4 to 6; SYSTEMS.md section 4.2 and its decisions.
+    Source: paper [002], figure 2, section III, eqs. 4 to 6; SYSTEMS.md sections 4.2 and 4.5.
     Size: 27,351,388 parameters and 1,291,464 of the encoders (asserted in tests).
     Shapes: noisy_mag (B, 1, T, n_freq) -> Separated.
     Raises: ValueError if noisy_mag has other channels or bins.

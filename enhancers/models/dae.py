@@ -1,4 +1,4 @@
-"""Deep auto-encoders of clean speech and of noise, paper [002], and the frame-by-frame layers of its DNNs."""
+"""Deep auto-encoders of clean speech and of noise, and the dense layers of all DNNs of paper [002]."""
 
 from itertools import pairwise
 
@@ -8,9 +8,9 @@ from clean_corpus.enhancers.domains.separation import Reconstruction
 
 
 class Dense(nn.Module):
-    """Linear layers that treat each frame alone: BatchNorm and LeakyReLU(0.1) between them, `output` behind the last.
+    """Linear layers on single frames, with BatchNorm and LeakyReLU(0.1) between them and `output` after the last.
 
-    Source: SYSTEMS.md section 4.2, Activations.
+    Source: paper [002], section IV-A; SYSTEMS.md section 4.2, Activations.
     Shapes: (*, sizes[0]) -> (*, sizes[-1]).
     """
 
@@ -22,13 +22,13 @@ class Dense(nn.Module):
         self.layers = nn.Sequential(*layers, nn.Linear(sizes[-2], sizes[-1]), output)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.layers(x.flatten(0, -2)).reshape(*x.shape[:-1], -1)  # BatchNorm1d wants frames in dimension 0
+        return self.layers(x.flatten(0, -2)).reshape(*x.shape[:-1], -1)  # BatchNorm1d needs frames in dimension 0
 
 
 class DAE(nn.Module):
-    """Auto-encoder of magnitude frames with a sparse code; its decoder serves paper [002]'s enhancers.
+    """Auto-encoder of magnitude frames with a sparse code; the enhancers of paper [002] use its decoder.
 
-    Source: paper [002], eq. 5 and section IV-A; SYSTEMS.md section 4.2 (code layer ReLU).
+    Source: paper [002], eq. 5 and section IV-A; SYSTEMS.md sections 4.2 and 4.5 (ReLU after the code layer).
     Size: 1,686,885 parameters; noise, hidden = (512, 512): 896,357 (asserted in tests).
     Shapes: magnitudes (*, n_freq) -> magnitudes (*, n_freq), any sign, and codes (*, code) >= 0.
     """

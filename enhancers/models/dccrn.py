@@ -1,4 +1,4 @@
-"""DCCRN, paper [003]."""
+"""DCCRN: deep complex convolutional recurrent network, paper [003]."""
 
 from itertools import pairwise
 from typing import Literal
@@ -22,10 +22,10 @@ KERNEL = (2, 5)
 class DCCRN(nn.Module):
     """Deep complex convolution recurrent network, noisy complex spectrum without DC to a complex mask.
 
-    Each decoder layer looks one frame ahead, so the output comes as many frames late as there are layers. How the mask
-    is applied (R, C or E) is the domain's choice, `dccrn_domains.ComplexMask`.
+    Each decoder layer looks one frame ahead, so the output is as many frames late as there are layers. The domain,
+    `domains.dccrn.ComplexMask`, decides how the mask is applied (R, C or E).
 
-    Source: paper [003], section 2; SYSTEMS.md section 5.1 and its decisions.
+    Source: paper [003], sections 2 and 3.2; SYSTEMS.md sections 5.1 and 5.6 (channels).
     Departs: `norm="real"` is the released code's default, not the text's.
     Size: 3,742,973 parameters (R, C, E; asserted in tests), 3,982,317 with the channels as printed, 3,671,917 with
     lstm="complex" and its channels (CL); 3,742,349, 3,981,581 and 3,671,053 with norm="real".
@@ -74,7 +74,7 @@ class DCCRN(nn.Module):
 
 
 class Recurrent(nn.Module):
-    """Two LSTM layers and a dense one that see real and imaginary part as one vector.
+    """Two LSTM layers and a dense one, on real and imaginary part as one vector.
 
     Source: paper [003], section 3.2.
     Shapes: (B, T, inputs), unchanged.
@@ -90,7 +90,7 @@ class Recurrent(nn.Module):
 
 
 class ComplexRecurrent(nn.Module):
-    """Two complex LSTM layers, and a dense layer for the real and another for the imaginary part.
+    """Two complex LSTM layers, then one dense layer for the real part and another for the imaginary part.
 
     Source: paper [003], section 3.2; SYSTEMS.md section 5.6 (two dense layers).
     Shapes: (B, T, inputs), unchanged; the first half of the inputs real, the second imaginary.

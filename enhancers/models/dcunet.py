@@ -1,4 +1,4 @@
-"""DCUNET-16, baseline of paper [003]."""
+"""DCUNET-16: deep complex U-Net without recurrent layers, baseline of paper [003]."""
 
 from itertools import pairwise
 
@@ -14,11 +14,11 @@ WIDE, NARROW_DOWN, NARROW_UP = (5, 7), (3, 5), (3, 6)
 class DCUNet(nn.Module):
     """Deep complex U-Net with stride 1 in time, noisy complex spectrum without DC to a complex mask.
 
-    The first six decoder layers look one frame ahead each, so the output comes six frames late.
+    The first six decoder layers look one frame ahead each, so the output is six frames late.
 
     Source: paper [003], section 3.2, after Choi et al. 2019 (arXiv:1903.03107); SYSTEMS.md section 5.2.
-    Departs: the kernels are not printed; these give the paper's 3.6 M parameters and 37.5 ms. What the decoder takes
-    for the frames before the first is what its layers make of silence, not zeros, so that frames can come one by one.
+    Departs: the kernels are not printed; these give the paper's 3.6 M parameters and 37.5 ms. Before the first frame
+    the decoder sees what its layers make of silence, not zeros, so that frames can also come one by one.
     Size: 3,604,000 parameters (asserted in tests).
     Shapes: features (B, 2, T, n_freq) -> (B, 2, T, n_freq), real and imaginary part, not bounded; channels count real
     and imaginary ones together.

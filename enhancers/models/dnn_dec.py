@@ -1,4 +1,4 @@
-"""DNN-DEC, baseline of paper [002]."""
+"""DNN-DEC: the second stage of CRN+DNN-DEC on the noisy magnitude, baseline of paper [002]."""
 
 from torch import Tensor, nn
 
@@ -8,7 +8,7 @@ from clean_corpus.enhancers.models.layers import Memory, expect, flatten_bins, u
 
 
 class DNNDEC(nn.Module):
-    """CRN+DNN-DEC without its first stage: a DNN finds the codes of speech and noise in the noisy magnitude.
+    """CRN+DNN-DEC without its first stage: a DNN estimates the codes of speech and noise from the noisy magnitude.
 
     Source: paper [002], section IV; SYSTEMS.md section 4.4.
     Size: 4,917,962 parameters and 1,291,464 of the encoders, used in training only (asserted in tests).

@@ -1,4 +1,4 @@
-"""DNN-IRM, baseline of paper [002]."""
+"""DNN-IRM: dense layers on single frames to a ratio mask, baseline of paper [002]."""
 
 from torch import Tensor, nn
 

@@ -1,4 +1,4 @@
-"""DNN-IRM+DNN-NMF-Sep, baseline of paper [002]."""
+"""DNN-IRM+DNN-NMF-Sep: a ratio mask, then activations of NMF bases, baseline of paper [002]."""
 
 from collections.abc import Iterable
 
@@ -14,11 +14,12 @@ from clean_corpus.enhancers.models.layers import Memory, flatten_bins, unflatten
 
 
 class DNNNMF(nn.Module):
-    """A ratio mask splits speech from noise, a second DNN finds the activations of NMF bases fitted to each.
+    """Two-stage network: a ratio mask separates speech and noise, a DNN estimates activations of the NMF bases of each.
 
-    The stages are trained apart: no gradient of the second reaches the first. Bases are buffers, flat until fitted.
+    The stages are trained separately: no gradient of the second reaches the first. Bases are buffers, flat before
+    they are fitted.
 
-    Source: paper [002], sections II and IV; SYSTEMS.md section 4.4.
+    Source: paper [002], section II (DNN-based approximation of NMF) and section IV; SYSTEMS.md section 4.4.
     Size: 7,573,961 parameters (asserted in tests).
     Shapes: noisy_mag (B, 1, T, n_freq) -> Separated, whose codes are activations (B, 2, T, n_bases).
     Raises: ValueError if noisy_mag has other channels or bins.
@@ -43,12 +44,10 @@ class DNNNMF(nn.Module):
 
     @torch.no_grad()
     def fit_bases(self, passes: Iterable[ForwardPass]) -> None:
-        """Replace the bases by those of the clean and the noise magnitudes of all frames of some training batches."""
+        """Fit the bases to the magnitudes of clean speech and of noise in all frames of some training batches.
+
+        Source: paper [002], section IV-A, NMF settings.
+        """
         frames = torch.cat([source_magnitudes(run).transpose(0, 1).flatten(1, 2) for run in passes], 1)
         generator = torch.Generator().manual_seed(0)
         self.bases.copy_(nmf.fit(frames, n_bases=self.bases.shape[1], generator=generator))
-
-
-def activations(run: ForwardPass) -> tuple[Tensor, Tensor]:
-    """Activations of the noisy signal against those that the bases have in S and N."""
-    return run.output.codes, nmf.activations(source_magnitudes(run), run.network.bases)

@@ -1,4 +1,4 @@
-"""CGCRN, then a dual-path network that hears past and future: an own extension of paper [000]."""
+"""CGCRN followed by a dual-path network that sees past and future, a network of our own."""
 
 from itertools import pairwise
 
@@ -12,20 +12,22 @@ from clean_corpus.enhancers.models.layers import DownConv, Memory, UpConv, expec
 
 FIRST = CompressedComplex(Stft(320, 160, "hamming"))
 SECOND = CompressedComplex(Stft(512, 256, "hamming"))
-"""What each of the two networks sees: bins of 31 Hz tell the harmonics of a deep voice apart, bins of 50 Hz do not."""
+"""Domains of the two networks: bins of 31 Hz resolve the harmonics of a deep voice, bins of 50 Hz do not."""
 
 
 class CGCRNDualPath(nn.Module):
-    """The complex CGCRN, whose estimate a second network corrects that knows the whole signal, in longer frames.
+    """The complex CGCRN and a second network that corrects its estimate, with the whole signal in view.
 
-    The second network sees noisy spectrum and first estimate: convolutions to fewer bins, then blocks of recurrent
-    layers that go across the bins of a frame and along the frames of a bin, both ways, then convolutions back. What it
-    adds to the first estimate is nothing before training. No bin is raised by more than `max_gain`. In use, not in
-    training, the post-filter of `cgcrn-refined` follows, and the level of the speech in the input is restored.
+    The second network sees noisy spectrum and first estimate in longer frames: convolutions to fewer bins, then blocks
+    of recurrent layers across the bins of a frame and along the frames of a bin, in both directions, then convolutions
+    back. Before training it adds nothing to the first estimate. No bin is raised by more than `max_gain`. Only in use,
+    not in training, the post-filter of `cgcrn-refined` follows and the level of the speech in the input is restored.
 
-    Source: own; first network paper [000] with two channels in and out (SYSTEMS.md section 2.1, `crm`), blocks of
-    Luo et al. 2020 (arXiv:1910.06379) and, between convolutions, of Le et al. 2021 (arXiv:2107.05429).
-    Departs: features are spectra compressed, as `domains.CompressedComplex` makes them.
+    Source: own; the first network is that of paper [000] with two channels in and out (SYSTEMS.md section 2.4, `crm`),
+    the blocks are those of Luo et al. 2020 (arXiv:1910.06379), placed between convolutions as by Le et al. 2021
+    (arXiv:2107.05429).
+    Departs: features are compressed spectra, as `domains.spectral.CompressedComplex` makes them.
+    Size: 4,068,016 parameters, 303,514 of them the second network's (asserted in tests).
     Shapes: features (B, 2, T, 257) as `SECOND` makes them, of which frames (B,) are valid -> (B, 2, T, 257), real and
     imaginary part of a mask.
     Raises: ValueError if the features have other channels or bins.
@@ -57,13 +59,16 @@ class CGCRNDualPath(nn.Module):
         first = limited(quotient(estimate, noisy), self.max_gain)
         correction = self.second(torch.cat((features, SECOND.features(estimate)), 1), frames)
         mask = limited(first + correction.float(), self.max_gain)
-        if self.second.training:  # in a stage of its own the network around it is not
+        if self.second.training:  # its own: while a stage trains this part alone, the whole is in evaluation mode
             return mask
         mask = mask * post_filter_gain(mask, self.post_filter)
         return mask * level_gain(SECOND.estimate(mask, noisy), noisy).unsqueeze(1)
 
     def _first_estimate(self, noisy: Tensor, frames: Tensor) -> Tensor:
-        """What the first network makes of the signal up to the middle of its last frame, (B, T, F) complex -> same."""
+        """Return the first network's estimate of the signal up to the centre of its last frame.
+
+        Shapes: (B, T, F) complex -> the same.
+        """
         hop_length = SECOND.stft.hop_length
         n_samples = (noisy.shape[1] - 1) * hop_length
         spec = FIRST.stft(SECOND.stft.inverse(noisy, n_samples))
@@ -73,7 +78,7 @@ class CGCRNDualPath(nn.Module):
 
 
 class Correction(nn.Module):
-    """What is to be added to a mask, from noisy spectrum and first estimate, both compressed.
+    """Network that turns noisy spectrum and first estimate, both compressed, into a correction of the mask.
 
     Shapes: (B, 4, T, n_freq), frames (B,) -> (B, 2, T, n_freq).
     """
@@ -100,7 +105,7 @@ class Correction(nn.Module):
         for conv, norm in zip(self.encoder, self.encoder_norms, strict=True):
             x = self.activation(norm(conv(x, memory)))
             encoded.append(x)
-        x = x.permute(0, 2, 3, 1).contiguous()  # (B, T, F, C); what is added to it keeps its order in memory
+        x = x.permute(0, 2, 3, 1).contiguous()  # (B, T, F, C), contiguous: sums keep its layout
         order = reversal(frames, x.shape[1])
         for block in self.blocks:
             x = block(x, order)
@@ -113,10 +118,11 @@ class Correction(nn.Module):
 
 
 class DualPath(nn.Module):
-    """Across the bins of each frame, then along the frames of each bin; each adds to what it was given.
+    """Residual recurrent layers, first across the bins of each frame, then along the frames of each bin.
 
     Source: Luo et al. 2020 (arXiv:1910.06379), section 2.1.
-    Departs: GRUs instead of LSTMs, normalised before the layer and over channels alone, so that no padding is counted.
+    Departs: GRUs instead of LSTMs; normalisation stands before each layer and spans the channels only, so that padding
+    does not enter it.
     Shapes: x (B, T, F, C), order (B, T) as `reversal` gives it -> (B, T, F, C).
     """
 
@@ -142,7 +148,7 @@ class DualPath(nn.Module):
 
 
 def reversal(frames: Tensor, n_frames: int) -> Tensor:
-    """Indices that turn each signal's valid frames round and leave its padding behind them.
+    """Return indices that reverse each signal's valid frames and leave its padding after them.
 
     Shapes: frames (B,) -> (B, n_frames).
 
@@ -154,5 +160,8 @@ def reversal(frames: Tensor, n_frames: int) -> Tensor:
 
 
 def _reordered(x: Tensor, order: Tensor) -> Tensor:
-    """Shapes: x (B, T, C), order (B, T) -> (B, T, C)."""
+    """Return the frames of x in another order.
+
+    Shapes: x (B, T, C), order (B, T) -> (B, T, C).
+    """
     return x.gather(1, order.unsqueeze(-1).expand_as(x))

@@ -1,4 +1,4 @@
-"""FCNN, baseline of paper [000]."""
+"""FCNN: convolutions over frequency only (R-CED), baseline of paper [000]."""
 
 from itertools import pairwise
 
@@ -11,8 +11,9 @@ from clean_corpus.enhancers.models.layers import Memory, expect
 class FCNN(nn.Module):
     """Redundant convolutional encoder-decoder over frequency, a few past frames as channels, noisy magnitude to a mask.
 
-    Source: R-CED with bypasses, Park & Lee, Interspeech 2017, as SYSTEMS.md section 2.2 settles it.
-    Departs: softplus on the output, as all masks of paper [000].
+    Source: R-CED with bypasses, Park & Lee, Interspeech 2017, which SYSTEMS.md section 2.2 chose: paper [000] calls
+    its baseline a fully connected CNN, gives no layers and cites SEGAN for it.
+    Departs: softplus on the output, as for all masks of paper [000].
     Size: 33,149 parameters (asserted in tests); 32,765 with 129 bins.
     Shapes: features (B, 1, T, n_freq) -> (B, 1, T, n_freq), >= 0.
     Raises: ValueError if the features have other channels or bins.
@@ -28,7 +29,7 @@ class FCNN(nn.Module):
     ) -> None:
         super().__init__()
         self.n_freq, self.past = n_freq, context - 1
-        # Frames as channels of the first layer are the taps of a kernel over time.
+        # frames as channels of the first layer are the same as the taps of a kernel over time
         heights = (context, *(1 for _ in filters[1:]))
         self.convs = nn.ModuleList(
             nn.Conv2d(a, b, (height, width), padding=(0, width // 2))

@@ -1,4 +1,4 @@
-"""What causal networks share: memory between calls, and convolutions that look only back."""
+"""Layers of causal networks: memory between calls, convolutions that look only back, checks of shapes."""
 
 from collections.abc import Sequence
 
@@ -8,14 +8,14 @@ from torch.nn import functional
 
 
 class Memory:
-    """What a network remembers from one call to the next, in the order in which its layers ask.
+    """State of a network between calls, read and written in the order in which its layers run.
 
-    A network is written once: called without state it starts from silence and treats a whole signal, called with the
-    state of the last call it goes on where that ended, by one frame or by many. Pass `Memory(state)` to forward and
-    keep `memory.state` for the next call; the first call's empty state stands for zeros everywhere.
+    One forward method serves whole signals and single frames: without state a network starts from silence, with the
+    state of the last call it continues where that ended. Pass `Memory(state)` to forward and keep `memory.state` for
+    the next call; an empty state stands for zeros everywhere.
 
     >>> memory = Memory()
-    >>> memory.past(torch.ones(1, 1, 2, 3), 1).shape  # one zero frame came before
+    >>> memory.past(torch.ones(1, 1, 2, 3), 1).shape  # with one zero frame in front
     torch.Size([1, 1, 3, 3])
     >>> [tuple(x.shape) for x in memory.state]
     [(1, 1, 1, 3)]
@@ -26,18 +26,18 @@ class Memory:
         self.state: list[Tensor] = []
 
     def recall(self, like: Tensor, *shape: int) -> Tensor:
-        """The next remembered tensor; zeros of that shape in the first call."""
+        """Return the next tensor of the old state, or zeros of that shape in the first call."""
         if not self._old:
             return like.new_zeros(shape)
         self._at += 1
         return self._old[self._at - 1]
 
     def keep(self, x: Tensor) -> None:
-        """Remember a tensor for the next call; once for each `recall`, in the same order."""
+        """Store a tensor for the next call; call it once for each `recall`, in the same order."""
         self.state.append(x)
 
     def past(self, x: Tensor, frames: int, dim: int = 2) -> Tensor:
-        """x behind the last `frames` frames of the previous call.
+        """Return x with the last `frames` frames of the previous call in front.
 
         Shapes: x with T frames in dimension dim -> T + frames.
         """
@@ -45,26 +45,26 @@ class Memory:
             return x
         if self._old:
             joined = torch.cat((self.recall(x), x), dim)
-        else:  # unlike cat keeps channels last
+        else:  # unlike cat, pad keeps the channels-last layout
             joined = functional.pad(x, (0, 0) * (x.dim() - 1 - dim % x.dim()) + (frames, 0))
         self.keep(joined.narrow(dim, joined.shape[dim] - frames, frames))
         return joined
 
     def delay(self, x: Tensor, frames: int, dim: int = 2) -> Tensor:
-        """x as it was `frames` frames ago.
+        """Return x delayed by `frames` frames.
 
         Shapes: unchanged.
         """
         return self.past(x, frames, dim).narrow(dim, 0, x.shape[dim])
 
     def recurrent(self, layer: nn.GRU | nn.LSTM, x: Tensor) -> Tensor:
-        """A batch-first recurrent layer that goes on from its last hidden state.
+        """Run a batch-first recurrent layer from its last hidden state.
 
         Shapes: x (B, T, C) -> (B, T, H).
         """
         shape = (layer.num_layers, x.shape[0], layer.hidden_size)
         if isinstance(layer, nn.GRU):
-            # a GRU that does not learn takes fifteen times as long in bfloat16 on a CPU if its frames are not in order
+            # in inference in bfloat16 on a CPU a GRU takes 15 times as long unless frames are contiguous
             x = x.transpose(0, 1).contiguous().transpose(0, 1)
             y, hidden = layer(x, self.recall(x, *shape))
             self.keep(hidden)
@@ -76,9 +76,9 @@ class Memory:
 
 
 def halved(n_freq: int, levels: int) -> list[int]:
-    """Frequency sizes down an encoder of kernels of 3 with stride 2 and no padding.
+    """Return the number of bins at each level of an encoder whose kernels span 3 bins, stride 2, without padding.
 
-    Source: SYSTEMS.md section 0.
+    Source: paper [000], table I; SYSTEMS.md section 0, Frequency.
 
     >>> halved(161, 5)
     [161, 80, 39, 19, 9, 4]
@@ -90,7 +90,7 @@ def halved(n_freq: int, levels: int) -> list[int]:
 
 
 class DownConv(nn.Module):
-    """Convolution over time and frequency, kernel (kernel_t, 3), stride (1, 2): half the bins, no look ahead.
+    """Convolution over time and frequency, kernel (kernel_t, 3), stride (1, 2): half the bins, no look-ahead.
 
     Source: SYSTEMS.md section 0, Causal conv.
     Shapes: (B, in_channels, T, F) -> (B, out_channels, T, (F - 3) // 2 + 1).
@@ -106,9 +106,10 @@ class DownConv(nn.Module):
 
 
 class OddConvTranspose2d(nn.ConvTranspose2d):
-    """A transposed convolution, stride (1, 2), to an odd number of bins: made with one more, which is cut.
+    """Transposed convolution, stride (1, 2), to an odd number of bins: computes one bin more and drops it.
 
-    oneDNN takes up to twice as long for an odd number, seven times in bfloat16.
+    For an odd number of bins oneDNN takes up to twice as long, in bfloat16 seven times.
+
     Shapes: (B, in_channels, T, F) -> as nn.ConvTranspose2d without output_padding.
 
     >>> odd, x = OddConvTranspose2d(4, 2, (2, 3), (0, 1)), torch.randn(1, 4, 5, 6)
@@ -127,7 +128,7 @@ class OddConvTranspose2d(nn.ConvTranspose2d):
 
 
 class UpConv(nn.Module):
-    """Transposed convolution, kernel (kernel_t, 3), stride (1, 2): twice the bins, no look ahead.
+    """Transposed convolution, kernel (kernel_t, 3), stride (1, 2): twice the bins, no look-ahead.
 
     Source: SYSTEMS.md section 0: of the T + kernel_t - 1 frames the first T are kept.
     Shapes: (B, in_channels, T, F) -> (B, out_channels, T, wide), wide 2 F + 1 or 2 F + 2.
@@ -151,17 +152,17 @@ class UpConv(nn.Module):
 
 
 def flatten_bins(x: Tensor) -> Tensor:
-    """(B, C, T, F) -> (B, T, C * F), channel-major."""
+    """Flatten channels and bins into one vector a frame: (B, C, T, F) -> (B, T, C * F), channel-major."""
     return x.transpose(1, 2).flatten(2)
 
 
 def unflatten_bins(x: Tensor, channels: int) -> Tensor:
-    """(B, T, C * F) -> (B, C, T, F)."""
+    """Undo `flatten_bins`: (B, T, C * F) -> (B, C, T, F)."""
     return x.unflatten(2, (channels, -1)).transpose(1, 2)
 
 
 def expect(features: Tensor, *, channels: int, n_freq: int) -> None:
-    """Refuse features of another shape.
+    """Check the shape of a network's input.
 
     Raises: ValueError unless features are (B, channels, T, n_freq).
     """

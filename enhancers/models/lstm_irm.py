@@ -1,4 +1,4 @@
-"""LSTM-IRM, baseline of paper [002]."""
+"""LSTM-IRM: LSTM layers to a ratio mask, baseline of paper [002]."""
 
 from torch import Tensor, nn
 from torch.nn import functional
@@ -7,7 +7,7 @@ from clean_corpus.enhancers.models.layers import Memory, expect
 
 
 class LSTMIRM(nn.Module):
-    """Two LSTM layers and a linear one, noisy magnitude to the ratio mask of speech.
+    """Two LSTM and two linear layers, noisy magnitude to the ratio mask of speech.
 
     Source: paper [002], section IV-A; SYSTEMS.md sections 4.4 and 4.5 (LeakyReLU on the outputs of standard LSTMs).
     Size: 119,863,553 parameters; units = 425, as in its source: 3,310,849 (asserted in tests).

@@ -1,4 +1,4 @@
-"""LSTM with magnitude signal approximation, baseline of paper [003]."""
+"""LSTM with look-ahead, trained by magnitude signal approximation (MSA); baseline of paper [003]."""
 
 from torch import Tensor, nn
 
@@ -8,7 +8,7 @@ from clean_corpus.enhancers.models.layers import Memory, expect
 class LstmMsa(nn.Module):
     """Convolution over time and two LSTM layers, noisy magnitude to a mask, six frames late.
 
-    Source: paper [003], section 3.2; SYSTEMS.md section 5.3.
+    Source: paper [003], section 3.2, LSTM; SYSTEMS.md section 5.3.
     Size: 9,183,657 parameters (asserted in tests), the paper's 9.6 M with 411,200 fixed STFT weights.
     Shapes: features (B, 1, T, n_freq) -> (B, 1, T, n_freq), 0 to 1.
     Raises: ValueError if the features have another shape.

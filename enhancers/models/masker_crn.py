@@ -1,4 +1,4 @@
-"""Masker CRN, paper [002]: the first stage of CRN+DNN-DEC, and the baselines CRN-cPSIRM, CRN-IRM and CRN-Mag."""
+"""Masker CRN: first stage of CRN+DNN-DEC, and baselines CRN-cPSIRM, CRN-IRM and CRN-Mag, paper [002]."""
 
 from itertools import pairwise
 from typing import Literal

@@ -1,4 +1,4 @@
-"""MHANet-IRM, baseline of paper [002]."""
+"""MHANet-IRM: self-attention over the whole signal to a ratio mask, baseline of paper [002]."""
 
 import torch
 from torch import Tensor, nn
@@ -9,9 +9,9 @@ from clean_corpus.enhancers.models.layers import expect
 class MHANet(nn.Module):
     """Self-attention over the whole signal, noisy magnitude to the ratio mask of speech.
 
-    Source: paper [002], section IV; Nicolson & Paliwal 2020; SYSTEMS.md section 4.4 (attention not masked, and without
-    biases, which its count implies).
-    Departs: nothing, so frames know nothing of their order: there is no positional encoding.
+    Source: paper [002], section IV; Nicolson & Paliwal 2020; SYSTEMS.md section 4.4 (attention is not masked; it has no
+    biases, as the parameter count there implies).
+    Departs: nothing; as there is no positional encoding, the order of frames does not matter.
     Size: 38,314,241 parameters; feedforward = 4096: 76,081,409 (asserted in tests).
     Shapes: noisy_mag (B, 1, T, n_freq), of which frames (B,) are valid -> (B, 1, T, n_freq), in [0, 1].
     Raises: ValueError if noisy_mag has other channels or bins.

@@ -7,9 +7,9 @@ from clean_corpus.enhancers.domains.spectral import EPS
 
 
 def activations(magnitudes: Tensor, bases: Tensor, *, updates: int = 50) -> Tensor:
-    """How much of each basis is in each frame, by multiplicative updates from equal activations.
+    """Return how much of each basis is in each frame, by multiplicative updates from equal activations.
 
-    Source: Lee & Seung 2000, eq. 5; 50 updates as in paper [002], section IV-A.
+    Source: Lee & Seung 2000, eq. 5; 50 updates as in paper [002], section IV-A, NMF settings.
     Shapes: magnitudes (*, T, F) >= 0, bases (*, K, F) >= 0 -> (*, T, K).
 
     >>> activations(torch.tensor([[4.0, 4.0, 2.0]]), torch.tensor([[0.5, 0.5, 0.0], [0.0, 0.0, 1.0]])).tolist()
@@ -22,10 +22,11 @@ def activations(magnitudes: Tensor, bases: Tensor, *, updates: int = 50) -> Tens
 
 
 def fit(magnitudes: Tensor, *, n_bases: int = 100, updates: int = 50, generator: torch.Generator) -> Tensor:
-    """Bases of the magnitudes, each with sum 1; the activations are discarded.
+    """Return bases of the magnitudes, each with sum 1; the activations are discarded.
 
-    Source: Lee & Seung 2000, eq. 5; sizes of paper [002], section IV-A. The unit sum (own choice) gives activations
-    the scale of magnitudes: those of a frame sum to what its bins sum to.
+    With unit sums (own choice) activations have the scale of magnitudes: in a frame their sum is that of its bins.
+
+    Source: Lee & Seung 2000, eq. 5; 100 bases and 50 updates of paper [002], section IV-A, NMF settings.
     Shapes: magnitudes (*, T, F) >= 0 -> (*, n_bases, F).
     """
     *batch, n_frames, n_freq = magnitudes.shape
@@ -43,6 +44,6 @@ def fit(magnitudes: Tensor, *, n_bases: int = 100, updates: int = 50, generator:
 
 
 def _update(magnitudes: Tensor, factor: Tensor, other: Tensor) -> Tensor:
-    """One multiplicative update of the left factor in magnitudes = factor @ other."""
+    """Return the left factor of magnitudes = factor @ other after one multiplicative update."""
     ratio = magnitudes / (factor @ other).clamp_min(EPS)
     return factor * (ratio @ other.mT) / other.sum(-1).clamp_min(EPS).unsqueeze(-2)

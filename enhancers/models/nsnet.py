@@ -1,4 +1,4 @@
-"""NSNet, baseline of paper [003]."""
+"""NSNet: GRUs on normalised log power to a gain, baseline of paper [003]."""
 
 import math
 
@@ -9,12 +9,13 @@ from clean_corpus.enhancers.models.layers import Memory, expect
 
 
 class NSNet(nn.Module):
-    """Three GRU layers on normalised log power, to a gain for each bin.
+    """GRU layers on normalised log power, to a gain for each bin.
 
-    Source: Xia et al., ICASSP 2020, the baseline cited by paper [003]; SYSTEMS.md section 5.3.
+    Source: Xia et al., ICASSP 2020, the baseline of the DNS challenge in tables 2 and 3 of paper [003]; SYSTEMS.md
+    section 5.3.
     Size: 1,259,814 parameters (asserted in tests).
-    Shapes: features (B, 1, T, n_freq) log power -> (B, 1, T, n_freq), 0 to 1; norm_frames the time
-    constant of normalisation in frames, 3 s.
+    Shapes: features (B, 1, T, n_freq) log power -> (B, 1, T, n_freq), 0 to 1; norm_frames, the time constant of the
+    normalisation, in frames (3 s).
     Raises: ValueError if the features have another shape.
     """
 
@@ -33,13 +34,13 @@ class NSNet(nn.Module):
 
 
 class OnlineNorm(nn.Module):
-    """Each bin less its running mean, divided by its running standard deviation.
+    """Online normalisation: subtracts each bin's running mean and divides by its running standard deviation.
 
-    Both average over the frames so far, the current one included, with weights that fall by the factor e in `frames`
-    frames; the variance is summed from products of deviations, which cannot cancel.
+    Both average over all frames up to the current one, with weights that fall by the factor e in `frames` frames. The
+    variance is a sum of products of deviations, which cannot cancel.
 
     Source: SYSTEMS.md section 5.3 (3 s); weighted Welford update.
-    Departs: the weights are divided by their sum, so that the first seconds are not scaled by the empty start.
+    Departs: the weights are divided by their sum, so that the zeros before the first frame do not count.
     Shapes: (B, T, F), unchanged.
     """
 
@@ -64,7 +65,7 @@ class OnlineNorm(nn.Module):
 
 
 def decayed_sum(x: Tensor, start: Tensor, decay: float) -> Tensor:
-    """y[t] = x[t] + decay * y[t - 1] over frames, y[-1] = start, without a loop over frames.
+    """Return y[t] = x[t] + decay * y[t - 1] with y[-1] = start, without a loop over frames.
 
     Source: Hillis & Steele 1986, prefix sums by doubling: after k rounds each frame holds the sum over 2 ** k frames.
     Shapes: x (B, T, F), start (B, 1, F) -> (B, T, F).

@@ -1,4 +1,4 @@
-"""PL-CRNN, paper [001]."""
+"""PL-CRNN: progressive learning with small CRNs in a chain and one shared LSTM, paper [001]."""
 
 import torch
 from torch import Tensor, nn
@@ -9,12 +9,12 @@ from clean_corpus.enhancers.models.layers import Memory, expect, flatten_bins, h
 
 
 class PLCRNN(nn.Module):
-    """Progressive convolutional recurrent network: small CRNs in a chain, one LSTM for all, each raising the SNR.
+    """Progressive convolutional recurrent network: small CRNs in a chain, each of which raises the SNR.
 
-    Every stage sees the noisy magnitude and all estimates before it as channels. The LSTM's weights are shared, its
-    state is each stage's own.
+    Every stage sees the noisy magnitude and all earlier estimates as channels. All stages share the weights of one
+    LSTM, but each has its own state.
 
-    Source: paper [001], table 1; SYSTEMS.md section 3.1 and its decisions.
+    Source: paper [001], section 3.3 and table 1; SYSTEMS.md sections 3.1 and 3.4.
     Size: 1,221,731 parameters (asserted in tests); 2 stages 1,165,282, 4 stages 1,278,276, 5 stages 1,334,917.
     Shapes: features (B, 1, T, n_freq) -> magnitude estimates (B, stages, T, n_freq), >= 0, the last the cleanest.
     Raises: ValueError if the features have other channels or bins, stages are not 1 to 5, or the target is neither.

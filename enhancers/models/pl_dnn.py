@@ -1,4 +1,4 @@
-"""PL-DNN, baseline of paper [001]."""
+"""PL-DNN: progressive learning with dense layers, baseline of paper [001]."""
 
 import torch
 from torch import Tensor, nn
@@ -9,7 +9,7 @@ from clean_corpus.enhancers.models.recurrent import context_window
 
 
 class PLDNN(nn.Module):
-    """Progressive fully connected network: a window of frames to a magnitude, that to a cleaner one, and so on.
+    """Progressive fully connected network: a window of frames to a magnitude, which the next stage makes cleaner.
 
     Source: Gao et al., Interspeech 2016; paper [001], section 4.2; SYSTEMS.md section 3.2.
     Departs: from Gao et al. as [001] does: past frames only, magnitudes for log power.

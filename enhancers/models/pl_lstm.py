@@ -1,4 +1,4 @@
-"""PL-LSTM, baseline of paper [001]."""
+"""PL-LSTM: progressive learning with LSTMs, baseline of paper [001]."""
 
 import torch
 from torch import Tensor, nn
@@ -8,9 +8,9 @@ from clean_corpus.enhancers.models.layers import Memory, expect, flatten_bins
 
 
 class PLLSTM(nn.Module):
-    """Progressive LSTM network: every stage sees the noisy frame and all estimates before it, side by side.
+    """Progressive LSTM network: every stage sees the noisy frame and all earlier estimates as one vector.
 
-    Source: Gao et al., ICASSP 2018; paper [001], section 4.2; SYSTEMS.md section 3.2 and its decisions.
+    Source: Gao et al., ICASSP 2018; paper [001], section 4.2; SYSTEMS.md sections 3.2 and 3.4.
     Departs: from Gao et al. as [001] does: magnitudes for log power.
     Size: 42,249,699 parameters (asserted in tests).
     Shapes: features (B, 1, T, n_freq) -> magnitude estimates (B, stages, T, n_freq), >= 0; their mean is the result.

@@ -1,4 +1,4 @@
-"""LSTM and GRU baselines of paper [000]."""
+"""Four LSTM or GRU layers on a window of frames, baselines of paper [000]."""
 
 from typing import Literal
 
@@ -10,9 +10,9 @@ from clean_corpus.enhancers.models.layers import Memory, expect
 
 
 def context_window(x: Tensor, frames: int, memory: Memory) -> Tensor:
-    """Each frame behind the `frames - 1` before it, as one long vector, oldest first.
+    """Return each frame joined to the `frames - 1` before it as one long vector, oldest first.
 
-    Source: paper [000], section III.D (10 past frames and the current one); paper [001], section 4.2.
+    Source: paper [000], section III-D (10 past frames and the current one); paper [001], section 4.2.
     Shapes: (B, T, F) -> (B, T, frames * F).
 
     >>> context_window(torch.tensor([[[1.0], [2.0], [3.0]]]), 2, Memory()).tolist()
@@ -25,7 +25,7 @@ def context_window(x: Tensor, frames: int, memory: Memory) -> Tensor:
 class Recurrent(nn.Module):
     """Recurrent layers over a window of past frames, noisy magnitude to a mask.
 
-    Source: paper [000], section III.D; SYSTEMS.md section 2.2 and its decisions (four layers).
+    Source: paper [000], section III-D; SYSTEMS.md sections 2.2 and 2.4 (four layers).
     Size: 36,811,937 parameters with LSTMs, 27,650,209 with GRUs (asserted in tests).
     Shapes: features (B, 1, T, n_freq) -> (B, 1, T, n_freq), >= 0.
     Raises: ValueError if the features have other channels or bins, or the cell is neither.

@@ -1,4 +1,4 @@
-"""Generator of SEGAN and of WGAN with PReLU or gated units, paper [004], and what its critic shares with it."""
+"""Generator of SEGAN and of WGAN with PReLU or gated units, paper [004], with the layers that the critic shares."""
 
 import math
 from itertools import pairwise
@@ -13,21 +13,23 @@ Norm = Literal["batch", "window"] | None
 _SLOPE = {"prelu": 0.25, "leaky_relu": 0.3}  # PReLU starts there and learns
 _GAIN = {"glu": 2.0} | {kind: nn.init.calculate_gain("leaky_relu", slope) for kind, slope in _SLOPE.items()}
 _GATE_GAIN = 0.3
-_STEP = 0.1  # of a residual: while the last layer learns it stays below the noise that it shall take away
-_CREST = 8.0  # peak over level of what the layers see, at most
+_STEP = 0.1  # scale of a residual: while the last layer learns, it stays weaker than the noise to be removed
+_CREST = 8.0  # largest peak, relative to the level, that the layers see
 
 
 class SEGAN(nn.Module):
-    """Strided convolutional encoder and decoder with skips over a waveform window, a latent drawn at the bottleneck.
+    """Strided convolutional encoder and decoder with skips over a waveform window, with a latent at the bottleneck.
 
-    Source: paper [004], section 3 (layers as Pascual et al. 2017); SYSTEMS.md section 6.1. Gated layers have two sets
-    of filters (eq. 3), the last layer is plain.
-    Departs: with `residual` what comes out is added to the noisy window, and is nothing before training: recordings of
-    15 dB and more need a small correction, and need not be drawn anew. The window is brought to an RMS of 1 on the way
-    in, or less if it would peak above 8, and back on the way out: speech at any level is as strong as the latent, and
-    a click in a silent window does not open every gate. What each layer's filters find is normalised over the window
-    (GroupNorm of one group): gates let the peaks pass that opened them, so in training what passes grew up to fivefold
-    a layer, to 2000 at the bottleneck, until the decoder shut all but the four outermost layers out.
+    Gated layers have two sets of filters; the last layer is plain.
+
+    Source: paper [004], section 3 (layers), section 2.2 and eq. 3 (gates); channels of Pascual et al. 2017; SYSTEMS.md
+    section 6.1.
+    Departs: with `residual` the network's output is added to the noisy window and is zero before training, since
+    recordings of 15 dB and more need a small correction only. The window is scaled to an RMS of 1, or less if it would
+    peak above 8, and the output back: speech at any level is as strong as the latent, and a click in a silent window
+    does not open every gate. The output of each layer's filters is normalised over the window (GroupNorm of one
+    group): gates pass the peaks that opened them, so in training levels grew up to fivefold a layer, to 2000 at the
+    bottleneck, until the decoder suppressed all but the four outermost layers.
     Size: 73,100,049 parameters with PReLU, 146,191,105 with GLU (asserted in tests), without `residual`.
     Shapes: noisy (B, 1, N) samples, latent (B, channels[-1], N / 2^len(channels)) -> (B, 1, N), in (-1, 1) unless
     `residual`; N is 16384 in the paper. Not causal: the whole window is seen.
@@ -60,7 +62,7 @@ class SEGAN(nn.Module):
             nn.init.zeros_(self.last.weight)
 
     def latent_shape(self, n_samples: int) -> tuple[int, int]:
-        """Channels and frames of the latent that belongs to a window of `n_samples` samples."""
+        """Return channels and frames of the latent for a window of `n_samples` samples."""
         return self.channels[-1], n_samples >> len(self.channels)
 
     def forward(self, noisy: Tensor, latent: Tensor) -> Tensor:
@@ -86,7 +88,7 @@ class SEGAN(nn.Module):
 def down_layer(
     in_channels: int, out_channels: int, *, kernel_size: int, activation: Activation, norm: Norm = None
 ) -> nn.Sequential:
-    """Convolution with stride 2, normalisation if wanted, activation: half the samples.
+    """Return a layer that halves the samples: convolution with stride 2, optional normalisation, activation.
 
     Shapes: (B, in_channels, N) -> (B, out_channels, N / 2).
     Raises: ValueError if kernel_size is even.
@@ -99,7 +101,7 @@ def down_layer(
 
 
 def level(window: Tensor) -> Tensor:
-    """RMS of a window, or an eighth of its peak where that is more.
+    """Return the level of a window: its RMS, or an eighth of its peak where that is more.
 
     Shapes: (B, 1, N) -> (B, 1, 1), above zero.
     """
@@ -108,14 +110,16 @@ def level(window: Tensor) -> Tensor:
 
 
 def initialise(network: nn.Module, activation: Activation) -> None:
-    """Weights that keep the variance of what passes through them, biases zero.
+    """Draw weights that preserve the variance of the signal from layer to layer, and set biases to zero.
 
-    Source: He et al. 2015, eq. 10; a gate near one half takes three quarters of the variance, hence 2 for GLU. Filters
-    of gates are weaker, so that gates stay near one half: with filters as strong as the others', the peaks of speech
-    open them, each layer then doubles what the one before doubled, and 21 layers later gradients are in the thousands.
-    Departs: SYSTEMS.md section 6.2 has N(0, 0.02) as its own choice. A fresh gated critic then has a slope of 2e-6 and
-    gradients of 5e-10 and less, below Adam's eps (full width; 1e-9 and 5e-13 at a quarter): it hardly learns. Here its
-    slope is near 1 at any width.
+    A gate near one half removes three quarters of the variance, hence the gain 2 for GLU. The filters of gates are
+    weaker, so that gates stay near one half: otherwise the peaks of speech open them, each layer doubles what the one
+    before doubled, and after 21 layers gradients are in the thousands.
+
+    Source: He et al. 2015, eq. 10.
+    Departs: SYSTEMS.md section 6.2 chose N(0, 0.02). An untrained gated critic then has a slope of 2e-6 and gradients
+    below 5e-10, less than Adam's eps (full width; 1e-9 and 5e-13 at a quarter), and hardly learns. With these weights
+    its slope is near 1 at any width.
     """
     for layer in network.modules():
         if isinstance(layer, nn.ConvTranspose1d):
@@ -145,14 +149,14 @@ def _up_layer(
 
 
 def _normalised(norm: Norm, filters: int) -> list[nn.Module]:
-    """What stands between a convolution and its activation: statistics of a batch, of one window, or nothing."""
+    """Return the normalisation between a convolution and its activation: over a batch, over one window, or none."""
     if norm is None:
         return []
     return [nn.BatchNorm1d(filters) if norm == "batch" else nn.GroupNorm(1, filters)]
 
 
 def _activation(kind: Activation, channels: int) -> tuple[int, nn.Module]:
-    """Filters that a layer of `channels` outputs needs, and what follows them."""
+    """Return the number of filters that a layer of `channels` outputs needs, and its activation."""
     if kind == "glu":
         return 2 * channels, nn.GLU(1)
     return channels, nn.PReLU(channels, _SLOPE[kind]) if kind == "prelu" else nn.LeakyReLU(_SLOPE[kind])

@@ -1,4 +1,4 @@
-"""Adversarial training as a row of ENHANCERS carries it: the second player and both players' losses."""
+"""Adversarial training: the critic of a row of the table, and the losses of network and critic."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,18 +13,19 @@ Critic = Callable[[Tensor, Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Adversary:
-    """The critic a network is trained against, and how; `losses` of its row are added to the network's own loss.
+    """A critic and how a network is trained against it; the losses of the network's row are added to its own loss.
 
     `critic` is built with the same sizes as the network. `critic_loss` takes its scores of (estimate, clean),
-    `network_loss` those of the estimate; `condition` is what the critic sees beside either. `penalty` weighs the
-    gradient penalty, none if 0. The network is updated after every `critic_steps` batches, the critic after each.
-    All that the critic sees is divided by `level` of the condition, (B, 1, N) -> (B, 1, 1), and the network's scores
-    are multiplied by it.
+    `network_loss` those of the estimate; `condition` gives what the critic sees beside either. `penalty` weighs the
+    gradient penalty, 0 for none. The critic is updated after each batch, the network after every `critic_steps`.
+    Everything that the critic sees is divided by `level` of the condition, (B, 1, N) -> (B, 1, 1), and its scores of
+    the network's estimates are multiplied by it.
 
-    Source: SYSTEMS.md section 6.2; Adam's betas and critic_steps are own choices there.
-    Departs: with `level`. Pre-emphasised speech has an RMS of 0.01. A critic whose slope the penalty holds at one is
-    all but linear in it, and its gap of 0.01 is lost beside a penalty of the order of one: it never told clean from
-    enhanced windows (gap below 0.0005 for 250 steps; at one level 2.3 after 550).
+    Source: paper [004], section 3.1 (learning rates, weights); SYSTEMS.md section 6.2, where Adam's betas and
+    critic_steps are own choices.
+    Departs: with `level`. Pre-emphasised speech has an RMS of 0.01. A critic whose slope the penalty holds at 1 is
+    almost linear over that range, and its gap of 0.01 vanishes beside a penalty near 1: without `level` it never
+    separated clean from enhanced windows (gap below 0.0005 for 250 steps, with `level` 2.3 after 550).
     """
 
     critic: Callable[..., nn.Module]
@@ -39,8 +40,16 @@ class Adversary:
     level: Callable[[Tensor], Tensor] | None = None
 
 
+def noisy_windows(run: ForwardPass) -> Tensor:
+    """Return the windows that the network saw, which a critic sees beside those it scores.
+
+    Shapes: -> (B * W, 1, window).
+    """
+    return run.domain.cut(run.noisy)
+
+
 def lsgan_d(estimate: Tensor, clean: Tensor) -> Tensor:
-    """Least squares of a critic that scores clean speech 1 and estimates 0.
+    """Return the least-squares loss of a critic that should score clean speech 1 and estimates 0.
 
     Source: SYSTEMS.md section 6.2 (SEGAN).
     Shapes: scores (B,) twice -> ().
@@ -52,7 +61,7 @@ def lsgan_d(estimate: Tensor, clean: Tensor) -> Tensor:
 
 
 def lsgan_g(estimate: Tensor) -> Tensor:
-    """Least squares of a network that wants its estimates scored 1.
+    """Return the least-squares loss of a network whose estimates the critic should score 1.
 
     Source: SYSTEMS.md section 6.2 (SEGAN).
     Shapes: scores (B,) -> ().
@@ -64,9 +73,9 @@ def lsgan_g(estimate: Tensor) -> Tensor:
 
 
 def wgan_d(estimate: Tensor, clean: Tensor) -> Tensor:
-    """Wasserstein loss of the critic, minus the critic gap: clean speech shall score above its estimates.
+    """Return the Wasserstein loss of the critic: the mean score of estimates less that of clean speech.
 
-    Source: paper [004], eq. 1 with the sign of its first two terms swapped (SYSTEMS.md section 6.6): as printed both
+    Source: paper [004], eq. 1 with the signs of its first two terms swapped (SYSTEMS.md section 6.6): as printed, both
     players raise the score of the estimate.
     Shapes: scores (B,) twice -> ().
 
@@ -77,7 +86,7 @@ def wgan_d(estimate: Tensor, clean: Tensor) -> Tensor:
 
 
 def wgan_g(estimate: Tensor) -> Tensor:
-    """Wasserstein loss of the network: its estimates shall score high.
+    """Return the Wasserstein loss of the network: minus the mean score of its estimates.
 
     Source: paper [004], eq. 2.
     Shapes: scores (B,) -> ().
@@ -86,7 +95,7 @@ def wgan_g(estimate: Tensor) -> Tensor:
 
 
 def l1(estimate: Tensor, reference: Tensor) -> Tensor:
-    """Mean absolute error.
+    """Return the mean absolute error.
 
     Source: paper [004], eq. 2.
     Shapes: equal, any.
@@ -95,7 +104,7 @@ def l1(estimate: Tensor, reference: Tensor) -> Tensor:
 
 
 def gradient_norm(critic: Critic, estimate: Tensor, clean: Tensor, noisy: Tensor, mix: Tensor) -> Tensor:
-    """Slope of the critic in the speech alone, at a point between clean and estimate, for each example.
+    """Return the norm of the critic's gradient in the speech, at a point between clean and estimate of each example.
 
     Source: paper [004], eq. 1; u = mix clean + (1 - mix) estimate, the noisy condition held fixed (SYSTEMS.md
     section 6.6).
@@ -111,7 +120,7 @@ def gradient_norm(critic: Critic, estimate: Tensor, clean: Tensor, noisy: Tensor
 
 
 def gradient_penalty(norm: Tensor) -> Tensor:
-    """How far the critic's slopes are from one.
+    """Return the mean squared distance of the gradient's norm from 1.
 
     Source: paper [004], eq. 1.
     Shapes: (B,) -> ().

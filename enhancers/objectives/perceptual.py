@@ -1,4 +1,4 @@
-"""What PESQ hears, as a loss: disturbance between the loudness of two signals, differentiable."""
+"""Differentiable PESQ: the disturbance between the loudness of two signals, as a loss."""
 
 import math
 from functools import cache
@@ -9,7 +9,7 @@ from torch import Tensor
 
 SAMPLE_RATE = 16000
 N_FFT, HOP = 512, 256
-STEP, SPAN = 10, 20  # frames of a syllable's hop and length
+STEP, SPAN = 10, 20  # hop and length of a syllable in frames
 
 # Tables of ITU-T P.862 at 16 kHz, one value a band: FFT bins, centre and width in Bark, correction of the power
 # density, hearing threshold as a power.
@@ -51,13 +51,16 @@ _LEVEL_BAND_HZ, _LEVEL_POWER, _LEVEL_BIAS = (325.0, 3250.0), 1e7, 1.04684
 
 
 def pesq_disturbance(estimate: Tensor, reference: Tensor) -> Tensor:
-    """Mean of what wide-band PESQ takes off its best score, before the mapping to MOS: 0 for equal signals.
+    """Return the mean of what wide-band PESQ subtracts from its best score, before the mapping to MOS.
 
-    Source: ITU-T P.862 and P.862.2, sections on the perceptual model; as a loss Martin-Donas et al. 2018.
-    Departs: signals are taken to be aligned; filters weigh the spectra of frames; frames are smoothed against their
-    neighbour, not recursively; silent frames at the ends are kept. Over noisy recordings `guessed_pesq` is 0.03 off
-    the reference program in the median and 0.2 in nine of ten (asserted in tests); a lone burst it takes too lightly.
-    Shapes: (*, N) samples at 16 kHz twice -> (); references without sound count nothing.
+    It is 0 for equal signals; silent references count nothing.
+
+    Source: perceptual model of ITU-T P.862, input filter of P.862.2; as a loss Martin-Donas et al. 2018.
+    Departs: signals are assumed to be aligned; filters weigh the spectra of frames; frames are smoothed with the one
+    before, not recursively; silent frames at the ends are kept. Over noisy recordings `guessed_pesq` differs from the
+    reference program by 0.03 in the median, by up to 0.2 in nine of ten (asserted in tests); it underrates a single
+    burst.
+    Shapes: (*, N) samples at 16 kHz twice -> ().
     Raises: ValueError if shapes differ or a signal is shorter than a syllable of 352 ms.
     """
     symmetric, asymmetric, heard = _disturbances(estimate, reference)
@@ -66,7 +69,9 @@ def pesq_disturbance(estimate: Tensor, reference: Tensor) -> Tensor:
 
 
 def guessed_pesq(estimate: Tensor, reference: Tensor) -> Tensor:
-    """Wide-band PESQ as `pesq_disturbance` hears it.
+    """Return wide-band PESQ as estimated from the disturbances of `pesq_disturbance`.
+
+    Source: mapping of ITU-T P.862.2.
 
     Shapes: (*, N) samples at 16 kHz twice -> (*,) MOS-LQO.
     """
@@ -76,7 +81,7 @@ def guessed_pesq(estimate: Tensor, reference: Tensor) -> Tensor:
 
 
 def _disturbances(estimate: Tensor, reference: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Symmetric and asymmetric disturbance of each signal and whether its reference is heard, (B,) each."""
+    """Return each signal's symmetric and asymmetric disturbance, and 1 where its reference has sound, (B,) each."""
     if estimate.shape != reference.shape:
         raise ValueError(f"estimate {tuple(estimate.shape)} and reference {tuple(reference.shape)}: must be equal")
     if estimate.shape[-1] < (SPAN + 1) * HOP:
@@ -96,7 +101,7 @@ def _disturbances(estimate: Tensor, reference: Tensor) -> tuple[Tensor, Tensor, 
         difference = loud_deg - loud_ref
         masked = 0.25 * torch.minimum(loud_deg, loud_ref)
         weighed = tables.width * difference.sign() * (difference.abs() - masked).clamp_min(0)
-        added = ((deg + 50) / (ref + 50)) ** 1.2  # what was not there annoys more than what is missing
+        added = ((deg + 50) / (ref + 50)) ** 1.2  # added sound annoys more than missing sound
         added = torch.where(added < 3, 0, added.clamp_max(12))
         louder = ((tables.audible(ref) + 1e5) / 1e7) ** 0.04
         symmetric = (tables.width.sum() * weighed.square().sum(2)).clamp_min(1e-12).sqrt()
@@ -105,13 +110,13 @@ def _disturbances(estimate: Tensor, reference: Tensor) -> tuple[Tensor, Tensor, 
 
 
 def _over_time(frames: Tensor) -> Tensor:
-    """Norms of order 6 over syllables, of order 2 over these, (B, T) -> (B,)."""
+    """Return the norm of order 2 over syllables of the norms of order 6 within each, (B, T) -> (B,)."""
     syllables = frames.unfold(1, SPAN, STEP)
     return syllables.clamp_min(1e-6).pow(6).mean(2).pow(1 / 3).mean(1).sqrt()
 
 
 class _Tables(NamedTuple):
-    """(bands,) each, but for `bands` (257, bands) and `high_pass` (257,), a power gain."""
+    """Constants of the model on one device, (bands,) each; `bands` (257, bands), `high_pass` (257,) a power gain."""
 
     bands: Tensor
     threshold: Tensor
@@ -120,11 +125,11 @@ class _Tables(NamedTuple):
     high_pass: Tensor
 
     def audible(self, power: Tensor, factor: float = 1.0) -> Tensor:
-        """Power above so many thresholds, (B, T, bands) -> (B, T)."""
+        """Return the power of the bands above `factor` times the hearing threshold, (B, T, bands) -> (B, T)."""
         return torch.where(power > factor * self.threshold, power, 0).sum(2)
 
     def loudness(self, power: Tensor) -> Tensor:
-        """Zwicker's law above the threshold, in sone."""
+        """Return the loudness in sone, by Zwicker's law above the hearing threshold."""
         sone = (2 * self.threshold) ** self.exponent * ((0.5 + 0.5 * power / self.threshold) ** self.exponent - 1)
         return _LOUDNESS_SCALE * torch.where(power > self.threshold, sone, 0)
 
@@ -146,7 +151,7 @@ def _tables(device: torch.device) -> _Tables:
 
 
 def _bark(x: Tensor, tables: _Tables) -> Tensor:
-    """Power densities of bands at the standard's level, (B, N) -> (B, T, bands)."""
+    """Return power densities of Bark bands at the standard's level, (B, N) -> (B, T, bands)."""
     n = x.shape[1]
     spectrum = torch.fft.rfft(x).abs().square()
     hz = torch.linspace(0, SAMPLE_RATE / 2, spectrum.shape[1], device=x.device)

@@ -1,4 +1,4 @@
-"""Progressive learning, paper [001]: what each stage aims at, and the loss over all stages."""
+"""Progressive learning, paper [001]: the target of each stage, and the loss over all stages."""
 
 import torch
 from torch import Tensor
@@ -8,9 +8,9 @@ from clean_corpus.enhancers.domains.spectral import ForwardPass
 
 
 def stage_magnitudes(run: ForwardPass) -> tuple[Tensor, Tensor]:
-    """The stages' magnitude estimates against |STFT(s + 10^(-d / 20) n)|, d rising stage by stage, the last clean.
+    """Compare each stage's magnitude with |STFT(s + 10^(-d / 20) n)|, d rising stage by stage, the last one clean.
 
-    Source: paper [001], table 2; SYSTEMS.md section 3.1, Targets.
+    Source: paper [001], table 2 (d); SYSTEMS.md section 3.1, Targets.
     Shapes: (B, Q, T, F) twice; one stage is plain spectral mapping.
     Raises: ValueError if the paper sets no improvements for Q stages.
     """
@@ -20,7 +20,7 @@ def stage_magnitudes(run: ForwardPass) -> tuple[Tensor, Tensor]:
 
 
 def progressive_mse(estimate: Tensor, reference: Tensor) -> Tensor:
-    """Sum of the stages' mean squared errors, the last with weight 1, the others 0.1.
+    """Return the sum of the stages' mean squared errors, the last with weight 1, the others with 0.1.
 
     Source: paper [001], section 4.1; SYSTEMS.md section 3.1, Loss.
     Shapes: (B, Q, T, F) twice -> ().

@@ -1,13 +1,13 @@
-"""Batches of waveforms of unequal lengths."""
+"""Checks of batches of waveforms of unequal lengths."""
 
 import torch
 from torch import Tensor
 
 
 def check_batch(waves: Tensor, lengths: Tensor) -> None:
-    """What every enhancer asks of its input.
+    """Check a batch before an enhancer runs on it.
 
-    Shapes: (B, N) samples, (B,) lengths in samples.
+    Shapes: waves (B, N), lengths (B,) in samples.
     Raises: ValueError with the values that disagree: no clip, another number of lengths, a length beyond N, NaN or Inf.
     """
     if waves.dim() != 2 or not waves.numel():

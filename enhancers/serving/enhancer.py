@@ -1,4 +1,4 @@
-"""A trained enhancement system as the pipeline sees it: a batch of waveforms in, waveforms of the same lengths out."""
+"""Trained enhancement systems, loaded by name or path: a batch of waveforms in, waveforms of the same lengths out."""
 
 from typing import TYPE_CHECKING
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 
 class Enhancer:
-    """A trained system as the pipeline sees it: a batch of waveforms and their lengths in, waveforms out.
+    """A trained system: call it with a batch of waveforms and their lengths, and it returns the enhanced waveforms.
 
-    Long signals go through in blocks, in memory that does not grow with their length but for the waveforms themselves.
+    Long signals run in blocks, so that apart from the waveforms themselves memory does not grow with their length.
 
     Shapes: (B, N) float32, zero beyond lengths (B,) in samples -> (B, N), zero beyond lengths.
     Raises: ValueError if the batch is empty, a length exceeds N or a sample is not finite.

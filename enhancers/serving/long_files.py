@@ -1,4 +1,4 @@
-"""Signals of any length through an enhancer in bounded memory."""
+"""Enhancement of signals of any length in bounded memory, block after block."""
 
 import torch
 from torch import Tensor, nn
@@ -7,22 +7,24 @@ from torch.nn import functional
 from clean_corpus.enhancers.domains.spectral import Spectral
 from clean_corpus.enhancers.serving.streaming import Stream
 
-BLOCK_S = 3.0  # of audio that a network sees at once: its activations fit a CPU's caches, and are not much memory
+BLOCK_S = 3.0  # of audio that a network sees at once: its activations fit the caches of a CPU
 GPU_BLOCK_S = 20.0  # the same on a GPU
-ATTENDED_S = 20.0  # the same of a network that attends to all of its input
-OVERLAP_S = 2.0  # of its blocks
-QUANTUM_S = 0.5  # signals are padded to multiples of it: oneDNN keeps 0.6 MB of machine code for each length it meets
+ATTENDED_S = 20.0  # the same for a network that attends to its whole input
+OVERLAP_S = 2.0  # of the blocks of such a network
+QUANTUM_S = 0.5  # signals are padded to multiples of it: oneDNN keeps 0.6 MB of machine code for each new length
 
 
 def block_s(network: nn.Module, device: torch.device) -> float:
-    """The length of signal from which on it goes through the network in blocks."""
+    """Return the length in seconds above which a signal runs through the network in blocks."""
     if getattr(network, "attends", False):
         return ATTENDED_S
     return BLOCK_S if device.type == "cpu" else GPU_BLOCK_S
 
 
 def enhance_long(network: nn.Module, domain: Spectral, noisy: Tensor, sample_rate: int) -> Tensor:
-    """One signal block after block: exactly as a whole where the network remembers, else with blocks that overlap.
+    """Enhance one signal block after block.
+
+    A network with memory gives the same result as on the whole signal; one that attends gets overlapping blocks.
 
     Shapes: (1, N) -> (1, N).
     """
@@ -36,7 +38,7 @@ def enhance_long(network: nn.Module, domain: Spectral, noisy: Tensor, sample_rat
 
 
 def _overlapping(network: nn.Module, domain: Spectral, noisy: Tensor, block: int, overlap: int) -> Tensor:
-    """The first half of each overlap only warms the network up, the second half is cross-faded."""
+    """Enhance overlapping blocks; the first half of an overlap is context only, the second half is cross-faded."""
     half, n_samples = overlap // 2, noisy.shape[1]
     fade = torch.linspace(0, 1, overlap - half, device=noisy.device)
     result = torch.zeros_like(noisy)

@@ -1,4 +1,4 @@
-"""A trained causal enhancer as an ONNX file that cleans live audio: a hop of samples and state in, the same out."""
+"""Export of trained enhancers to ONNX files that clean live audio hop by hop: samples and state in, the same out."""
 
 import json
 import logging
@@ -20,12 +20,13 @@ AGREEMENT = 1e-4  # largest difference, at full scale 1, between the file's outp
 
 
 def export_streaming(enhancer: Enhancer, path: Path) -> None:
-    """Write `path`, and run it with onnxruntime beside the network before it gets its name.
+    """Write an ONNX file; before it gets its name, onnxruntime's output is compared with the network's.
 
-    Inputs hop (1, hop_length) and level (1, 1), then state_0 ..; outputs the cleaned hop, then the next state. The
-    file's metadata say sample_rate, hop_length, head and delay in samples (see streaming.Stream) and the state to
-    start from, zeros but for the first `head` samples.
-    Raises: ConfigError if the network cannot run hop by hop; CleanCorpusError if the file's output is another.
+    Inputs are hop (1, hop_length), level (1, 1) and state_0 ..; outputs are the cleaned hop and the next state. The
+    file's metadata hold sample_rate, hop_length, head and delay in samples (see streaming.Stream) and the shapes of
+    the state, which starts as zeros except for the first `head` samples.
+
+    Raises: ConfigError if the network cannot run hop by hop; CleanCorpusError if the outputs differ.
     """
     try:
         stream = Stream(enhancer.network.cpu(), enhancer.row.domain).eval()
@@ -35,7 +36,7 @@ def export_streaming(enhancer: Enhancer, path: Path) -> None:
     names = [f"state_{i}" for i in range(len(state))]
     given = (torch.zeros(1, stream.hop_length), torch.ones(1, 1), *state)
     with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")  # about attributes of GRUs that tracing touches
+        warnings.simplefilter("ignore")  # tracing warns about attributes of GRUs
         for name in ("torch.onnx", "onnxscript"):
             logging.getLogger(name).setLevel(logging.ERROR)
         program = torch.onnx.export(
@@ -80,7 +81,7 @@ def _check(path: Path, stream: Stream, sample_rate: int) -> None:
 
 
 class OnnxStream:
-    """An exported file run hop by hop on one thread.
+    """An exported file, run hop by hop on one thread.
 
     Raises: ConfigError if the file was not written by `export_streaming`.
     """
@@ -97,7 +98,10 @@ class OnnxStream:
         self._shapes = json.loads(about["state_shapes"])
 
     def initial_state(self, head: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-        """Shapes: head (self.head,) at the level of the network -> each state."""
+        """Return the state of the first call.
+
+        Shapes: head (self.head,), the first samples at the level of the network -> as the file's metadata say.
+        """
         state = [np.zeros(shape, np.float32) for shape in self._shapes.values()]
         state[0][0, state[0].shape[1] - self.head :] = head
         return state
@@ -105,13 +109,16 @@ class OnnxStream:
     def step(
         self, hop: NDArray[np.float32], level: float, state: list[NDArray[np.float32]]
     ) -> tuple[NDArray[np.float32], list[NDArray[np.float32]]]:
-        """Shapes: hop (hop_length,) -> (hop_length,), next state."""
+        """Run one hop and return the cleaned samples and the next state.
+
+        Shapes: hop (hop_length,) -> (hop_length,), next state.
+        """
         feeds = {"hop": hop[None], "level": np.full((1, 1), level, np.float32)}
         ready, *state = self.session.run(None, feeds | dict(zip(self._shapes, state, strict=True)))
         return ready[0], state
 
     def run(self, x: NDArray[np.float32], level: float = 1.0) -> NDArray[np.float32]:
-        """A whole recording hop by hop; silence follows it until its last sample is out.
+        """Run a whole recording hop by hop, followed by silence until its last sample is out.
 
         Shapes: (N,) -> (N,).
         """

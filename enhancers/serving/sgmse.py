@@ -1,4 +1,4 @@
-"""SGMSE+ of paper [002]'s comparison: a third party's pretrained model, run here but neither shipped nor trained."""
+"""SGMSE+, the diffusion model that paper [002] compares with: a third party's, run but neither shipped nor trained."""
 
 import pickle
 from pathlib import Path
@@ -11,18 +11,18 @@ from clean_corpus.enhancers.checkpoints import SGMSE
 from clean_corpus.enhancers.serving.batches import check_batch
 from clean_corpus.pipeline.core.errors import ConfigError
 
-_SHORTEST = 510  # samples, one window of its STFT
+_SHORTEST = 510  # samples, one window of the model's STFT
 _CODE = "github.com/sp-uhh/sgmse (MIT licence)"
 
 
 class ScoreDiffusion:
-    """Score-based diffusion as the pipeline sees it: a batch of waveforms and their lengths in, waveforms out.
+    """Score-based diffusion model: call it with a batch of waveforms and their lengths, as an `Enhancer`.
 
-    The same clip gives the same result, alone or in a batch: the random numbers of each clip start from one seed.
+    A clip gives the same result alone or in a batch, since the random numbers of each clip start from the same seed.
 
     Source: Richter et al. 2023 (arXiv:2208.05830); SYSTEMS.md section 4.4: peak normalisation, predictor-corrector
     sampling with the released settings (30 steps, one annealed Langevin correction each, SNR 0.5).
-    Departs: the frames that pad a spectrum to a multiple of 64 are cut off again, else the last samples fade out.
+    Departs: the frames that pad a spectrum to a multiple of 64 are removed afterwards, else the last samples fade out.
     Shapes: (B, N) float32, zero beyond lengths (B,) in samples -> (B, N), zero beyond lengths.
     Raises: ConfigError that says how to get the package where it is missing, or if the checkpoint holds more than
     tensors and settings; ValueError if a length exceeds N or a sample is not finite.

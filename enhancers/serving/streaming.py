@@ -1,4 +1,4 @@
-"""A causal enhancer fed hop by hop: the same result as on the whole file, for live use and for ONNX."""
+"""Causal enhancers run hop by hop, with the same result as on the whole file: for live use and for ONNX."""
 
 import torch
 from torch import Tensor, nn
@@ -8,14 +8,13 @@ from clean_corpus.enhancers.models.layers import Memory
 
 
 class Stream(nn.Module):
-    """Hops of samples in, as many out; all that is remembered goes in and comes out as tensors.
+    """Module that takes hops of samples and returns as many; its whole state goes in and comes out as tensors.
 
-    The first call begins with sample `head`, since those before it are part of the initial state, and gives samples
-    from -delay on; each other goes on where the last one ended. Samples before 0 are to be dropped.
+    The first call begins with sample `head`, since those before it are part of the initial state, and returns samples
+    from -delay on, of which those before 0 are to be dropped. Each later call continues where the last one ended.
 
-    Shapes: samples (1, K * hop_length), level (1, 1) the RMS that the recording is brought to 1 from (1 where the
-    domain takes levels as they are; a running estimate will do for live use), state as `initial_state` ->
-    (1, K * hop_length), state.
+    Shapes: samples (1, K * hop_length), level (1, 1), state as `initial_state` -> (1, K * hop_length), state. The level
+    is the RMS by which the recording is divided (a running estimate for live use), 1 if the domain keeps levels.
     Raises: ValueError if the network needs the whole signal, or its domain is not a spectral one.
     """
 
@@ -28,9 +27,9 @@ class Stream(nn.Module):
         self.hop_length = domain.stft.hop_length
         self.head = domain.stft.n_fft // 2 - self.hop_length
         self.delay = domain.stft.n_fft // 2 + self.lookahead * self.hop_length
-        """Samples by which the output is late, counted from the first call."""
+        """Delay of the output in samples, counted from the first call."""
         n_fft = domain.stft.n_fft
-        analysis = domain.stft.analyse(torch.eye(n_fft, dtype=torch.float64))  # as products: exact in every runtime
+        analysis = domain.stft.analyse(torch.eye(n_fft, dtype=torch.float64))  # as matrices: exact in every runtime
         unit = torch.eye(analysis.shape[1], dtype=torch.complex128)
         synthesis = torch.stack((domain.stft.synthesise(unit), domain.stft.synthesise(1j * unit)))
         weight = domain.stft.window_of(torch.zeros(())).square()
@@ -39,7 +38,7 @@ class Stream(nn.Module):
         self.register_buffer("synthesis", synthesis.float(), persistent=False)
 
     def initial_state(self, head: Tensor) -> list[Tensor]:
-        """What the first call starts from.
+        """Return the state of the first call.
 
         Shapes: head (1, self.head), the first samples at the level of the network.
         """
@@ -56,25 +55,25 @@ class Stream(nn.Module):
         memory = Memory(state[3:])
         n_samples = samples.shape[1]
         samples = torch.cat((before, samples / level), 1)
-        frames, there = self._frames(samples.unfold(1, self.domain.stft.n_fft, self.hop_length), memory)
-        total, norm = self._add(total, frames), self._add(norm, self.weight * there)
+        frames, valid = self._frames(samples.unfold(1, self.domain.stft.n_fft, self.hop_length), memory)
+        total, norm = self._add(total, frames), self._add(norm, self.weight * valid)
         ready = total[:, :n_samples] / norm[:, :n_samples].clamp_min(EPS)
         return ready * level, samples[:, n_samples:], total[:, n_samples:], norm[:, n_samples:], *memory.state
 
     def _frames(self, frames: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
-        """Cleaned frames, `lookahead` of them late, and 0 instead of 1 as long as there are none.
+        """Return cleaned frames, `lookahead` of them late, and for each 1, or 0 while none is ready.
 
         Shapes: (1, K, n_fft) -> (1, K, n_fft), (1, K, 1).
         """
         spec = torch.complex(*(frames @ basis for basis in self.analysis))  # (1, K, F)
         output = self.network(self.domain.features(spec), memory)
         past = torch.complex(memory.delay(spec.real, self.lookahead, 1), memory.delay(spec.imag, self.lookahead, 1))
-        there = memory.delay(torch.ones_like(frames[..., :1]), self.lookahead, 1)
+        valid = memory.delay(torch.ones_like(frames[..., :1]), self.lookahead, 1)
         estimate = self.domain.estimate(output, past)
-        return (estimate.real @ self.synthesis[0] + estimate.imag @ self.synthesis[1]) * there, there
+        return (estimate.real @ self.synthesis[0] + estimate.imag @ self.synthesis[1]) * valid, valid
 
     def _add(self, total: Tensor, frames: Tensor) -> Tensor:
-        """What earlier calls left, and the frames overlapped, added.
+        """Overlap frames and add them to the total that earlier calls left.
 
         Shapes: total (1, n_fft - hop_length), frames (1, K, n_fft) -> (1, n_fft + (K - 1) * hop_length).
         """
@@ -88,7 +87,7 @@ class Stream(nn.Module):
 
     @torch.inference_mode()
     def run(self, x: Tensor, level: Tensor, *, hops: int = 1) -> Tensor:
-        """A whole recording, some hops at a time.
+        """Run a whole recording, some hops at a time.
 
         Shapes: x (1, N), level (1, 1) -> (1, N).
         """
@@ -100,5 +99,5 @@ class Stream(nn.Module):
         for samples in x[:, self.head :].split(hops * self.hop_length, 1):
             ready, *state = self(samples, level, *state)
             parts.append(ready)
-        parts.append(state[1] / state[2].clamp_min(EPS) * level)  # of the last frames, what no other will add to
+        parts.append(state[1] / state[2].clamp_min(EPS) * level)  # the end of the last frames, which no other overlaps
         return torch.cat(parts, 1)[:, self.delay : self.delay + n_samples]

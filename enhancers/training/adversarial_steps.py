@@ -1,4 +1,4 @@
-"""Adversarial training: the training step of rows that carry an Adversary."""
+"""The adversarial training step, of rows with a critic."""
 
 import inspect
 
@@ -11,17 +11,17 @@ from clean_corpus.enhancers.training.steps import StepConfig, Supervised
 from clean_corpus.pipeline.core.errors import ConfigError
 
 ADVERSARIAL = "adversarial"
-"""The loss that a critic gives its network, by which config.loss_weights weighs it."""
+"""Name of the network's loss from its critic in `loss_weights`."""
 
 
 class Adversarial(Supervised):
-    """A network and its critic, updated in turn.
+    """Lightning module that updates a network and its critic in turn.
 
-    `global_step` counts the network's updates. Learning rates stay constant, the row's own unless the config sets
-    one (the critic's is scaled alike), and gradients are not clipped: `optimizer`, `lr_schedule`, `warmup_steps` and
-    `clip_norm` of the config are for supervised training.
+    `global_step` counts the network's updates. Learning rates are constant: those of the row, unless the config sets
+    one (which scales the critic's in the same proportion). Gradients are not clipped. `optimizer`, `lr_schedule`,
+    `warmup_steps` and `clip_norm` of the config apply to supervised training only.
 
-    Source: paper [004], eq. 1 and 2; SYSTEMS.md section 6.2.
+    Source: paper [004], eqs. 1 and 2; SYSTEMS.md section 6.2.
     Raises: ConfigError for float16: the penalty's second derivatives underflow there.
     """
 
@@ -36,7 +36,7 @@ class Adversarial(Supervised):
 
     def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> None:
         optimizer, _ = self.optimizers()
-        # Lightning counts the updates of its wrapped optimisers: the critic's go uncounted
+        # Lightning counts updates of its wrapped optimisers, so the critic's is used unwrapped
         _, critic_optimizer = self.optimizers(use_pl_optimizer=False)
         run = self.row.domain.forward(self.network, *batch)
         estimate, clean = self.stage.target(run)
@@ -69,7 +69,7 @@ class Adversarial(Supervised):
         return [torch.optim.Adam(player.parameters(), scale * rate, adversary.betas) for player, rate in players]
 
     def critic_terms(self, estimate: Tensor, clean: Tensor, noisy: Tensor) -> dict[str, Tensor]:
-        """What the critic learns from: windows of the estimate and of clean speech, each beside the noisy one.
+        """Return the critic's losses by name, from windows of the estimate and of clean speech, each beside the noisy.
 
         Shapes: (B, 1, window) three times -> () each.
         """

@@ -1,27 +1,20 @@
-"""Noisy/clean training pairs, mixed on the fly; pair number i is the same on every machine and after every resume."""
+"""Noisy/clean training pairs, mixed on the fly; pair i is the same on every machine and after every resume."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal, Protocol, get_args
 
 import numpy as np
-import soundfile
 import soxr
 from pydantic import Field
 from scipy.signal import fftconvolve
 from torch.utils.data import Dataset
 
+from clean_corpus.enhancers.training.recordings import Recording, unit_scale
 from clean_corpus.pipeline.audio import synthetic
 from clean_corpus.pipeline.core.config import Section
-from clean_corpus.pipeline.core.errors import ConfigError, DataError, nearest
+from clean_corpus.pipeline.core.errors import ConfigError, nearest
 from clean_corpus.pipeline.core.shared_arrays import SharedArrays
 from clean_corpus.pipeline.core.types import Audio
-
-SUFFIXES = {".wav", ".flac", ".ogg"}
-FULL_SCALE = 32767
-ROUNDING = 2  # samples by which a reference of another rate may be longer or shorter once both have one rate
-
 
 Generated = Literal["coloured", "babble", "hum", "clicks", "wind", "texture", "harmonic", "room_tone", "pauses"]
 VARIED: tuple[Generated, ...] = get_args(Generated)[:-2]  # rooms would be a third kind of low rumble among them
@@ -30,7 +23,7 @@ VARIED: tuple[Generated, ...] = get_args(Generated)[:-2]  # rooms would be a thi
 class MixConfig(Section):
     """How pairs are drawn. Shares are probabilities; levels in dB; a speed changes pitch and tempo alike.
 
-    The defaults vary more than any of the papers does; their recipes (enhancers/recipes) switch that off.
+    The defaults vary more than any of the papers does; their recipes (enhancers/training/recipes) switch that off.
     """
 
     sample_rate: int = 16000
@@ -54,92 +47,8 @@ class MixConfig(Section):
     shuffle_clips: int = Field(256, ge=1)  # of speech and of noise, held to draw from when shards are streamed
 
 
-@dataclass(frozen=True, eq=False)
-class Recording:
-    """One file: its name without the suffix, and int16 samples so that hours fit in memory.
-
-    Shapes: samples (N,), or (2, N) with what is wanted instead of them in the second row.
-    """
-
-    name: str
-    samples: np.ndarray
-
-    @property
-    def session(self) -> str:
-        """The name up to its last dash: utterances of a chapter, takes of a sound (LibriSpeech, ESC-50)."""
-        return self.name.rpartition("-")[0] or self.name
-
-
-def load_recordings(
-    folders: Sequence[Path], sample_rate: int, references: Path | None = None
-) -> dict[str, list[Recording]]:
-    """Every recording below the folders by the name of the folder it lies in.
-
-    `references` holds, in folders of these names, files of the same names and lengths: what is wanted of a result.
-    Raises: DataError if there is no recording, or if one has no reference, two, or one of another length.
-    """
-    found: dict[str, list[Recording]] = {}
-    cleaner = _by_name(references) if references else {}
-    for folder in folders:
-        for path in _audio_files(folder, "--speech and --noise"):
-            samples = _samples(path, sample_rate)
-            if references:
-                samples = np.stack((samples, _reference(path, len(samples), cleaner, references, sample_rate)))
-            found.setdefault(path.parent.name, []).append(Recording(path.stem, samples))
-    return found
-
-
-def _by_name(references: Path) -> dict[tuple[str, str], Path]:
-    """Recordings by the names of their folder and of themselves."""
-    found: dict[tuple[str, str], Path] = {}
-    for path in _audio_files(references, "mix.references"):
-        other = found.setdefault((path.parent.name, path.stem), path)
-        if other != path:
-            raise DataError(f"mix.references: {other} and {path} are both {path.parent.name}/{path.stem}; keep one")
-    return found
-
-
-def _reference(
-    path: Path, length: int, cleaner: Mapping[tuple[str, str], Path], references: Path, sample_rate: int
-) -> np.ndarray:
-    other = cleaner.get((path.parent.name, path.stem))
-    if other is None:
-        raise DataError(f"{path}: no {path.parent.name}/{path.stem} below mix.references {references}; add it")
-    samples = _samples(other, sample_rate)
-    short = length - len(samples)
-    if abs(short) > ROUNDING:
-        raise DataError(
-            f"{path} has {length} samples at {sample_rate} Hz, its reference {other} has {len(samples)}; "
-            "make the reference of the whole recording"
-        )
-    return np.pad(samples[:length], (0, max(0, short)))
-
-
-def _samples(path: Path, sample_rate: int) -> np.ndarray:
-    """One channel of a file as int16, (N,)."""
-    return (_decode(path, sample_rate).mean(1).clip(-1, 1) * FULL_SCALE).astype(np.int16)
-
-
-def load_rirs(folder: Path, sample_rate: int) -> dict[str, list[Recording]]:
-    """Room responses below a folder by the name of the folder they lie in; each channel of a file is one.
-
-    Each begins at its direct sound, the first sample that reaches half of the peak, and is scaled to peak 1.
-    Raises: DataError if there is none, or if one is silent or not finite.
-    """
-    found: dict[str, list[Recording]] = {}
-    for path in _audio_files(folder, "--rirs"):
-        for number, response in enumerate(_decode(path, sample_rate).T):
-            peak = float(np.abs(response).max(initial=0.0))
-            if not 0 < peak < np.inf:
-                raise DataError(f"room response {path}, channel {number}: its peak is {peak}; remove the file")
-            start = int(np.argmax(np.abs(response) >= 0.5 * peak))
-            response = np.ascontiguousarray(response[start:] / np.float32(peak))
-            found.setdefault(path.parent.name, []).append(Recording(f"{path.stem}-{number}", response))
-    return found
-
-
 def simulated_rooms(config: MixConfig, seed: int) -> list[Audio]:
-    """Responses of config.rooms random rooms, none if no pair is put in a room."""
+    """Simulate the responses of config.rooms random rooms, or none if no pair is put in a room."""
     rng = np.random.default_rng((seed, 0))
     return [
         synthetic.room_impulse_response(rng, sample_rate=config.sample_rate, rt60_s=rng.uniform(0.1, 0.6))
@@ -147,62 +56,29 @@ def simulated_rooms(config: MixConfig, seed: int) -> list[Audio]:
     ]
 
 
-def _audio_files(folder: Path, option: str) -> list[Path]:
-    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
-    if not paths:
-        raise DataError(f"no {' '.join(sorted(SUFFIXES))} below {folder}; check {option}")
-    return paths
-
-
-def _decode(path: Path, sample_rate: int) -> Audio:
-    """Samples of a file, (N, channels)."""
-    try:
-        audio, rate = soundfile.read(path, dtype="float32", always_2d=True)
-    except soundfile.LibsndfileError as error:
-        raise DataError(f"{path}: {error.error_string}") from None
-    return soxr.resample(audio, rate, sample_rate)
-
-
-def _unit(samples: np.ndarray) -> Audio:
-    return samples.astype(np.float32) / FULL_SCALE
-
-
-def noise_tracks(recordings: dict[str, list[Recording]]) -> list[Audio]:
-    """One long track per folder, each recording brought to unit RMS first; silent ones are left out.
-
-    Source: SYSTEMS.md section 0: noise is a random cut of a long concatenated track.
-    """
-    tracks = []
-    for group in recordings.values():
-        loud = [x / rms for x in (_unit(r.samples) for r in group) if (rms := float(np.sqrt(np.mean(x**2)))) > 1e-4]
-        if loud:
-            tracks.append(np.concatenate(loud).astype(np.float32))
-    return tracks
-
-
 class Source(Protocol):
-    """Where a pair takes its recordings from; each draw depends on `rng` and on nothing that was drawn before.
+    """Source of the recordings of a pair; each draw depends on `rng` alone and on no earlier draw.
 
-    Shapes: -> (n,) float32; speech may be (2, n), as spoken and as wanted.
+    Shapes: -> (n,) float32; speech may be (2, n), the recording and its reference.
     """
 
     has_noise: bool
 
     def speech(self, rng: np.random.Generator, n: int) -> Audio:
-        """A stretch of speech that is not mostly a pause, at a random speed."""
+        """Draw a stretch of speech that is not mostly a pause, at a random speed."""
         ...
 
     def voice(self, rng: np.random.Generator, n: int) -> Audio:
-        """Any stretch of speech."""
+        """Draw any stretch of speech."""
         ...
 
     def noise(self, rng: np.random.Generator, n: int) -> Audio:
-        """A stretch of recorded noise at a random speed."""
+        """Draw a stretch of recorded noise at a random speed."""
         ...
 
 
 def draw_pair(rng: np.random.Generator, source: Source, rooms: Sequence[Audio], cfg: MixConfig) -> tuple[Audio, Audio]:
-    """One noisy/clean pair.
+    """Draw one noisy/clean pair.
 
     Shapes: -> (noisy, clean), each (seconds * sample_rate,) float32 in [-1, 1].
     """
@@ -255,7 +131,7 @@ PAUSE_SEARCH_S = 8  # seconds of a voice in which its pauses are looked for
 
 
 class Mixtures(Dataset):
-    """Pair i of an endless list, a function of (seed, i) alone; the recordings lie in memory, once for all workers.
+    """Pairs of recordings in memory, which all workers share; pair i is a function of (seed, i) alone.
 
     `rooms` are simulated unless given.
     Shapes: item -> (noisy, clean), each (seconds * sample_rate,) float32 in [-1, 1].
@@ -311,13 +187,13 @@ PAUSE_DRAWS = 8
 
 
 def is_pause(cut: Audio, samples: np.ndarray) -> bool:
-    """Whether a cut is much weaker than the recording it comes from."""
-    whole = _unit(samples) if samples.dtype == np.int16 else samples
+    """Return whether a cut is much weaker than the recording it comes from."""
+    whole = unit_scale(samples) if samples.dtype == np.int16 else samples
     return bool(np.sqrt(np.mean(cut**2)) <= 0.3 * np.sqrt(np.mean(whole**2)))
 
 
 def _weights(speech: Mapping[str, Sequence[Recording]], shares: Mapping[str, float]) -> np.ndarray:
-    """Chance of each recording: a folder's share where one is set, the rest of the chances by duration."""
+    """Return each recording's chance to be drawn: by duration within the share of its folder, or of all others."""
     rest = sum(r.samples.shape[-1] for folder, group in speech.items() if folder not in shares for r in group)
     left = 1 - sum(shares.values()) if rest else 0.0
     weights = []
@@ -329,7 +205,7 @@ def _weights(speech: Mapping[str, Sequence[Recording]], shares: Mapping[str, flo
 
 
 def at_speed(rng: np.random.Generator, samples: np.ndarray, n: int, speed: tuple[float, float]) -> Audio:
-    """n samples of a random cut played at a random speed, in steps of 2% so that soxr keeps few filters.
+    """Play n samples of a random cut at a random speed, in steps of 2% so that soxr needs few filters.
 
     Shapes: samples (..., N) -> (..., n).
     """
@@ -339,11 +215,11 @@ def at_speed(rng: np.random.Generator, samples: np.ndarray, n: int, speed: tuple
 
 
 def random_cut(rng: np.random.Generator, samples: np.ndarray, n: int) -> Audio:
-    """n samples from a random start, wrapped round at the end; int16 becomes full scale 1.
+    """Cut n samples from a random start, wrapping round at the end; int16 becomes full scale 1.
 
     Shapes: samples (..., N) -> (..., n).
     """
     length = samples.shape[-1]
     start = int(rng.integers(0, max(1, length - n)))
     cut = samples[..., start : start + n] if length >= n else samples.take(range(n), axis=-1, mode="wrap")
-    return _unit(cut) if cut.dtype == np.int16 else cut
+    return unit_scale(cut) if cut.dtype == np.int16 else cut

@@ -1,7 +1,7 @@
-"""Training from WebDataset shards of any size: speech and noise are streamed, a bounded number of clips at a time.
+"""Training pairs from WebDataset shards of any size, which are streamed with a bounded number of clips in memory.
 
-Each pair takes one clip of speech and one of noise from what `shard_stream` holds, and is a function of
-(seed, index) alone, as it is for recordings in memory.
+Each pair takes speech and noise from the clips that `shard_stream` holds, and is a function of (seed, index) alone, as
+for recordings in memory.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,23 +13,23 @@ from clean_corpus.enhancers.training.mixing import (
     PAUSE_DRAWS,
     MixConfig,
     Mixtures,
-    Recording,
     at_speed,
     draw_pair,
     is_pause,
     random_cut,
     simulated_rooms,
 )
+from clean_corpus.enhancers.training.recordings import Recording
 from clean_corpus.pipeline.core.errors import ConfigError
 from clean_corpus.pipeline.core.shared_arrays import SharedArrays
 from clean_corpus.pipeline.core.types import Audio
 from clean_corpus.pipeline.training.shard_stream import Blocks, Encoded, Shard, Shuffled
 
-SHORTEST_S = 0.1  # clips of noise below are skipped: a hundred of them would be needed for one pair
+SHORTEST_S = 0.1  # shorter clips of noise are skipped: one pair would need a hundred of them
 
 
 class ShardMixtures(Dataset):
-    """Pairs of streamed speech and noise, of which one may lie in memory as `Mixtures` has it.
+    """Pairs of streamed speech and noise, one of which may lie in memory as for `Mixtures`.
 
     Shapes: item -> (noisy, clean), each (seconds * sample_rate,) float32 in [-1, 1].
     Raises: ConfigError if speech_shares is set and speech is streamed: shards are read in turn.
@@ -69,13 +69,13 @@ class ShardMixtures(Dataset):
         return draw_pair(np.random.default_rng((self.seed, 1, index)), source, self.rooms, self.config)
 
     def _streams(self, block: int) -> list[Shuffled]:
-        """Of speech, then of noise, as far as they are streamed."""
+        """Return the streams of one block: of speech, then of noise, as far as they come from shards."""
         kinds = ((self.shards, 2), (self.noise_shards, 3))
         return [Shuffled(x, self.config.shuffle_clips, (self.seed, kind, block)) for x, kind in kinds if x]
 
 
 class _Streamed:
-    """What one pair is drawn from: its clip, and what the buffers hold at its position."""
+    """Source of one pair: its clip of speech, and the clips that the buffers hold at its position."""
 
     def __init__(
         self, pairs: ShardMixtures, voices: Shuffled | None, noises: Shuffled | None, clip: Encoded | None

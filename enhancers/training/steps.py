@@ -1,4 +1,4 @@
-"""What one step of training does: the part that supervised and adversarial training share."""
+"""The supervised training step of one stage, its validation and optimiser; adversarial training builds on it."""
 
 import math
 from typing import Any, Literal
@@ -18,7 +18,7 @@ LEARNING_RATE = 1e-3
 
 
 class StepConfig(Section):
-    """What steps depend on."""
+    """Settings of the training steps."""
 
     steps: int = 20000  # of each stage
     epochs: int | None = Field(None, ge=1)  # of each stage, instead of steps
@@ -42,7 +42,7 @@ class StepConfig(Section):
 
 
 class Supervised(LightningModule):
-    """One stage of one row: one optimiser, the parts of the network that learn, the losses of the stage."""
+    """Lightning module of one stage of a row: optimiser, learning parts of the network, losses."""
 
     def __init__(self, row: Method, stage: Stage, network: nn.Module, config: StepConfig) -> None:
         super().__init__()
@@ -54,7 +54,7 @@ class Supervised(LightningModule):
             network.get_submodule(part).requires_grad_(True)
 
     def train(self, mode: bool = True) -> "Supervised":
-        """Parts that do not learn keep their BatchNorm statistics."""
+        """Set the mode of the parts that learn; the others keep their BatchNorm statistics."""
         super().train(mode)
         if mode and self.stage.parts:
             self.network.eval()
@@ -63,7 +63,7 @@ class Supervised(LightningModule):
         return self
 
     def on_train_batch_start(self, batch: tuple[Tensor, Tensor], index: int) -> None:
-        """What is drawn (dropout, latents) depends on the batch alone, so that a resumed run draws the same."""
+        """Seed dropout and latents by the batch's number alone, so that a resumed run draws the same."""
         entropy = (self.config.seed, self.current_epoch, index, self.global_rank)
         torch.manual_seed(int(np.random.SeedSequence(entropy).generate_state(1)[0]))
 
@@ -74,13 +74,13 @@ class Supervised(LightningModule):
         return loss
 
     def terms(self, estimate: Tensor, reference: Tensor) -> dict[str, Tensor]:
-        """The weighted losses of the stage by name."""
+        """Return the weighted losses of the stage by name."""
         return {name: weight * loss(estimate, reference) for name, (loss, weight) in self.losses.items()}
 
     def total(self, terms: dict[str, Tensor], batch_size: int, index: int) -> Tensor:
-        """The sum of the terms, each logged.
+        """Return the sum of the terms, and log each.
 
-        Raises: FloatingPointError that names the pairs if it is not finite.
+        Raises: FloatingPointError that names the pairs if the sum is not finite.
         """
         total = torch.stack(list(terms.values())).sum()
         if not torch.isfinite(total):
@@ -123,7 +123,7 @@ class Supervised(LightningModule):
 
 
 def _pesq(estimate: Tensor, clean: Tensor, sample_rate: int) -> float | None:
-    """Wide-band PESQ; None where it finds no utterance."""
+    """Return wide-band PESQ, or None where it finds no utterance."""
     import pesq
 
     pair = [x.detach().float().cpu().numpy() for x in (clean, estimate)]

@@ -1,4 +1,4 @@
-"""Training of a row of ENHANCERS with Lightning, stage by stage, checkpointed and resumable."""
+"""Training of a row of the table with Lightning, stage by stage, checkpointed and resumable."""
 
 import json
 import sys
@@ -22,7 +22,8 @@ from clean_corpus.enhancers.method import Method, Stage
 from clean_corpus.enhancers.serving.enhancer import load_enhancer
 from clean_corpus.enhancers.table import method
 from clean_corpus.enhancers.training.adversarial_steps import ADVERSARIAL, Adversarial
-from clean_corpus.enhancers.training.mixing import Mixtures, Recording, load_recordings, load_rirs, noise_tracks
+from clean_corpus.enhancers.training.mixing import Mixtures
+from clean_corpus.enhancers.training.recordings import Recording, load_recordings, load_rirs, noise_tracks
 from clean_corpus.enhancers.training.shard_speech import ShardMixtures
 from clean_corpus.enhancers.training.steps import StepConfig, Supervised
 from clean_corpus.pipeline.core.errors import ConfigError, nearest
@@ -42,7 +43,7 @@ from clean_corpus.pipeline.training.shard_stream import find_shards, hold_out_sh
 
 
 class TrainConfig(StepConfig):
-    """Everything one training run depends on beside its recordings."""
+    """Settings of a training run."""
 
     validation_pairs: int = 96
     validation_share: float = 0.08  # of the speech and noise sessions or shards, and of recorded rooms, held out
@@ -63,9 +64,9 @@ Recordings = dict[str, list[Recording]]
 
 
 def _hold_out(groups: Recordings, share: float, seed: int) -> tuple[Recordings, Recordings]:
-    """A share of each folder's sessions, at least one where it has two, drawn with the seed.
+    """Hold out a share of each folder's sessions, at least one where it has two, drawn with the seed.
 
-    Sessions stay whole: two takes of one sound on both sides would make validation flatter.
+    Sessions stay whole: takes of one sound on both sides would flatter the validation.
     """
     rng = np.random.default_rng((seed, 7))
     kept, held = {}, {}
@@ -95,7 +96,7 @@ def _absolute(place: Place) -> str:
 def divided_pairs(
     speech: Sequence[Place], noise: Sequence[Place], config: TrainConfig, sample_rate: int
 ) -> tuple[Pairs, Pairs]:
-    """Pairs to train with and pairs to validate with, which have no session, shard or room in common."""
+    """Return pairs to train with and pairs to validate with, which have no session, shard or room in common."""
     share, seed = config.validation_share, config.seed
     speech_shards, noise_shards = find_shards(speech, "--speech"), find_shards(noise, "--noise")
     rooms = _recorded_rooms(config, sample_rate)
@@ -124,7 +125,7 @@ def divided_pairs(
 
 
 def _recorded_rooms(config: TrainConfig, sample_rate: int) -> tuple[list[Audio] | None, list[Audio] | None]:
-    """Recorded responses to train and to validate with, the same ones if there is but one; None for simulated rooms."""
+    """Return recorded responses to train and to validate with, the same if there is only one; None if simulated."""
     mix = config.mix
     if mix.rirs == "simulated":
         return None, None
@@ -138,7 +139,7 @@ def _recorded_rooms(config: TrainConfig, sample_rate: int) -> tuple[list[Audio] 
 
 
 def _losses(row: Method, stages: Sequence[Stage]) -> set[str]:
-    """Names of all losses of a training."""
+    """Return the names of all losses of a training."""
     return {loss for stage in stages for loss in stage.losses} | ({ADVERSARIAL} if row.adversary else set())
 
 
@@ -156,9 +157,9 @@ def train(
     """Train row `name` and write `out`/best.safetensors with its card; resumes from `out` where a checkpoint lies.
 
     Speech and noise are folders of recordings, which are held in memory, or .tar shards, local or s3://, which are
-    streamed. Each stage
-    starts from the best weights of the one before; a finished stage is not trained again. `say` is called with a line
-    after each validation. Returns the path of the weights.
+    streamed. Each stage starts from the best weights of the one before; a finished stage is not trained again. `say`
+    is called with a line after each validation. The result is the path of the weights.
+
     Raises: DataError if a folder holds no recordings or a shard cannot be read; ConfigError if a path is not there, if
     the row has no such stage or loss, or if `out` holds a training with other settings; FloatingPointError if the loss
     is not finite.
@@ -172,8 +173,8 @@ def train(
     ):
         for word in given:
             if word not in known:
-                there = ", ".join(sorted(known))
-                raise ConfigError(f"{option}: {name} has no {word!r}, only {there}{nearest(word, known)}")
+                choices = ", ".join(sorted(known))
+                raise ConfigError(f"{option}: {name} has no {word!r}, only {choices}{nearest(word, known)}")
     network = row.build(**config.sizes)
     training, validation = divided_pairs(speech, noise, config, row.sample_rate)
     places = {"speech": [_absolute(p) for p in speech], "noise": [_absolute(p) for p in noise]}
@@ -188,15 +189,28 @@ def train(
     facts: dict[str, Any] = {}
     for number, stage in enumerate(stages):
         folder = out / "checkpoints" / f"{number}-{stage.name}"
-        facts = _train_stage(name, number, stage, network, loaders, folder, config, say)
+        facts = _train_stage(name, stage, network, loaders, folder, config, say)
         network.load_state_dict(load_file(folder / "best.safetensors"))
     path = out / "best.safetensors"
     save_file({k: v.contiguous() for k, v in network.state_dict().items()}, path)
-    card = {
+    write_json(path.with_suffix(".json"), _card(name, network, facts, config, speech, noise))
+    return path
+
+
+def _card(
+    name: str,
+    network: nn.Module,
+    facts: dict[str, Any],
+    config: TrainConfig,
+    speech: Sequence[Place],
+    noise: Sequence[Place],
+) -> dict[str, Any]:
+    """Return the card that lies beside the weights."""
+    return {
         "name": name,
         "method": name,
         "sizes": config.sizes,
-        "sample_rate": row.sample_rate,
+        "sample_rate": method(name).sample_rate,
         "parameters": sum(p.numel() for p in network.parameters()),
         **facts,
         "config": config.model_dump(mode="json"),
@@ -204,8 +218,6 @@ def train(
         "noise": [Path(p).name for p in noise],
         "versions": {"torch": torch.__version__, "lightning": lightning_pkg.__version__},
     }
-    write_json(path.with_suffix(".json"), card)
-    return path
 
 
 Batch = tuple[Tensor, Tensor]
@@ -213,7 +225,6 @@ Batch = tuple[Tensor, Tensor]
 
 def _train_stage(
     name: str,
-    number: int,
     stage: Stage,
     network: nn.Module,
     loaders: tuple[DataLoader[Batch], DataLoader[Batch]],
@@ -221,10 +232,10 @@ def _train_stage(
     config: TrainConfig,
     say: Callable[[str], None] | None,
 ) -> dict[str, Any]:
-    """Train one stage unless `folder` holds it finished; best.safetensors and facts.json are what it leaves."""
-    done = folder / "facts.json"
-    if done.exists():
-        return json.loads(done.read_text())
+    """Train one stage and write best.safetensors and facts.json, unless `folder` already holds them."""
+    finished = folder / "facts.json"
+    if finished.exists():
+        return json.loads(finished.read_text())
     row = method(name)
     last = stage.name == row.schedule[-1].name
     watched, mode = ("val/si_sdr", "max") if last else ("val/loss", "min")
@@ -234,33 +245,15 @@ def _train_stage(
         raise ConfigError(f"loss_weights: every loss of stage {stage.name!r} of {name} has weight 0; leave one above 0")
     after_validation = {"save_on_train_epoch_end": False, "enable_version_counter": False}
     best = ModelCheckpoint(folder, "best", watched, mode=mode, **after_validation)
-    latest = ModelCheckpoint(folder, "last", **after_validation)  # every epoch, better or not: what a resume needs
-    minutes = config.budget_min / len(config.stages or row.schedule) if config.budget_min else None
+    latest = ModelCheckpoint(folder, "last", **after_validation)  # every epoch, better or not: for a resume
     extras: list[Callback] = [RunningMean(config.ema_decay)] if config.ema_decay else []
     if config.lr_schedule == "halve_on_plateau" and module.automatic_optimization:
         extras.append(HalveOnRise(config.halve_after))
     if say:
         extras.append(Lines(say, f"{stage.name}: ", watched, config.steps_per_stage))
-    trainer = Trainer(
-        max_epochs=config.epochs,
-        max_steps=-1 if config.epochs else config.steps,
-        max_time=timedelta(minutes=minutes) if minutes else None,
-        precision=config.precision or ("bf16-mixed" if torch.cuda.is_available() else "32-true"),
-        gradient_clip_val=config.clip_norm if module.automatic_optimization else None,
-        default_root_dir=folder,
-        logger=TensorBoardLogger(folder.parents[1], name="", version=f"tensorboard/{folder.name}"),
-        callbacks=[
-            *extras,
-            best,
-            latest,
-            LearningRateMonitor(),
-            EarlyStopping(watched, mode=mode, patience=config.patience, check_on_train_epoch_end=False),
-        ],
-        use_distributed_sampler=False,
-        enable_progress_bar=sys.stderr.isatty(),
-        enable_model_summary=False,
-        log_every_n_steps=min(50, config.steps_per_epoch, config.steps_per_stage),
-    )
+    stops = EarlyStopping(watched, mode=mode, patience=config.patience, check_on_train_epoch_end=False)
+    callbacks = [*extras, best, latest, LearningRateMonitor(), stops]
+    trainer = _trainer(folder, config, callbacks, stages=len(config.stages or row.schedule), clip=not adversarial)
     resume = folder / "last.ckpt"
     if stage.prepare and not resume.exists():
         batches = islice(loaders[0], PREPARE_BATCHES)
@@ -273,5 +266,23 @@ def _train_stage(
     save_file(state, folder / "best.safetensors")
     key = {"val/si_sdr": "validation_si_sdr_db", "val/loss": "validation_loss"}[watched]
     facts = {"steps": int(chosen["global_step"]), key: round(float(best.best_model_score), 3)}
-    write_json(done, facts)
+    write_json(finished, facts)
     return facts
+
+
+def _trainer(folder: Path, config: TrainConfig, callbacks: list[Callback], *, stages: int, clip: bool) -> Trainer:
+    """Return Lightning's trainer of one of several stages, which share the time that the settings allow."""
+    return Trainer(
+        max_epochs=config.epochs,
+        max_steps=-1 if config.epochs else config.steps,
+        max_time=timedelta(minutes=config.budget_min / stages) if config.budget_min else None,
+        precision=config.precision or ("bf16-mixed" if torch.cuda.is_available() else "32-true"),
+        gradient_clip_val=config.clip_norm if clip else None,
+        default_root_dir=folder,
+        logger=TensorBoardLogger(folder.parents[1], name="", version=f"tensorboard/{folder.name}"),
+        callbacks=callbacks,
+        use_distributed_sampler=False,
+        enable_progress_bar=sys.stderr.isatty(),
+        enable_model_summary=False,
+        log_every_n_steps=min(50, config.steps_per_epoch, config.steps_per_stage),
+    )

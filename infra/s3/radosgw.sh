@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# An S3 server that keeps its objects: Debian's Ceph gateway over one disk file, on this machine's loopback alone.
+# A persistent S3 server: Debian's Ceph gateway over one disk file, reachable on this machine's loopback only.
 #   apt-get install --no-install-recommends radosgw ceph-mon ceph-osd ceph-mgr
-#   infra/s3/radosgw.sh up DIR       make it in DIR, or start what lies there; DIR outlives a restart
-#   infra/s3/radosgw.sh down DIR     stop it, and keep DIR
-# The key of its one user is AWS_ACCESS_KEY_ID with AWS_SECRET_ACCESS_KEY, which must be set when it is made. RGW_PORT
-# (7480), MON_PORT (6789) and DISK_GB (20, taken up as it fills) may be set too.
-# One copy of everything: for one machine, and for trials. No systemd, no other account: run it as root.
+#   infra/s3/radosgw.sh up DIR       create it in DIR, or start the one in DIR; DIR survives a reboot
+#   infra/s3/radosgw.sh down DIR     stop it and keep DIR
+# Its one user has the key AWS_ACCESS_KEY_ID with AWS_SECRET_ACCESS_KEY; both must be set when it is created. Optional:
+# RGW_PORT (7480), MON_PORT (6789) and DISK_GB (20, used as it fills).
+# It keeps one copy of each object: for one machine, and for trials. It needs no systemd and runs as root.
 set -euo pipefail
 
 say() { printf 'radosgw: %s\n' "$*" >&2; }
@@ -24,7 +24,7 @@ running() { [[ -s $dir/run/$1.pid ]] && kill -0 "$(<"$dir/run/$1.pid")" 2>/dev/n
 
 down() {
     local name tries
-    for name in client.rgw mgr.one osd.0 mon.one; do # the reverse of how they were started
+    for name in client.rgw mgr.one osd.0 mon.one; do # the reverse order of their start
         running "$name" || continue
         kill "$(<"$dir/run/$name.pid")"
         for ((tries = 0; tries < 150; tries++)); do
@@ -70,7 +70,7 @@ END
 
 make() {
     [[ -n ${AWS_ACCESS_KEY_ID:-} && -n ${AWS_SECRET_ACCESS_KEY:-} ]] ||
-        stop_with "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY to what its user is to have"
+        stop_with "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY for its user"
     mkdir -p "$dir"/{mon,osd,mgr,rgw,run,log}
     chmod 700 "$dir"
     local fsid osd_id
@@ -89,7 +89,7 @@ make() {
     ceph-osd --id 0 --mkfs --osd-uuid "$osd_id" 2> /dev/null
 }
 
-add_key() { # NAME (DAEMON WHAT)...: a key, and what it may do at each kind of daemon
+add_key() { # NAME (DAEMON RIGHTS)...: create a key with its rights at each kind of daemon
     local name=$1 caps=()
     shift
     while (($#)); do
@@ -104,7 +104,7 @@ answers() { (exec 3<> "/dev/tcp/127.0.0.1/$rgw_port") 2> /dev/null; }
 up() {
     local fresh=false tries
     if [[ ! -e $dir/ready ]]; then
-        [[ -z $(ls -A "$dir" 2> /dev/null) ]] || stop_with "$dir is not empty, and holds no finished server; choose another"
+        [[ -z $(ls -A "$dir" 2> /dev/null) ]] || stop_with "$dir is not empty, and holds no complete server; choose another"
         fresh=true
         make
     fi

@@ -1,7 +1,7 @@
-# What a worker may do, and no more: read recordings, read and write the corpus, use their keys through S3.
+# Rights of a worker: it reads recordings, reads and writes the corpus, and uses their keys through S3.
 #
-# Why IfExists at s3:prefix: a request for an object that is not there is answered by 404 only to those who may list the
-# bucket, and such a request has no prefix. Without it, "not there" would be 403, which a run takes for a lost permission.
+# Why IfExists at s3:prefix: S3 answers a request for a missing object by 404 only to those who may list the bucket, and
+# such a request has no prefix. Without IfExists the answer would be 403, which a run takes for a missing permission.
 
 data "aws_partition" "here" {}
 
@@ -41,7 +41,7 @@ data "aws_iam_policy_document" "worker" {
     }
   }
 
-  # deleting is for `clean-corpus gc` and for what a run replaces
+  # `clean-corpus gc` deletes, and so does a run that replaces objects
   statement {
     sid = "ReadAndWriteCorpus"
     actions = [
@@ -54,7 +54,7 @@ data "aws_iam_policy_document" "worker" {
     resources = ["${aws_s3_bucket.corpus.arn}/${var.output_prefix}/*"]
   }
 
-  # a multipart upload to an encrypted bucket is read back by S3: it needs both
+  # S3 reads a multipart upload to an encrypted bucket back, which takes both rights
   statement {
     sid       = "UseCorpusKey"
     actions   = ["kms:Decrypt", "kms:GenerateDataKey"]
@@ -76,7 +76,7 @@ data "aws_iam_policy_document" "worker" {
   }
 }
 
-# Taken by a service account of Kubernetes, by name, and by nobody else.
+# Only the named service accounts of Kubernetes may take the role.
 data "aws_iam_policy_document" "trust" {
   statement {
     actions = ["sts:AssumeRoleWithWebIdentity"]

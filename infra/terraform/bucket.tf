@@ -1,4 +1,4 @@
-# The bucket of corpora: private, encrypted with a key of its own, over TLS only.
+# The bucket of corpora: private, encrypted with its own key, reached over TLS only.
 
 resource "aws_kms_key" "corpus" {
   description             = "Corpora in ${var.output_bucket}"
@@ -61,7 +61,7 @@ resource "aws_s3_bucket_lifecycle_configuration" "corpus" {
   bucket     = aws_s3_bucket.corpus.id
   depends_on = [aws_s3_bucket_versioning.corpus]
 
-  # what an upload that was cut off leaves behind is paid for, and seen by no listing
+  # parts of an interrupted upload cost money, and no listing shows them
   rule {
     id     = "uploads-cut-off"
     status = "Enabled"

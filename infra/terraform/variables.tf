@@ -1,10 +1,10 @@
 variable "input_bucket" {
-  description = "Bucket that recordings land in. It is there already, and only read."
+  description = "Existing bucket of the recordings. Workers only read it."
   type        = string
 }
 
 variable "input_prefix" {
-  description = "Where in it recordings lie, with no slash at either end."
+  description = "Prefix of the recordings in it, without a slash at either end."
   type        = string
   default     = "recordings"
   validation {
@@ -14,18 +14,18 @@ variable "input_prefix" {
 }
 
 variable "input_kms_key_arn" {
-  description = "The key that recordings are encrypted with, if they are encrypted with one of KMS."
+  description = "KMS key that encrypts the recordings; null if none does."
   type        = string
   default     = null
 }
 
 variable "output_bucket" {
-  description = "Bucket to make, for corpora."
+  description = "Bucket to create for corpora."
   type        = string
 }
 
 variable "output_prefix" {
-  description = "Where in it the corpus lies, with no slash at either end."
+  description = "Prefix of the corpus in it, without a slash at either end."
   type        = string
   default     = "corpus"
   validation {
@@ -36,36 +36,36 @@ variable "output_prefix" {
 
 variable "versioning" {
   description = <<-EOT
-    Whether S3 keeps what was deleted or overwritten for `noncurrent_days`. Going back to an earlier dataset version does
-    not need it, since every one has objects of its own; it is a net below `clean-corpus gc` and below a wrong command.
+    Whether S3 keeps deleted and overwritten objects for `noncurrent_days`. Returning to an earlier dataset version does
+    not need it, since each version has its own objects; it protects from a mistaken `clean-corpus gc` or deletion.
   EOT
   type        = bool
   default     = true
 }
 
 variable "noncurrent_days" {
-  description = "How long S3 keeps what was deleted or overwritten, days."
+  description = "How long S3 keeps deleted and overwritten objects, days."
   type        = number
   default     = 14
 }
 
 variable "work_days" {
   description = <<-EOT
-    Age at which results under `work/` are thrown away, days; null: never. They are what the next run does not do again:
-    a recording older than this is cleaned anew by the next run, so leave null while a deployment runs every night.
+    Age at which S3 deletes cached results under `work/`, days; null: never. The next run computes deleted results anew,
+    so leave null while a deployment runs every night.
   EOT
   type        = number
   default     = null
 }
 
 variable "log_bucket" {
-  description = "Bucket for access logs of the corpus bucket; null: none are kept."
+  description = "Bucket for access logs of the corpus bucket; null: keep none."
   type        = string
   default     = null
 }
 
 variable "role_name" {
-  description = "Role to make for the workers."
+  description = "Role to create for the workers."
   type        = string
   default     = "clean-corpus"
 }
@@ -82,7 +82,7 @@ variable "service_accounts" {
 }
 
 variable "tags" {
-  description = "Put on everything that is made."
+  description = "Tags of every resource."
   type        = map(string)
   default     = { project = "clean-corpus" }
 }

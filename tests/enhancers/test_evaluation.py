@@ -1,6 +1,5 @@
-"""Pairs; measures against public implementations; statistics against answers known beforehand; the command."""
+"""Pairs; measures against public implementations; statistics against answers known beforehand."""
 
-import csv
 import math
 import warnings
 from pathlib import Path
@@ -12,15 +11,14 @@ import pystoi
 import pytest
 import soundfile
 import torch
-from rich.console import Console
 from scipy import stats
 from torchmetrics.functional.audio import scale_invariant_signal_distortion_ratio, signal_distortion_ratio
 
 from clean_corpus.enhancers import evaluation
 from clean_corpus.enhancers.evaluation import METRICS, NOISY, Condition, Pair
-from clean_corpus.flows import evaluation as command
 from clean_corpus.pipeline.core.errors import ConfigError, DataError
 from tests.support import signals
+from tests.support.pairs import write_pairs
 
 RATE = 16000
 ALL = Condition("all", "")
@@ -33,25 +31,13 @@ def scorer() -> evaluation.PairScorer:
 
 
 @pytest.fixture(scope="module")
-def twins() -> tuple[np.ndarray, np.ndarray]:
+def noisy_and_clean() -> tuple[np.ndarray, np.ndarray]:
     return signals.noisy_speech(2.5, 8.0, seed=3), signals.speech(2.5, seed=3)
 
 
 @pytest.fixture(scope="module")
-def scores(scorer, twins):
-    return scorer.score(*twins)
-
-
-def write_pairs(root: Path, names: dict[str, float], *, seconds: float = 1.5) -> Path:
-    """Pairs of these names, noisy at these SNRs in dB."""
-    for seed, (name, snr_db) in enumerate(names.items()):
-        for folder, x in (
-            ("noisy", signals.noisy_speech(seconds, snr_db, seed)),
-            ("clean", signals.speech(seconds, seed)),
-        ):
-            (root / folder).mkdir(parents=True, exist_ok=True)
-            soundfile.write(root / folder / f"{name}.wav", x, RATE)
-    return root
+def scores(scorer, noisy_and_clean):
+    return scorer.score(*noisy_and_clean)
 
 
 def pairs_of(n: int) -> list[Pair]:
@@ -79,7 +65,7 @@ def test_a_name_tells_class_and_snr(tmp_path):
     assert all(pair.noisy.parent.name == "noisy" and pair.clean.parent.name == "clean" for pair in found)
 
 
-def test_a_missing_or_other_twin_is_an_error_that_names_both_files_and_lengths(tmp_path):
+def test_a_missing_or_other_clean_version_is_an_error_that_names_both_files_and_lengths(tmp_path):
     write_pairs(tmp_path, {"a": 5.0}, seconds=0.5)
     soundfile.write(tmp_path / "clean" / "a.wav", np.zeros(7999), RATE)
     with pytest.raises(DataError, match=r"noisy/a.wav has 8000 samples at 16000 Hz.*clean/a.wav has 7999 samples"):
@@ -114,9 +100,9 @@ def test_every_measure_has_a_value_of_speech(scores):
     assert all(type(value) is float for value in scores.values())
 
 
-def test_measures_agree_with_public_implementations(scores, twins):
-    noisy, clean = twins
-    as_tensors = [torch.from_numpy(x.astype(np.float64)) for x in twins]
+def test_measures_agree_with_public_implementations(scores, noisy_and_clean):
+    noisy, clean = noisy_and_clean
+    as_tensors = [torch.from_numpy(x.astype(np.float64)) for x in noisy_and_clean]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
         (theirs,), *_ = mir_eval.separation.bss_eval_sources(clean[None], noisy[None], compute_permutation=False)
@@ -138,8 +124,8 @@ def test_raw_pesq_is_what_p862_1_maps(scores):
     assert mapped == pytest.approx(scores["pesq_nb_lqo"], abs=1e-9)
 
 
-def test_a_clean_clip_reaches_the_ceilings(scorer, twins):
-    _, clean = twins
+def test_a_clean_clip_reaches_the_ceilings(scorer, noisy_and_clean):
+    _, clean = noisy_and_clean
     scores = scorer.score(clean, clean)
     assert scores["pesq_nb"] == pytest.approx(4.5, abs=1e-3)
     assert scores["pesq_wb"] == pytest.approx(4.644, abs=1e-3)
@@ -148,8 +134,8 @@ def test_a_clean_clip_reaches_the_ceilings(scorer, twins):
     assert [scores[name] for name in ("csig", "cbak", "covl")] == [5, 5, 5]
 
 
-def test_what_cannot_be_measured_is_empty(scorer, twins):
-    _, clean = twins
+def test_what_cannot_be_measured_is_empty(scorer, noisy_and_clean):
+    _, clean = noisy_and_clean
     silence = np.zeros_like(clean)
     own = {name for name in METRICS if name.startswith("dnsmos")}
     assert {name for name, value in scorer.score(clean, silence).items() if value is not None} == own
@@ -231,96 +217,3 @@ def test_clips_that_one_system_lacks_leave_the_pair():
         test for test in evaluation.compare(values, pairs_of(3)) if test.metric == "stoi" and test.condition == ALL
     ]
     assert {test.test: test.clips for test in tests if test.against == NOISY} == {"wilcoxon": 2, "anova": 5}
-
-
-# ---- the command -------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def no_plots(monkeypatch):
-    monkeypatch.setattr(evaluation, "plot", lambda *_: None)
-
-
-@pytest.fixture
-def in_this_process(monkeypatch):
-    monkeypatch.setattr(
-        evaluation,
-        "each",
-        lambda what, items, unit, workers, console, function: ((item, function(item)) for item in items),
-    )
-
-
-def read(path: Path) -> list[dict[str, str]]:
-    with path.open() as file:
-        return list(csv.DictReader(file))
-
-
-def test_systems_over_a_folder(tmp_path, in_this_process):
-    names = {"a__rain__00dB": 0.0, "b__wind__00dB": 0.0, "c__rain__10dB": 10.0, "d__wind__10dB": 10.0}
-    root = write_pairs(tmp_path / "pairs", names)
-    out = tmp_path / "out"
-    path, failed = command.evaluate(["default-causal"], root, out, 1, Console(quiet=True))
-    assert failed == {}
-    rows = read(out / "scores.csv")
-    assert [(row["system"], row["clip"]) for row in rows] == [(s, n) for s in (NOISY, "default-causal") for n in names]
-    assert list(rows[0]) == ["system", "clip", "noise", "snr_db", *METRICS]
-    assert [float(row["global_snr_db"]) for row in rows[:4]] == pytest.approx([0, 0, 10, 10], abs=0.01)  # 16 bits
-    means = {
-        (row["by"], row["value"], row["system"]): row for row in read(out / "summary.csv") if row["metric"] == "csig"
-    }
-    csig = [float(row["csig"]) for row in rows]
-    assert float(means["snr_db", "10", NOISY]["mean"]) == pytest.approx(np.mean(csig[2:4]), rel=1e-5)
-    assert float(means["noise", "wind", "default-causal"]["mean"]) == pytest.approx(np.mean(csig[5::2]), rel=1e-5)
-    assert {row["test"] for row in read(out / "tests.csv")} == {"wilcoxon", "anova"}
-    text = path.read_text()
-    assert all(f"## {metric}\n" in text and (out / f"{metric}.png").stat().st_size > 0 for metric in METRICS)
-    assert "|  | 0 dB | 10 dB | mean | not scored |" in text
-    assert "|  | rain | wind | mean | not scored |" in text
-    assert "default-causal → noisy" in text
-
-
-def test_a_plot_has_the_same_byteseach_time(tmp_path):
-    summaries = [
-        evaluation.Summary("stoi", Condition("snr_db", snr_db), system, 3, 0, 0.5, *interval)
-        for system in (NOISY, "a")
-        for snr_db, interval in (("0", (0.4, 0.6)), ("5", (None, None)))
-    ]
-    first = command.plot("stoi", summaries, tmp_path / "x.png").read_bytes()
-    assert command.plot("stoi", summaries, tmp_path / "x.png").read_bytes() == first
-
-
-def test_a_clip_that_fails_keeps_its_row_and_is_counted(tmp_path, in_this_process, no_plots, monkeypatch):
-    root = write_pairs(tmp_path / "pairs", {"p1": 5.0, "p2": 5.0})
-    calls = []
-
-    class Broken:
-        sample_rate = RATE
-
-        def __call__(self, noisy, lengths):
-            calls.append(lengths)
-            return noisy * math.nan if len(calls) == 1 else noisy
-
-    monkeypatch.setattr(evaluation, "_network", lambda name: Broken())
-    path, failed = command.evaluate(["default-causal"], root, tmp_path / "out", 1, Console(quiet=True))
-    assert failed == {"default-causal: p1": "enhancer returned samples that are NaN or infinite"}
-    rows = read(tmp_path / "out" / "scores.csv")
-    assert [row["stoi"] != "" for row in rows] == [True, True, False, True]
-    assert {(row["system"], row["not_scored"]) for row in read(tmp_path / "out" / "summary.csv")} == {
-        (NOISY, "0"),
-        ("default-causal", "1"),
-    }
-    assert "|  | mean | not scored |" in path.read_text()  # names tell neither SNR nor class
-
-
-def test_unknown_and_repeated_systems_are_refused(tmp_path):
-    for names, message in ((["cgcnr"], "cgcnr"), (["default-causal"] * 2, "taken already")):
-        with pytest.raises(ConfigError, match=message):
-            command.evaluate(names, tmp_path, tmp_path, 1, Console(quiet=True))
-
-
-def test_a_worker_process_scores_a_pair(tmp_path, no_plots):
-    root = write_pairs(tmp_path / "pairs", {"p1": 5.0})
-    _, failed = command.evaluate([], root, tmp_path / "out", 1, Console(quiet=True))
-    assert failed == {}
-    (row,) = read(tmp_path / "out" / "scores.csv")
-    assert float(row["global_snr_db"]) == pytest.approx(5.0, abs=0.01)

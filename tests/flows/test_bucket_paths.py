@@ -9,7 +9,7 @@ import soundfile
 from typer.testing import CliRunner
 
 from clean_corpus.enhancers import checkpoints
-from clean_corpus.enhancers.training import mixing
+from clean_corpus.enhancers.training import recordings
 from clean_corpus.enhancers.training.train import TrainConfig
 from clean_corpus.flows import clean_corpus as flow
 from clean_corpus.flows import download_cache, folder_commands, local_server, worker
@@ -208,7 +208,7 @@ def test_recorded_rooms_of_a_training_may_lie_in_a_bucket(there, tmp_path, monke
         training.train_row.fn("cgcrn", [], [], tmp_path, config)
     first, second = (settled.mix.rirs for settled in given)
     assert first == second and first.startswith(f"{tmp_path}/cache/") and given[0].mix.room_share == 0.3
-    found, expected = (mixing.load_rirs(tmp_path / folder, RATE) for folder in (first, "rooms"))
+    found, expected = (recordings.load_rirs(tmp_path / folder, RATE) for folder in (first, "rooms"))
     assert found.keys() == expected.keys() == {"hall", "cell"}
     there.put("rooms/hall/c.wav", path.read_bytes())
     assert download_cache.rooms(f"{there.at}/rooms") != first

@@ -1,6 +1,6 @@
-"""Recipes: how each paper trained its systems, as settings of the training that a reader's own copy of the data meets.
+"""Recipes: how each paper trained its systems, as settings of the training for a reader's own copy of the data.
 
-A recipe is a YAML file here. What is an own choice because the paper is silent says so in a comment there.
+A recipe is a YAML file in this folder; comments there mark own choices, made where the paper says nothing.
 """
 
 import math
@@ -15,7 +15,7 @@ FOLDER = Path(__file__).parent
 
 
 class Corpora(Section):
-    """What the paper trained and tested on, by role: for people, nothing is fetched."""
+    """Data that the paper trained and tested on, as information for the reader; nothing is downloaded."""
 
     speech: str
     noise: str
@@ -24,7 +24,7 @@ class Corpora(Section):
 
 
 class Recipe(Section):
-    """How a paper trained a family of systems. `rows` are those it is the default of; network and loss are theirs."""
+    """How a paper trained a family of systems; `rows` use it by default and determine network and losses."""
 
     paper: str
     rows: tuple[str, ...]
@@ -33,12 +33,12 @@ class Recipe(Section):
 
 
 def names() -> list[str]:
-    """Every recipe there is."""
+    """Return the names of all recipes."""
     return sorted(path.stem for path in FOLDER.glob("*.yaml"))
 
 
 def load_recipe(name: str) -> Recipe:
-    """The recipe of that name.
+    """Load the recipe of that name.
 
     Raises: ConfigError that names the nearest one.
     """
@@ -48,12 +48,12 @@ def load_recipe(name: str) -> Recipe:
 
 
 def default_recipe(row: str) -> str | None:
-    """The name of the recipe that a row of the table is trained by if none is asked for."""
+    """Return the name of the recipe by which a row of the table is trained unless another is asked for."""
     return next((name for name in names() if row in load_recipe(name).rows), None)
 
 
 def over(base: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
-    """`base` with the values of `data` in the place of its own, section by section.
+    """Return `base` with the values of `data` in place of its own, section by section.
 
     >>> over({"steps": 1, "mix": {"rooms": 2, "seconds": 3.0}}, {"mix": {"rooms": 0}})
     {'steps': 1, 'mix': {'rooms': 0, 'seconds': 3.0}}
@@ -69,7 +69,7 @@ SHORT_EPOCH, SHORT_VALIDATION = 250, 96  # steps, pairs
 
 
 def shortened(recipe: Recipe | None, minutes: float) -> dict[str, Any]:
-    """A layer that stops after so many minutes and validates often enough to choose by: same steps, shorter epochs."""
+    """Return settings that stop after these minutes and validate often enough: as many steps in shorter epochs."""
     config = settings(recipe)
     layer = {"budget_min": minutes, "validation_pairs": min(SHORT_VALIDATION, config.validation_pairs)}
     if config.steps_per_epoch > SHORT_EPOCH:
@@ -80,9 +80,9 @@ def shortened(recipe: Recipe | None, minutes: float) -> dict[str, Any]:
 
 
 def settings(recipe: Recipe | None, *layers: dict[str, Any]) -> TrainConfig:
-    """The settings of a recipe, or the defaults, with each layer laid over those before.
+    """Return the settings of a recipe, or the defaults, with each layer overriding those before it.
 
-    The length of a training is what the last layer to name it says, in steps or in epochs.
+    The last layer that sets the length of the training, in steps or in epochs, decides it.
 
     Raises: ConfigError that names each wrong key, or a layer that asks for both lengths.
     """

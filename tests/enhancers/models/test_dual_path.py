@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from clean_corpus.enhancers.models.dual_path import FIRST, SECOND, CGCRNDualPath, reversal
-from clean_corpus.enhancers.table import Enhancer, method
+from clean_corpus.enhancers.serving.enhancer import Enhancer
+from clean_corpus.enhancers.table import method
 
 TINY = {"channels": (4, 6, 8), "across": 4, "along": 4, "blocks": 2}
 

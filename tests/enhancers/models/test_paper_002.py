@@ -9,8 +9,7 @@ import torch
 from torch import nn
 
 from clean_corpus.enhancers import checkpoints
-from clean_corpus.enhancers.domains import separation
-from clean_corpus.enhancers.domains.separation import SourceMasks
+from clean_corpus.enhancers.domains.separation import Reconstruction, SourceMasks, wiener_gains
 from clean_corpus.enhancers.domains.spectral import ForwardPass, MagnitudeMask, Stft
 from clean_corpus.enhancers.models import nmf
 from clean_corpus.enhancers.models.crn_dnn_dec import CRNDNNDEC
@@ -22,9 +21,10 @@ from clean_corpus.enhancers.models.layers import Memory
 from clean_corpus.enhancers.models.lstm_irm import LSTMIRM
 from clean_corpus.enhancers.models.masker_crn import MaskerCRN
 from clean_corpus.enhancers.models.mhanet import MHANet
-from clean_corpus.enhancers.serving.enhancer import load_enhancer
+from clean_corpus.enhancers.objectives import separation
+from clean_corpus.enhancers.serving.enhancer import Enhancer, load_enhancer
 from clean_corpus.enhancers.serving.identity import identity
-from clean_corpus.enhancers.table import ENHANCERS, Enhancer, method
+from clean_corpus.enhancers.table import ENHANCERS, method
 from clean_corpus.pipeline.core.errors import ConfigError
 
 ROWS = {name: row for name, row in ENHANCERS.items() if row.paper == "002"}
@@ -253,7 +253,7 @@ def test_constrained_masks_stay_between_nothing_and_the_ratio_masks():
 
 
 def test_wiener_gains_share_the_mixture_in_half_precision_too():
-    gains = separation.wiener_gains(torch.tensor([[300.0, -400.0]], dtype=torch.float16)[..., None, None])
+    gains = wiener_gains(torch.tensor([[300.0, -400.0]], dtype=torch.float16)[..., None, None])
     assert gains.flatten().tolist() == pytest.approx([0.36, 0.64])
 
 
@@ -265,10 +265,10 @@ def test_losses_know_their_answers():
     estimate, reference = two_sources([1, 3], [0, 2]), two_sources([0, 0], [0, 4])
     assert separation.both_mse(estimate, reference).item() == 5 + 2
     assert separation.both_mae(estimate, reference).item() == 2 + 1
-    found = separation.Reconstruction(estimate, two_sources([1, 2, 3], [4, 0, 0]))
+    found = Reconstruction(estimate, two_sources([1, 2, 3], [4, 0, 0]))
     assert separation.reconstruction_error(found, reference).item() == 1 + 9 + 4
     assert separation.code_l1(found, reference).item() == 10
-    twice = separation.Reconstruction(*(x.repeat(2, 1, 3, 1) for x in found))  # frames are a mean, not a sum
+    twice = Reconstruction(*(x.repeat(2, 1, 3, 1) for x in found))  # frames are a mean, not a sum
     assert separation.reconstruction_error(twice, reference.repeat(2, 1, 3, 1)).item() == 14
     assert separation.code_l1(twice, reference).item() == 10
 

@@ -8,9 +8,6 @@ from clean_corpus.enhancers.domains.dccrn import (
     ComplexMapping,
     ComplexMask,
     LogPowerMask,
-    masked_magnitude,
-    speech_and_noise,
-    weighted_distortion,
 )
 from clean_corpus.enhancers.domains.spectral import MagnitudeMask
 from clean_corpus.enhancers.models.complex_crn import ComplexCRN
@@ -26,7 +23,10 @@ from clean_corpus.enhancers.models.dcunet import DCUNet
 from clean_corpus.enhancers.models.layers import Memory
 from clean_corpus.enhancers.models.lstm_msa import LstmMsa
 from clean_corpus.enhancers.models.nsnet import NSNet, OnlineNorm, decayed_sum
-from clean_corpus.enhancers.table import ENHANCERS, Enhancer
+from clean_corpus.enhancers.objectives.losses import weighted_distortion
+from clean_corpus.enhancers.objectives.targets import masked_magnitude, speech_and_noise
+from clean_corpus.enhancers.serving.enhancer import Enhancer
+from clean_corpus.enhancers.table import ENHANCERS
 
 ROWS = {name: row for name, row in ENHANCERS.items() if row.paper == "003"}
 STFT_25MS, STFT_512_20MS = ROWS["dccrn-e"].domain.stft, ROWS["nsnet"].domain.stft

@@ -13,12 +13,14 @@ from torch.utils.data import DataLoader
 
 from clean_corpus.enhancers import checkpoints, table
 from clean_corpus.enhancers.domains.spectral import ForwardPass
-from clean_corpus.enhancers.domains.windows import WaveformWindows, clean_windows, noisy_windows, waveform_error
+from clean_corpus.enhancers.domains.windows import WaveformWindows
 from clean_corpus.enhancers.method import Method
 from clean_corpus.enhancers.models.critic import Critic
 from clean_corpus.enhancers.models.segan import SEGAN
 from clean_corpus.enhancers.objectives import adversarial, losses
-from clean_corpus.enhancers.objectives.adversarial import Adversary, gradient_norm, gradient_penalty
+from clean_corpus.enhancers.objectives.adversarial import Adversary, gradient_norm, gradient_penalty, noisy_windows
+from clean_corpus.enhancers.objectives.losses import waveform_error
+from clean_corpus.enhancers.objectives.targets import clean_windows
 from clean_corpus.enhancers.serving.enhancer import load_enhancer
 from clean_corpus.enhancers.training import train as training
 from clean_corpus.enhancers.training.adversarial_steps import Adversarial

@@ -4,14 +4,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from clean_corpus.enhancers.training.mixing import (
-    MixConfig,
-    Mixtures,
-    Recording,
-    load_recordings,
-    load_rirs,
-    noise_tracks,
-)
+from clean_corpus.enhancers.training.mixing import MixConfig, Mixtures
+from clean_corpus.enhancers.training.recordings import Recording, load_recordings, load_rirs, noise_tracks
 from clean_corpus.pipeline.audio.synthetic import coloured_noise, mix_at_snr, room_tone
 from clean_corpus.pipeline.core.errors import ConfigError, DataError
 

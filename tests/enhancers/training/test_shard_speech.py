@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from clean_corpus.enhancers.training.mixing import MixConfig, Recording
+from clean_corpus.enhancers.training.mixing import MixConfig
+from clean_corpus.enhancers.training.recordings import Recording
 from clean_corpus.enhancers.training.shard_speech import ShardMixtures
 from clean_corpus.pipeline.core.errors import ConfigError, DataError
 from clean_corpus.pipeline.corpus.shards import write_shard

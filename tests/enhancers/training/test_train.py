@@ -11,7 +11,8 @@ from clean_corpus.enhancers.objectives import losses
 from clean_corpus.enhancers.serving.enhancer import load_enhancer
 from clean_corpus.enhancers.table import method
 from clean_corpus.enhancers.training import train as training
-from clean_corpus.enhancers.training.mixing import MixConfig, Recording
+from clean_corpus.enhancers.training.mixing import MixConfig
+from clean_corpus.enhancers.training.recordings import Recording
 from clean_corpus.pipeline.audio import encode
 from clean_corpus.pipeline.audio.synthetic import coloured_noise
 from clean_corpus.pipeline.core.errors import ConfigError

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from torch.utils.data import Dataset
 
-from clean_corpus.enhancers.training.mixing import MixConfig, Mixtures, Recording
+from clean_corpus.enhancers.training.mixing import MixConfig, Mixtures
+from clean_corpus.enhancers.training.recordings import Recording
 from clean_corpus.pipeline.core.errors import ConfigError
 from clean_corpus.pipeline.core.shared_arrays import SharedArrays
 from clean_corpus.pipeline.training.loop import loader
