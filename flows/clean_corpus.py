@@ -14,7 +14,6 @@ from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import pyarrow.parquet as pq
 from prefect import Task, flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.futures import PrefectFuture
@@ -184,8 +183,7 @@ class _Run:
             self._write_ledger(table)
             counted = ledger.summary(table)
             manifest = self._commit(table, tars, counted)
-            with pq.ParquetFile(table) as file:
-                homes = self.shelf.clip_shards(listening_picks.picked(file))
+            homes = self.shelf.clip_shards(listening_picks.picked(table))
         with self.observer.timed("report"):
             run = self._summary(counted, manifest.version)
             make_report(partial(shard_tasks.report, self.engine, self.config, run, homes))

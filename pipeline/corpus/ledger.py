@@ -1,6 +1,8 @@
 """The ledger: one Parquet row for every clip that came in, in a fixed order, and questions asked of it with DuckDB."""
 
-from collections.abc import Iterable
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -44,7 +46,7 @@ SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class Row:
-    """Everything known of one clip at the end of a run."""
+    """Hold everything known of one clip at the end of a run."""
 
     clip: Clip
     decision: Decision
@@ -55,20 +57,22 @@ class Row:
 
 
 def write(rows: Iterable[Row], file: BinaryIO, *, enhancer: str, weights_sha256: str, config_sha256: str) -> int:
-    """Rows, in the order of source, offset and id, as one Parquet file; returns how many. Equal runs give equal bytes.
+    """Write rows, in the order of source, offset and id, as one Parquet file; return their number.
+
+    Equal rows give equal bytes.
 
     Raises: ValueError if the rows are in another order.
     """
     constants = {"enhancer": enhancer, "weights_sha256": weights_sha256, "config_sha256": config_sha256}
     written, last = 0, ("", -1.0, "")
     with pq.ParquetWriter(file, SCHEMA, compression="zstd") as writer:
-        rising = iter(rows)
-        while batch := list(islice(rising, ROWS_PER_GROUP)):
+        remaining = iter(rows)
+        while batch := list(islice(remaining, ROWS_PER_GROUP)):
             for row in batch:
-                here = row.clip.source, row.clip.offset_s, row.clip.clip_id
-                if here <= last:
-                    raise ValueError(f"row {here} of the ledger comes after {last}")
-                last = here
+                position = row.clip.source, row.clip.offset_s, row.clip.clip_id
+                if position <= last:
+                    raise ValueError(f"row {position} of the ledger comes after {last}")
+                last = position
             writer.write_table(pa.Table.from_pylist([_record(row) | constants for row in batch], SCHEMA))
             written += len(batch)
         if not written:
@@ -96,15 +100,27 @@ def _record(row: Row) -> dict[str, object]:
     }
 
 
+@contextmanager
+def opened(ledger: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open a ledger's file for questions in SQL, in which it is called `ledger`.
+
+    One thread works in 256 MB of memory, whatever the ledger's length; what exceeds them goes to a temporary folder.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        config = {"memory_limit": "256MB", "threads": 1, "temp_directory": folder}
+        with duckdb.connect(config=config) as connection:
+            connection.read_parquet(str(ledger)).create_view("ledger")
+            yield connection
+
+
 def query(ledger: Path, sql: str) -> list[dict[str, object]]:
-    """Rows of a DuckDB query over a ledger's file, in which it is called `ledger`."""
-    with duckdb.connect(config={"memory_limit": "256MB", "threads": 1}) as connection:
-        connection.read_parquet(str(ledger)).create_view("ledger")
+    """Return the rows of one question to a ledger."""
+    with opened(ledger) as connection:
         return connection.sql(sql).to_arrow_table().to_pylist()
 
 
 def summary(ledger: Path) -> dict[str, object]:
-    """Clips and seconds by verdict and by reason; means of the kept clips' scores, raw and as published.
+    """Return clips and seconds by verdict and by reason, and means of the kept clips' scores, raw and as published.
 
     Every clip has exactly one verdict, so counts add up to the rows.
     """

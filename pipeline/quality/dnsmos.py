@@ -91,7 +91,7 @@ class Dnsmos:
         return mos
 
     def _p835_raw(self, x: Audio, first: NDArray[np.int64], period: int) -> NDArray[np.float32]:
-        """Return raw sig, bak and ovrl of the windows that begin at some frames of x, which repeats after `period` samples.
+        """Return raw sig, bak and ovrl of the windows that begin at some frames of x, repeated after `period` samples.
 
         Shapes: x (N,), first (W,) frames -> (W, 3).
         """

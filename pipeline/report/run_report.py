@@ -1,9 +1,10 @@
 """The report of a finished run, written into its store from its ledger and its shards."""
 
+import shutil
 from collections.abc import Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal
-
-import pyarrow.parquet as pq
 
 from clean_corpus.pipeline.core.config import PipelineConfig
 from clean_corpus.pipeline.core.records import Shard
@@ -28,5 +29,8 @@ def write_run_report(
         found = next(read_clips(store, shard, {clip_id}), None) if shard else None
         return found and (found[1], config.audio.sample_rate)
 
-    with store.opened("ledger.parquet") as file, store.folder("report") as folder:
-        page.write_report(pq.ParquetFile(file), run, folder, audio_of)
+    with TemporaryDirectory() as temporary, store.folder("report") as folder:
+        ledger = Path(temporary, "ledger.parquet")
+        with store.opened("ledger.parquet") as file, ledger.open("wb") as copy:
+            shutil.copyfileobj(file, copy)
+        page.write_report(ledger, run, folder, audio_of)
