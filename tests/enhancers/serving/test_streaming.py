@@ -2,7 +2,6 @@
 
 import json
 
-import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -10,9 +9,7 @@ from safetensors.torch import save_file
 from clean_corpus.enhancers import table
 from clean_corpus.enhancers.domains.spectral import rms_level
 from clean_corpus.enhancers.serving.enhancer import load_enhancer
-from clean_corpus.enhancers.serving.onnx_export import OnnxStream, export_streaming
 from clean_corpus.enhancers.serving.streaming import Stream
-from clean_corpus.pipeline.core.errors import CleanCorpusError, ConfigError
 
 NARROW = {"channels": (4, 4, 4, 4, 8)}
 SMALL = {
@@ -50,35 +47,9 @@ def test_hop_by_hop_equals_the_whole_file(name, n_samples, tmp_path):
         assert torch.allclose(output, wanted, atol=1e-5), hops  # float32, other order of sums
 
 
-@pytest.mark.parametrize("name", ["cgcrn-refined", "pl-lstm"])
-def test_an_exported_file_cleans_as_the_network_does(name, tmp_path):
-    whole = enhancer(name, tmp_path)
-    export_streaming(whole, tmp_path / "live.onnx")
-    x = 0.1 * torch.randn(1, 4100)
-    level = level_of(whole, x)
-    output = OnnxStream(tmp_path / "live.onnx").run(x[0].numpy(), float(level))
-    np.testing.assert_allclose(output, whole(x, torch.tensor([4100]))[0].numpy(), atol=1e-4)
-    assert [p.name for p in tmp_path.glob("*.part")] == []
-
-
-def test_a_file_that_differs_is_not_left_behind(tmp_path, monkeypatch):
-    whole = enhancer("cgcrn", tmp_path)
-    monkeypatch.setattr(OnnxStream, "run", lambda self, x: x)
-    with pytest.raises(CleanCorpusError, match=r"live\.onnx\.part: its output differs.*at most 0\.0001"):
-        export_streaming(whole, tmp_path / "live.onnx")
-    assert not list(tmp_path.glob("*live.onnx*"))
-
-
 def test_a_system_that_needs_the_whole_signal_is_refused():
     class Whole(torch.nn.Module):
         attends = True
 
     with pytest.raises(ValueError, match="Whole needs whole signals"):
         Stream(Whole(), table.method("mhanet-irm").domain)
-
-
-def test_a_foreign_file_is_explained(tmp_path):
-    from clean_corpus.pipeline.quality.dnsmos import NETWORKS, network_path
-
-    with pytest.raises(ConfigError, match="clean-corpus export NAME"):
-        OnnxStream(network_path(NETWORKS["dnsmos_p808"]))

@@ -7,9 +7,7 @@ from lightning.pytorch import LightningModule
 from safetensors.torch import load_file
 
 from clean_corpus.enhancers import checkpoints
-from clean_corpus.enhancers.objectives import losses
 from clean_corpus.enhancers.serving.enhancer import load_enhancer
-from clean_corpus.enhancers.table import method
 from clean_corpus.enhancers.training import train as training
 from clean_corpus.enhancers.training.mixing import MixConfig
 from clean_corpus.enhancers.training.recordings import Recording
@@ -147,15 +145,6 @@ def test_only_some_stages_of_a_row_are_trained(corpus, tmp_path):
     path = run(corpus, tmp_path, row="cgcrn-dual-path", steps=1, steps_per_epoch=1, sizes=sizes, stages=["final"])
     assert [folder.name for folder in (tmp_path / "checkpoints").iterdir()] == ["0-final"]
     assert checkpoints.card(str(path))["validation_si_sdr_db"]
-
-
-def test_weights_of_losses_are_those_of_the_settings():
-    row, weights = method("cgcrn-complex"), {"neg_si_snr": 0.5, "pesq_disturbance": 0.0}
-    module = training.Supervised(row, row.schedule[-1], row.build(), config(loss_weights=weights))
-    x = torch.randn(1, 8000)
-    terms = module.terms(x, 2 * x)
-    assert "pesq_disturbance" not in terms and terms["neg_si_snr"] == 0.5 * losses.neg_si_snr(x, 2 * x)
-    assert terms["compressed_spectrum"] == 10 * losses.compressed_spectrum(x, 2 * x)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,79 @@
+"""A trained system, loaded and run: padding, level, silence, weights that do not fit."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from clean_corpus.enhancers import checkpoints, table
+from clean_corpus.enhancers.serving.enhancer import load_enhancer
+from clean_corpus.pipeline.core.errors import ConfigError
+
+TINY = {"channels": (4, 4, 8, 8, 16)}
+
+
+@pytest.fixture
+def trained(tmp_path):
+    """Weights of a small untrained network with a card, as training writes them; BatchNorm statistics not trivial."""
+    torch.manual_seed(0)
+    network = table.method("cgcrn-complex").build(**TINY)
+    network(torch.randn(4, 2, 50, 161))
+    save_file(network.state_dict(), tmp_path / "tiny.safetensors")
+    card = {"name": "tiny", "method": "cgcrn-complex", "sizes": TINY, "sample_rate": 16000}
+    (tmp_path / "tiny.json").write_text(json.dumps(card))
+    return tmp_path / "tiny.safetensors"
+
+
+def test_padding_does_not_change_a_result(trained):
+    enhancer = load_enhancer(str(trained))
+    lengths = torch.tensor([16000, 9001, 4000])
+    batch = torch.zeros(3, 16000)
+    for row, n in zip(batch, lengths, strict=True):
+        row[:n] = torch.randn(int(n)) * 0.1
+    together = enhancer(batch, lengths)
+    for row, result, n in zip(batch, together, lengths, strict=True):
+        alone = enhancer(row[None, :n], n[None])[0]
+        assert torch.allclose(result[:n], alone, atol=1e-6)  # other batch size, other order of float32 sums
+        assert not result[n:].any()
+
+
+def test_level_goes_through(trained):
+    """Ten times louder in, ten times louder out: the network runs at one level."""
+    enhancer = load_enhancer(str(trained))
+    x, n = torch.randn(1, 8000) * 0.01, torch.tensor([8000])
+    assert torch.allclose(enhancer(10 * x, n), 10 * enhancer(x, n), atol=1e-5)
+
+
+def test_bad_batches_are_refused(trained):
+    with pytest.raises(ValueError, match="length 9 exceeds the batch's 8"):
+        load_enhancer(str(trained))(torch.zeros(1, 8), torch.tensor([9]))
+
+
+def test_silence_stays_silence(trained):
+    assert not load_enhancer(str(trained))(torch.zeros(1, 4000), torch.tensor([4000])).any()
+
+
+def test_unknown_names_and_foreign_weights_are_explained(trained):
+    with pytest.raises(ConfigError, match="did you mean 'default-causal'"):
+        load_enhancer("default-casual")
+    card = json.loads(trained.with_suffix(".json").read_text())
+    trained.with_suffix(".json").write_text(json.dumps(card | {"sizes": {"channels": [4, 4, 8, 8, 32]}}))
+    with pytest.raises(ConfigError, match=r"does not fit.*file \(.*network \("):
+        load_enhancer(str(trained))
+    trained.with_suffix(".json").unlink()
+    with pytest.raises(ConfigError, match="card of these weights is missing"):
+        load_enhancer(str(trained))
+
+
+def test_the_shipped_default_mends_noisy_speech():
+    """What the shipped weights are for: at 5 dB of noise the signal must come out much nearer to the clean one."""
+    from clean_corpus.pipeline.audio.synthetic import coloured_noise, mix_at_snr
+    from clean_corpus.pipeline.quality.signal_measures import si_sdr_db
+    from tests.support.signals import speech
+
+    clean = speech(4.0, seed=3)
+    noisy = mix_at_snr(clean, coloured_noise(np.random.default_rng(0), len(clean), slope=0.5), 5.0)
+    output = load_enhancer(checkpoints.DEFAULT)(torch.from_numpy(noisy)[None], torch.tensor([len(noisy)]))[0].numpy()
+    assert si_sdr_db(output, clean) > si_sdr_db(noisy, clean) + 5

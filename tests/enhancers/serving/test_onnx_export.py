@@ -1,0 +1,63 @@
+"""Export to ONNX: the file cleans as the network does, and foreign files are explained."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from clean_corpus.enhancers import table
+from clean_corpus.enhancers.domains.spectral import rms_level
+from clean_corpus.enhancers.serving.enhancer import load_enhancer
+from clean_corpus.enhancers.serving.onnx_export import OnnxStream, export_streaming
+from clean_corpus.pipeline.core.errors import CleanCorpusError, ConfigError
+
+NARROW = {"channels": (4, 4, 4, 4, 8)}
+SMALL = {
+    "cgcrn": NARROW, "cgcrn-complex": NARROW, "cgcrn-refined": NARROW, "pl-crnn-iam": NARROW, "pl-lstm": {"units": 16},
+}  # fmt: skip
+
+
+def enhancer(name, tmp_path):
+    """A small network with weights drawn at random and BatchNorm statistics that are not trivial, through its file."""
+    torch.manual_seed(0)
+    row = table.method(name)
+    network = row.build(**SMALL[name])
+    noisy = torch.randn(2, 8000)
+    row.domain.forward(network, noisy, noisy)
+    save_file(network.state_dict(), tmp_path / "x.safetensors")
+    card = {"name": "x", "method": name, "sizes": SMALL[name], "sample_rate": 16000}
+    (tmp_path / "x.json").write_text(json.dumps(card))
+    return load_enhancer(str(tmp_path / "x.safetensors"))
+
+
+def level_of(whole, x):
+    n = torch.tensor([x.shape[1]])
+    return rms_level(x, n) if whole.row.domain.level == "rms" else torch.ones(1, 1)
+
+
+@pytest.mark.parametrize("name", ["cgcrn-refined", "pl-lstm"])
+def test_an_exported_file_cleans_as_the_network_does(name, tmp_path):
+    whole = enhancer(name, tmp_path)
+    export_streaming(whole, tmp_path / "live.onnx")
+    x = 0.1 * torch.randn(1, 4100)
+    level = level_of(whole, x)
+    output = OnnxStream(tmp_path / "live.onnx").run(x[0].numpy(), float(level))
+    np.testing.assert_allclose(output, whole(x, torch.tensor([4100]))[0].numpy(), atol=1e-4)
+    assert [p.name for p in tmp_path.glob("*.part")] == []
+
+
+def test_a_file_that_differs_is_not_left_behind(tmp_path, monkeypatch):
+    whole = enhancer("cgcrn", tmp_path)
+    monkeypatch.setattr(OnnxStream, "run", lambda self, x: x)
+    with pytest.raises(CleanCorpusError, match=r"live\.onnx\.part: its output differs.*at most 0\.0001"):
+        export_streaming(whole, tmp_path / "live.onnx")
+    assert not list(tmp_path.glob("*live.onnx*"))
+
+
+def test_a_foreign_file_is_explained(tmp_path):
+    from clean_corpus.pipeline.quality.dnsmos import NETWORKS, network_path
+
+    with pytest.raises(ConfigError, match="clean-corpus export NAME"):
+        OnnxStream(network_path(NETWORKS["dnsmos_p808"]))

@@ -1,0 +1,37 @@
+"""Trained weights: their cards and hashes."""
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from clean_corpus.enhancers import checkpoints, table
+
+TINY = {"channels": (4, 4, 8, 8, 16)}
+
+
+@pytest.fixture
+def trained(tmp_path):
+    """Weights of a small untrained network with a card, as training writes them; BatchNorm statistics not trivial."""
+    torch.manual_seed(0)
+    network = table.method("cgcrn-complex").build(**TINY)
+    network(torch.randn(4, 2, 50, 161))
+    save_file(network.state_dict(), tmp_path / "tiny.safetensors")
+    card = {"name": "tiny", "method": "cgcrn-complex", "sizes": TINY, "sample_rate": 16000}
+    (tmp_path / "tiny.json").write_text(json.dumps(card))
+    return tmp_path / "tiny.safetensors"
+
+
+def test_the_hash_covers_weights_and_card(trained):
+    first = checkpoints.weights_sha256(str(trained))
+    trained.with_suffix(".json").write_text(trained.with_suffix(".json").read_text() + " ")
+    assert checkpoints.weights_sha256(str(trained)) != first
+
+
+def test_shipped_weights_have_cards_that_say_what_they_are():
+    for path in checkpoints.WEIGHTS.glob("*.safetensors"):
+        card = checkpoints.card(path.stem)
+        assert {"name", "method", "sizes", "sample_rate", "steps", "data", "licence", "scores"} <= card.keys()
+        parameters = sum(p.numel() for p in table.method(card["method"]).build(**card["sizes"]).parameters())
+        assert parameters == card["parameters"] and len(load_file(path)) > 0
