@@ -84,7 +84,8 @@ def workers(known: Path) -> list[list[object]]:
     if known.exists():
         return json.loads(known.read_text())
     from clean_corpus.flows import local_server
-    from clean_corpus.flows.engines.base import EngineConfig, open_engine
+    from clean_corpus.flows.engines import open_engine
+    from clean_corpus.flows.engines.base import EngineConfig
 
     local_server.configure()
     lines: list[list[object]] = []
@@ -164,7 +165,7 @@ class Pretenders(Sleepers):
         return Outcome("ingest", Ingested([RawShard(shard, clips, prints)], []), 0.0, reused=False)
 
     def clean(self, config: Any, raw: Any) -> Any:
-        from clean_corpus.flows.worker import Cleaned
+        from clean_corpus.flows.worker_functions import Cleaned
         from clean_corpus.pipeline.core.records import Enhanced, Outcome, Scored
         from clean_corpus.pipeline.quality.scorer import SCORES
 
@@ -188,9 +189,9 @@ class Pretenders(Sleepers):
         """Written for real, without anything to listen to, in a process of its own as it would be."""
         import multiprocessing
 
-        from clean_corpus.flows import worker
+        from clean_corpus.flows import worker_functions
 
-        child = multiprocessing.get_context("spawn").Process(target=worker.report, args=(config, run, {}))
+        child = multiprocessing.get_context("spawn").Process(target=worker_functions.report, args=(config, run, {}))
         child.start()
         child.join()
         self.report_mib = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024  # the server still runs

@@ -20,9 +20,10 @@ from prefect.futures import PrefectFuture
 from prefect.runtime import flow_run
 
 from clean_corpus.enhancers import checkpoints
-from clean_corpus.flows import download_cache, shard_tasks
+from clean_corpus.flows import download_cache, shard_stages
 from clean_corpus.flows.config import ELSEWHERE, RunConfig
-from clean_corpus.flows.engines.base import Engine, open_engine
+from clean_corpus.flows.engines import open_engine
+from clean_corpus.flows.engines.base import Engine
 from clean_corpus.flows.observe import artifacts, hooks, progress
 from clean_corpus.flows.observe import observer as observe
 from clean_corpus.pipeline.core.errors import CleanCorpusError, ConfigError
@@ -63,9 +64,9 @@ def make_report(work_through: Callable[[], None]) -> None:
 
 @flow(
     name="clean-corpus",
-    on_completion=[hooks.tell],
-    on_failure=[hooks.tell],
-    on_crashed=[hooks.tell],
+    on_completion=[hooks.notify],
+    on_failure=[hooks.notify],
+    on_crashed=[hooks.notify],
 )
 def clean_corpus(config: RunConfig) -> dict[str, Any]:
     """Clean every recording below config.input into config.output; returns what run.json says.
@@ -186,7 +187,7 @@ class _Run:
             homes = self.shelf.clip_shards(listening_picks.picked(table))
         with self.observer.timed("report"):
             run = self._summary(counted, manifest.version)
-            make_report(partial(shard_tasks.report, self.engine, self.config, run, homes))
+            make_report(partial(shard_stages.write_report, self.engine, self.config, run, homes))
         summary = self._summary(counted, manifest.version)
         self.store.write("run.json", json.dumps(summary, indent=2, sort_keys=True).encode() + b"\n")
         artifacts.results(summary, f"{self.config.output}/report/index.html")
@@ -195,21 +196,21 @@ class _Run:
     # ---- stages
 
     def _ingest(self, groups: Groups) -> None:
-        def read(group: list[Recording]) -> shard_tasks.Read:
-            return shard_tasks.read(self.engine, self.config, group)
+        def read(group: list[Recording]) -> shard_stages.IngestedGroup:
+            return shard_stages.ingest_group(self.engine, self.config, group)
 
         stage = Stage("ingest", "groups", ingest_groups, read, lambda group: group[0].key)
         for place, done in self._each(stage, enumerate(groups), len(groups)):
-            self._tell(done.told)
-            self.shelf.add_raw_shards(place, done.raws)
+            self._tell(done.stages)
+            self.shelf.add_raw_shards(place, done.raw_shards)
             self.shelf.add_rows(None, done.rows)
             self.observer.ended(None, done.rows)
 
     def _clean(self, twins: Mapping[str, duplicates.Duplicate]) -> tuple[list[Shard], list[Shard]]:
         """The tars of the kept and those of the rejected."""
 
-        def finish(raw: RawShard) -> shard_tasks.Finished:
-            return shard_tasks.finish(
+        def finish(raw: RawShard) -> shard_stages.FinishedShard:
+            return shard_stages.finish_shard(
                 self.engine, self.config, _name(raw), duplicates.marked(raw, twins, self.config.dedup)
             )
 
@@ -218,14 +219,14 @@ class _Run:
         variants: set[str] = set()
         stage = Stage("clean", "shards", clean_shards, finish, _name)
         for number, done in self._each(stage, self.shelf.raw_shards(), self.shelf.n_raw_shards):
-            self._tell(done.told)
+            self._tell(done.stages)
             self.shelf.set_enhanced(number, done.enhanced)
             self.shelf.add_rows(number, done.rows)
             self.observer.ended(done.name, done.rows)
             kept += filter(None, [done.tars.kept])
             rejected += filter(None, [done.tars.rejected])
             variants |= {tar.key for tar in done.variants}
-        for key in [key for name in shard_tasks.VARIANTS for key in self.store.keys(f"variants/{name}")]:
+        for key in [key for name in shard_stages.VARIANTS for key in self.store.keys(f"variants/{name}")]:
             if key not in variants:  # of an earlier run
                 self.store.delete(key)
         return kept, rejected
@@ -283,7 +284,7 @@ class _Run:
         ):
             while True:
                 while running < self.engine.slots + AHEAD and (batch := next(batches, None)):
-                    label = shard_tasks.label(stage.label(batch[0][1]), len(batch))
+                    label = shard_stages.label(stage.label(batch[0][1]), len(batch))
                     future = stage.task.submit(label, partial(_work_through, stage.function, batch, ends.put))
                     future.add_done_callback(ends.put)
                     running += 1
@@ -298,7 +299,7 @@ class _Run:
                 for count in (one_ended, advance, show):
                     count()
 
-    def _tell(self, told: Sequence[shard_tasks.Told]) -> None:
+    def _tell(self, told: Sequence[shard_stages.StageResult]) -> None:
         for part in told:
             if isinstance(part.outcome, Exception):
                 self.observer.failed(part.stage, part.name, part.outcome)

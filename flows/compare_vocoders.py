@@ -1,7 +1,6 @@
 """The flow `compare-vocoders`: one WaveNet per version of a corpus, all else equal, and what each then sounds like."""
 
 import json
-import os
 import queue
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,10 +14,11 @@ from prefect.cache_policies import NO_CACHE
 from pydantic import Field
 from rich.console import Console
 
-from clean_corpus.flows.engines.base import LocalEngine
-from clean_corpus.flows.training_runs import lasting, only_run, quiet
+from clean_corpus.flows.engines.local import LocalEngine
+from clean_corpus.flows.training_folder import exclusive_folder, final_location, quiet_lightning
 from clean_corpus.pipeline.audio import decode, encode
 from clean_corpus.pipeline.core.config import Section
+from clean_corpus.pipeline.core.cores import usable_cores
 from clean_corpus.pipeline.core.errors import CleanCorpusError, ConfigError
 from clean_corpus.pipeline.core.locations import Location, LocationField
 from clean_corpus.pipeline.training.loop import claim
@@ -72,7 +72,7 @@ def _here(function: Callable[..., Path], *arguments: object) -> Path:
 
 def _train(name: str, folder: Path, out: Path, config: VocoderConfig, force: bool, device: int | None) -> Path:
     say = partial(Console(stderr=True).print, f"{name}:", markup=False, highlight=False)
-    with quiet():
+    with quiet_lightning():
         return train.train(sorted(folder.glob("*.tar")), out, config, say, force=force, device=device)
 
 
@@ -96,7 +96,7 @@ def speak_set(name: str, run: Path, sources: Mapping[str, Path], keys: Sequence[
             vocoder,
             copy_synthesis.held_out_audio(folder, keys, rate),
             seed=vocoder.card["config"]["seed"],
-            threads=_cores(),
+            threads=usable_cores(),
         )
         for key, wave in waves.items():
             encode.write_wav(there / f"{key}.wav", wave, rate)
@@ -104,7 +104,7 @@ def speak_set(name: str, run: Path, sources: Mapping[str, Path], keys: Sequence[
 
 @task(name="score", cache_policy=NO_CACHE)
 def score_all(jobs: list[Job]) -> list[Spoken]:
-    with LocalEngine(_cores()) as engine, ThreadPoolExecutor(_cores()) as threads:
+    with LocalEngine(usable_cores()) as engine, ThreadPoolExecutor(usable_cores()) as threads:
         return list(threads.map(lambda job: engine.run(_score, *job), jobs))
 
 
@@ -114,10 +114,6 @@ def _score(system: str, frames: str | None, key: str, wave: Path, source: Path |
 
     (x, rate), other, twin = read(wave), read(source), read(clean)
     return Spoken(system, frames, key, copy_synthesis.measure(x, other and other[0], twin and twin[0], rate))
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @flow(name="compare-vocoders")
@@ -135,7 +131,7 @@ def compare_vocoders(
     for name, found in shards.items():
         if not found:
             raise ConfigError(f"--set {name}={','.join(sets[name])}: no .tar there; give OUTPUT/shards of a run")
-    with quiet(), only_run(out, {"sets"}) as folder:  # sets are written anew each time
+    with quiet_lightning(), exclusive_folder(out, {"sets"}) as folder:  # sets are written anew each time
         claim(folder, {"sets": sets, **config.model_dump(mode="json", exclude={"vocoder": FREE, "at_once": True})})
         aligned = align(shards, folder / "sets", config.utterances)
         first = next(iter(aligned.folders))
@@ -157,7 +153,7 @@ def compare_vocoders(
             "twins": aligned.twins,
         }
         page = report.write(spoken, keys, curves, facts, config.model_dump(mode="json"), folder)
-        return lasting(page, folder, out)
+        return final_location(page, folder, out)
 
 
 def _train_all(aligned: Aligned, runs: Path, config: CompareConfig, force: bool) -> int:

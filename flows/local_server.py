@@ -1,33 +1,27 @@
-"""Running a Prefect flow in this process with a server of its own, quietly, and stopping all of it cleanly."""
+"""A Prefect server for the flows of this process alone, started with it, quiet, and gone with it."""
 
+import contextlib
 import os
-import signal
+import socket
 import subprocess
 import sys
-import threading
-import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
+from clean_corpus.pipeline.core.child_processes import Reaper
 from clean_corpus.pipeline.core.errors import CleanCorpusError
 
-_REAPER = """
-import os, signal, sys
-pids = [int(line) for line in sys.stdin]   # ends when the parent does, however it does
-for pid in pids:
-    try:
-        os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
-"""
+START_TIMEOUT_S = 120
+_SERVE = "import sys; from clean_corpus.flows.local_server import serve; serve(int(sys.argv[1]))"
 
 
 def configure() -> None:
-    """Settings of the Prefect that our commands start; call before prefect is imported. What a user set stays.
+    """Set what Prefect is to do in our commands; call this before prefect is imported. What the user has set stays.
 
-    With PREFECT_API_URL set, runs go to that server instead and its own settings hold.
+    With PREFECT_API_URL set, runs go to that server, whose own settings hold.
     """
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     defaults = {
@@ -39,8 +33,8 @@ def configure() -> None:
     if "PREFECT_API_URL" not in os.environ:
         defaults |= {
             "PREFECT_HOME": str(cache / "clean-corpus" / "prefect"),
-            "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
             "PREFECT_LOGGING_TO_API_ENABLED": "false",
+            "PREFECT_CLIENT_CSRF_SUPPORT_ENABLED": "false",  # a request more for each client, for browsers' sake
         }
     for name, value in defaults.items():
         os.environ.setdefault(name, value)
@@ -49,84 +43,76 @@ def configure() -> None:
 
 
 def is_helper() -> bool:
-    """Whether this process was started by a training on several GPUs, for one of them: it has no flow of its own."""
+    """Return whether a training on several GPUs has started this process for one of them: it has no flow of its own."""
     return os.environ.get("LOCAL_RANK", "0") != "0"
 
 
 @contextmanager
-def server() -> Iterator[None]:
-    """A Prefect server for this process alone, unless PREFECT_API_URL names one; it dies with this process."""
+def server(prepare: Callable[[], object] = lambda: None) -> Iterator[None]:
+    """Run flows of the block on a Prefect server of their own, which ends with the block or with this process.
+
+    `prepare` is called while the server starts; imports of prefect belong there. With PREFECT_API_URL set, as it is
+    within the block, that server is used and none is started.
+    Raises: CleanCorpusError if the server does not start.
+    """
     if "PREFECT_API_URL" in os.environ:
+        prepare()
         yield
         return
-    from prefect.server.api.server import SubprocessASGIServer
-
-    reaper = subprocess.Popen([sys.executable, "-c", _REAPER], stdin=subprocess.PIPE, start_new_session=True)
-    instance = SubprocessASGIServer()
     log = Path(os.environ["PREFECT_HOME"]) / "server.log"
-    try:
-        with ThreadPoolExecutor(1) as threads:
-            with _children_write_to(log):
-                starting, known = threads.submit(instance.start), None
-                while not starting.done() and instance.server_process is None:
-                    time.sleep(0.005)
-            while not starting.done() or instance.server_process is not known:  # a taken port: a second process
-                if instance.server_process is not known:
-                    known = instance.server_process
-                    reaper.stdin.write(f"{known.pid}\n".encode())
-                    reaper.stdin.flush()
-                time.sleep(0.02)
+    with Reaper() as reaper:  # its way of ending the server is quick: nobody reads this server's database
+        process, url = _start(log)
+        reaper.kill_at_end(process.pid)
+        os.environ["PREFECT_API_URL"] = url  # read when prefect is imported
         try:
-            starting.result()
-        except RuntimeError as error:
-            raise CleanCorpusError(f"the Prefect server of this run did not start: {error} See {log}") from None
-        yield
-    finally:
-        reaper.stdin.close()  # its way of stopping is quick, and quiet: nobody reads this server's database
-        reaper.wait()
+            prepare()
+            _wait_until_healthy(process, url, log)
+            from prefect.settings import PREFECT_API_URL, temporary_settings
+
+            with temporary_settings({PREFECT_API_URL: url}):
+                yield
+        finally:
+            del os.environ["PREFECT_API_URL"]
+    process.wait()
 
 
-@contextmanager
-def _children_write_to(log: Path) -> Iterator[None]:
-    """Processes started in the block have their output in a file: a server that is killed has a lot to say."""
-    kept = [os.dup(1), os.dup(2)]
-    with log.open("wb") as file:
-        os.dup2(file.fileno(), 1)
-        os.dup2(file.fileno(), 2)
-    try:
-        yield
-    finally:
-        for descriptor, original in zip(kept, (1, 2), strict=True):
-            os.dup2(descriptor, original)
-            os.close(descriptor)
+def _start(log: Path) -> tuple[subprocess.Popen[bytes], str]:
+    """Start a server on a port that is free, with its output in a file; return its process and the URL of its API."""
+    with socket.create_server(("127.0.0.1", 0)) as listening, log.open("wb") as file:
+        descriptor, port = listening.fileno(), listening.getsockname()[1]
+        process = subprocess.Popen(
+            [sys.executable, "-c", _SERVE, str(descriptor)],
+            pass_fds=[descriptor],
+            env=os.environ | {"PREFECT_UI_ENABLED": "false"},
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=file,
+        )
+    return process, f"http://127.0.0.1:{port}/api"
 
 
-@contextmanager
-def interruptible(say: Callable[[str], None], message: str) -> Iterator[None]:
-    """Ctrl-C or SIGTERM ends this process at once with exit code 130: state on disk is whole at every moment.
+def serve(descriptor: int) -> None:
+    """Be the server: answer at a socket that is listened on already, until this process is ended."""
+    import uvicorn
+    from prefect.server.api.server import create_app
 
-    A thread hears of signals through the wake-up pipe, since Prefect puts a SIGTERM handler of its own in place while
-    a flow runs, which waits for every task.
+    config = uvicorn.Config(create_app(ephemeral=True, final=True), log_level="error", lifespan="on")
+    with socket.socket(fileno=descriptor) as listening:
+        uvicorn.Server(config).run(sockets=[listening])
+
+
+def _wait_until_healthy(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
+    """Wait until the server answers; requests made before wait at its socket.
+
+    Raises: CleanCorpusError if the process ends, or does not answer in time.
     """
-    reader, writer = os.pipe()
-    os.set_blocking(writer, False)
-
-    def listen() -> None:
-        while number := os.read(reader, 1):  # empty: the block was left
-            if number[0] in (signal.SIGINT, signal.SIGTERM):
-                say(message)
-                os._exit(130)  # workers and server notice that their parent is gone, and go too
-        os.close(reader)
-
-    # what the sudden end leaves to the tracker of multiprocessing is not the user's concern
-    os.environ.setdefault("PYTHONWARNINGS", "ignore::UserWarning:multiprocessing.resource_tracker")
-    previous = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGINT, signal.SIGTERM)}
-    outer = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-    threading.Thread(target=listen, daemon=True).start()
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        yield
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-        signal.set_wakeup_fd(outer)
-        os.close(writer)
+        with opener.open(f"{url}/health", timeout=START_TIMEOUT_S):
+            return
+    except (urllib.error.URLError, OSError) as error:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=1)
+        ended = "" if process.poll() is None else f" its process ended with code {process.returncode}."
+        reason = getattr(error, "reason", error)
+        raise CleanCorpusError(f"the Prefect server of this run did not start: {reason};{ended} See {log}") from None

@@ -10,7 +10,7 @@ from rich.console import Console
 from clean_corpus.enhancers.training import recipes, train
 from clean_corpus.enhancers.training.train import TrainConfig
 from clean_corpus.flows import download_cache
-from clean_corpus.flows.training_runs import lasting, only_run, quiet
+from clean_corpus.flows.training_folder import exclusive_folder, final_location, quiet_lightning
 from clean_corpus.pipeline.core.errors import CleanCorpusError
 from clean_corpus.pipeline.core.locations import Location, LocationField
 
@@ -42,8 +42,8 @@ def train_enhancer(
     """
     if recipe := recipe or recipes.default_recipe(name):
         config = recipes.settings(recipes.load_recipe(recipe), config.model_dump(exclude_unset=True))
-    with quiet(), only_run(out) as folder:
+    with quiet_lightning(), exclusive_folder(out) as folder:
         try:
-            return lasting(train_row(name, speech, noise, folder, config), folder, out)
+            return final_location(train_row(name, speech, noise, folder, config), folder, out)
         except FloatingPointError as error:
             raise CleanCorpusError(f"training of {name} in {out}: {error}") from None

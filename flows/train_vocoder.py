@@ -7,7 +7,7 @@ from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 from rich.console import Console
 
-from clean_corpus.flows.training_runs import lasting, only_run, quiet
+from clean_corpus.flows.training_folder import exclusive_folder, final_location, quiet_lightning
 from clean_corpus.pipeline.core.errors import CleanCorpusError
 from clean_corpus.pipeline.core.locations import Location, LocationField
 from clean_corpus.pipeline.training.shard_stream import find_shards
@@ -31,8 +31,8 @@ def train_vocoder(shards: list[str], out: LocationField, config: VocoderConfig, 
     Raises: ConfigError if another process trains in `out`, and what `train` raises; a loss that is not
     finite is a CleanCorpusError.
     """
-    with quiet(), only_run(out) as folder:
+    with quiet_lightning(), exclusive_folder(out) as folder:
         try:
-            return lasting(train_wavenet(shards, folder, config, force), folder, out)
+            return final_location(train_wavenet(shards, folder, config, force), folder, out)
         except FloatingPointError as error:
             raise CleanCorpusError(f"training in {out}: {error}") from None

@@ -9,7 +9,7 @@ from tests.support.paths import REPOSITORY
 
 
 @pytest.mark.parametrize(
-    "module", ["clean_corpus.flows.cli.app", "clean_corpus.flows.clean_corpus", "clean_corpus.flows.evaluation"]
+    "module", ["clean_corpus.flows.cli.app", "clean_corpus.flows.clean_corpus", "clean_corpus.flows.commands.evaluate"]
 )
 def test_the_flow_process_loads_no_network_library(module):
     """Two workers with torch and a server already fill a small laptop; the process that waits must stay small."""

@@ -43,8 +43,8 @@ _run.__signature__ = _signature()  # type: ignore[attr-defined]
 clean_corpus = flow(
     name="clean-corpus",
     task_runner=inner.task_runner,
-    on_completion=[hooks.tell],
-    on_failure=[hooks.tell],
-    on_crashed=[hooks.tell],
-    on_cancellation=[hooks.tell],
+    on_completion=[hooks.notify],
+    on_failure=[hooks.notify],
+    on_crashed=[hooks.notify],
+    on_cancellation=[hooks.notify],
 )(_run)

@@ -19,22 +19,23 @@ Result = TypeVar("Result")
 
 
 @dataclass(eq=False)
-class _Hired:
-    """An actor as the engine sees it."""
+class _Actor:
+    """An actor of Ray and what it is doing."""
 
-    actor: Any
+    handle: Any
     free: int
-    where: str = ""
+    """Calls that it has room for."""
+    location: str = ""
     reserved: bool = False
-    """For one call alone: no other is given to it."""
+    """Whether it is for one call alone and gets no other."""
 
 
 class RayEngine:
     """Workers on a Ray cluster. All are asked for at once; those that find room work, the others wait for it.
 
     A worker that dies, or goes with its machine, is replaced by a new one as soon as there is room. What was on it
-    raises WorkerDied, and has a worker to itself when it is called again: what kills workers costs others one attempt
-    and not all of theirs. Ray never repeats a call or restarts an actor by itself, so attempts are counted once.
+    raises WorkerDied, and has a worker to itself when it is called again: a call that kills workers costs others one
+    attempt and not all of theirs. Ray itself never repeats a call or restarts an actor, so attempts are counted once.
     Raises: ConfigError if there is no cluster to be had, see `ray_cluster.connected`.
     """
 
@@ -43,9 +44,9 @@ class RayEngine:
         self._each = 1 + config.ahead
         self._host, self._code = socket.gethostname(), code_sha256()
         self._change = threading.Condition()  # guards all below
-        self._ready: list[_Hired] = []
-        self._starting: dict[Any, _Hired] = {}
-        self._lives: dict[Any, _Hired] = {}
+        self._ready: list[_Actor] = []
+        self._starting: dict[Any, _Actor] = {}
+        self._running: dict[Any, _Actor] = {}
         self._suspects: set[bytes] = set()
         self._failed_starts, self._problem = 0, ""
         self._closed = False
@@ -54,19 +55,19 @@ class RayEngine:
         self.slots = self.workers * self._each
         self._none_since = time.monotonic()
         for _ in range(self.workers):
-            self._hire()
-        self._tender = threading.Thread(target=self._tend, daemon=True)
-        self._tender.start()
+            self._request()
+        self._attendant = threading.Thread(target=self._attend, daemon=True)
+        self._attendant.start()
 
     @property
     def present(self) -> int:
-        """How many workers there are now; the others wait for room."""
+        """Number of workers that are ready now; the others wait for room."""
         return len(self._ready)
 
     # ---- calls
 
     def run(self, function: Callable[..., Result], *args: object) -> Result:
-        """Call a module-level function in a worker and wait for it; waits for a worker to be free first.
+        """Call a module-level function in a worker that is free, wait for one if need be; return its result.
 
         Raises: WorkerDied if the process or its machine went; NoWorkers if there is none for config.start_timeout_s;
         EngineClosed if the engine was left meanwhile; otherwise what the function raised.
@@ -77,28 +78,29 @@ class RayEngine:
         name = hashlib.sha256(pickled).digest()
         worker = self._take(alone=name in self._suspects)
         try:
-            fine, result = pickle.loads(ray.get(worker.actor.call.remote(pickled)))
+            succeeded, result = pickle.loads(ray.get(worker.handle.call.remote(pickled)))
         except ray.exceptions.RayTaskError as error:
             raise CleanCorpusError(f"{function.__name__}: the worker's answer could not be read: {error}") from None
         except ray.exceptions.RayError as error:
             if self._closed:
                 raise EngineClosed(f"{function.__name__}: the run is over") from None
             self._suspects.add(name)
-            self._lost(worker)
-            raise WorkerDied(f"worker on {worker.where} died in {function.__name__}: {_cause(error)}") from None
+            self._replace(worker)
+            raise WorkerDied(f"worker on {worker.location} died in {function.__name__}: {_cause(error)}") from None
         finally:
-            self._give_back(worker)
+            self._release(worker)
         self._suspects.discard(name)
-        if fine:
+        if succeeded:
             return result
         raise result
 
-    def _take(self, *, alone: bool) -> _Hired:
+    def _take(self, *, alone: bool) -> _Actor:
+        """Wait for a worker with room for a call; with `alone` for one that does nothing else meanwhile."""
         with self._change:
             while True:
-                open_to_us = [w for w in self._ready if not w.reserved and (alone or w.free)]
-                if open_to_us:
-                    worker = max(open_to_us, key=lambda w: w.free)  # the idle ones first
+                open_workers = [w for w in self._ready if not w.reserved and (alone or w.free)]
+                if open_workers:
+                    worker = max(open_workers, key=lambda w: w.free)  # the idle ones first
                     if not alone:
                         worker.free -= 1
                         return worker
@@ -111,7 +113,7 @@ class RayEngine:
                 self._wait()
 
     def _wait(self) -> None:
-        """Until something changes.
+        """Wait until something changes.
 
         Raises: NoWorkers if nothing will; EngineClosed if the engine was left.
         """
@@ -136,7 +138,7 @@ class RayEngine:
             f"engine.start_timeout_s higher{'; ' + self._problem if self._problem else ''}"
         )
 
-    def _give_back(self, worker: _Hired) -> None:
+    def _release(self, worker: _Actor) -> None:
         with self._change:
             worker.free += 1
             if worker.free == self._each:
@@ -145,41 +147,43 @@ class RayEngine:
 
     # ---- workers that come and go
 
-    def _hire(self) -> None:
+    def _request(self) -> None:
+        """Ask the cluster for one more worker."""
         import ray
 
-        hired = _Hired(
+        actor = _Actor(
             ray.remote(Worker)
             .options(
                 num_cpus=self._config.cpus_per_worker,
                 num_gpus=self._share,
                 max_restarts=0,
                 max_task_retries=0,
-                max_concurrency=self._each + 1,  # one is `live`
+                max_concurrency=self._each + 1,  # one is `wait_forever`
                 scheduling_strategy="SPREAD",
             )
             .remote(gpu=bool(self._share)),
             free=self._each,
         )
-        self._starting[hired.actor.ready.remote(self._preload)] = hired
+        self._starting[actor.handle.ready.remote(self._preload)] = actor
 
-    def _tend(self) -> None:
-        """A thread's work: let those in that are ready, replace those that went."""
+    def _attend(self) -> None:
+        """Admit workers that are ready and replace those that are gone; the work of a thread."""
         import ray
 
         while not self._closed:
             with self._change:
-                known = [*self._starting, *self._lives]
+                known = [*self._starting, *self._running]
             if not known:
                 time.sleep(0.1)
                 continue
             for ref in ray.wait(known, num_returns=1, timeout=0.2)[0]:
                 if ref in self._starting:
-                    self._arrived(ref)
-                elif worker := self._lives.get(ref):
-                    self._lost(worker)
+                    self._admit(ref)
+                elif worker := self._running.get(ref):
+                    self._replace(worker)
 
-    def _arrived(self, ref: Any) -> None:
+    def _admit(self, ref: Any) -> None:
+        """Give calls to a worker that has started, unless it failed or has another version of this package."""
         import ray
 
         worker, problem = self._starting[ref], ""
@@ -197,30 +201,31 @@ class RayEngine:
         with self._change:
             del self._starting[ref]
             if problem:
-                ray.kill(worker.actor)
+                ray.kill(worker.handle)
                 self._problem = problem
                 self._failed_starts += 1
                 if self._failed_starts < max(3, self.workers):  # else there is no end to it
-                    self._hire()
+                    self._request()
             else:
                 self._failed_starts = 0
-                worker.where = f"{arrival.node} (process {arrival.pid})"
-                self._lives[worker.actor.live.remote()] = worker
+                worker.location = f"{arrival.node} (process {arrival.pid})"
+                self._running[worker.handle.wait_forever.remote()] = worker
                 self._ready.append(worker)
             self._change.notify_all()
 
-    def _lost(self, worker: _Hired) -> None:
+    def _replace(self, worker: _Actor) -> None:
+        """Ask for another worker in the place of one that is gone."""
         import ray
 
         with self._change:
             if self._closed or worker not in self._ready:
                 return
             self._ready.remove(worker)
-            self._lives = {ref: other for ref, other in self._lives.items() if other is not worker}
+            self._running = {ref: other for ref, other in self._running.items() if other is not worker}
             if not self._ready:
                 self._none_since = time.monotonic()
-            ray.kill(worker.actor)  # one that cannot be reached may still be at work
-            self._hire()
+            ray.kill(worker.handle)  # one that cannot be reached may still be at work
+            self._request()
             self._change.notify_all()
 
     # ---- the end
@@ -232,16 +237,17 @@ class RayEngine:
         with self._change:
             self._closed = True
             self._change.notify_all()
-        self._tender.join()
+        self._attendant.join()
         self._closing.close()  # the actors are this connection's, and end with it
 
 
 def _cause(error: Exception) -> str:
+    """Return why a worker died, as far as Ray knows."""
     import ray
 
-    said = str(error)
-    if isinstance(error, ray.exceptions.ActorUnavailableError) or "its node has died" in said:
+    text = str(error)
+    if isinstance(error, ray.exceptions.ActorUnavailableError) or "its node has died" in text:
         return "its machine left the cluster, or cannot be reached"
-    if isinstance(error, ray.exceptions.OutOfMemoryError) or "running low on memory" in said:
+    if isinstance(error, ray.exceptions.OutOfMemoryError) or "running low on memory" in text:
         return "its machine ran out of memory"
     return "out of memory, or a crash in a native library"

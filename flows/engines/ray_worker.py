@@ -1,6 +1,6 @@
-"""The process at the far end of `ray_engine`: an actor that calls functions, several at a time.
+"""The actor of a Ray cluster that calls functions for `ray_engine`, several at a time.
 
-It is imported by name on every machine of the cluster, which has this package installed for that.
+Ray imports it by name on every machine of the cluster, so each has this package installed.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ ROOMS = ("pipeline", "enhancers", "vocoder", "flows")
 
 @dataclass(frozen=True)
 class Arrival:
-    """What a worker says of itself once it is ready."""
+    """A worker that is ready: its machine, process and version."""
 
     node: str
     host: str
@@ -26,7 +26,8 @@ class Arrival:
 
 
 def code_sha256() -> str:
-    """Hash of our source, which must be the same on all machines: shards are named by what made them."""
+    """Return a hash of this package's source, which must be the same on all machines: shards are named by what made
+    them."""
     root = Path(__file__).parents[2]
     digest = hashlib.sha256()
     for path in sorted(path for room in ROOMS for path in (root / room).rglob("*.py")):
@@ -52,13 +53,15 @@ class Worker:
             importlib.import_module(name)
         return Arrival(ray.util.get_node_ip_address(), socket.gethostname(), os.getpid(), code_sha256())
 
-    def live(self) -> None:
-        """Never returns: whoever waits for it hears of this process's end."""
+    def wait_forever(self) -> None:
+        """Never return: Ray tells whoever waits for this call when the process ends."""
         threading.Event().wait()
 
     def call(self, pickled: bytes) -> bytes:
-        """Pickled (function, arguments) in; (True, result) or (False, exception) out, pickled here to see that it can
-        be: what does not fit through comes back as an error and not as a dead worker."""
+        """Call a pickled (function, arguments); return (True, result) or (False, exception), pickled.
+
+        A result that cannot be pickled comes back as an error here, and not as a dead worker.
+        """
         from clean_corpus.pipeline.core import memory
 
         try:
@@ -71,6 +74,7 @@ class Worker:
 
 
 def _pickled(error: Exception) -> bytes:
+    """Return (False, error), pickled; an error that cannot be pickled becomes a CleanCorpusError of the same text."""
     from clean_corpus.pipeline.core.errors import CleanCorpusError
 
     if not isinstance(error, CleanCorpusError):

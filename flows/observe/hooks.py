@@ -48,7 +48,7 @@ class HookConfig(Section):
     on_failure: Hook | None = Field(None, description="told when a run failed, crashed or was cancelled")
 
 
-def tell(flow: Any, flow_run: Any, state: Any) -> None:
+def notify(flow: Any, flow_run: Any, state: Any) -> None:
     """A state hook of Prefect: tells whoever the run's parameters name. Problems are logged and go no further.
 
     Crashed and cancelled runs are reported by the worker, from a process of its own, as the run's is gone by then.

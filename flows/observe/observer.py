@@ -119,8 +119,8 @@ class _Metrics:
 _current: ContextVar["Observer | None"] = ContextVar("clean_corpus_observer", default=None)
 
 
-def retried(stage: str, call: str, error: object) -> None:
-    """Count a call that will be made again with the observer of the run it belongs to, if there is one.
+def count_retry(stage: str, call: str, error: object) -> None:
+    """Count a call that will be made again, at the observer of the run that it belongs to, if there is one.
 
     Prefect decides over retries in the thread of the task, which runs in a copy of the flow's context.
     """

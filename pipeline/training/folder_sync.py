@@ -20,10 +20,10 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
+from clean_corpus.pipeline.core.child_processes import temporary_folder
 from clean_corpus.pipeline.core.config import DEFAULT_S3
 from clean_corpus.pipeline.core.errors import CleanCorpusError
 from clean_corpus.pipeline.core.locations import S3Folder
-from clean_corpus.pipeline.core.scratch_folder import scratch_folder
 from clean_corpus.pipeline.storage import lease, staging
 from clean_corpus.pipeline.storage.base import StorageError, explain_disk_errors
 from clean_corpus.pipeline.storage.s3 import S3Store
@@ -65,7 +65,7 @@ def synced_folder(
     store = S3Store(root, DEFAULT_S3)
     with ExitStack() as stack:
         with explain_disk_errors("temporary folder"):
-            folder = stack.enter_context(scratch_folder())
+            folder = stack.enter_context(temporary_folder("clean-corpus-"))
         stack.enter_context(store.only_run())
         sync = FolderSync(store, folder, leave_out, placeholders)
         sync.download()

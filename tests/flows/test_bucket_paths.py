@@ -12,9 +12,10 @@ from clean_corpus.enhancers import checkpoints
 from clean_corpus.enhancers.training import recordings
 from clean_corpus.enhancers.training.train import TrainConfig
 from clean_corpus.flows import clean_corpus as flow
-from clean_corpus.flows import download_cache, folder_commands, local_server, worker
+from clean_corpus.flows import download_cache, local_server, worker_functions
 from clean_corpus.flows import train_enhancer as training
 from clean_corpus.flows.cli import app
+from clean_corpus.flows.commands import parallel
 from clean_corpus.flows.config import RunConfig
 from clean_corpus.pipeline.audio import decode, encode
 from clean_corpus.pipeline.core.config import DEFAULT_S3, S3Config
@@ -34,7 +35,7 @@ BUCKET = "paths"
 def there(client, request, monkeypatch):
     """A place of the test's own, as text, and how to put a file there and get it back."""
     monkeypatch.setattr(local_server, "configure", lambda: None)
-    monkeypatch.setattr(folder_commands, "LocalEngine", Inline)
+    monkeypatch.setattr(parallel, "LocalEngine", Inline)
     name = request.node.name.partition("[")[0]
 
     def put(key, content):
@@ -145,8 +146,8 @@ def test_twins_of_a_run_are_fetched_a_shard_at_a_time_and_name_what_was_made_of_
     local = RunConfig.model_validate({**about, "score": {"clean_dir": str(tmp_path / "twins")}})
     config = RunConfig.model_validate({**about, "score": {"clean_dir": f"{there.at}/twins"}})
     assert config.model_dump(mode="json")["score"] == {"clean_dir": f"{there.at}/twins"}
-    (raw,) = worker.ingest(local, find_all(local.input, exclude=None)).result.shards
-    made = worker.clean(local, raw)
+    (raw,) = worker_functions.ingest(local, find_all(local.input, exclude=None)).result.shards
+    made = worker_functions.clean(local, raw)
     assert not made.before.reused and made.before.result.scores[raw.wanted[0].clip_id]["pesq_wb"] > 1
 
     fetched = []
@@ -156,7 +157,7 @@ def test_twins_of_a_run_are_fetched_a_shard_at_a_time_and_name_what_was_made_of_
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:1")
     s3_client._client_of.cache_clear()
     try:
-        again = worker.clean(config, raw)
+        again = worker_functions.clean(config, raw)
         assert (again.before.name, again.after.name) == (made.before.name, made.after.name)
         assert again.before.reused and again.after.reused
         assert [key.rpartition("/")[2] for key in fetched] == ["a.wav"], "once, and no other"
@@ -168,7 +169,7 @@ def test_twins_of_a_run_are_fetched_a_shard_at_a_time_and_name_what_was_made_of_
         monkeypatch.undo()
         s3_client._client_of.cache_clear()
     there.put("twins/a.wav", as_wav(0.9 * voice))
-    changed = worker.clean(config, raw)
+    changed = worker_functions.clean(config, raw)
     assert changed.before.name != made.before.name and not changed.before.reused and not changed.after.reused
     assert changed.enhanced.reused
 

@@ -11,7 +11,7 @@ import webdataset
 from prometheus_client.parser import text_string_to_metric_families
 
 from clean_corpus.flows import clean_corpus as flow
-from clean_corpus.flows import shard_tasks
+from clean_corpus.flows import shard_stages
 from clean_corpus.flows.config import RunConfig
 from clean_corpus.pipeline.audio import decode, loudness
 from clean_corpus.pipeline.core.config import override, validate
@@ -243,8 +243,8 @@ def test_a_second_run_on_the_same_output_is_refused(corpus, tmp_path):
 
 
 def test_a_lost_clip_is_a_bug_that_stops_the_run(good_wav, tmp_path, monkeypatch):
-    whole = shard_tasks.finish
-    monkeypatch.setattr(shard_tasks, "finish", lambda *args: replace(whole(*args), rows=[]))
+    whole = shard_stages.finish_shard
+    monkeypatch.setattr(shard_stages, "finish_shard", lambda *args: replace(whole(*args), rows=[]))
     with pytest.raises(CleanCorpusError, match="lacks 1 of 1 recordings"):
         run(good_wav, tmp_path / "out")
 

@@ -10,8 +10,8 @@ import pytest
 from prefect.testing.utilities import prefect_test_harness
 
 from clean_corpus.flows import compare_vocoders as comparison
-from clean_corpus.flows import listening
-from clean_corpus.flows.cli import app
+from clean_corpus.flows.cli.vocoder import _shards_by_set
+from clean_corpus.flows.commands import listening, listening_report
 from clean_corpus.pipeline.audio import encode
 from clean_corpus.pipeline.audio.synthetic import coloured_noise
 from clean_corpus.pipeline.core.errors import ConfigError
@@ -99,8 +99,8 @@ def with_listeners(out):
     scores = [Score("raw", 8, 3.1, None, None), Score("clean", 8, 4.2, 4.0, 4.4)]
     results = Results(key, ["a", "b"], {}, scores=scores)
     (out / "heard").mkdir()
-    (out / "heard" / "results.json").write_text(json.dumps(listening.as_json(results)))
-    listening.plot(results, out / "heard" / "results.png")
+    (out / "heard" / "results.json").write_text(json.dumps(listening_report.as_json(results)))
+    listening_report.plot(results, out / "heard" / "results.png")
     with pytest.raises(ConfigError, match="give the --out of compare"):
         listening.merge(out / "heard", out / "heard")
     return listening.merge(out / "heard", out)
@@ -154,11 +154,11 @@ def test_lower_is_better_where_it_is():
 
 
 def test_sets_are_named_on_the_command_line():
-    assert app._named(["raw=a,s3://b/c", "gated=d"]) == {"raw": ["a", "s3://b/c"], "gated": ["d"]}
+    assert _shards_by_set(["raw=a,s3://b/c", "gated=d"]) == {"raw": ["a", "s3://b/c"], "gated": ["d"]}
     with pytest.raises(ConfigError, match="write NAME=SHARDS"):
-        app._named(["raw"])
+        _shards_by_set(["raw"])
     with pytest.raises(ConfigError, match="raw was given before"):
-        app._named(["raw=a", "raw=b"])
+        _shards_by_set(["raw=a", "raw=b"])
 
 
 def test_a_set_without_shards_is_named(sets, tmp_path, run):

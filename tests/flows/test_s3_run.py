@@ -14,7 +14,8 @@ from boto3.s3.transfer import TransferConfig
 from prefect.testing.utilities import prefect_test_harness
 
 from clean_corpus.flows import clean_corpus as flow
-from clean_corpus.flows import folder_commands
+from clean_corpus.flows.commands.enhance_folder import enhance_folder
+from clean_corpus.flows.commands.score_folder import score_folder
 from clean_corpus.flows.config import RunConfig
 from clean_corpus.pipeline.core.config import PipelineConfig, S3Config, override, validate
 from clean_corpus.pipeline.core.errors import ConfigError
@@ -244,10 +245,8 @@ def test_enhance_and_score_read_and_write_buckets(client, recordings):
     source = parse_location(f"s3://{client.bucket}/in/single")
     name = sorted(p for p in recordings.rglob("*.wav") if p.stat().st_size > 10_000)[0]
     client.upload_file(str(name), client.bucket, "in/single/a.wav")
-    failed, count = folder_commands.enhance(
-        source, parse_location(f"s3://{client.bucket}/clean"), "default-causal", 1, quiet
-    )
+    count, failed = enhance_folder(source, parse_location(f"s3://{client.bucket}/clean"), "default-causal", 1, quiet)
     assert (failed, count) == ({}, 1)
     assert list(open_store(S3Folder(client.bucket), S3Config()).walk("clean")) == ["clean/a.wav"]
-    scores, failed = folder_commands.score(parse_location(f"s3://{client.bucket}/clean/a.wav"), None, 1, quiet)
+    scores, failed = score_folder(parse_location(f"s3://{client.bucket}/clean/a.wav"), None, 1, quiet)
     assert not failed and scores["a.wav"]["dnsmos_ovrl"] > 1

@@ -1,137 +1,11 @@
-"""Worker processes: results come back, exceptions too, a dead worker is replaced, and none outlives its parent."""
-
-import os
-import signal
-import subprocess
-import sys
-import time
-from concurrent.futures import ThreadPoolExecutor
+"""Settings of an engine that cannot work are refused, and the engine that they name is opened."""
 
 import pytest
 
-from clean_corpus.flows.engines.base import (
-    EngineClosed,
-    EngineConfig,
-    LocalEngine,
-    WorkerDied,
-    fits,
-    open_engine,
-    visible_gpus,
-)
+from clean_corpus.flows.engines import open_engine
+from clean_corpus.flows.engines.base import EngineConfig
 from clean_corpus.pipeline.core.config import validate
 from clean_corpus.pipeline.core.errors import ConfigError
-from tests.support.paths import REPOSITORY
-
-
-@pytest.fixture(scope="module")
-def engine():
-    with LocalEngine(2) as engine:
-        yield engine
-
-
-def die(_: object) -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-def test_calls_run_in_other_processes_that_stay(engine):
-    pids = {engine.run(os.getpid) for _ in range(6)}
-    assert os.getpid() not in pids and 1 <= len(pids) <= 2
-
-
-def test_exceptions_come_back_as_they_are(engine):
-    with pytest.raises(ZeroDivisionError):
-        engine.run(divmod, 1, 0)
-
-
-def test_a_dead_worker_is_an_error_that_names_the_call_and_is_replaced(engine):
-    with pytest.raises(WorkerDied, match="died in die"):
-        engine.run(die, None)
-    assert engine.run(divmod, 7, 2) == (3, 1)
-
-
-def test_leaving_by_an_exception_stops_workers_in_the_middle_of_calls_and_sends_callers_away():
-    calls = ThreadPoolExecutor(3)
-    with pytest.raises(KeyboardInterrupt), LocalEngine(1) as engine:
-        worker = engine.run(os.getpid)
-        waiting = [calls.submit(engine.run, time.sleep, 60) for _ in range(3)]  # one is in the worker, two are not
-        time.sleep(0.5)
-        raise KeyboardInterrupt
-    for call in waiting:
-        assert isinstance(call.exception(timeout=10), EngineClosed)
-    deadline = time.monotonic() + 10
-    while os.path.exists(f"/proc/{worker}") and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not os.path.exists(f"/proc/{worker}")
-
-
-def test_no_workers_is_refused():
-    with pytest.raises(ValueError, match="workers 0"):
-        LocalEngine(0)
-
-
-def test_workers_follow_a_killed_parent():
-    code = "from clean_corpus.flows.engines.base import LocalEngine\nimport os, time\ne = LocalEngine(1)\n"
-    code += "print(e.run(os.getpid), flush=True)\ntime.sleep(60)\n"
-    parent = subprocess.Popen(
-        [sys.executable, "-c", f"if __name__ == '__main__':\n    exec({code!r})"],
-        stdout=subprocess.PIPE, cwd=REPOSITORY, text=True,
-    )  # fmt: skip
-    worker = int(parent.stdout.readline())
-    parent.kill()
-    parent.wait()
-    deadline = time.monotonic() + 10
-    while os.path.exists(f"/proc/{worker}") and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not os.path.exists(f"/proc/{worker}")
-
-
-# ---- which engine, how many workers, on which GPU
-
-
-def sees(nap_s: float) -> tuple[int, str, bool]:
-    import torch
-
-    time.sleep(nap_s)
-    return os.getpid(), os.environ["CUDA_VISIBLE_DEVICES"], torch.cuda.is_initialized()
-
-
-@pytest.mark.parametrize(
-    ("given", "gpus"),
-    [("", []), ("-1", []), ("0", ["0"]), ("2, GPU-5ef4,-1,0", ["2", "GPU-5ef4"]), ("1,,2", ["1"])],
-)
-def test_gpus_are_those_that_cuda_would_see(monkeypatch, given, gpus):
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", given)
-    assert visible_gpus() == gpus
-
-
-def test_each_worker_sees_its_gpu_alone_and_so_does_the_one_that_replaces_it(monkeypatch):
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5")
-    with open_engine(EngineConfig()) as engine:
-        assert engine.workers == engine.slots == 2
-        with pytest.raises(WorkerDied):
-            engine.run(die, None)
-        with ThreadPoolExecutor(2) as threads:
-            seen = set(threads.map(lambda _: engine.run(sees, 1), range(2)))
-    assert sorted(gpu for _, gpu, _ in seen) == ["3", "5"]
-    assert not any(initialized for _, _, initialized in seen)
-
-
-@pytest.mark.parametrize(
-    ("gpus", "settings", "workers"),
-    [("0,1", {"gpus_per_worker": 0.5}, 4), ("0,1", {"gpus_per_worker": 0.4}, 4), ("0,1", {"workers": 3}, 3),
-     ("0,1", {"gpus_per_worker": 0}, len(os.sched_getaffinity(0))), ("", {}, len(os.sched_getaffinity(0)))],
-)  # fmt: skip
-def test_workers_follow_the_gpus_or_the_cores(monkeypatch, gpus, settings, workers):
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", gpus)
-    monkeypatch.setattr(LocalEngine, "_new", lambda *_: ThreadPoolExecutor(1))
-    with open_engine(EngineConfig(**settings)) as engine:
-        assert engine.workers == workers
-
-
-def test_a_gpu_that_is_not_there_is_refused(monkeypatch):
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    with pytest.raises(ConfigError, match=r"gpus_per_worker is 0.5, this machine has no GPU; set .*=0"):
-        open_engine(EngineConfig(gpus_per_worker=0.5))
 
 
 @pytest.mark.parametrize(
@@ -156,7 +30,3 @@ def test_ray_without_ray_names_the_extra(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     with pytest.raises(ConfigError, match=r"clean-corpus\[ray\]"):
         open_engine(EngineConfig(kind="ray"))
-
-
-def test_how_often_a_share_fits():
-    assert [fits(1, 0.1), fits(1, 0.3), fits(3, 1), fits(0.9, 1)] == [10, 3, 3, 0]

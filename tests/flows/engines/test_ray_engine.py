@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from clean_corpus.flows.engines import ray_cluster
-from clean_corpus.flows.engines.base import EngineClosed, EngineConfig, NoWorkers, WorkerDied, open_engine
+from clean_corpus.flows.engines import open_engine, ray_cluster
+from clean_corpus.flows.engines.base import EngineClosed, EngineConfig, NoWorkers, WorkerDied
 from clean_corpus.pipeline.core.compute_lock import hold_compute_lock, release_compute_lock
 from clean_corpus.pipeline.core.errors import CleanCorpusError, ConfigError, DataError
 from clean_corpus.pipeline.storage.base import StorageError

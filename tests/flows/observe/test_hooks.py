@@ -60,7 +60,7 @@ def run(config: HookConfig, **parameters):
 def test_a_finished_run_is_told_with_its_counts(listener):
     config = HookConfig(on_finish=Hook(webhook=f"{listener.url}/hooks/{TOKEN}"))
     counts = {"in": 3, "kept": 2, "rejected": 1, "failed": 0}
-    hooks.tell(FLOW, run(config), Completed(data={"counts": counts, "wall_s": 3}))
+    hooks.notify(FLOW, run(config), Completed(data={"counts": counts, "wall_s": 3}))
     assert listener.told == [
         (
             "application/json",
@@ -84,9 +84,9 @@ def test_a_run_that_did_not_finish_is_a_failure(tmp_path, state, error):
     out = tmp_path / "told.json"
     write = [sys.executable, "-c", "import sys; open(sys.argv[1], 'w').write(sys.stdin.read())", f"{out}"]
     config = HookConfig(on_failure=Hook(command=write))
-    hooks.tell(FLOW, run(config), Completed())
+    hooks.notify(FLOW, run(config), Completed())
     assert not out.exists()  # a finish is none
-    hooks.tell(FLOW, run(config), state)
+    hooks.notify(FLOW, run(config), state)
     told = json.loads(out.read_text())
     assert (told["state"], told["error"], told["counts"]) == (state.name, error, None)
 
@@ -94,7 +94,7 @@ def test_a_run_that_did_not_finish_is_a_failure(tmp_path, state, error):
 def test_a_run_of_the_command_has_its_settings_in_one_parameter(listener):
     config = HookConfig(on_finish=Hook(webhook=listener.url))
     whole = types.SimpleNamespace(id="1", parameters={"config": {"output": "/out", "hooks": config.model_dump()}})
-    hooks.tell(FLOW, whole, Completed(data={"counts": {"in": 0}}))
+    hooks.notify(FLOW, whole, Completed(data={"counts": {"in": 0}}))
     assert listener.told[0][1]["output"] == "/out"
 
 
@@ -138,7 +138,7 @@ def test_nothing_fails_a_run(caplog):
         id = "1"
         parameters = None
 
-    hooks.tell(FLOW, Odd(), Completed())
+    hooks.notify(FLOW, Odd(), Completed())
     assert "hook of run 1: AttributeError" in caplog.text
 
 

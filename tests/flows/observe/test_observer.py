@@ -213,7 +213,7 @@ def test_two_observers_in_one_process_do_not_meet(tmp_path):
                 barrier.wait(20)
                 for i in range(count):
                     watched.account("enhance", f"{name}{i}", clips(1), outcome(0.1))
-                observe.retried("clean", f"clean {name}", "again")
+                observe.count_retry("clean", f"clean {name}", "again")
                 logging.getLogger("clean_corpus.storage").warning("slow %s", name)
                 barrier.wait(20)
                 assert scraped(watched.address)["shards_total", "done", "enhance"] == count
@@ -421,7 +421,7 @@ def test_calls_made_again_reach_the_observer_of_their_run(tmp_path):
     from prefect.cache_policies import NO_CACHE
     from prefect.testing.utilities import prefect_test_harness
 
-    from clean_corpus.flows.shard_tasks import attempt
+    from clean_corpus.flows.shard_stages import call_with_retries
 
     class Here:
         def run(self, function, *args):
@@ -439,7 +439,7 @@ def test_calls_made_again_reach_the_observer_of_their_run(tmp_path):
 
     @task(cache_policy=NO_CACHE)
     def clean(shard: str) -> None:
-        attempt(Here(), "clean", shard, work, shard)
+        call_with_retries(Here(), "clean", shard, work, shard)
 
     @flow
     def whole() -> dict:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from clean_corpus.flows import shard_tasks, worker
+from clean_corpus.flows import shard_stages, worker_functions
 from clean_corpus.flows.clean_corpus import _per_task
 from clean_corpus.flows.config import RunConfig
 from clean_corpus.flows.engines.base import WorkerDied
@@ -22,7 +22,7 @@ GOOD = {
 
 
 class Played:
-    """An engine that gives what a function has been told to, exceptions raised; the last one for good."""
+    """An engine that gives what a function has been given, exceptions raised; the last one for good."""
 
     def __init__(self, **answers):
         self.answers, self.asked = {name: list(some) for name, some in answers.items()}, []
@@ -43,7 +43,9 @@ def outcome(result):
 def cleaned(**failed):
     scores = {clip.clip_id: GOOD for clip in RAW.clips}
     twin = Shard("work/enhanced/e.tar", "1" * 64, 9, 2)
-    return worker.Cleaned(outcome(Scored(scores, failed)), outcome(Enhanced(twin, {})), outcome(Scored(scores, {})))
+    return worker_functions.Cleaned(
+        outcome(Scored(scores, failed)), outcome(Enhanced(twin, {})), outcome(Scored(scores, {}))
+    )
 
 
 TARS = outcome(Published(Shard("shards/s.tar", "2" * 64, 9, 2), None, {"a": 1.5, "b": -1.5}))
@@ -51,49 +53,54 @@ TARS = outcome(Published(Shard("shards/s.tar", "2" * 64, 9, 2), None, {"a": 1.5,
 
 def test_a_call_that_fails_twice_gives_its_result_the_third_time():
     engine = Played(clean=[WorkerDied("1"), WorkerDied("2"), cleaned()], publish=[TARS])
-    done = shard_tasks.finish(engine, CONFIG, "g-000", RAW)
+    finished = shard_stages.finish_shard(engine, CONFIG, "g-000", RAW)
     assert [name for name, _ in engine.asked] == ["clean"] * 3 + ["publish"]
-    assert [(row.decision.verdict, row.gain_db, row.shard) for row in done.rows] == [
+    assert [(row.decision.verdict, row.gain_db, row.shard) for row in finished.rows] == [
         (Verdict.KEPT, 1.5, "shards/s.tar"), (Verdict.KEPT, -1.5, "shards/s.tar"),
     ]  # fmt: skip
-    assert [told.stage for told in done.told] == ["score before", "enhance", "score after", "publish"]
+    assert [result.stage for result in finished.stages] == ["score before", "enhance", "score after", "publish"]
 
 
 @pytest.mark.parametrize("fatal", [StorageError("disk full"), ConfigError("wrong")])
 def test_what_will_be_the_same_next_time_is_not_tried_again(fatal):
     engine = Played(clean=[fatal])
     with pytest.raises(type(fatal), match=str(fatal)):
-        shard_tasks.finish(engine, CONFIG, "g-000", RAW)
+        shard_stages.finish_shard(engine, CONFIG, "g-000", RAW)
     assert len(engine.asked) == 1
 
 
 def test_a_shard_without_result_ends_as_failed_clip_by_clip():
     engine = Played(clean=[WorkerDied("worker process died in clean")], publish=[outcome(Published(None, None, {}))])
-    done = shard_tasks.finish(engine, CONFIG, "g-000", RAW)
-    assert [(row.clip.clip_id, row.decision.verdict, row.decision.reason) for row in done.rows] == [
+    finished = shard_stages.finish_shard(engine, CONFIG, "g-000", RAW)
+    assert [(row.clip.clip_id, row.decision.verdict, row.decision.reason) for row in finished.rows] == [
         ("a", Verdict.FAILED, "worker"), ("b", Verdict.FAILED, "worker"),
     ]  # fmt: skip
-    assert done.rows[0].decision.detail == "worker: worker process died in clean" and done.enhanced is None
-    assert [(told.stage, type(told.outcome)) for told in done.told] == [("clean", WorkerDied), ("publish", Outcome)]
+    assert finished.rows[0].decision.detail == "worker: worker process died in clean" and finished.enhanced is None
+    assert [(result.stage, type(result.outcome)) for result in finished.stages] == [
+        ("clean", WorkerDied),
+        ("publish", Outcome),
+    ]
 
 
 def test_a_clip_that_a_ruler_cannot_read_fails_alone():
-    done = shard_tasks.finish(Played(clean=[cleaned(b="score: broken")], publish=[TARS]), CONFIG, "g-000", RAW)
-    assert [row.decision.verdict for row in done.rows] == [Verdict.KEPT, Verdict.FAILED]
-    assert done.rows[1].clip.error == "score: broken" and done.rows[1].before == GOOD
+    finished = shard_stages.finish_shard(
+        Played(clean=[cleaned(b="score: broken")], publish=[TARS]), CONFIG, "g-000", RAW
+    )
+    assert [row.decision.verdict for row in finished.rows] == [Verdict.KEPT, Verdict.FAILED]
+    assert finished.rows[1].clip.error == "score: broken" and finished.rows[1].before == GOOD
 
 
 def test_clips_whose_tar_could_not_be_written_are_failed_with_their_scores():
     engine = Played(clean=[cleaned()], publish=[RuntimeError("no")])
-    done = shard_tasks.finish(engine, CONFIG, "g-000", RAW)
-    assert {row.decision.detail for row in done.rows} == {"publish: no"} and done.rows[0].after == GOOD
-    assert (done.tars.kept, done.tars.rejected) == (None, None)
+    finished = shard_stages.finish_shard(engine, CONFIG, "g-000", RAW)
+    assert {row.decision.detail for row in finished.rows} == {"publish: no"} and finished.rows[0].after == GOOD
+    assert (finished.tars.kept, finished.tars.rejected) == (None, None)
 
 
 def test_a_variant_that_could_not_be_written_ends_the_run():
     engine = Played(clean=[cleaned()], publish=[TARS], variant=[TARS, RuntimeError("no")])
     with pytest.raises(CleanCorpusError, match=r"variants of work/raw/g-000\.tar: no; run the same command again"):
-        shard_tasks.finish(engine, CONFIG.model_copy(update={"variants": True}), "g-000", RAW)
+        shard_stages.finish_shard(engine, CONFIG.model_copy(update={"variants": True}), "g-000", RAW)
 
 
 def test_a_group_that_kills_its_worker_is_read_one_by_one():
@@ -101,13 +108,13 @@ def test_a_group_that_kills_its_worker_is_read_one_by_one():
     fine = outcome(Ingested([RAW], [Clip("silent", "c.wav", None, reject=("no_speech", "speech_s 0 < 1"))]))
     died = WorkerDied("gone")
     engine = Played(ingest=[died, died, died, fine, died, died, died, fine])
-    done = shard_tasks.read(engine, CONFIG, group)
+    finished = shard_stages.ingest_group(engine, CONFIG, group)
     assert [[r.source for r in args[1]] for _, args in engine.asked] == (
         [["a.wav", "b.wav", "c.wav"]] * 3 + [["a.wav"]] + [["b.wav"]] * 3 + [["c.wav"]]
     )
-    assert [told.name for told in done.told] == [f"{group[0].key} and 2 more", "name", group[1].key, "name"]
-    assert len(done.raws) == 2
-    assert [(row.clip.source, row.decision.reason) for row in done.rows] == [
+    assert [result.name for result in finished.stages] == [f"{group[0].key} and 2 more", "name", group[1].key, "name"]
+    assert len(finished.raw_shards) == 2
+    assert [(row.clip.source, row.decision.reason) for row in finished.rows] == [
         ("c.wav", "no_speech"), ("b.wav", "ingest"), ("c.wav", "no_speech"),
     ]  # fmt: skip
 

@@ -1,7 +1,5 @@
-"""`clean-corpus listening-test` and `listening-results`: a blind test as a folder, its answers as tables and a plot."""
+"""Results of a listening test as plain data, as Markdown and as a plot."""
 
-import json
-import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,97 +7,16 @@ from typing import Any
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
-from rich.console import Console
 
-from clean_corpus.pipeline.core.errors import ConfigError
 from clean_corpus.pipeline.core.statistics import SIGNIFICANT_P
 from clean_corpus.pipeline.report.plots import PAPER, no_metadata, style
-from clean_corpus.vocoder.listening.key import load_key
-from clean_corpus.vocoder.listening.page import Written, write_test
-from clean_corpus.vocoder.listening.results import Results, analyse
-from clean_corpus.vocoder.listening.study import Mode
+from clean_corpus.vocoder.listening.results import Results
 
 TITLES = {"acr": "naturalness, MOS 1 to 5", "ab": "share of choices", "mushra": "quality, 0 to 100"}
 
 
-def listening_test(
-    source: Path,
-    out: Path,
-    console: Console,
-    *,
-    mode: Mode,
-    seed: int,
-    per_system: int | None,
-    reference: str | None,
-    key: Path | None,
-    traps: int,
-    headphones: bool,
-    title: str,
-) -> Written:
-    """Write the test and say what is in it.
-
-    Raises: ConfigError for folders, a reference or a key that cannot be used; DataError for an unusable recording.
-    """
-    with console.status("levelling clips"):
-        written = write_test(
-            source,
-            out,
-            mode=mode,
-            seed=seed,
-            per_system=per_system,
-            reference=reference,
-            key=key,
-            traps=traps,
-            headphones=headphones,
-            title=title,
-        )
-    if written.left_out:
-        shown = ", ".join(written.left_out[:5]) + (", ..." if len(written.left_out) > 5 else "")
-        console.print(f"left out, not in every system: {len(written.left_out)} ({shown})", markup=False)
-    console.print(
-        f"study {written.study}: {len(written.systems)} systems, {written.utterances} utterances, "
-        f"{written.trials} trials for each listener, all at {written.loudness_lufs:g} LUFS",
-        highlight=False,
-        soft_wrap=True,
-    )
-    return written
-
-
-def listening_results(exports: Sequence[Path], key: Path, out: Path, console: Console) -> Path:
-    """Read, screen and compare; writes results.json, results.md and results.png, returns the path of results.md.
-
-    Raises: ConfigError if the key cannot be used; DataError if an export cannot, or no listener is left.
-    """
-    results = analyse(exports, load_key(key))
-    for listener, reasons in results.excluded.items():
-        console.print(f"not counted: {listener}: {'; '.join(reasons)}", markup=False, soft_wrap=True)
-    console.print(f"listeners {len(results.listeners)}, not counted {len(results.excluded)}")
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "results.json").write_text(json.dumps(as_json(results), indent=2) + "\n", encoding="utf-8")
-    plot(results, out / "results.png")
-    path = out / "results.md"
-    path.write_text(report(results), encoding="utf-8")
-    return path
-
-
-def merge(results: Path, comparison: Path) -> Path:
-    """Put the results that lie in a folder into the report of a comparison; returns its page.
-
-    Raises: ConfigError if no comparison lies there.
-    """
-    from clean_corpus.vocoder.comparison import report as comparison_report
-
-    kept = comparison / "listening"
-    if not (comparison / "result.json").exists():
-        raise ConfigError(f"--comparison {comparison}: no result.json there; give the --out of compare")
-    kept.mkdir(exist_ok=True)
-    for name in ("results.json", "results.png"):
-        shutil.copyfile(results / name, kept / name)
-    return comparison_report.render(comparison)
-
-
 def as_json(results: Results) -> dict[str, Any]:
-    """The results as plain data."""
+    """Return the results as plain data."""
     key = results.key
     about = {name: getattr(key, name) for name in ("study", "mode", "systems", "utterances", "reference")}
     tables = {
@@ -109,7 +26,7 @@ def as_json(results: Results) -> dict[str, Any]:
 
 
 def report(results: Results) -> str:
-    """Markdown: means or preferences, tests, who was not counted and how the numbers were made."""
+    """Return Markdown: means or preferences, tests, listeners not counted and how the numbers were made."""
     key = results.key
     head = (
         f"# Listening test {key.study}\n\n"
@@ -123,6 +40,7 @@ def report(results: Results) -> str:
 
 
 def _scores(results: Results) -> list[str]:
+    """Return the tables of a test with ratings: means of systems, and systems against each other."""
     name, digits = ("MOS", 2) if results.key.mode == "acr" else ("mean", 1)
     rows = [
         [_name(results, row.system), str(row.ratings), f"{row.mean:.{digits}f}", _bounds(row.low, row.high, digits)]
@@ -150,6 +68,7 @@ def _scores(results: Results) -> list[str]:
 
 
 def _preferences(results: Results) -> list[str]:
+    """Return the table of a test with pairs: how often each of the two was preferred."""
     rows = [
         [
             _name(results, row.system),
@@ -175,7 +94,7 @@ def _name(results: Results, system: str) -> str:
 
 
 def _cell(text: str) -> str:
-    """Text that stays text in a Markdown table."""
+    """Return text escaped so that it stays text in a Markdown table."""
     escaped = "".join(f"\\{letter}" if letter in "\\`*_[]<>|#" else letter for letter in text)
     return escaped.replace("\n", " ")
 
@@ -196,7 +115,7 @@ def _markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def plot(results: Results, out: Path) -> Path:
-    """Means with their intervals, or shares of choices, a line for each system or pair; `out` ends in .png or .svg."""
+    """Plot means with intervals, or shares of choices, a line for each system or pair; `out` ends in .png or .svg."""
     with matplotlib.rc_context(style(PAPER, salt=out.name)):
         n_lines = len(results.preferences or results.scores)
         figure = Figure(figsize=(5.6, 0.9 + 0.36 * n_lines), layout="constrained")
@@ -237,5 +156,5 @@ def _draw_preferences(ax: matplotlib.axes.Axes, results: Results) -> None:
 
 
 def _plain(name: str) -> str:
-    """A name as it is: matplotlib takes dollars for mathematics."""
+    """Return a name escaped for matplotlib, which takes dollars for mathematics."""
     return name.replace("$", r"\$")

@@ -17,7 +17,7 @@ from safetensors import safe_open
 from torch import Tensor
 
 from clean_corpus.flows import download_cache
-from clean_corpus.flows.engines.base import LocalEngine
+from clean_corpus.flows.engines.local import LocalEngine
 from clean_corpus.flows.observe import progress
 from clean_corpus.pipeline.audio import decode, encode
 from clean_corpus.pipeline.core.config import AudioConfig

@@ -1,4 +1,4 @@
-"""What the flows around trainings share: one run a place, and a library that keeps its advice to itself."""
+"""The folder that a training works in: locked against others, and kept in step with a bucket if --out is one."""
 
 import logging
 import warnings
@@ -15,8 +15,8 @@ from clean_corpus.pipeline.training import folder_sync
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
-    """Without Lightning's advice, which is for those who write trainings."""
+def quiet_lightning() -> Iterator[None]:
+    """Keep Lightning's advice off the terminal in the block; it is for those who write trainings."""
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     logging.getLogger("lightning.fabric").setLevel(logging.ERROR)
     with warnings.catch_warnings():
@@ -25,13 +25,14 @@ def quiet() -> Iterator[None]:
 
 
 @contextmanager
-def only_run(out: Location, leave_out: Collection[str] = ()) -> Iterator[Path]:
-    """The folder to train in: `out`, or a local one that is kept in step with it, without its subfolders `leave_out`.
+def exclusive_folder(out: Location, leave_out: Collection[str] = ()) -> Iterator[Path]:
+    """Give the block a folder to train in, which no other training uses: `out`, or one that is kept in step with it.
 
+    Subfolders `leave_out` are not kept in step.
     Raises: ConfigError if another process trains in `out`, or it cannot be written.
     """
     if isinstance(out, S3Folder):
-        with synced(out, leave_out) as folder:
+        with synced_folder(out, leave_out) as folder:
             yield folder
         return
     try:
@@ -48,19 +49,19 @@ def only_run(out: Location, leave_out: Collection[str] = ()) -> Iterator[Path]:
         lock.release()
 
 
-def synced(out: S3Folder, leave_out: Collection[str] = ()) -> AbstractContextManager[Path]:
-    """Return the context of a local folder that is kept in step with a bucket, of a training that may use the cache.
+def synced_folder(out: S3Folder, leave_out: Collection[str] = ()) -> AbstractContextManager[Path]:
+    """Return the context of a local folder that is kept in step with a bucket, whatever machine weights are cached on.
 
     Raises: as folder_sync.synced_folder.
     """
     return folder_sync.synced_folder(out, leave_out, {"{weights}": str(download_cache.folder())})
 
 
-def working_folder(out: Location) -> Path:
-    """The folder that `only_run` gave to the process that has started this one as a helper."""
+def helper_folder(out: Location) -> Path:
+    """Return the folder that `exclusive_folder` gave to the process that has started this one as its helper."""
     return folder_sync.helper_folder() if isinstance(out, S3Folder) else out
 
 
-def lasting(path: Path, folder: Path, out: Location) -> Location:
-    """Where a file of the folder that `only_run` gave lies after its block."""
+def final_location(path: Path, folder: Path, out: Location) -> Location:
+    """Return where a file of the folder that `exclusive_folder` gave lies after its block."""
     return out / path.relative_to(folder).as_posix() if isinstance(out, S3Folder) else path

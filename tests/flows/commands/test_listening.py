@@ -5,7 +5,7 @@ import json
 import pytest
 from rich.console import Console
 
-from clean_corpus.flows.listening import listening_results
+from clean_corpus.flows.commands.listening import listening_results
 from tests.support.listening import export, key_of, write_export
 
 

@@ -9,22 +9,23 @@ import pytest
 from rich.console import Console
 
 from clean_corpus.enhancers.evaluation import METRICS, NOISY, Condition, Summary
-from clean_corpus.flows import evaluation as command
+from clean_corpus.flows.commands import evaluate as command
+from clean_corpus.flows.commands import evaluation_report
 from clean_corpus.pipeline.core.errors import ConfigError
 from tests.support.pairs import RATE, write_pairs
 
 
 @pytest.fixture
 def no_plots(monkeypatch):
-    monkeypatch.setattr(command, "plot", lambda *_: None)
+    monkeypatch.setattr(evaluation_report, "plot", lambda *_: None)
 
 
 @pytest.fixture
 def in_this_process(monkeypatch):
     monkeypatch.setattr(
         command,
-        "each",
-        lambda what, items, unit, workers, console, function: ((item, function(item)) for item in items),
+        "call_in_workers",
+        lambda stage, items, unit, workers, console, function: ((item, function(item)) for item in items),
     )
 
 
@@ -63,8 +64,8 @@ def test_a_plot_has_the_same_bytes_each_time(tmp_path):
         for system in (NOISY, "a")
         for snr_db, interval in (("0", (0.4, 0.6)), ("5", (None, None)))
     ]
-    first = command.plot("stoi", summaries, tmp_path / "x.png").read_bytes()
-    assert command.plot("stoi", summaries, tmp_path / "x.png").read_bytes() == first
+    first = evaluation_report.plot("stoi", summaries, tmp_path / "x.png").read_bytes()
+    assert evaluation_report.plot("stoi", summaries, tmp_path / "x.png").read_bytes() == first
 
 
 def test_a_clip_that_fails_keeps_its_row_and_is_counted(tmp_path, in_this_process, no_plots, monkeypatch):

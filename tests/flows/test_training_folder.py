@@ -16,8 +16,10 @@ from rich.console import Console
 from safetensors.torch import load_file
 
 from clean_corpus.flows import compare_vocoders as comparison
-from clean_corpus.flows import download_cache, evaluation, training_runs, vocoding
+from clean_corpus.flows import download_cache, training_folder
 from clean_corpus.flows import train_vocoder as training
+from clean_corpus.flows.commands import evaluate as evaluating
+from clean_corpus.flows.commands import vocode as vocoding
 from clean_corpus.pipeline.audio import encode
 from clean_corpus.pipeline.core.config import S3Config
 from clean_corpus.pipeline.core.errors import CleanCorpusError, ConfigError
@@ -98,13 +100,13 @@ def until(true, within_s=60.0):
 
 TRAIN = """
 import json, pathlib, sys, torch
-from clean_corpus.flows.training_runs import only_run
+from clean_corpus.flows.training_folder import exclusive_folder
 from clean_corpus.pipeline.core.locations import parse_location
 from clean_corpus.vocoder.training.config import VocoderConfig
 from clean_corpus.vocoder.training.train import train
 shards, out, settings, threads = sys.argv[1:]
 torch.set_num_threads(int(threads))  # sums in another order would differ
-with only_run(parse_location(out)) as folder:
+with exclusive_folder(parse_location(out)) as folder:
     train([*pathlib.Path(shards).glob("*.tar")], folder, VocoderConfig.model_validate_json(settings), force=True)
 """
 
@@ -150,9 +152,9 @@ def test_killed_midway_and_gone_on_with_elsewhere_gives_what_was_to_come(shards,
 
 def test_one_at_a_time_and_the_next_when_it_has_ended(out, scratch, monkeypatch):
     monkeypatch.setattr(lease, "HEARTBEAT_S", 0.2)
-    with training_runs.only_run(out), pytest.raises(ConfigError, match=r"another run is writing there \(process \d+"):
-        training_runs.only_run(out).__enter__()
-    with training_runs.only_run(out):
+    with training_folder.only_run(out), pytest.raises(ConfigError, match=r"another run is writing there \(process \d+"):
+        training_folder.only_run(out).__enter__()
+    with training_folder.only_run(out):
         pass
     assert not list(scratch.iterdir())
 
@@ -166,7 +168,7 @@ def test_a_bucket_that_is_not_there_is_named_before_any_work(s3_server, flow, sh
 
 
 def test_what_fails_is_sent_too_and_named_by_its_place(out, store):
-    with pytest.raises(CleanCorpusError, match=f"^{out}/x is bad"), training_runs.only_run(out) as folder:
+    with pytest.raises(CleanCorpusError, match=f"^{out}/x is bad"), training_folder.only_run(out) as folder:
         (folder / "x").write_text("here")
         raise CleanCorpusError(f"{folder}/x is bad")
     assert store.read("x") == b"here"
@@ -216,9 +218,11 @@ def test_pairs_of_a_bucket_are_evaluated_into_one(client, out, store, monkeypatc
     for kind in ("noisy", "clean"):
         client.upload_file(str(tmp_path / "a.wav"), BUCKET, f"{out.prefix}/pairs/{kind}/a.wav")
     monkeypatch.setattr(
-        evaluation, "each", lambda what, jobs, *_: [(job, dict.fromkeys(evaluation.METRICS, 1.0)) for job in jobs]
+        evaluating,
+        "call_in_workers",
+        lambda stage, jobs, *_: [(job, dict.fromkeys(evaluating.METRICS, 1.0)) for job in jobs],
     )
-    report, failed = evaluation.evaluate(["default-causal"], out / "pairs", out / "scores", 1, CONSOLE)
+    report, failed = evaluating.evaluate(["default-causal"], out / "pairs", out / "scores", 1, CONSOLE)
     assert (str(report), failed) == (f"{out}/scores/report.md", {})
     assert {"scores/report.md", "scores/scores.csv", "scores/stoi.png"} <= named(store)
 

@@ -10,7 +10,7 @@ import torch
 from rich.console import Console
 from safetensors.torch import save_file
 
-from clean_corpus.flows import vocoding
+from clean_corpus.flows.commands import vocode as vocoding
 from clean_corpus.pipeline.audio import decode, encode
 from clean_corpus.pipeline.core.errors import ConfigError
 from clean_corpus.vocoder.checkpoint import load_vocoder

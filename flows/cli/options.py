@@ -1,0 +1,19 @@
+"""Options that several commands share."""
+
+from typing import Annotated
+
+import typer
+
+Settings = Annotated[list[str], typer.Option("--set", help="one setting, for example gate.dnsmos_ovrl_min=2.8")]
+ConfigFile = Annotated[
+    str | None, typer.Option("--config", help="YAML with the sections of the README, local or s3://")
+]
+TrainingConfigFile = Annotated[str | None, typer.Option("--config", help="YAML of settings, local or s3://")]
+EnhancerName = Annotated[
+    str | None, typer.Option("--enhancer", help="shipped name, or path of trained .safetensors, or s3://")
+]
+Workers = Annotated[int | None, typer.Option("--workers", min=1, help="worker processes; default: one per core")]
+TrainingOut = Annotated[
+    str, typer.Option(help="folder for checkpoints, curves and weights, or s3://; continues what lies there")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="one JSON list on standard output")]

@@ -1,0 +1,123 @@
+"""The commands `train-enhancer` and `train-vocoder`: trainings as flows, on a Prefect server of their own."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from clean_corpus.flows.cli.console import console, ended_by_signals
+from clean_corpus.flows.cli.options import TrainingConfigFile, TrainingOut
+from clean_corpus.flows.cli.settings import read_yaml
+
+if TYPE_CHECKING:
+    from clean_corpus.enhancers.training.recipes import Recipe
+    from clean_corpus.enhancers.training.train import TrainConfig
+
+Speech = Annotated[
+    list[str], typer.Option(help="folder of clean speech or of .tar shards, or a glob, or s3://; repeat for more")
+]
+Noise = Annotated[
+    list[str], typer.Option(help="folder of noise, one subfolder a class, or shards as above; repeat for more")
+]
+Rooms = Annotated[str | None, typer.Option(help="simulated, or a folder of recorded rooms, or s3://")]
+RecipeName = Annotated[str | None, typer.Option(help="a paper's settings; default: the row's own, if there is")]
+
+
+@contextmanager
+def training_process() -> Iterator[None]:
+    """Prepare this process for a flow that trains; a helper of Lightning's for another GPU prints nothing."""
+    from clean_corpus.flows import local_server
+
+    local_server.configure()
+    with ended_by_signals("interrupted; the same command continues from the last checkpoint"):
+        console.quiet = local_server.is_helper()
+        console.print("starting")
+        yield
+
+
+def train_enhancer(
+    name: Annotated[str, typer.Argument(help="row of the table of systems; `clean-corpus models` lists them")],
+    speech: Speech,
+    noise: Noise,
+    out: TrainingOut,
+    rirs: Rooms = None,
+    recipe: RecipeName = None,
+    config: Annotated[
+        str | None, typer.Option("--config", help="YAML of settings, laid over the recipe's; s3:// too")
+    ] = None,
+    budget: Annotated[
+        float | None, typer.Option(min=0.01, help="stop after so many minutes; epochs become shorter")
+    ] = None,
+    settings: Annotated[list[str], typer.Option("--set", help="one setting, for example mix.seconds=4")] = [],  # noqa: B006
+) -> None:
+    """Train an enhancement network on noisy/clean pairs mixed on the fly (extra `train`). Run it again to continue."""
+    with training_process():
+        from clean_corpus.enhancers.table import method
+        from clean_corpus.enhancers.training import recipes
+        from clean_corpus.flows import local_server, training_folder
+        from clean_corpus.flows import train_enhancer as flow
+        from clean_corpus.pipeline.core.locations import parse_location
+        from clean_corpus.pipeline.training.shard_stream import find_shards
+
+        method(name)
+        recipe = recipe or recipes.default_recipe(name)
+        chosen = recipes.load_recipe(recipe) if recipe else None
+        configuration = _enhancer_settings(chosen, config, budget, rirs, settings)
+        for option, locations in (("--speech", speech), ("--noise", noise)):
+            find_shards(locations, option)
+        if chosen:
+            _print_recipe(recipe, chosen)
+        if local_server.is_helper():
+            folder = training_folder.helper_folder(parse_location(out))
+            flow.train_row.fn(name, speech, noise, folder, configuration)
+            return
+        with local_server.server():
+            path = flow.train_enhancer(name, speech, noise, parse_location(out), configuration, recipe)
+    print(f"weights: {path}")
+
+
+def _enhancer_settings(
+    recipe: "Recipe | None", config: str | None, budget: float | None, rirs: str | None, settings: list[str]
+) -> "TrainConfig":
+    """Return the recipe's settings with those of the options laid over them, one after the other."""
+    from clean_corpus.enhancers.training import recipes
+    from clean_corpus.pipeline.core.config import override
+
+    layers = [recipes.shortened(recipe, budget)] if budget else []
+    layers += [read_yaml(config), {"mix": {"rirs": rirs}} if rirs else {}]
+    return recipes.settings(recipe, *layers, override({}, settings))
+
+
+def _print_recipe(name: str | None, recipe: "Recipe") -> None:
+    corpora = "; ".join(f"{role}: {corpus}" for role, corpus in recipe.corpora if corpus)
+    console.print(f"recipe {name}, paper [{recipe.paper}], which had {corpora}", markup=False, highlight=False)
+
+
+def train_vocoder(
+    shards: Annotated[
+        list[str], typer.Argument(metavar="SHARDS...", help="OUTPUT/shards of a run, .tar files, a glob or s3://")
+    ],
+    out: TrainingOut,
+    config: TrainingConfigFile = None,
+    budget: Annotated[float | None, typer.Option(min=0.01, help="stop after so many minutes")] = None,
+    force: Annotated[bool, typer.Option("--force", help="train on less than ten minutes too")] = False,
+    settings: Annotated[list[str], typer.Option("--set", help="one setting, for example sizes.layers=20")] = [],  # noqa: B006
+) -> None:
+    """Train a WaveNet on kept clips (extra `vocoder`). Run it again to continue."""
+    with training_process():
+        from clean_corpus.flows import local_server, training_folder
+        from clean_corpus.flows import train_vocoder as flow
+        from clean_corpus.pipeline.core.config import override, validate
+        from clean_corpus.pipeline.core.locations import parse_location
+        from clean_corpus.vocoder.training.config import VocoderConfig
+
+        layer = {"budget_min": budget} if budget else {}
+        configuration = validate(VocoderConfig, override(read_yaml(config) | layer, settings))
+        if local_server.is_helper():
+            folder = training_folder.helper_folder(parse_location(out))
+            flow.train_wavenet.fn(shards, folder, configuration, force)
+            return
+        with local_server.server():
+            path = flow.train_vocoder(shards, parse_location(out), configuration, force)
+    print(f"weights: {path}")

@@ -1,0 +1,138 @@
+"""Commands over the versions of a corpus: `versions`, `diff`, `rollback`, `verify`, `gc`."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from clean_corpus.flows.cli.console import console
+from clean_corpus.flows.cli.options import AsJson
+from clean_corpus.pipeline.core.errors import CleanCorpusError, ConfigError
+
+if TYPE_CHECKING:
+    from clean_corpus.pipeline.storage.base import Store
+
+OutputArgument = Annotated[str, typer.Argument(metavar="OUTPUT", help="of a run: a folder or s3://")]
+BucketSettings = Annotated[list[str], typer.Option("--set", help="of buckets, for example s3.endpoint_url=http://...")]
+HEADS = ("version", "made", "kept", "rejected", "failed", "hours", "enhancer")
+
+
+def versions(output: OutputArgument, as_json: AsJson = False, settings: BucketSettings = []) -> None:  # noqa: B006
+    """List the versions of a corpus, the newest last."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Column, Table
+
+    from clean_corpus.pipeline.corpus import versions
+
+    store = _open_output(output, settings)
+    manifests = [versions.read(store, number) for number in versions.numbers(store)]
+    if as_json:
+        fields = {"version", "made", "again", "run"}
+        print(json.dumps([manifest.model_dump(mode="json", include=fields) for manifest in manifests]))
+        return
+    table = Table(*(Column(head, no_wrap=True) for head in HEADS), box=box.SIMPLE, padding=(0, 1))
+    for manifest in manifests:
+        number = f"{manifest.version} ({manifest.again} again)" if manifest.again else str(manifest.version)
+        counts = [str(manifest.run["counts"][end]) for end in ("kept", "rejected", "failed")]
+        hours = f"{manifest.run['seconds']['kept'] / 3600:.2f}"
+        table.add_row(number, manifest.made[:16].replace("T", " "), *counts, hours, manifest.run["enhancer"])
+    Console().print(table)
+
+
+def diff(
+    output: OutputArgument,
+    earlier: Annotated[int, typer.Argument(metavar="A", min=1)],
+    later: Annotated[int, typer.Argument(metavar="B", min=1)],
+    settings: BucketSettings = [],  # noqa: B006
+) -> None:
+    """Say what changed from version A to version B: clips new, gone, or with another end or another audio."""
+    from clean_corpus.pipeline.corpus import versions
+
+    store = _open_output(output, settings)
+    difference = versions.difference(store, versions.read(store, earlier), versions.read(store, later))
+    for clip in difference.added:
+        print(f"+ {clip}")
+    for clip in difference.removed:
+        print(f"- {clip}")
+    for clip, before, after in difference.changed:
+        print(f"~ {clip}: {before} -> {after}" if before != after else f"~ {clip}: {after}, other audio")
+    counts = len(difference.added), len(difference.removed), len(difference.changed)
+    console.print("{} new, {} gone, {} changed".format(*counts))
+
+
+def rollback(
+    output: OutputArgument,
+    version: Annotated[int, typer.Argument(metavar="VERSION", min=1)],
+    settings: BucketSettings = [],  # noqa: B006
+) -> None:
+    """Make an old version the newest again, as a version of its own; nothing is taken away."""
+    from clean_corpus.pipeline.corpus import versions
+
+    store = _open_output(output, settings)
+    store.prepare()
+    with store.only_run():
+        print(f"version: {versions.rollback(store, version).version}")
+
+
+def verify(
+    output: OutputArgument,
+    version: Annotated[int | None, typer.Option(min=1, help="default: all that are there")] = None,
+    settings: BucketSettings = [],  # noqa: B006
+) -> None:
+    """Hash every tar and ledger of the versions anew and hold them against the manifests."""
+    from clean_corpus.flows.observe import progress
+    from clean_corpus.pipeline.corpus import versions
+
+    store = _open_output(output, settings)
+    chosen = [version] if version else versions.numbers(store)
+    if not chosen:
+        raise ConfigError(f"OUTPUT {output}: there is no version; `clean-corpus run` makes one")
+    manifests = [versions.read(store, number) for number in chosen]
+    objects = {named for manifest in manifests for named in manifest.objects}
+    wrong = 0
+    with progress.stage(console, "verify", len(objects), "objects") as advance:
+        for key, problem in versions.verify(store, manifests):
+            if problem:
+                wrong += 1
+                console.print(f"{key} {problem}", markup=False)
+            else:
+                advance()
+    console.print(f"{len(manifests)} versions, {len(objects)} objects, {wrong} wrong")
+    if wrong:
+        raise CleanCorpusError(f"OUTPUT {output}: {wrong} objects are not what was written; run again, or roll back")
+
+
+def gc(
+    output: OutputArgument,
+    keep: Annotated[int, typer.Option(min=1, help="versions that stay, the newest")],
+    work: Annotated[bool, typer.Option("--work", help="also empty work/: the next run has all to do anew")] = False,
+    settings: BucketSettings = [],  # noqa: B006
+) -> None:
+    """Drop old versions and the tars that no other version names."""
+    from clean_corpus.pipeline.corpus import versions
+
+    store = _open_output(output, settings)
+    store.prepare()
+    with store.only_run():
+        dropped = list(versions.gc(store, keep))
+        if work:
+            dropped += versions.empty_work(store)
+    for key in dropped:
+        print(key)
+    console.print(f"{len(dropped)} objects dropped")
+
+
+def _open_output(output: str, settings: list[str]) -> "Store":
+    """Return the store of a run's output.
+
+    Raises: ConfigError if there is no such folder, or for a setting that cannot be.
+    """
+    from clean_corpus.pipeline.core.config import PipelineConfig, override, validate
+    from clean_corpus.pipeline.core.locations import parse_location
+    from clean_corpus.pipeline.storage import open_store
+
+    if isinstance(location := parse_location(output), Path) and not location.is_dir():
+        raise ConfigError(f"OUTPUT {output}: no such folder")
+    return open_store(location, validate(PipelineConfig, override({}, settings)).s3)

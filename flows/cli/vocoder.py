@@ -1,0 +1,92 @@
+"""The commands `vocode` and `compare`: speech from a trained vocoder, and vocoders of several versions of a corpus."""
+
+from typing import Annotated
+
+import typer
+
+from clean_corpus.flows.cli.console import console, ended_by_signals, print_end_of_folder, shown
+from clean_corpus.flows.cli.options import TrainingConfigFile
+from clean_corpus.flows.cli.settings import read_yaml, workers_or_cores
+from clean_corpus.flows.cli.train import training_process
+from clean_corpus.pipeline.core.errors import ConfigError
+
+
+def vocode(
+    sources: Annotated[
+        list[str],
+        typer.Argument(metavar="MEL_OR_AUDIO...", help="recordings, folders of them, or saved frames; s3:// too"),
+    ],
+    checkpoint: Annotated[
+        str, typer.Option(help="--out of train-vocoder, a .safetensors file of it, or a shipped voice; s3:// too")
+    ],
+    out: Annotated[str, typer.Option(help="folder for NAME.wav, or s3://")],
+    seed: Annotated[int, typer.Option(help="of what is drawn; the same one gives the same speech")] = 0,
+    speaker: Annotated[str | None, typer.Option(help="whose voice, if the vocoder knows several")] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="utterances side by side; default: 32 a thread, 1024 on a GPU")
+    ] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="default: one per core")] = None,
+    score: Annotated[bool, typer.Option("--score", help="also how near the copy of each recording came to it")] = False,
+) -> None:
+    """Speak recordings or log-mel frames with a trained vocoder (extra `vocoder`)."""
+    from clean_corpus.flows.commands import vocode as command
+    from clean_corpus.pipeline.core.locations import parse_location
+
+    with ended_by_signals("interrupted; nothing was written"):
+        count, failed = command.vocode(
+            [parse_location(source) for source in sources], parse_location(checkpoint), parse_location(out), console,
+            seed=seed, speaker=speaker, batch_size=batch_size, threads=workers_or_cores(threads), score=score,
+        )  # fmt: skip
+    print_end_of_folder(sources[0], "spoken", count, failed)
+
+
+def compare(
+    sets: Annotated[
+        list[str],
+        typer.Option("--set", metavar="NAME=SHARDS", help="a version of the corpus; gains are over the first one's"),
+    ],
+    out: Annotated[
+        str, typer.Option(help="folder for trainings, speech and report, or s3://; continues what lies there")
+    ],
+    budget: Annotated[
+        float | None,
+        typer.Option("--budget-minutes", min=0.01, help="of the first training; the others do as many updates"),
+    ] = None,
+    config: TrainingConfigFile = None,
+    force: Annotated[bool, typer.Option("--force", help="compare less than ten minutes of audio too")] = False,
+    settings: Annotated[
+        list[str], typer.Option("--setting", help="one setting, for example vocoder.sizes.layers=20")
+    ] = [],  # noqa: B006
+) -> None:
+    """Train one vocoder per version of a corpus, all else equal, and report what each sounds like (extra `vocoder`)."""
+    with training_process():
+        from clean_corpus.flows import compare_vocoders, local_server
+        from clean_corpus.pipeline.core.config import DEFAULT_S3, override, validate
+        from clean_corpus.pipeline.core.locations import parse_location
+        from clean_corpus.pipeline.storage import open_store
+
+        folder = parse_location(out)
+        data = read_yaml(config)
+        if budget:
+            data = override(data, [f"vocoder.budget_min={budget}"])
+        configuration = validate(compare_vocoders.CompareConfig, override(data, settings))
+        with local_server.server():
+            page = compare_vocoders.compare_vocoders(_shards_by_set(sets), folder, configuration, force)
+    print(open_store(folder, DEFAULT_S3).read("verdict.txt").decode(), end="")
+    print(f"report: {shown(page)}")
+
+
+def _shards_by_set(options: list[str]) -> dict[str, list[str]]:
+    """Return the locations of shards by the name of their set, from options NAME=LOCATION[,LOCATION].
+
+    Raises: ConfigError for an option of another form, or a name given twice.
+    """
+    shards: dict[str, list[str]] = {}
+    for option in options:
+        name, equals, locations = option.partition("=")
+        if not (name and equals and locations) or not name.replace("-", "").replace("_", "").isalnum():
+            raise ConfigError(f"--set {option}: write NAME=SHARDS, NAME of letters, digits, - and _")
+        if name in shards:
+            raise ConfigError(f"--set {option}: {name} was given before; separate several places by commas")
+        shards[name] = locations.split(",")
+    return shards

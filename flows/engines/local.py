@@ -1,0 +1,159 @@
+"""The engine on this machine: one process for each worker, forked from a server that has the libraries loaded."""
+
+import multiprocessing
+import os
+import queue
+import signal
+import threading
+from collections.abc import Callable
+from concurrent.futures import CancelledError, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.context import BaseContext
+from multiprocessing.process import BaseProcess
+from typing import Any, Self
+
+from clean_corpus.flows.engines.base import PRELOAD, EngineClosed, Result, WorkerDied
+from clean_corpus.pipeline.core import memory
+from clean_corpus.pipeline.core.child_processes import end_with_parent
+
+
+def _forkserver() -> BaseContext:
+    """Return the context of the server that workers are forked from: they share the memory of what it has imported,
+    which is half of what each would need alone."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(PRELOAD)
+    return context
+
+
+def warm_up() -> threading.Thread:
+    """Start the server that workers are forked from, with its imports, while this process gets ready; return at once.
+
+    The thread that is returned ends when the server is ready.
+    """
+    process = _forkserver().Process(target=os.getpid)
+
+    def start() -> None:
+        process.start()
+        process.join()
+
+    thread = threading.Thread(target=start, daemon=True)
+    thread.start()
+    return thread
+
+
+class _RecordingContext:
+    """A context of multiprocessing that remembers the processes started through it.
+
+    An executor does not tell the processes that it has started, and cannot stop them in the middle of their calls.
+    """
+
+    def __init__(self, context: BaseContext) -> None:
+        self._context = context
+        self.processes: list[BaseProcess] = []
+
+    def Process(self, *args: Any, **kwargs: Any) -> BaseProcess:
+        process = self._context.Process(*args, **kwargs)
+        self.processes.append(process)
+        return process
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._context, name)
+
+
+class _Worker:
+    """One worker process, which takes one call at a time; with `gpu` it sees that GPU alone, with "" none."""
+
+    def __init__(self, gpu: str | None) -> None:
+        self.gpu = gpu
+        self._context = _RecordingContext(_forkserver())
+        self.executor = ProcessPoolExecutor(1, self._context, initializer=_start_worker, initargs=(gpu,))
+        self.executor.submit(os.getpid)  # starts the process, and the server with its imports, before the first call
+
+    def stop(self, *, at_once: bool = False) -> None:
+        """Let the process end after its call, or `at_once` in the middle of it."""
+        self.executor.shutdown(wait=False, cancel_futures=True)
+        for process in self._context.processes if at_once else ():
+            process.kill()
+
+
+def _start_worker(gpu: str | None) -> None:
+    """Prepare a new worker process for its calls."""
+    if gpu is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpu  # read when CUDA is first used, which the preload must not do
+
+    import torch
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
+    torch.set_num_threads(1)
+    end_with_parent()
+
+
+def _call(function: Callable[..., Result], *args: object) -> Result:
+    try:
+        return function(*args)
+    finally:
+        memory.return_freed_memory()
+
+
+class LocalEngine:
+    """As many worker processes as asked for, each with one thread; a worker that dies is replaced.
+
+    With `gpus` worker i sees the GPU i modulo their number and no other; with an empty list none; with None all that
+    the machine has. More workers than GPUs let one read and write while another computes, and hold a model each.
+    Raises: ValueError if workers is less than 1.
+    """
+
+    def __init__(self, workers: int, gpus: list[str] | None = None) -> None:
+        if workers < 1:
+            raise ValueError(f"workers {workers}, at least 1 is needed")
+        self.workers = self.slots = self.present = workers
+        self._idle: queue.Queue[_Worker] = queue.Queue()
+        self._changing, self._closed = threading.Lock(), False
+        self._all = {_Worker(None if gpus is None else gpus[i % len(gpus)] if gpus else "") for i in range(workers)}
+        for worker in self._all:
+            self._idle.put(worker)
+
+    def run(self, function: Callable[..., Result], *args: object) -> Result:
+        """Call a module-level function in a worker that is free, wait for one if need be; return its result.
+
+        Raises: WorkerDied if the process ended; EngineClosed if the engine was left meanwhile; otherwise what the
+        function raised.
+        """
+        worker = self._idle.get()
+        closed = EngineClosed(f"{function.__name__}: the run is over")
+        try:
+            with self._changing:
+                if self._closed:
+                    raise closed
+                call = worker.executor.submit(_call, function, *args)
+            return call.result()
+        except (BrokenProcessPool, CancelledError):
+            with self._changing:
+                if self._closed:
+                    raise closed from None
+                worker = self._replace(worker)
+            raise WorkerDied(
+                f"worker process died in {function.__name__}: out of memory, or a crash in a native library"
+            ) from None
+        finally:
+            self._idle.put(worker)
+
+    def _replace(self, dead: _Worker) -> _Worker:
+        dead.stop()
+        self._all.discard(dead)
+        worker = _Worker(dead.gpu)
+        self._all.add(worker)
+        return worker
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        """Send away callers that wait in `run`; after an exception also stop workers in the middle of their calls.
+
+        Otherwise a run that is cancelled would wait for the call of each worker, and so for the next signal, the last.
+        """
+        with self._changing:
+            self._closed = True
+            for worker in self._all:
+                worker.stop(at_once=kind is not None)
