@@ -24,9 +24,9 @@ from clean_corpus.pipeline.core.locations import Location, LocationField
 from clean_corpus.pipeline.training.loop import claim
 from clean_corpus.pipeline.training.shard_stream import find_shards
 from clean_corpus.vocoder.checkpoint import load_vocoder
-from clean_corpus.vocoder.comparison import copy_synthesis, report
+from clean_corpus.vocoder.comparison import copy_synthesis, measures, report, training_log
+from clean_corpus.vocoder.comparison.aligned_sets import AlignedSets, Utterances, align
 from clean_corpus.vocoder.comparison.copy_synthesis import CLEAN, Spoken
-from clean_corpus.vocoder.comparison.sets import Aligned, Utterances, align
 from clean_corpus.vocoder.training import train
 from clean_corpus.vocoder.training.config import FREE, VocoderConfig
 from clean_corpus.vocoder.training.split import is_held_out
@@ -113,7 +113,7 @@ def _score(system: str, frames: str | None, key: str, wave: Path, source: Path |
         return None if path is None else decode.decode(path.read_bytes())
 
     (x, rate), other, twin = read(wave), read(source), read(clean)
-    return Spoken(system, frames, key, copy_synthesis.measure(x, other and other[0], twin and twin[0], rate))
+    return Spoken(system, frames, key, measures.measure(x, other and other[0], twin and twin[0], rate))
 
 
 @flow(name="compare-vocoders")
@@ -124,7 +124,7 @@ def compare_vocoders(
 
     The first set trains for the budget, the others as many updates as it made, several at once where there are several
     GPUs; of sets that hold the very same audio one is trained. What is finished is not done again.
-    Raises: ConfigError if a set holds no shards or another comparison runs in `out`; what `sets.align` and
+    Raises: ConfigError if a set holds no shards or another comparison runs in `out`; what `aligned_sets.align` and
     `train.train` raise.
     """
     shards = {name: find_shards(places, f"--set {name}") for name, places in sets.items()}
@@ -144,21 +144,21 @@ def compare_vocoders(
         )
         keys = copy_synthesis.held_out(aligned.folders[first], held, config.spoken)
         spoken = score_all(_jobs(aligned, keys, folder))
-        curves = {name: copy_synthesis.curve(_run_of(aligned, name, folder / "runs"), "val/loss") for name in sets}
+        curves = {name: training_log.curve(_run_of(aligned, name, folder / "runs"), "val/loss") for name in sets}
         facts = {
             "steps": steps,
             "common": aligned.common,
             "hours": aligned.hours,
-            "took_s": {name: copy_synthesis.trained_s(_run_of(aligned, name, folder / "runs")) for name in sets},
-            "twins": aligned.twins,
+            "took_s": {name: training_log.trained_s(_run_of(aligned, name, folder / "runs")) for name in sets},
+            "twins": aligned.same_audio,
         }
         page = report.write(spoken, keys, curves, facts, config.model_dump(mode="json"), folder)
         return final_location(page, folder, out)
 
 
-def _train_all(aligned: Aligned, runs: Path, config: CompareConfig, force: bool) -> int:
-    """Train on every set that is not another's twin; returns the number of updates that each has made."""
-    first, *others = (name for name in aligned.folders if name not in aligned.twins)
+def _train_all(aligned: AlignedSets, runs: Path, config: CompareConfig, force: bool) -> int:
+    """Train on every set that has audio of its own; return the number of updates that each has made."""
+    first, *others = (name for name in aligned.folders if name not in aligned.same_audio)
     settled = config.vocoder.model_copy(update={"keep": "last"})
     steps = train_set(first, aligned.folders[first], runs / first, settled, force)
     equal = settled.model_copy(update={"steps": steps, "budget_min": None, "patience": steps})
@@ -179,11 +179,11 @@ def _train_all(aligned: Aligned, runs: Path, config: CompareConfig, force: bool)
     return steps
 
 
-def _run_of(aligned: Aligned, name: str, runs: Path) -> Path:
-    return runs / aligned.twins.get(name, name)
+def _run_of(aligned: AlignedSets, name: str, runs: Path) -> Path:
+    return runs / aligned.same_audio.get(name, name)
 
 
-def _jobs(aligned: Aligned, keys: Sequence[str], out: Path) -> list[Job]:
+def _jobs(aligned: AlignedSets, keys: Sequence[str], out: Path) -> list[Job]:
     """Everything that is to be scored, spoken first where that is not done."""
     rate = load_vocoder(_run_of(aligned, next(iter(aligned.folders)), out / "runs")).mel.sample_rate
     own: dict[str, Path] = {}

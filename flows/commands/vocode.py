@@ -26,7 +26,7 @@ from clean_corpus.pipeline.core.locations import Location
 from clean_corpus.pipeline.core.types import Audio, Scores
 from clean_corpus.pipeline.storage import staging
 from clean_corpus.vocoder.checkpoint import Vocoder, load_vocoder
-from clean_corpus.vocoder.comparison import copy_synthesis
+from clean_corpus.vocoder.comparison import measures
 from clean_corpus.vocoder.generation.generate import generate
 
 FRAMES = {".npy", ".safetensors"}
@@ -119,7 +119,7 @@ def _score(recordings: Sequence[Path], out: Path, rate: int, console: Console, w
         for row in threads.map(lambda job: engine.run(copy_scores, *job), jobs):
             advance()
             rows.append(row)
-    names = [name for name in copy_synthesis.MEASURES if any(row[name] is not None for row in rows)]
+    names = [name for name in measures.MEASURES if any(row[name] is not None for row in rows)]
     with (out / "scores.csv").open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(("file", *names))
@@ -128,14 +128,14 @@ def _score(recordings: Sequence[Path], out: Path, rate: int, console: Console, w
     table = Table("measure", "mean", "", title=f"copies of {len(rows)} recordings")
     for name in names:
         values = [row[name] for row in rows if row[name] is not None]
-        table.add_row(name, f"{np.mean(values):.3f}", copy_synthesis.MEASURES[name])
+        table.add_row(name, f"{np.mean(values):.3f}", measures.MEASURES[name])
     Console().print(table)
 
 
 def copy_scores(recording: Path, copy: Path, sample_rate: int) -> Scores:
-    """Every name of `compare.MEASURES` of a copy, the recording being both its source and the clean version."""
+    """Every name of `measures.MEASURES` of a copy, the recording being both its source and the clean version."""
     x, (wave, _) = _samples(recording, sample_rate), decode.decode(copy.read_bytes())
-    return copy_synthesis.measure(wave[: len(x)], x[: len(wave)], x[: len(wave)], sample_rate)
+    return measures.measure(wave[: len(x)], x[: len(wave)], x[: len(wave)], sample_rate)
 
 
 def _samples(path: Path, sample_rate: int) -> Audio:

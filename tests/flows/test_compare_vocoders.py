@@ -17,8 +17,7 @@ from clean_corpus.pipeline.audio.synthetic import coloured_noise
 from clean_corpus.pipeline.core.errors import ConfigError
 from clean_corpus.pipeline.corpus.shards import write_shard
 from clean_corpus.pipeline.storage.local import LocalStore
-from clean_corpus.vocoder.comparison import report
-from clean_corpus.vocoder.comparison.copy_synthesis import MEASURES, OPINION, PREDICTED, Spoken
+from clean_corpus.vocoder.comparison.measures import OPINION, PREDICTED
 from clean_corpus.vocoder.listening.key import Key
 from clean_corpus.vocoder.listening.results import Results
 from clean_corpus.vocoder.listening.statistics import Score
@@ -83,7 +82,7 @@ def test_a_comparison_from_sets_to_the_page_and_again(run, tmp_path, monkeypatch
     assert all((page.parent / name).exists() for name in ("audio/000-00.wav", "spectrograms/001-04.png"))
 
     monkeypatch.setattr(comparison.train, "train", None)  # a second run trains nothing
-    monkeypatch.setattr(comparison.compare, "speak", None)
+    monkeypatch.setattr(comparison.copy_synthesis, "speak", None)
     assert run(tmp_path).read_text() == text
     page = with_listeners(tmp_path).read_text()
     assert "What people heard" in page and "<td>4.20</td><td>4.00 to 4.40</td>" in page
@@ -106,7 +105,7 @@ def with_listeners(out):
     return listening.merge(out / "heard", out)
 
 
-def test_twins_share_a_training_and_others_run_side_by_side(sets, tmp_path):
+def test_equal_sets_share_a_training_and_others_run_side_by_side(sets, tmp_path):
     """In a real flow run: threads of Prefect, processes of the engine."""
     (tmp_path / "again").mkdir()
     shutil.copy(sets / "clean" / "0.tar", tmp_path / "again")
@@ -122,35 +121,6 @@ def test_twins_share_a_training_and_others_run_side_by_side(sets, tmp_path):
     assert means["again"] == means["clean"]
     events = {n: sorted((tmp_path / "out/runs" / n / "tensorboard").glob("events.*"))[0] for n in ("clean", "other")}
     assert len({path.name.split(".")[-2] for path in events.values()}) == 2, "one process trained both"
-
-
-def spoken(system, values):
-    rest = dict.fromkeys(MEASURES)
-    return [
-        Spoken(system, frames, f"u{i}", rest | {OPINION: v}) for frames in (None, "own") for i, v in enumerate(values)
-    ]
-
-
-@pytest.mark.parametrize(
-    ("values", "better", "words"),
-    [
-        ([3.0, 3.1, 3.2, 3.3], True, "is predicted to sound better than that of “raw”: +0.50 (95 %"),
-        ([2.0, 2.1, 2.2, 2.3], False, "is predicted to sound worse than"),
-        ([2.0, 3.1, 2.2, 3.3], None, "is not shown to differ from"),
-    ],
-)
-def test_the_verdict_says_what_the_interval_says(values, better, words):
-    rows = spoken("raw", [2.5, 2.6, 2.7, 2.8]) + spoken("gated", values)
-    found = report.columns(rows, ["u0", "u1", "u2", "u3"])
-    differences = report.differences(found, ["raw", "gated"])
-    (opinion,) = [d for d in differences if d.measure == OPINION]
-    assert opinion.better is better
-    assert words in report.verdict(differences, 4)[0]
-
-
-def test_lower_is_better_where_it_is():
-    row = report.Difference("gated", "raw", "mcd_db", -1.0, -1.5, -0.5, 0.01)
-    assert row.better is True and row._replace(measure="stoi").better is False
 
 
 def test_sets_are_named_on_the_command_line():

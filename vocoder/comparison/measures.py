@@ -1,106 +1,57 @@
-"""How near speech of a vocoder is to the recording its frames came from: spectrum, melody, voicing.
+"""The measures of a comparison: predicted opinion, distance from the source, closeness to the clean version."""
 
-Both signals are sample-aligned rows at one rate; frames are 25 ms every 5 ms.
-"""
-
-from dataclasses import dataclass
 from functools import cache
 
-import librosa
 import numpy as np
-from numpy.typing import NDArray
-from scipy.fft import dct
 
-from clean_corpus.pipeline.core.errors import DataError
-from clean_corpus.pipeline.core.types import Audio
+from clean_corpus.pipeline.core.types import Audio, Scores
+from clean_corpus.pipeline.quality import dnsmos, scorer, signal_measures
+from clean_corpus.vocoder.comparison import distances, squim
 
-WINDOW_S, HOP_S = 0.025, 0.005
-BANDS, CEPSTRA = 80, 24
-FLOOR_DB = 60.0  # below the mean power of the reference: what is weaker is silence to both distances
-HEARD_DB = 40.0  # below the reference's loudest frame: frames that count
-F0_RANGE_HZ = (60.0, 420.0)
+OPINION = "dnsmos_p808"  # the headline; the gate has chosen by the other ruler, P.835
+PREDICTED = ("dnsmos_p808", "dnsmos_ovrl", "dnsmos_sig", "dnsmos_bak")
+MEASURES: dict[str, str] = {
+    "dnsmos_p808": "DNSMOS P.808, predicted opinion of the whole, 1 to 5",
+    "dnsmos_ovrl": "DNSMOS P.835, predicted opinion of the whole, 1 to 3.93",
+    "dnsmos_sig": "DNSMOS P.835, of the speech, 1 to 4.01",
+    "dnsmos_bak": "DNSMOS P.835, of the background, 1 to 4.36",
+    "mcd_db": "mel-cepstral distortion from the audio the frames came from, dB, lower is better",
+    "lsd_db": "log-spectral distance from it, dB, lower is better",
+    "f0_rmse_hz": "error of F0 against it where both are voiced, Hz, lower is better",
+    "voicing_error": "share of frames voiced in one of the two alone, lower is better",
+    "pesq_wb": "PESQ wide-band against the clean version",
+    "stoi": "STOI against the clean version",
+    "si_sdr_db": "SI-SDR against the clean version, dB; meaningless for a vocoder, which keeps no phase",
+    "squim_pesq": "PESQ as TorchAudio-Squim guesses it without a clean version, if its weights are here",
+    "squim_stoi": "STOI as guessed by it",
+    "squim_si_sdr_db": "SI-SDR as guessed by it, dB",
+}
+LOWER_IS_BETTER = frozenset(("mcd_db", "lsd_db", "f0_rmse_hz", "voicing_error"))
 
-Frames = NDArray[np.float64]
 
+def measure(wave: Audio, source: Audio | None, clean: Audio | None, sample_rate: int) -> Scores:
+    """Score speech by every name of MEASURES; None where there is nothing to compare with or nothing was measured.
 
-def mel_cepstral_distortion_db(estimate: Audio, reference: Audio, sample_rate: int) -> float:
-    """Mean distance of mel cepstra 1 to 24 over the frames in which the reference is heard.
-
-    Source: Kubichek 1993, eq. 3: 10 sqrt(2) / ln 10 times the Euclidean distance of cepstra.
-    Departs: cepstra are the cosine series of 80 log-mel magnitudes, not of a mel-generalised analysis; frames are not
-    warped, for copy synthesis keeps time. A gain changes cepstrum 0 alone, which is left out.
-    Shapes: (N,) twice -> dB.
-    Raises: DataError if the lengths differ or the reference is silent.
+    Shapes: (N,) samples of one rate; source is the audio that the frames were taken from, clean the clean version.
     """
-    powers, heard = _powers(estimate, reference, sample_rate)
-    bands = _bands(sample_rate, powers.shape[2])
-    # log magnitude = c0 + 2 sum of c_d cos(d w), so c_d is the mean over bands of log magnitude times cosine
-    cepstra = dct(0.5 * np.log(powers @ bands), axis=2)[:, :, 1 : CEPSTRA + 1] / (2 * BANDS)
-    distance = np.sqrt(np.square(cepstra[0] - cepstra[1]).sum(1))
-    return float(10 * np.sqrt(2) / np.log(10) * distance[heard].mean())
-
-
-def log_spectral_distance_db(estimate: Audio, reference: Audio, sample_rate: int) -> float:
-    """Mean over heard frames of the root mean square difference of the power spectra in dB.
-
-    Source: Gray & Markel 1976, with p = 2.
-    Shapes: (N,) twice -> dB.
-    Raises: DataError if the lengths differ or the reference is silent.
-    """
-    powers, heard = _powers(estimate, reference, sample_rate)
-    difference = 10 * np.log10(powers[0] / powers[1])
-    return float(np.sqrt(np.square(difference).mean(1))[heard].mean())
-
-
-@dataclass(frozen=True)
-class Melody:
-    """F0 against the reference's: error where both are voiced (None if nowhere), share of frames that disagree."""
-
-    f0_rmse_hz: float | None
-    voicing_error: float
-
-
-def melody(estimate: Audio, reference: Audio, sample_rate: int) -> Melody:
-    """Both pitch tracks by pYIN, over the frames in which the reference is heard.
-
-    Source: Mauch & Dixon 2014, by librosa.
-    Shapes: (N,) twice.
-    Raises: DataError if the lengths differ or the reference is silent.
-    """
-    _, heard = _powers(estimate, reference, sample_rate)
-    low, high = F0_RANGE_HZ
-    sizes = {"frame_length": 2 ** int(np.log2(0.064 * sample_rate)), "hop_length": round(HOP_S * sample_rate)}
-    tracks = []
-    for x in (estimate, reference):
-        f0, voiced, _ = librosa.pyin(x, fmin=low, fmax=high, sr=sample_rate, **sizes)
-        tracks.append((f0, voiced))
-    n = min(len(heard), *(len(f0) for f0, _ in tracks))
-    (f0_est, voiced_est), (f0_ref, voiced_ref) = ((f0[:n], voiced[:n]) for f0, voiced in tracks)
-    heard = heard[:n]
-    both = voiced_est & voiced_ref & heard
-    error = float(np.sqrt(np.square(f0_est[both] - f0_ref[both]).mean())) if both.any() else None
-    return Melody(error, float((voiced_est != voiced_ref)[heard].mean()))
-
-
-def _powers(estimate: Audio, reference: Audio, sample_rate: int) -> tuple[Frames, NDArray[np.bool_]]:
-    """Power spectra (2, T, F) of both, with a floor, and the frames in which the reference is heard (T,)."""
-    if estimate.shape != reference.shape or estimate.ndim != 1:
-        raise DataError(f"estimate {estimate.shape} and reference {reference.shape}: must be rows of equal length")
-    if not np.any(reference):
-        raise DataError(f"reference of {len(reference)} samples is silent: nothing to compare with")
-    n = round(WINDOW_S * sample_rate)
-    n_fft = 2 ** int(np.ceil(np.log2(n)))
-    spectra = [
-        librosa.stft(x, n_fft=n_fft, win_length=n, hop_length=round(HOP_S * sample_rate), pad_mode="constant").T
-        for x in (estimate.astype(np.float64), reference.astype(np.float64))
-    ]
-    powers = np.square(np.abs(np.stack(spectra)))
-    floor = powers[1].mean() * 10 ** (-FLOOR_DB / 10)
-    energy = powers[1].sum(1)
-    return np.maximum(powers, floor), energy > energy.max() * 10 ** (-HEARD_DB / 10)
+    values: dict[str, float | None] = dict.fromkeys(MEASURES)
+    if np.any(wave) and len(wave) >= scorer.MIN_S * sample_rate:
+        x = scorer.at_scoring_rate(wave, sample_rate)
+        values |= _dnsmos()(x / max(1.0, float(np.abs(x).max())))
+        values |= squim.scores(x) or {}
+    if source is not None and np.any(source):
+        melody = distances.melody(wave, source, sample_rate)
+        values["mcd_db"] = distances.mel_cepstral_distortion_db(wave, source, sample_rate)
+        values["lsd_db"] = distances.log_spectral_distance_db(wave, source, sample_rate)
+        values["f0_rmse_hz"], values["voicing_error"] = melody.f0_rmse_hz, melody.voicing_error
+    if clean is not None and np.any(clean):
+        pair = scorer.at_scoring_rate(wave, sample_rate), scorer.at_scoring_rate(clean, sample_rate)
+        values["pesq_wb"] = scorer.pesq_lqo(*pair, "wb")
+        values["stoi"] = scorer.stoi(*pair, extended=False)
+        values["si_sdr_db"] = signal_measures.si_sdr_db(wave, clean)
+    return {k: None if v is None or not np.isfinite(v) else float(v) for k, v in values.items()}
 
 
 @cache
-def _bands(sample_rate: int, n_freq: int) -> Frames:
-    """(n_freq, BANDS)"""
-    return librosa.filters.mel(sr=sample_rate, n_fft=2 * (n_freq - 1), n_mels=BANDS, dtype=np.float64).T
+def _dnsmos() -> dnsmos.Dnsmos:
+    return dnsmos.Dnsmos()

@@ -1,4 +1,4 @@
-"""TorchAudio-Squim: measures guessed without the clean version, where its weights lie on this machine already."""
+"""TorchAudio-Squim: measures guessed without a clean version, if its weights lie on this machine already."""
 
 from functools import cache
 from pathlib import Path
@@ -15,12 +15,12 @@ NAMES = ("squim_stoi", "squim_pesq", "squim_si_sdr_db")
 
 
 def weights() -> Path:
-    """Where torchaudio keeps them; nothing is fetched."""
+    """Return the path at which torchaudio keeps its weights; nothing is fetched."""
     return Path(torch.hub.get_dir(), "torchaudio", "models", SQUIM_OBJECTIVE._path)
 
 
 def scores(x: Audio) -> dict[str, float] | None:
-    """STOI, PESQ and SI-SDR as guessed; None without the weights.
+    """Guess STOI, PESQ and SI-SDR; return None without the weights.
 
     Source: Kumar et al. 2023 (arXiv:2304.01448).
     Shapes: (N,) samples at RATE.

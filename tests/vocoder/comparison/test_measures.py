@@ -1,76 +1,29 @@
-"""Distances of vocoded speech from its recording: tones, gains and a known ripple."""
+"""Measures of a comparison: what is compared with what, and what cannot be measured."""
 
 import numpy as np
 import pytest
-import torch
-import torchaudio
 
-from clean_corpus.pipeline.core.errors import DataError
-from clean_corpus.vocoder.comparison import squim
-from clean_corpus.vocoder.comparison.measures import log_spectral_distance_db, mel_cepstral_distortion_db, melody
+from clean_corpus.vocoder.comparison.measures import LOWER_IS_BETTER, MEASURES, OPINION, PREDICTED, measure
+from tests.support.signals import speech
 
 RATE = 16000
 
 
-def voice(hz, seconds=1.5):
-    """A pulse-like tone of many harmonics, silent at its ends."""
-    time_s = np.arange(int(seconds * RATE)) / RATE
-    x = sum(np.sin(2 * np.pi * k * hz * time_s) / k for k in range(1, 25))
-    x[: RATE // 4] = x[-RATE // 4 :] = 0
-    return (0.1 * x).astype(np.float32)
+def test_a_recording_is_at_no_distance_from_itself():
+    x = speech(2.0, seed=0)
+    found = measure(x, x, x, RATE)
+    assert found.keys() == MEASURES.keys()
+    assert found["mcd_db"] == found["lsd_db"] == found["f0_rmse_hz"] == found["voicing_error"] == 0
+    assert found["stoi"] == pytest.approx(1, abs=1e-6) and found["pesq_wb"] > 4.6
+    assert 1 < found[OPINION] < 5
 
 
-def noise():
-    return (0.1 * np.random.default_rng(0).standard_normal(RATE)).astype(np.float32)
-
-
-def test_the_same_is_at_no_distance():
-    x = voice(150)
-    assert mel_cepstral_distortion_db(x, x, RATE) == log_spectral_distance_db(x, x, RATE) == 0
-    found = melody(x, x, RATE)
-    assert (found.f0_rmse_hz, found.voicing_error) == (0, 0)
-
-
-def test_a_gain_is_as_far_as_its_decibels_and_not_a_cepstral_distortion():
-    x = noise()
-    assert log_spectral_distance_db(2 * x, x, RATE) == pytest.approx(20 * np.log10(2), abs=1e-3)
-    assert mel_cepstral_distortion_db(2 * x, x, RATE) == pytest.approx(0, abs=1e-4)
-
-
-def test_one_cepstrum_is_as_far_as_the_definition_says(monkeypatch):
-    """Log magnitudes that differ by 2 c cos(3 w) have cepstra 3 that differ by c."""
-    from clean_corpus.vocoder.comparison import measures
-
-    w = np.pi * (np.arange(measures.BANDS) + 0.5) / measures.BANDS
-    ripple = np.exp(2 * 2 * 0.25 * np.cos(3 * w))  # of power
-    powers = np.stack([np.tile(ripple, (4, 1)), np.ones((4, measures.BANDS))])
-    monkeypatch.setattr(measures, "_powers", lambda *_: (powers, np.ones(4, bool)))
-    monkeypatch.setattr(measures, "_bands", lambda *_: np.eye(measures.BANDS))
-    expected = 10 * np.sqrt(2) / np.log(10) * 0.25
-    assert mel_cepstral_distortion_db(noise(), noise(), RATE) == pytest.approx(expected, rel=1e-6)
-
-
-def test_another_pitch_is_found_and_lost_voicing_counted():
-    found = melody(voice(165), voice(150), RATE)
-    assert found.f0_rmse_hz == pytest.approx(15, abs=1.5) and found.voicing_error < 0.1
-    hiss = noise()[: RATE // 2]
-    x = voice(150)
-    mixed = x.copy()
-    mixed[RATE // 2 : RATE] = hiss
-    assert 0.3 < melody(mixed, x, RATE).voicing_error < 0.7
-
-
-def test_squim_is_asked_only_where_its_weights_are(tmp_path, monkeypatch):
-    """With weights of the right shapes that mean nothing: they are found, and nothing is fetched."""
-    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
-    assert squim.scores(noise()) is None
-    squim.weights().parent.mkdir(parents=True)
-    torch.save(torchaudio.models.squim_objective_base().state_dict(), squim.weights())
-    assert squim.scores(noise()).keys() == {"squim_stoi", "squim_pesq", "squim_si_sdr_db"}
-
-
-def test_what_cannot_be_compared_is_refused():
-    with pytest.raises(DataError, match="must be rows of equal length"):
-        log_spectral_distance_db(noise()[:-1], noise(), RATE)
-    with pytest.raises(DataError, match="silent"):
-        melody(noise(), 0 * noise(), RATE)
+def test_nothing_to_compare_with_is_none_and_so_is_silence():
+    x = speech(2.0, seed=0)
+    alone = measure(x, None, None, RATE)
+    assert all(alone[name] is not None for name in PREDICTED)
+    assert all(alone[name] is None for name in (*LOWER_IS_BETTER, "pesq_wb", "stoi", "si_sdr_db"))
+    silent = measure(0 * x, None, None, RATE)
+    assert set(silent.values()) == {None}
+    short = measure(np.ones(160, np.float32), None, None, RATE)
+    assert set(short.values()) == {None}

@@ -214,7 +214,7 @@ def run(
 ):  # fmt: skip
     """Write the next samples of a batch.
 
-    Shapes, all float32 and C-contiguous unless said: levels (classes,); table (classes or 1, R); dilations (L,) int64;
+    Shapes, all float32 and C-contiguous if not noted: levels (classes,); table (classes or 1, R); dilations (L,) int64;
     dilated (L, K, G, R), tap K - 1 the newest; conditioner (L, G, C); residual (L, R, G / 2), scaled; skip
     (L, S, G / 2), scaled, skip_bias (S,) summed over the layers; hidden (S, S); output (O, S), these matrices `tiled`,
     by TILE for a batch and by 1 for a single utterance; conditioning (N, C, B), or its product with the conditioner

@@ -1,4 +1,4 @@
-"""Versions of one corpus brought into step: the same utterances, in the same shards, in the same order."""
+"""Aligned sets: versions of one corpus with the same utterances, in the same shards, in the same order."""
 
 import hashlib
 import tempfile
@@ -18,23 +18,23 @@ PER_SHARD = 64
 Utterances = Literal["common", "all"]
 
 
-class Aligned(NamedTuple):
-    """What was written: a folder of shards for each set, how many utterances they share, hours of each.
+class AlignedSets(NamedTuple):
+    """Sets on disk: a folder of shards for each, the number of utterances they share, hours of each.
 
-    `twins` names, for a set that holds the very files of an earlier one, that one.
+    `same_audio` names, for a set that holds the very files of an earlier one, that earlier set.
     """
 
     folders: dict[str, Path]
     common: int
     hours: dict[str, float]
-    twins: dict[str, str]
+    same_audio: dict[str, str]
 
 
-def align(sets: Mapping[str, Sequence[Shard]], out: Path, utterances: Utterances = "common") -> Aligned:
-    """Write each set anew below `out`, so that a training with one seed hears the same utterances in the same order.
+def align(sets: Mapping[str, Sequence[Shard]], out: Path, utterances: Utterances = "common") -> AlignedSets:
+    """Write each set anew below `out`, so that trainings with one seed hear the same utterances in the same order.
 
-    "common" keeps what all sets have; "all" keeps all that each has, for a comparison at unequal hours. A set is read
-    as a stream, twice; of a shard to be written, memory holds no more than its clips.
+    "common" keeps the utterances that all sets have; "all" keeps every utterance, for a comparison at unequal hours. A
+    set is read as a stream, twice; memory holds the clips of one shard at most.
     Raises: ConfigError with fewer than two sets; DataError if they have no utterance in common, or a set has one twice.
     """
     if len(sets) < 2:
@@ -44,19 +44,20 @@ def align(sets: Mapping[str, Sequence[Shard]], out: Path, utterances: Utterances
     if not common:
         counts = ", ".join(f"{name} {len(found)} (first: {min(found, default='none')})" for name, found in keys.items())
         raise DataError(f"the sets have no utterance in common: {counts}; give versions of one corpus, with its keys")
-    folders, hours, twins = {}, {}, {}
+    folders, hours, same_audio = {}, {}, {}
     seen: dict[str, str] = {}
     for name, shards in sets.items():
         wanted = common if utterances == "common" else keys[name]
         folders[name] = out / name
         hours[name], digest = _write(name, shards, wanted, LocalStore(out))
         if (first := seen.setdefault(digest, name)) != name:
-            twins[name] = first
+            same_audio[name] = first
     write_json(out / "sets.json", {"utterances": utterances, "common": len(common), "hours": hours})
-    return Aligned(folders, len(common), hours, twins)
+    return AlignedSets(folders, len(common), hours, same_audio)
 
 
 def _keys(name: str, shards: Sequence[Shard]) -> set[str]:
+    """Return the keys of a set; one that comes twice is refused."""
     found: set[str] = set()
     for shard in shards:
         for clip in clips(shard):
@@ -67,7 +68,7 @@ def _keys(name: str, shards: Sequence[Shard]) -> set[str]:
 
 
 def _write(name: str, shards: Sequence[Shard], wanted: set[str], store: LocalStore) -> tuple[float, str]:
-    """The set's shards, utterances placed by the hash of their key; returns its hours and a digest of its audio."""
+    """Write a set's shards, in which the hash of a key decides its place; return hours and a digest of the audio."""
     n_shards = -(-len(wanted) // PER_SHARD)
     seconds, digests = 0.0, {}
     store.prepare()
@@ -81,11 +82,11 @@ def _write(name: str, shards: Sequence[Shard], wanted: set[str], store: LocalSto
                     continue
                 n_samples, rate = clip.length()
                 seconds += n_samples / rate
-                place = parts[_digest(clip.key) % n_shards] / f"{_digest(clip.key):016x}"
+                stem = parts[_digest(clip.key) % n_shards] / f"{_digest(clip.key):016x}"
                 digests[clip.key] = hashlib.sha256(clip.data).hexdigest()
-                place.with_suffix(_suffix(clip)).write_bytes(clip.data)
-                place.with_suffix(".json").write_bytes(clip.about or canonical_json({}))
-                place.with_suffix(".key").write_text(clip.key)
+                stem.with_suffix(_suffix(clip)).write_bytes(clip.data)
+                stem.with_suffix(".json").write_bytes(clip.about or canonical_json({}))
+                stem.with_suffix(".key").write_text(clip.key)
         for i, part in enumerate(parts):
             write_shard(store, f"{name}/{i:06}.tar", map(_sample, sorted(part.glob("*.key"))))
     return seconds / 3600, hashlib.sha256(canonical_json(digests)).hexdigest()
@@ -99,6 +100,7 @@ def _suffix(clip: Encoded) -> str:
     return "." + clip.name.rpartition(".")[2].lower()
 
 
-def _sample(named: Path) -> dict[str, str | bytes]:
-    members = {p.suffix[1:]: p.read_bytes() for p in named.parent.glob(f"{named.stem}.*") if p != named}
-    return {"__key__": named.read_text(), **members}
+def _sample(key_file: Path) -> dict[str, str | bytes]:
+    """Return a clip's key and files as a sample of a shard."""
+    members = {p.suffix[1:]: p.read_bytes() for p in key_file.parent.glob(f"{key_file.stem}.*") if p != key_file}
+    return {"__key__": key_file.read_text(), **members}

@@ -1,4 +1,4 @@
-"""Sets in step: same keys in the same shards in the same order, whatever they came in."""
+"""Aligned sets: the same keys in the same shards in the same order, whatever order they came in."""
 
 import json
 
@@ -10,7 +10,7 @@ from clean_corpus.pipeline.core.errors import ConfigError, DataError
 from clean_corpus.pipeline.corpus.shards import write_shard
 from clean_corpus.pipeline.storage.local import LocalStore
 from clean_corpus.pipeline.training.shard_stream import clips
-from clean_corpus.vocoder.comparison.sets import align
+from clean_corpus.vocoder.comparison.aligned_sets import align
 
 
 def write(root, name, keys, per_shard, level):
@@ -33,7 +33,7 @@ def keys_of(folder):
     return sorted(key for shard in contents(folder) for key in shard)
 
 
-def test_sets_come_out_in_step_whatever_order_they_came_in(tmp_path):
+def test_sets_are_aligned_whatever_order_they_came_in(tmp_path):
     keys = [f"{'ab'[i % 2]}{i}" for i in range(150)]
     raw = write(tmp_path / "in", "raw", keys, 40, 0.1)
     gated = write(tmp_path / "in", "gated", keys[::-1][:130], 7, 0.2)
@@ -55,3 +55,14 @@ def test_sets_that_do_not_fit_are_refused(tmp_path):
         align({"a": a + a, "b": b}, tmp_path / "out")
     with pytest.raises(ConfigError, match="given 1 times"):
         align({"a": a}, tmp_path / "out")
+
+
+def test_a_set_with_the_very_audio_of_another_names_it(tmp_path):
+    a = write(tmp_path / "in", "a", ["a1", "a2", "a3"], 2, 0.1)
+    again, other = (
+        write(tmp_path / "in", "again", ["a3", "a1", "a2"], 3, 0.1),
+        write(tmp_path / "in", "b", ["a1"], 1, 0.2),
+    )
+    found = align({"a": a, "again": again}, tmp_path / "out")
+    assert found.same_audio == {"again": "a"}
+    assert align({"a": a, "b": other}, tmp_path / "out2").same_audio == {}

@@ -1,0 +1,43 @@
+"""Copy synthesis: held-out utterances of aligned sets, spoken at their own length."""
+
+import numpy as np
+import pytest
+
+from clean_corpus.pipeline.core.errors import DataError
+from clean_corpus.pipeline.storage.local import LocalStore
+from clean_corpus.vocoder.checkpoint import load_vocoder
+from clean_corpus.vocoder.comparison.copy_synthesis import held_out, held_out_audio, speak
+from clean_corpus.vocoder.features import LogMel
+from tests.support.tones import RATE, tone, write_tones
+from tests.support.wavenets import save_small_vocoder
+
+
+@pytest.fixture
+def folder(tmp_path):
+    store = LocalStore(tmp_path)
+    for i in range(2):
+        write_tones(store, f"set/{i}.tar", [200, 300, 400])
+    return tmp_path / "set"
+
+
+def test_held_out_utterances_come_in_the_order_of_the_shards(folder):
+    assert held_out(folder, lambda clip: not clip.key.endswith("1"), 3) == ["c0-0", "c0-2", "c1-0"]
+    with pytest.raises(DataError, match="no utterance is held out; raise validation_share"):
+        held_out(folder, lambda clip: False, 3)
+
+
+def test_their_audio_comes_in_the_order_of_the_keys(folder):
+    found = held_out_audio(folder, ["c1-2", "c0-0"], RATE)
+    assert list(found) == ["c1-2", "c0-0"]
+    assert np.abs(found["c1-2"] - tone(400)).max() < 1e-4  # 16 bits
+    with pytest.raises(DataError, match=r"utterance c9-9 is not there; delete .* and run again"):
+        held_out_audio(folder, ["c9-9"], RATE)
+
+
+def test_speech_is_as_long_as_its_recording(tmp_path):
+    vocoder = load_vocoder(save_small_vocoder(tmp_path, LogMel(), upsampling=[5, 4, 4]))
+    audio = {"a": tone(200, 0.0521), "b": tone(300, 0.03)}  # not whole numbers of frames
+    spoken = speak(vocoder, audio, seed=3, threads=1)
+    assert {key: len(x) for key, x in spoken.items()} == {"a": 833, "b": 480}
+    assert np.array_equal(spoken["a"], speak(vocoder, audio, seed=3, threads=2)["a"])
+    assert not np.array_equal(spoken["a"], speak(vocoder, audio, seed=4, threads=1)["a"])
