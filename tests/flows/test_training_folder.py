@@ -133,10 +133,10 @@ def test_killed_midway_and_gone_on_with_elsewhere_gives_what_was_to_come(shards,
     settled = VocoderConfig.model_validate(SETTINGS | {"steps": begun + 4, "patience": 4000})
     claimed = json.loads(store.read("run.json")) | {"steps": settled.steps, "patience": settled.patience}
     store.write("run.json", json.dumps(claimed).encode())  # as if it had been asked for no more than that
-    seen, step = [], train.Training.training_step
+    seen, step = [], train.VocoderModule.training_step
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            train.Training, "training_step", lambda self, *given: seen.append(self.global_step) or step(self, *given)
+            train.VocoderModule, "training_step", lambda self, *b: seen.append(self.global_step) or step(self, *b)
         )
         weights = flow([str(shards / "raw")], out, settled, force=True)
     assert seen == list(range(begun, begun + 4)), "it began anew"
@@ -248,6 +248,6 @@ def test_a_comparison_in_a_bucket_goes_on_where_it_was(shards, out, store, monke
     assert not any(key.startswith("sets/") for key in there)
     store.delete("runs/gated/best.json")
     store.delete("report/index.html")
-    monkeypatch.setattr(train.Training, "training_step", lambda *_: pytest.fail("trained again"))
+    monkeypatch.setattr(train.VocoderModule, "training_step", lambda *_: pytest.fail("trained again"))
     comparison.compare_vocoders.fn(sets, out, config, force=True)
     assert {"runs/gated/best.json", "report/index.html"} <= named(store)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from clean_corpus.pipeline.audio import decode
+from clean_corpus.pipeline.audio import encode
 from clean_corpus.vocoder.comparison import report
 from clean_corpus.vocoder.comparison.copy_synthesis import Spoken
 from clean_corpus.vocoder.comparison.measures import MEASURES, OPINION
@@ -16,7 +16,7 @@ def test_every_version_of_an_utterance_can_be_played(tmp_path):
             folder = tmp_path / "speech" / system / (frames or "audio")
             folder.mkdir(parents=True)
             for i in range(2):
-                decode.write_wav(folder / f"u{i}.wav", tone(hz + 10 * i, 0.3), RATE)
+                encode.write_wav(folder / f"u{i}.wav", tone(hz + 10 * i, 0.3), RATE)
                 spoken.append(Spoken(system, frames, f"u{i}", dict.fromkeys(MEASURES) | {OPINION: opinion}))
     took_s = {"raw": 30.0, "gated": 90.0}
     facts = {"steps": 4, "common": 2, "hours": {"raw": 0.5, "gated": 2.0}, "took_s": took_s, "twins": {}}
@@ -33,7 +33,7 @@ def test_every_version_of_an_utterance_can_be_played(tmp_path):
 
 @pytest.mark.parametrize(
     ("value", "name", "text"),
-    [(3.14159, "", "3.14"), (0.98765, "stoi", "0.988"), (12.345, "f0_rmse_hz", "12.3"), (None, "stoi", "–")],
+    [(3.14159, "", "3.14"), (0.98765, "stoi", "0.988"), (12.345, "f0_rmse_hz", "12.3"), (None, "stoi", "\N{EN DASH}")],
 )
 def test_numbers_are_rounded_by_their_measure(value, name, text):
     assert report._number(value, name) == text
