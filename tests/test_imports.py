@@ -1,4 +1,4 @@
-"""What must stay cheap to import; who may import whom is in pyproject.toml, checked by `make lint`."""
+"""The processes that wait import no heavy library; `make lint` checks who may import whom, by pyproject.toml."""
 
 import subprocess
 import sys
