@@ -38,16 +38,19 @@ def describe_all() -> list[dict[str, Any]]:
 
 
 def _measured() -> dict[str, dict[str, Any]]:
+    """Return the rows of the file by name."""
     return {row["name"]: row for row in json.loads(CATALOGUE.read_text())}
 
 
 def _measure(name: str) -> dict[str, Any]:
+    """Measure a row that the file lacks, which loads torch."""
     from clean_corpus.enhancers.measure import measure  # imports torch
 
     return measure(name)
 
 
 def _with_weights(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a row with its shipped weights and their remarks."""
     cards = [card(path.stem) for path in sorted(WEIGHTS.glob("*.safetensors"))]
     cards = [about for about in cards if about["method"] == row["name"]]
     return {

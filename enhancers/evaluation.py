@@ -118,6 +118,7 @@ def find_pairs(root: Path) -> list[Pair]:
 
 
 def _pair(noisy: Path, clean: Path) -> Pair:
+    """Return the pair of two files, whose lengths and rates must agree."""
     lengths = [_length(path) for path in (noisy, clean)]
     if lengths[0] != lengths[1]:
         raise DataError(
@@ -130,6 +131,7 @@ def _pair(noisy: Path, clean: Path) -> Pair:
 
 
 def _length(path: Path) -> str:
+    """Return length and rate of a file in words that an error can quote."""
     if not path.exists():
         return "no file"
     try:
@@ -266,6 +268,7 @@ def compare(values: Values, pairs: Sequence[Pair]) -> list[Comparison]:
 
 
 def _columns(values: Values, pairs: Sequence[Pair]) -> Iterator[tuple[str, Condition, dict[str, NDArray[np.float64]]]]:
+    """Yield each measure in each condition with every system's values."""
     parts = conditions(pairs)
     for index, metric in enumerate(METRICS):
         for condition, chosen in parts.items():

@@ -74,6 +74,7 @@ def _work(row: Method, network: nn.Module) -> int:
 
 
 def _stft(row: Method) -> dict[str, Any]:
+    """Return the transform of a row: window, lengths in milliseconds, size of the FFT."""
     stft = row.domain.stft
     return {
         "window": stft.window,

@@ -22,10 +22,12 @@ def stepwise(network: Callable[..., nn.Module], domain: Domain, stages: tuple[St
 
 
 def _codes(*parts: str) -> Stage:
+    """Return the stage that trains these parts towards the codes of the auto-encoders."""
     return Stage("codes", separation.codes, {"loss3": (separation.both_mse, 1.0)}, parts)
 
 
 def _magnitudes(*parts: str) -> Stage:
+    """Return the stage that trains these parts and the decoders towards the magnitudes."""
     decoders = ("speech_dae.decoder", "noise_dae.decoder")
     return Stage("magnitudes", separation.magnitudes, {"loss4": (separation.both_mse, 1.0)}, (*parts, *decoders))
 

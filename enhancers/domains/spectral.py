@@ -112,14 +112,17 @@ class ForwardPass:
 
     @cached_property
     def output(self) -> Any:
+        """Output of the network for the batch; computed once."""
         return self.domain.output(self)
 
     @cached_property
     def clean_spec(self) -> Tensor:
+        """Spectrum of the clean signals."""
         return self.domain.stft(self.clean)
 
     @cached_property
     def estimate(self) -> Tensor:
+        """Waveform (B, N) that the output stands for."""
         return self.domain.waveform(self.output, self.noisy_spec, self.noisy.shape[-1])
 
 

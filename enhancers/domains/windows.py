@@ -84,6 +84,7 @@ class WaveformWindows:
         return torch.cat([part.reshape(len(noisy), -1, 1, self.window) for part in parts], 1).flatten(0, 1)
 
     def _draw(self, empty: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Fill a tensor with random numbers of the distribution `latent`."""
         if self.latent == "uniform":
             return empty.uniform_(-1, 1, generator=generator)
         return empty.normal_(generator=generator)

@@ -131,6 +131,7 @@ class DualPath(nn.Module):
         self.across_norm, self.along_norm = nn.LayerNorm(channels), nn.LayerNorm(channels)
         self.across = nn.GRU(channels, across, batch_first=True, bidirectional=True)
         self.across_out = nn.Linear(2 * across, channels)
+        # along the frames, forwards and backwards; the names are those of shipped weights
         self.forth = nn.GRU(channels, along, batch_first=True)
         self.back = nn.GRU(channels, along, batch_first=True)
         self.along_out = nn.Linear(2 * along, channels)
@@ -141,9 +142,9 @@ class DualPath(nn.Module):
         x = x + self.across_out(across).unflatten(0, (batch, -1))
         bins = self.along_norm(x).transpose(1, 2).flatten(0, 1)  # (B * F, T, C)
         order = order.repeat_interleave(n_bins, 0)
-        forth, _ = self.forth(bins)
-        back, _ = self.back(_reordered(bins, order))
-        along = self.along_out(torch.cat((forth, _reordered(back, order)), -1))
+        forward, _ = self.forth(bins)
+        backward, _ = self.back(_reordered(bins, order))
+        along = self.along_out(torch.cat((forward, _reordered(backward, order)), -1))
         return x + along.unflatten(0, (batch, n_bins)).transpose(1, 2)
 
 

@@ -138,12 +138,14 @@ def initialise(network: nn.Module, activation: Activation) -> None:
 
 
 def _up_conv(in_channels: int, out_channels: int, kernel_size: int) -> nn.ConvTranspose1d:
+    """Return a transposed convolution that doubles the samples."""
     return nn.ConvTranspose1d(in_channels, out_channels, kernel_size, 2, kernel_size // 2, output_padding=1)
 
 
 def _up_layer(
     in_channels: int, out_channels: int, *, kernel_size: int, activation: Activation, norm: Norm
 ) -> nn.Sequential:
+    """Return a layer that doubles the samples: transposed convolution, optional normalisation, activation."""
     filters, function = _activation(activation, out_channels)
     return nn.Sequential(_up_conv(in_channels, filters, kernel_size), *_normalised(norm, filters), function)
 

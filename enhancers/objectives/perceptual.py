@@ -136,6 +136,7 @@ class _Tables(NamedTuple):
 
 @cache
 def _tables(device: torch.device) -> _Tables:
+    """Build the model's constants on a device."""
     bands, start = torch.zeros(N_FFT // 2 + 1, len(_BINS)), 0
     for i, (n, correction) in enumerate(zip(_BINS, _CORRECTION, strict=True)):
         bands[start : start + n, i] = correction * _POWER_SCALE

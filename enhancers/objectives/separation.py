@@ -41,6 +41,7 @@ def constrained_phase_sensitive_masks(clean_spec: Tensor, noise_spec: Tensor) ->
 
 
 def _masks(output: Any) -> Tensor:
+    """Return the masks of a network that gives nothing else, or of one that gives more."""
     return output if isinstance(output, Tensor) else output.masks
 
 

@@ -74,4 +74,5 @@ def load_enhancer(name_or_path: str, *, device: str = "cpu") -> "Enhancer | Scor
 
 
 def _shape(state: dict[str, Tensor], key: str) -> tuple[int, ...] | None:
+    """Return the shape of a tensor, or None if the state lacks it."""
     return tuple(state[key].shape) if key in state else None

@@ -66,10 +66,12 @@ def export_streaming(enhancer: Enhancer, path: Path) -> None:
 
 
 def _needs_level(enhancer: Enhancer) -> bool:
+    """Return whether the recording's RMS has to be given with each hop."""
     return isinstance(enhancer.row.domain, Spectral) and enhancer.row.domain.level == "rms"
 
 
 def _check(path: Path, stream: Stream, sample_rate: int) -> None:
+    """Compare the file's output for half a second of noise with the network's."""
     noise = 0.1 * torch.randn(1, sample_rate // 2, generator=torch.Generator().manual_seed(0))
     wanted = stream.run(noise, noise.new_ones(1, 1))[0].numpy()
     found = OnnxStream(path).run(noise[0].numpy())

@@ -61,6 +61,7 @@ class ScoreDiffusion:
         return result
 
     def _enhance(self, clip: Tensor) -> Tensor:
+        """Enhance one clip, scaled to peak 1 for the model and back."""
         peak = clip.abs().max()
         if not peak:
             return clip

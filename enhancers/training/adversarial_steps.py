@@ -86,5 +86,6 @@ class Adversarial(Supervised):
         return terms
 
     def _level(self, noisy: Tensor) -> Tensor:
+        """Return the level by which the critic's input is divided, 1 if its row sets none."""
         level = self.row.adversary.level
         return level(noisy) if level else noisy.new_ones(())

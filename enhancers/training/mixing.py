@@ -109,6 +109,7 @@ def draw_pair(rng: np.random.Generator, source: Source, rooms: Sequence[Audio], 
 
 
 def _noise(rng: np.random.Generator, n: int, source: Source, cfg: MixConfig) -> Audio:
+    """Draw recorded noise, or generated noise of a random kind."""
     rate = cfg.sample_rate
     if source.has_noise and rng.random() < cfg.recorded_share:
         return source.noise(rng, n)

@@ -65,6 +65,7 @@ def _by_name(references: Path) -> dict[tuple[str, str], Path]:
 def _reference(
     path: Path, length: int, cleaner: Mapping[tuple[str, str], Path], references: Path, sample_rate: int
 ) -> np.ndarray:
+    """Return a recording's reference as int16, cut or padded to its length."""
     other = cleaner.get((path.parent.name, path.stem))
     if other is None:
         raise DataError(f"{path}: no {path.parent.name}/{path.stem} below mix.references {references}; add it")
@@ -122,6 +123,7 @@ def unit_scale(samples: np.ndarray) -> Audio:
 
 
 def _audio_files(folder: Path, option: str) -> list[Path]:
+    """Return the sound files below a folder in the order of their names."""
     paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
     if not paths:
         raise DataError(f"no {' '.join(sorted(SUFFIXES))} below {folder}; check {option}")

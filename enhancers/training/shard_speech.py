@@ -115,4 +115,5 @@ class _Streamed:
         return at_speed(rng, track, n, self._config.noise_speed)
 
     def _any(self, rng: np.random.Generator, clips: Shuffled) -> Audio:
+        """Return the samples of a random clip among those that the buffer holds."""
         return clips.held[rng.integers(len(clips.held))].decode(self._config.sample_rate)

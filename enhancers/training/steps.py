@@ -115,8 +115,8 @@ class Supervised(LightningModule):
                 return (step + 1) / cfg.warmup_steps
             if cfg.lr_schedule != "cosine":
                 return 1.0
-            done = (step - cfg.warmup_steps) / max(1, cfg.steps_per_stage - cfg.warmup_steps)
-            return 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+            progress = (step - cfg.warmup_steps) / max(1, cfg.steps_per_stage - cfg.warmup_steps)
+            return 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
 
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, shape)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

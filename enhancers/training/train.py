@@ -90,6 +90,7 @@ def _folders(places: Sequence[Place]) -> list[Path]:
 
 
 def _absolute(place: Place) -> str:
+    """Return a path or location that means the same from every working directory."""
     return str(place) if str(place).startswith(SCHEME) else str(Path(place).absolute())
 
 
@@ -160,9 +161,9 @@ def train(
     streamed. Each stage starts from the best weights of the one before; a finished stage is not trained again. `say`
     is called with a line after each validation. The result is the path of the weights.
 
-    Raises: DataError if a folder holds no recordings or a shard cannot be read; ConfigError if a path is not there, if
-    the row has no such stage or loss, or if `out` holds a training with other settings; FloatingPointError if the loss
-    is not finite.
+    Raises: DataError if a folder holds no recordings or a shard cannot be read; ConfigError if a path does not exist,
+    the row has no such stage or loss, or `out` holds a training with other settings; FloatingPointError if the loss is
+    not finite.
     """
     seed_everything(config.seed, workers=True, verbose=False)
     row = method(name)

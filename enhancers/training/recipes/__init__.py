@@ -1,6 +1,6 @@
 """Recipes: how each paper trained its systems, as settings of the training for a reader's own copy of the data.
 
-A recipe is a YAML file in this folder; comments there mark own choices, made where the paper says nothing.
+A recipe is a YAML file in this folder; its comments mark own choices, made where the paper says nothing.
 """
 
 import math

@@ -66,7 +66,7 @@ def test_memory_does_not_follow_the_length():
     """Half an hour through a small network: far below what its activations would take at once (1.1 GB)."""
     code = (
         "import resource, torch; torch.set_num_threads(1)\n"
-        "from test_long import enhancer, RATE\n"
+        "from tests.enhancers.serving.test_long_files import enhancer, RATE\n"
         "e = enhancer('cgcrn-complex'); x = torch.zeros(1, 60 * RATE); e(x, torch.tensor([60 * RATE]))\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "n = 1800 * RATE; y = e(torch.zeros(1, n), torch.tensor([n]))\n"

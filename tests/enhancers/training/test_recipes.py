@@ -1,10 +1,10 @@
 """Recipes: each loads, names rows and papers that exist, and no setting of a training is there for nothing."""
 
 import ast
+import tomllib
 from collections import Counter
 
 import pytest
-import yaml
 
 from clean_corpus.enhancers.table import ENHANCERS
 from clean_corpus.enhancers.training import recipes
@@ -95,5 +95,6 @@ def test_wrong_names_and_keys_are_named():
 
 
 def test_recipes_are_part_of_the_package():
-    (line,) = [x for x in (REPOSITORY / "pyproject.toml").read_text().splitlines() if x.startswith("enhancers = [")]
-    assert "recipes/*.yaml" in yaml.safe_load(line.partition("=")[2])
+    with (REPOSITORY / "pyproject.toml").open("rb") as file:
+        packaged = tomllib.load(file)["tool"]["setuptools"]["package-data"]["clean_corpus.enhancers"]
+    assert {"catalogue.json", "weights/*", "training/recipes/*.yaml"} <= set(packaged)

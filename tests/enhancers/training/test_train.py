@@ -148,7 +148,7 @@ def test_only_some_stages_of_a_row_are_trained(corpus, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("settings", "told"),
+    ("settings", "message"),
     [
         ({"stages": ["finel"]}, "stages: cgcrn-complex has no 'finel', only final; did you mean 'final'"),
         ({"loss_weights": {"l1": 1}}, "loss_weights: .* has no 'l1', only compressed_spectrum, neg_si_snr, pesq_dist"),
@@ -158,8 +158,8 @@ def test_only_some_stages_of_a_row_are_trained(corpus, tmp_path):
         ),
     ],
 )
-def test_stages_and_losses_that_a_row_lacks_are_refused(corpus, tmp_path, settings, told):
-    with pytest.raises(ConfigError, match=told):
+def test_stages_and_losses_that_a_row_lacks_are_refused(corpus, tmp_path, settings, message):
+    with pytest.raises(ConfigError, match=message):
         run(corpus, tmp_path, row="cgcrn-complex", **settings)
 
 
