@@ -233,7 +233,7 @@ def whole_flow(objects: int, config: Any) -> tuple[float, float, float, int]:
 
         from clean_corpus.flows import clean_corpus as module
         from clean_corpus.flows.config import RunConfig
-        from clean_corpus.pipeline.core.config import validate
+        from clean_corpus.pipeline.core.config_input import validate
 
         module.open_engine = lambda _: engine
         engine = Pretenders(PRETENDERS)

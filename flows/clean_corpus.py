@@ -37,7 +37,7 @@ from clean_corpus.pipeline.corpus.run_state import RunState
 from clean_corpus.pipeline.corpus.versions import Manifest
 from clean_corpus.pipeline.discover import find
 from clean_corpus.pipeline.discover.clean_references import require_folder
-from clean_corpus.pipeline.discover.groups import Groups, grouped
+from clean_corpus.pipeline.discover.groups import Groups, group_recordings
 from clean_corpus.pipeline.discover.recordings import Recordings
 from clean_corpus.pipeline.quality import duplicates
 from clean_corpus.pipeline.quality.gate import refuse_unreachable
@@ -172,7 +172,7 @@ class _Run:
     def all_stages(self) -> dict[str, Any]:
         with self.observer.timed("discover"):
             recordings = find(self.config.input, self.database, exclude=self.config.output, s3=self.config.s3)
-            groups = grouped(self.store, recordings, self.config.shards.max_clips)
+            groups = group_recordings(self.store, recordings, self.config.shards.max_clips)
         self._ingest(groups)
         with self.observer.timed("deduplicate"):
             compared = duplicates.to_compare(raw for _, raw in self.shelf.raw_shards())

@@ -22,7 +22,7 @@ def deploy(
 ) -> None:
     """Have a Prefect server clean what is new on a schedule. Run it again to change input, schedule or settings."""
     from clean_corpus.flows.config import RunConfig
-    from clean_corpus.pipeline.core.config import override, validate
+    from clean_corpus.pipeline.core.config_input import override, validate
 
     data = read_yaml(config) | {"input": source, "output": output}
     configuration = validate(RunConfig, override(data, settings))

@@ -16,7 +16,7 @@ def read_yaml(config: str | None) -> dict[str, Any]:
     """
     if config is None:
         return {}
-    from clean_corpus.pipeline.core.config import load_yaml
+    from clean_corpus.pipeline.core.config_input import load_yaml
     from clean_corpus.pipeline.core.locations import parse_location
     from clean_corpus.pipeline.storage import staging
 
@@ -32,7 +32,7 @@ def run_config(
     Raises: ConfigError for a setting that does not exist or cannot be, or if `source` is no file or folder.
     """
     from clean_corpus.flows.config import RunConfig
-    from clean_corpus.pipeline.core.config import override, validate
+    from clean_corpus.pipeline.core.config_input import override, validate
     from clean_corpus.pipeline.core.locations import parse_location
 
     data = read_yaml(config)

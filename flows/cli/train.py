@@ -82,7 +82,7 @@ def _enhancer_settings(
 ) -> "TrainConfig":
     """Return the recipe's settings with those of the options laid over them, one after the other."""
     from clean_corpus.enhancers.training import recipes
-    from clean_corpus.pipeline.core.config import override
+    from clean_corpus.pipeline.core.config_input import override
 
     layers = [recipes.shortened(recipe, budget)] if budget else []
     layers += [read_yaml(config), {"mix": {"rirs": rirs}} if rirs else {}]
@@ -108,7 +108,7 @@ def train_vocoder(
     with training_process():
         from clean_corpus.flows import local_server, training_folder
         from clean_corpus.flows import train_vocoder as flow
-        from clean_corpus.pipeline.core.config import override, validate
+        from clean_corpus.pipeline.core.config_input import override, validate
         from clean_corpus.pipeline.core.locations import parse_location
         from clean_corpus.vocoder.training.config import VocoderConfig
 

@@ -129,7 +129,8 @@ def _open_output(output: str, settings: list[str]) -> "Store":
 
     Raises: ConfigError if there is no such folder, or for a setting that cannot be.
     """
-    from clean_corpus.pipeline.core.config import PipelineConfig, override, validate
+    from clean_corpus.pipeline.core.config import PipelineConfig
+    from clean_corpus.pipeline.core.config_input import override, validate
     from clean_corpus.pipeline.core.locations import parse_location
     from clean_corpus.pipeline.storage import open_store
 

@@ -61,7 +61,8 @@ def compare(
     """Train one vocoder per version of a corpus, all else equal, and report what each sounds like (extra `vocoder`)."""
     with training_process():
         from clean_corpus.flows import compare_vocoders, local_server
-        from clean_corpus.pipeline.core.config import DEFAULT_S3, override, validate
+        from clean_corpus.pipeline.core.config import DEFAULT_S3
+        from clean_corpus.pipeline.core.config_input import override, validate
         from clean_corpus.pipeline.core.locations import parse_location
         from clean_corpus.pipeline.storage import open_store
 

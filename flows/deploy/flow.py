@@ -8,7 +8,7 @@ from prefect import flow
 from clean_corpus.flows.clean_corpus import clean_corpus as inner
 from clean_corpus.flows.config import RunConfig
 from clean_corpus.flows.observe import hooks
-from clean_corpus.pipeline.core.config import validate
+from clean_corpus.pipeline.core.config_input import validate
 
 PLACES = ("input", "output")
 

@@ -1,12 +1,9 @@
-"""The settings of the corpus side: frozen sections, each key in one place, unknown keys refused by name."""
+"""The settings of the corpus side: frozen sections, each key and its default in one place."""
 
-from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from clean_corpus.pipeline.core.errors import ConfigError, nearest
 from clean_corpus.pipeline.core.locations import LocationField
 
 
@@ -17,7 +14,7 @@ class Section(BaseModel):
 
 
 class AudioConfig(Section):
-    """Decoding and the level of what is published."""
+    """Decoding, and the level of published clips."""
 
     sample_rate: int = Field(16000, ge=8000, le=48000, description="rate of every clip, Hz")
     channel: Literal["mix"] | int = Field("mix", description="mean of all channels, or the number of one, from 0")
@@ -27,7 +24,7 @@ class AudioConfig(Section):
 
 
 class SegmentConfig(Section):
-    """Long recordings to utterances."""
+    """Cutting of long recordings into utterances."""
 
     max_s: float = Field(20.0, gt=0, description="recordings longer than this are cut at pauses, seconds")
     min_s: float = Field(1.0, ge=0, description="shorter clips are rejected as too_short, seconds")
@@ -38,37 +35,37 @@ class SegmentConfig(Section):
 
 
 class DedupConfig(Section):
-    """Duplicates."""
+    """Search for duplicates."""
 
     near: bool = Field(True, description="also find re-encoded, re-levelled or trimmed copies")
     max_bit_error: float = Field(0.25, gt=0, lt=0.5, description="fingerprint bit error rate of a near duplicate")
 
 
 class ShardConfig(Section):
-    """How clips are packed. A shard is the unit of work that a crash can cost."""
+    """Packing of clips into shards. A shard is the unit of work that a crash can cost."""
 
     max_clips: int = Field(64, ge=1, description="recordings per group and clips per shard, at most")
     max_s: float = Field(600.0, gt=0, description="audio per shard, at most, seconds")
 
 
 class EnhanceConfig(Section):
-    """Running the network."""
+    """Running of the enhancer."""
 
     batch_s: float = Field(4.0, gt=0, description="padded audio per batch, seconds; a GPU likes 100")
 
 
 class ScoreConfig(Section):
-    """Scores of a clip before and after."""
+    """Scoring of a clip before and after it is enhanced."""
 
     clean_dir: LocationField | None = Field(
-        None, description="folder of clean twins, local or s3://, same relative name: adds PESQ, STOI, SI-SDR"
+        None, description="folder of clean references, local or s3://, same relative name: adds PESQ, STOI, SI-SDR"
     )
 
 
 class GateConfig(Section):
     """Thresholds on the version of a clip that would be published; null switches a check off.
 
-    The defaults are derived in the README, section "The gate".
+    docs/GATE.md derives the defaults.
     """
 
     dnsmos_ovrl_min: float | None = Field(2.6, description="DNSMOS P.835 overall, MOS")
@@ -87,7 +84,7 @@ class GateConfig(Section):
 
 
 class S3Config(Section):
-    """Buckets of INPUT, OUTPUT, clean twins and weights; credentials and region come from the standard AWS chain."""
+    """Buckets of INPUT, OUTPUT, clean references and weights; credentials and region come from the AWS chain."""
 
     endpoint_url: str | None = Field(
         None,
@@ -115,78 +112,3 @@ class PipelineConfig(Section):
     score: ScoreConfig = ScoreConfig()
     gate: GateConfig = GateConfig()
     s3: S3Config = S3Config()
-
-
-Model = TypeVar("Model", bound=BaseModel)
-
-
-def load_yaml(path: Path) -> dict[str, Any]:
-    """A YAML mapping.
-
-    Raises: ConfigError if the file is missing, is not YAML or is not a mapping.
-    """
-    try:
-        data = yaml.safe_load(path.read_text())
-    except FileNotFoundError:
-        raise ConfigError(f"config {path}: no such file") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"config {path}: {error}") from None
-    if data is None:
-        return {}
-    if not isinstance(data, dict):
-        raise ConfigError(f"config {path}: expected a mapping of sections, got {type(data).__name__}")
-    return data
-
-
-def override(data: dict[str, Any], assignments: list[str]) -> dict[str, Any]:
-    """`data` with `section.key=value` assignments put in; values are YAML.
-
-    >>> override({"gate": {"snr_db_min": 1}}, ["gate.snr_db_min=20", "audio.channel=0"])
-    {'gate': {'snr_db_min': 20}, 'audio': {'channel': 0}}
-
-    Raises: ConfigError if an assignment has no '=' or goes through something that is not a section.
-    """
-    result = {k: dict(v) if isinstance(v, dict) else v for k, v in data.items()}
-    for text in assignments:
-        name, equals, value = text.partition("=")
-        *sections, key = name.strip().split(".")
-        if not equals or not key:
-            raise ConfigError(f"--set {text!r}: expected section.key=value, for example gate.dnsmos_ovrl_min=2.8")
-        place = result
-        for section in sections:
-            place = place.setdefault(section, {})
-            if not isinstance(place, dict):
-                raise ConfigError(f"--set {text!r}: {section!r} is a value, not a section")
-        try:
-            place[key] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise ConfigError(f"--set {text!r}: {error}") from None
-    return result
-
-
-def validate(model: type[Model], data: dict[str, Any]) -> Model:
-    """`model` made of plain data.
-
-    Raises: ConfigError that names each wrong key with its value, what was expected, and the nearest known key.
-    """
-    try:
-        return model.model_validate(data)
-    except ValidationError as error:
-        problems = []
-        for item in error.errors():
-            where = ".".join(str(part) for part in item["loc"])
-            if item["type"] == "extra_forbidden":
-                known = _known_keys(model, item["loc"][:-1])
-                problems.append(f"unknown key {where!r}{nearest(str(item['loc'][-1]), known)}")
-            else:
-                problems.append(f"{where}: {item['msg']}, got {item['input']!r}")
-        raise ConfigError("; ".join(problems)) from None
-
-
-def _known_keys(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
-    for part in path:
-        field = model.model_fields.get(str(part))
-        if field is None or not isinstance(field.annotation, type) or not issubclass(field.annotation, BaseModel):
-            return []
-        model = field.annotation
-    return list(model.model_fields)

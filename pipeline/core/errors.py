@@ -9,7 +9,7 @@ class CleanCorpusError(Exception):
 
 
 class ConfigError(CleanCorpusError):
-    """A setting or an argument is wrong; nothing was started. Exit code 2."""
+    """A setting or an argument is wrong, and nothing was started. Exit code 2."""
 
 
 class DataError(CleanCorpusError):
@@ -17,7 +17,7 @@ class DataError(CleanCorpusError):
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """ "; did you mean 'X'?" for the closest known word, or nothing.
+    """Return "; did you mean 'X'?" for the closest known word, or an empty string.
 
     >>> nearest("cgcnr", ["cgcrn", "crn"])
     "; did you mean 'cgcrn'?"

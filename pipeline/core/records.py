@@ -1,4 +1,4 @@
-"""What the stages leave behind and the flow passes on: paths and rows, never audio; importing this loads no network."""
+"""Results of the stages of a shard, as the flow passes them on: paths and rows, never audio."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Outcome(Generic[Result]):
-    """What a stage returns to the flow: its result, its name, and whether it was found or made, in how many seconds."""
+    """The result of a stage with its name, the seconds it took, and whether it was reused instead of made."""
 
     name: str
     result: Result
@@ -21,7 +21,7 @@ class Outcome(Generic[Result]):
 
 @dataclass(frozen=True)
 class Shard:
-    """A tar that was committed: what a reader needs to know that it is whole."""
+    """A tar that was written whole: its key, and the hash and sizes by which a reader checks it."""
 
     key: str
     sha256: str
@@ -31,7 +31,7 @@ class Shard:
 
 @dataclass(frozen=True)
 class RawShard:
-    """Decoded clips in a tar, `KEY.flac` at 24 bit; fingerprints in the order of clips, base64 of uint32."""
+    """A shard of decoded clips, `KEY.flac` at 24 bit; fingerprints in the order of clips, base64 of uint32."""
 
     shard: Shard
     clips: list[Clip]
@@ -39,13 +39,13 @@ class RawShard:
 
     @property
     def wanted(self) -> list[Clip]:
-        """The clips that are worth a network: not rejected yet."""
+        """The clips to enhance and score: those that are not rejected yet."""
         return [clip for clip in self.clips if not clip.reject]
 
 
 @dataclass(frozen=True)
 class Ingested:
-    """A group of recordings after decoding: shards, and the rows of what has no audio to go on with."""
+    """A decoded group of recordings: its shards, and the clips that have no audio to go on with."""
 
     shards: list[RawShard]
     rest: list[Clip]
@@ -53,7 +53,7 @@ class Ingested:
 
 @dataclass(frozen=True)
 class Enhanced:
-    """The enhanced twin of a raw shard; `failed` holds clip -> exception text. No shard if nothing was enhanced."""
+    """The enhanced version of a raw shard, None if nothing was enhanced; `failed` maps clip to exception text."""
 
     shard: Shard | None
     failed: dict[str, str]
@@ -61,7 +61,7 @@ class Enhanced:
 
 @dataclass(frozen=True)
 class Scored:
-    """Scores by clip; `failed` holds clip -> exception text."""
+    """The scores of a shard's clips; `failed` maps clip to exception text."""
 
     scores: dict[str, Scores]
     failed: dict[str, str]
@@ -69,7 +69,7 @@ class Scored:
 
 @dataclass(frozen=True)
 class Published:
-    """The tars a user gets of one raw shard, and the gain each kept clip was given."""
+    """The tars that a user gets of one raw shard, and the gain that each kept clip was given."""
 
     kept: Shard | None
     rejected: Shard | None
@@ -78,7 +78,7 @@ class Published:
 
 @dataclass(frozen=True)
 class Ending:
-    """A clip, how it ends, and the facts that travel with it into the tar."""
+    """A clip with its verdict and its scores, which go into the tar with it."""
 
     clip: Clip
     decision: Decision
@@ -86,7 +86,7 @@ class Ending:
 
 
 def named_shards(result: object) -> Iterator[Shard]:
-    """The tars a stage's result rests on."""
+    """Yield the shards that a stage's result refers to."""
     match result:
         case Ingested():
             yield from (raw.shard for raw in result.shards)

@@ -1,4 +1,4 @@
-"""What a run must remember of every clip, on disk instead of in memory."""
+"""A scratch database for what a run must remember of every clip, on disk instead of in memory."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -9,10 +9,10 @@ CACHE_KIB = 32 * 1024
 
 @contextmanager
 def scratch_database() -> Iterator[sqlite3.Connection]:
-    """An empty database in a file without a name, which goes with the block or with the process, whichever ends first.
+    """Give an empty SQLite database in a file without a name, which ends with the block or with the process.
 
-    It lies where SQLITE_TMPDIR or TMPDIR says. One transaction is open from beginning to end: do not commit. One thread
-    at a time. Rows of more than some 100 bytes are better kept with a rowid.
+    The file lies where SQLITE_TMPDIR or TMPDIR says. One transaction is open from beginning to end: do not commit. Use
+    it from one thread at a time. Tables whose rows exceed some 100 bytes are faster with a rowid.
     """
     database = sqlite3.connect("", isolation_level=None, check_same_thread=False)
     try:

@@ -1,4 +1,4 @@
-"""Arrays that worker processes map, so that none has a copy of its own."""
+"""Arrays in shared memory, which worker processes map instead of having a copy each."""
 
 import os
 import tempfile
@@ -11,15 +11,15 @@ import numpy as np
 
 from clean_corpus.pipeline.core.errors import ConfigError
 
-About = list[tuple[str, tuple[int, ...]]]
+Layout = list[tuple[str, tuple[int, ...]]]
 
 
 class SharedArrays(Sequence[np.ndarray]):
-    """A list of arrays which, on its way to another process, becomes a file without a name that both can read.
+    """A list of arrays that is pickled as a file without a name, which all processes map.
 
-    The file is written once, for the first process, and is gone with the last. Arrays there are read-only.
+    The file is written once, for the first process, and ends with the last. Arrays of other processes are read-only.
     Shapes: any, each its own, as are types.
-    Raises: ConfigError when sent, if the folder of temporary files has no room for it.
+    Raises: ConfigError when pickled, if the folder of temporary files has no room for it.
     """
 
     def __init__(self, arrays: Iterable[np.ndarray]) -> None:
@@ -32,8 +32,8 @@ class SharedArrays(Sequence[np.ndarray]):
         return len(self._arrays)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        about: About = [(x.dtype.str, x.shape) for x in self._arrays]
-        return _map, (reduction.DupFd(self._file.fileno()), about)
+        layout: Layout = [(x.dtype.str, x.shape) for x in self._arrays]
+        return _attach, (reduction.DupFd(self._file.fileno()), layout)
 
     @cached_property
     def _file(self) -> IO[bytes]:
@@ -51,12 +51,12 @@ class SharedArrays(Sequence[np.ndarray]):
         return file
 
 
-def _map(handle: Any, about: About) -> SharedArrays:
-    arrays, at = [], 0
+def _attach(handle: Any, layout: Layout) -> SharedArrays:
+    arrays, offset = [], 0
     with os.fdopen(handle.detach(), "rb") as file:
         whole = np.memmap(file, mode="r") if os.fstat(file.fileno()).st_size else np.zeros(0, np.uint8)
-    for dtype, shape in about:
+    for dtype, shape in layout:
         size = np.dtype(dtype).itemsize * int(np.prod(shape))
-        arrays.append(np.asarray(whole[at : at + size]).view(dtype).reshape(shape))
-        at += size
+        arrays.append(np.asarray(whole[offset : offset + size]).view(dtype).reshape(shape))
+        offset += size
     return SharedArrays(arrays)

@@ -15,9 +15,11 @@ Column = NDArray[np.float64]
 
 
 def mean(column: Column) -> tuple[int, int, float | None, float | None, float | None]:
-    """Clips, those not scored, mean, and the interval that holds it with 95 % confidence.
+    """Return the number of clips, of those not scored, the mean, and its 95 % confidence interval.
 
-    Source: percentile bootstrap over clips, the same resamples each time.
+    The mean is None if nothing was scored, the interval if fewer than two clips were.
+
+    Source: percentile bootstrap over clips, with the same resamples each time.
     """
     scored = column[np.isfinite(column)]
     counts = column.size, column.size - scored.size
@@ -38,7 +40,10 @@ def mean(column: Column) -> tuple[int, int, float | None, float | None, float | 
 
 
 def wilcoxon(a: Column, b: Column) -> tuple[int, float | None, float | None]:
-    """Clips that both have, the sum of signed ranks, and p."""
+    """Return the number of clips that both columns have, and statistic and p of Wilcoxon's signed-rank test.
+
+    None for both if no pair differs.
+    """
     difference = (a - b)[np.isfinite(a - b)]
     if not np.any(difference):
         return difference.size, None, None
@@ -47,7 +52,10 @@ def wilcoxon(a: Column, b: Column) -> tuple[int, float | None, float | None]:
 
 
 def anova(groups: Sequence[Column]) -> tuple[int, float | None, float | None, float | None]:
-    """Values of all groups, F, p, and the critical F; no F of one group, of an empty one, or if none varies."""
+    """Return the number of values, and F, p and critical F of a one-way analysis of variance.
+
+    None for all three if there is one group, one is empty, or no group varies.
+    """
     groups = [group[np.isfinite(group)] for group in groups]
     count = sum(group.size for group in groups)
     if len(groups) < 2 or not all(group.size for group in groups) or not any(np.ptp(group) for group in groups):

@@ -1,8 +1,8 @@
-"""What the stages hand to each other: a recording that was found, a clip cut from it, its scores, its end."""
+"""Values that the stages pass on: a recording that was found, a clip cut from it, its scores, its verdict."""
 
 import hashlib
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Literal
 
@@ -23,7 +23,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Metadata:
-    """What manifests and sidecars say of a recording; None where they are silent."""
+    """Metadata of a recording from manifests and sidecars; None where they give none."""
 
     text: str | None = None
     speaker: str | None = None
@@ -31,13 +31,22 @@ class Metadata:
     consent: str | None = None
 
 
+def overlay(below: Metadata, above: Metadata) -> Metadata:
+    """Return `above`, with the fields that it leaves None taken from `below`.
+
+    >>> overlay(Metadata(text="a", speaker="s"), Metadata(text="b"))
+    Metadata(text='b', speaker='s', licence=None, consent=None)
+    """
+    return replace(below, **{name: value for name, value in vars(above).items() if value is not None})
+
+
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """One file below INPUT.
+    """One file or object of the input.
 
     `path` is the name relative to INPUT as the operating system has it (surrogate escapes for bytes that are not
     UTF-8), `source` the same name as valid UTF-8 for people and the ledger. `error` says why it cannot be read at all.
-    In a bucket the listing gives an `etag`, and what is in the object is known only when it was fetched.
+    In a bucket the listing gives an `etag`; the hash of the content is known only after the download.
     """
 
     path: str
@@ -50,7 +59,7 @@ class Recording:
 
     @property
     def key(self) -> str:
-        """A WebDataset-safe name, unique to this path: no dots, no slashes, ASCII only, at most 57 characters.
+        """A WebDataset-safe name, unique to this path: ASCII without dots and slashes, at most 57 characters.
 
         >>> Recording("a/x.y 1.wav", "a/x.y 1.wav", 0, None).key
         'x_y_1-3340be7e'
@@ -61,7 +70,7 @@ class Recording:
 
 
 Scores = dict[str, float | None]
-"""Score name -> value; None where it cannot be measured (no speech, too short). Names: scoring.SCORES."""
+"""Name of quality.scorer.SCORES -> value; None where it cannot be measured (no speech, too short)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +96,7 @@ class Clip:
 
     @property
     def origin(self) -> dict[str, object]:
-        """Where it was cut from, as the ledger and the tars say it; seconds."""
+        """The clip's columns of the ledger and the tars that say where it was cut from; seconds."""
         return {
             "clip_id": self.clip_id,
             "source": self.source,
@@ -99,7 +108,7 @@ class Clip:
 
 @dataclass(frozen=True)
 class Decision:
-    """How a clip ends: `reason` is the short class, `detail` the sentence with the two numbers."""
+    """The verdict on a clip: `reason` is the short class, `detail` the sentence with the two numbers."""
 
     verdict: Verdict
     reason: str | None = None

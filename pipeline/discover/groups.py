@@ -1,4 +1,4 @@
-"""Recordings to the groups that are read together. Who was grouped stays so: new ones come into groups of their own."""
+"""Groups of recordings that are read together; a recording keeps its group from run to run."""
 
 import hashlib
 import os
@@ -19,8 +19,8 @@ KEY = "work/groups.parquet"
 _ROWS = 16384  # of groups.parquet in memory at a time
 
 
-def cut(recordings: Iterable[Recording], max_clips: int) -> Iterator[list[Recording]]:
-    """Recordings in order, cut where a hash of the name says so, and at max_clips or 64 MiB at the latest.
+def cut_groups(recordings: Iterable[Recording], max_clips: int) -> Iterator[list[Recording]]:
+    """Yield groups of recordings in order, cut by a hash of the name, and at max_clips or 64 MiB at the latest.
 
     Cuts depend on names and not on counts, so one new file changes one group and leaves the others as they are.
     """
@@ -38,7 +38,7 @@ def cut(recordings: Iterable[Recording], max_clips: int) -> Iterator[list[Record
 
 
 class Groups:
-    """Groups in the order of their numbers, each in the order of paths; each iteration reads the database anew."""
+    """The groups of a run in the order of their numbers, each in the order of paths; each iteration reads them anew."""
 
     def __init__(self, db: sqlite3.Connection) -> None:
         self._db = db
@@ -56,20 +56,22 @@ class Groups:
             yield [as_recording(row[1:]) for row in group]
 
 
-def grouped(store: Store, recordings: Recordings, max_clips: int) -> Groups:
-    """The groups of this run, kept in the store for the next before anything is read.
+def group_recordings(store: Store, recordings: Recordings, max_clips: int) -> Groups:
+    """Return the groups of this run, written to the store for the next run before any recording is read.
 
-    Groups of an earlier run keep their numbers and who is left of them; recordings that are new have higher ones.
-    Raises: StorageError if they cannot be kept.
+    Groups of an earlier run keep their numbers, and those of their recordings that are left; new recordings come into
+    groups of higher numbers.
+
+    Raises: StorageError if the groups cannot be written.
     """
     db = recordings.db
     db.execute("CREATE TABLE earlier (source TEXT PRIMARY KEY, number INTEGER) WITHOUT ROWID")
     db.execute("CREATE TABLE grouped (number INTEGER, path BLOB, PRIMARY KEY (number, path)) WITHOUT ROWID")
-    kept = _read(store, db, max_clips)
+    n_known = _read(store, db, max_clips)
     (first,) = db.execute("SELECT coalesce(max(number) + 1, 0) FROM earlier").fetchone()
     put = "INSERT INTO grouped VALUES (?, ?)"
 
-    def new() -> Iterator[Recording]:
+    def new_recordings() -> Iterator[Recording]:
         for recording in recordings:
             known = db.execute("SELECT number FROM earlier WHERE source = ?", (recording.source,)).fetchone()
             if known is None:
@@ -77,18 +79,18 @@ def grouped(store: Store, recordings: Recordings, max_clips: int) -> Groups:
             else:
                 db.execute(put, (*known, os.fsencode(recording.path)))
 
-    fresh = 0
-    for number, group in enumerate(cut(new(), max_clips), first):
+    n_new = 0
+    for number, group in enumerate(cut_groups(new_recordings(), max_clips), first):
         db.executemany(put, ((number, os.fsencode(recording.path)) for recording in group))
-        fresh += len(group)
-    if fresh or len(recordings) != kept:
+        n_new += len(group)
+    if n_new or len(recordings) != n_known:
         _write(store, db, max_clips)
     db.execute("DROP TABLE earlier")
     return Groups(db)
 
 
 def _read(store: Store, db: sqlite3.Connection, max_clips: int) -> int:
-    """Groups of the last run into the database, and their rows' number; none if it cut by another size."""
+    """Read the last run's groups into the database and return the number of rows; none if it cut by another size."""
     rows = 0
     try:
         with store.opened(KEY) as file:

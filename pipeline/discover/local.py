@@ -15,6 +15,7 @@ from clean_corpus.pipeline.core.errors import ConfigError
 from clean_corpus.pipeline.core.types import Recording
 from clean_corpus.pipeline.discover import manifests
 from clean_corpus.pipeline.discover.fetch import base_folder
+from clean_corpus.pipeline.discover.manifest_formats import is_manifest
 from clean_corpus.pipeline.discover.recordings import add
 
 _HASH_THREADS = 4
@@ -28,34 +29,48 @@ _ERRORS = {
 
 
 def find_in_folder(root: Path, db: sqlite3.Connection, exclude: Path | None) -> None:
+    """Put the recordings of a local folder, of one file or of one manifest into table `found`, with their hashes.
+
+    Raises: ConfigError if `root` is absent or is `exclude`.
+    """
     if not os.path.exists(root):
         raise ConfigError(f"input {root}: no such file or folder")
     if exclude is not None and root.resolve() == exclude.resolve():
         raise ConfigError(f"output {exclude} is the input folder itself; choose another folder, which may lie inside")
     folder, only = base_folder(root), None
-    if root.is_dir() or manifests.is_manifest(root.name):
+    if root.is_dir() or is_manifest(root.name):
         only = None if root.is_dir() else root.name
         add(db, ((path, error, 0, None) for path, error in _walk(folder, exclude, db)))
     else:
-        beside = [root, *(note for suffix in (".txt", ".json") if (note := root.with_suffix(suffix)).is_file())]
-        add(db, ((path.name, None, 0, None) for path in beside))
+        sidecars = [path for suffix in (".txt", ".json") if (path := root.with_suffix(suffix)).is_file()]
+        add(db, ((path.name, None, 0, None) for path in (root, *sidecars)))
     manifests.read_all(db, lambda _: nullcontext(folder), only=only)
-    _hash(db, folder)
+    _hash_files(db, folder)
 
 
-def _hash(db: sqlite3.Connection, folder: Path) -> None:
-    """Sizes and hashes of what has no error so far, or why it cannot be read."""
+def verify_unchanged(folder: Path, recording: Recording) -> Recording:
+    """Return the recording as it was found, or with an error if its file was changed or taken away since."""
+    if recording.error:
+        return recording
+    _, sha256, error = _size_and_hash(folder / recording.path)
+    if sha256 == recording.sha256:
+        return recording
+    return replace(recording, error=f"source changed: {error or 'it is not what was found'}; run again")
+
+
+def _hash_files(db: sqlite3.Connection, folder: Path) -> None:
+    """Write size and hash of each recording without an error to its row, or why it cannot be read."""
     start, last = os.fsencode(folder), b""
     query = "SELECT path FROM found WHERE path > ? AND listed AND error IS NULL ORDER BY path LIMIT ?"
     with ThreadPoolExecutor(_HASH_THREADS) as pool:
         while window := [path for (path,) in db.execute(query, (last, _WINDOW))]:
-            read = pool.map(lambda path: (*_content(os.path.join(start, path)), path), window)
-            db.executemany("UPDATE found SET size = ?, sha256 = ?, error = ? WHERE path = ?", read)
+            rows = pool.map(lambda path: (*_size_and_hash(os.path.join(start, path)), path), window)
+            db.executemany("UPDATE found SET size = ?, sha256 = ?, error = ? WHERE path = ?", rows)
             last = window[-1]
 
 
-def _content(path: bytes | Path) -> tuple[int, str | None, str | None]:
-    """Size and hash of a file, and why it cannot be read."""
+def _size_and_hash(path: bytes | Path) -> tuple[int, str | None, str | None]:
+    """Return size and hash of a file, and None or why it cannot be read."""
     try:
         with open(path, "rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
@@ -64,22 +79,12 @@ def _content(path: bytes | Path) -> tuple[int, str | None, str | None]:
         return 0, None, _reason(error)
 
 
-def verify_unchanged(base: Path, recording: Recording) -> Recording:
-    """The recording as it was found, or with an error if it was changed or taken away since."""
-    if recording.error:
-        return recording
-    _, sha256, error = _content(base / recording.path)
-    if sha256 == recording.sha256:
-        return recording
-    return replace(recording, error=f"source changed: {error or 'it is not what was found'}; run again")
-
-
 def _reason(error: OSError) -> str:
     return _ERRORS.get(error.errno, (error.strerror or str(error)).lower())
 
 
 def _walk(base: Path, exclude: Path | None, db: sqlite3.Connection) -> Iterator[tuple[str, str | None]]:
-    """Path relative to `base`, and why it cannot be read or None, of every file; folders wait in the database."""
+    """Yield each file's path relative to `base`, and None or why it cannot be read; folders wait in the database."""
     excluded = _identity(os.stat(exclude)) if exclude is not None and exclude.exists() else None
     db.execute("CREATE TABLE folder (number INTEGER PRIMARY KEY, path BLOB, ancestors TEXT)")
     put = "INSERT INTO folder (path, ancestors) VALUES (?, ?)"
@@ -90,25 +95,28 @@ def _walk(base: Path, exclude: Path | None, db: sqlite3.Connection) -> Iterator[
         folder = os.fsdecode(encoded)
         try:
             with os.scandir(base / folder) as entries:
-                for entry in entries:
-                    if entry.name.startswith("."):
-                        continue
+                for entry in (entry for entry in entries if not entry.name.startswith(".")):
                     path = os.path.join(folder, entry.name)
-                    try:
-                        status = entry.stat()
-                    except OSError as error:
-                        yield path, _reason(error)
-                        continue
-                    if stat.S_ISREG(status.st_mode):
-                        yield path, None
-                    elif not stat.S_ISDIR(status.st_mode):
-                        yield path, "not a regular file"
-                    elif (identity := _identity(status)) in ancestors.split():
+                    identity, error = _examine(entry)
+                    if identity is None:
+                        yield path, error
+                    elif identity in ancestors.split():
                         yield path, "symlink loop"
                     elif identity != excluded:
                         db.execute(put, (os.fsencode(path), f"{ancestors} {identity}"))
         except OSError as error:
             yield folder or ".", _reason(error)
+
+
+def _examine(entry: os.DirEntry[str]) -> tuple[str | None, str | None]:
+    """Return the identity of a folder, or None and, of anything but a readable file, why it cannot be read."""
+    try:
+        status = entry.stat()
+    except OSError as error:
+        return None, _reason(error)
+    if stat.S_ISDIR(status.st_mode):
+        return _identity(status), None
+    return None, None if stat.S_ISREG(status.st_mode) else "not a regular file"
 
 
 def _identity(status: os.stat_result) -> str:

@@ -61,6 +61,24 @@ def add(db: sqlite3.Connection, found: Iterable[tuple[str, str | None, int, str 
     )
 
 
+def find_by_path(db: sqlite3.Connection, path: bytes) -> int | None:
+    """Return the number of the recording at a path, None if there is none."""
+    query = "SELECT number FROM found WHERE path = ? AND listed AND error IS NULL"
+    row = db.execute(query, (path,)).fetchone()
+    return int(row[0]) if row else None
+
+
+def find_by_start(db: sqlite3.Connection, start: bytes) -> list[tuple[int, bytes]]:
+    """Return numbers and paths of the recordings whose path is `start`, or continues it with a dot."""
+    query = "SELECT number, path FROM found WHERE (path = ? OR path > ? AND path < ?) AND listed AND error IS NULL"
+    return db.execute(query, (start, start + b".", start + b"/")).fetchall()  # in ASCII, / follows on .
+
+
+def find_by_stem(db: sqlite3.Connection, stem: bytes) -> list[tuple[int, bytes]]:
+    """Return numbers and paths of the recordings whose path without its extension is `stem`."""
+    return [(number, path) for number, path in find_by_start(db, stem) if os.path.splitext(path)[0] == stem]
+
+
 def as_recording(row: tuple[Any, ...]) -> Recording:
     """Return the recording of a row of COLUMNS."""
     path, source, size, sha256, *metadata, error, etag = row

@@ -20,7 +20,7 @@ from clean_corpus.flows.config import RunConfig
 from clean_corpus.pipeline.audio import decode, encode
 from clean_corpus.pipeline.core.config import DEFAULT_S3, S3Config
 from clean_corpus.pipeline.core.errors import CleanCorpusError, ConfigError, DataError
-from clean_corpus.pipeline.core.locations import S3Folder, parse_location
+from clean_corpus.pipeline.core.locations import parse_location
 from clean_corpus.pipeline.discover import clean_references, find_all
 from clean_corpus.pipeline.storage import s3_client, s3_objects
 from tests.support.inline import Inline
@@ -267,8 +267,3 @@ def test_a_demo_may_go_to_a_bucket(there, monkeypatch):
     )
     command("demo", f"{there.at}/demo")
     assert there.get("demo/a.wav") == b"speech"
-
-
-@pytest.mark.parametrize(("text", "parent"), [("s3://b/x/y", "s3://b/x"), ("s3://b/x", "s3://b"), ("s3://b", "s3://b")])
-def test_parents_end_at_the_bucket(text, parent):
-    assert parse_location(text).parent == parse_location(parent) and isinstance(parse_location(text).parent, S3Folder)

@@ -14,7 +14,7 @@ from clean_corpus.flows import clean_corpus as flow
 from clean_corpus.flows import shard_stages
 from clean_corpus.flows.config import RunConfig
 from clean_corpus.pipeline.audio import decode, loudness
-from clean_corpus.pipeline.core.config import override, validate
+from clean_corpus.pipeline.core.config_input import override, validate
 from clean_corpus.pipeline.core.errors import CleanCorpusError, ConfigError
 from clean_corpus.pipeline.corpus import versions
 from clean_corpus.pipeline.demo import corpus as demo

@@ -17,7 +17,8 @@ from clean_corpus.flows import clean_corpus as flow
 from clean_corpus.flows.commands.enhance_folder import enhance_folder
 from clean_corpus.flows.commands.score_folder import score_folder
 from clean_corpus.flows.config import RunConfig
-from clean_corpus.pipeline.core.config import PipelineConfig, S3Config, override, validate
+from clean_corpus.pipeline.core.config import PipelineConfig, S3Config
+from clean_corpus.pipeline.core.config_input import override, validate
 from clean_corpus.pipeline.core.errors import ConfigError
 from clean_corpus.pipeline.core.locations import S3Folder, parse_location
 from clean_corpus.pipeline.corpus import enhance as enhance_stage

@@ -84,7 +84,7 @@ def _parse_ours(words: list[str]) -> None:
 
     from clean_corpus.flows.cli.app import app
     from clean_corpus.flows.config import RunConfig
-    from clean_corpus.pipeline.core.config import override, validate
+    from clean_corpus.pipeline.core.config_input import override, validate
 
     group = typer.main.get_command(app)
     assert words[0] in group.commands, f"clean-corpus has no command {words[0]}"

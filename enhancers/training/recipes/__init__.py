@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from clean_corpus.enhancers.training.train import TrainConfig
-from clean_corpus.pipeline.core.config import Section, load_yaml, validate
+from clean_corpus.pipeline.core.config import Section
+from clean_corpus.pipeline.core.config_input import load_yaml, validate
 from clean_corpus.pipeline.core.errors import ConfigError, nearest
 
 FOLDER = Path(__file__).parent

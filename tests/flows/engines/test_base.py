@@ -4,7 +4,7 @@ import pytest
 
 from clean_corpus.flows.engines import open_engine
 from clean_corpus.flows.engines.base import EngineConfig
-from clean_corpus.pipeline.core.config import validate
+from clean_corpus.pipeline.core.config_input import validate
 from clean_corpus.pipeline.core.errors import ConfigError
 
 

@@ -13,7 +13,7 @@ from prefect.states import Cancelling, Completed, Crashed, Failed
 
 from clean_corpus.flows.observe import hooks
 from clean_corpus.flows.observe.hooks import Hook, HookConfig
-from clean_corpus.pipeline.core.config import validate
+from clean_corpus.pipeline.core.config_input import validate
 from clean_corpus.pipeline.core.errors import ConfigError
 
 TOKEN = "T0KEN-nobody-may-see"

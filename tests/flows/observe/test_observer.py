@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from clean_corpus.flows.observe import logs
 from clean_corpus.flows.observe import observer as observe
 from clean_corpus.flows.observe.observer import ObserveConfig, Observer
-from clean_corpus.pipeline.core.config import validate
+from clean_corpus.pipeline.core.config_input import validate
 from clean_corpus.pipeline.core.errors import ConfigError
 from clean_corpus.pipeline.core.records import Enhanced, Outcome
 from clean_corpus.pipeline.core.types import Clip, Decision, Verdict

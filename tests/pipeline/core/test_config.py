@@ -3,7 +3,7 @@
 import pytest
 
 from clean_corpus.flows.config import RunConfig
-from clean_corpus.pipeline.core.config import load_yaml, override, validate
+from clean_corpus.pipeline.core.config_input import load_yaml, override, validate
 from clean_corpus.pipeline.core.errors import ConfigError
 
 PLACES = {"input": "in", "output": "out"}

@@ -11,7 +11,7 @@ from clean_corpus.pipeline.core.scratch_database import scratch_database
 from clean_corpus.pipeline.core.types import Recording
 from clean_corpus.pipeline.discover import find
 from clean_corpus.pipeline.discover import groups as grouping
-from clean_corpus.pipeline.discover.groups import KEY, cut, grouped
+from clean_corpus.pipeline.discover.groups import KEY, cut_groups, group_recordings
 from clean_corpus.pipeline.storage import s3_objects
 from clean_corpus.pipeline.storage.local import LocalStore
 from clean_corpus.pipeline.storage.s3_objects import S3Object
@@ -38,7 +38,7 @@ class Folder:
     def groups(self, max_clips=64):
         """Paths of each group."""
         with scratch_database() as db:
-            found = grouped(self.store, find(self.root, db, exclude=None), max_clips)
+            found = group_recordings(self.store, find(self.root, db, exclude=None), max_clips)
             result = paths(found)
             assert len(found) == len(result) and paths(found) == result
             return result
@@ -59,24 +59,24 @@ def folder(tmp_path):
 
 
 def test_cuts_depend_on_names_so_that_additions_stay_local():
-    first = list(cut(MANY, 64))
+    first = list(cut_groups(MANY, 64))
     assert [r for group in first for r in group] == MANY and max(map(len, first)) <= 64
-    second = cut([*MANY[:500], recording("00499b"), *MANY[500:]], 64)
+    second = cut_groups([*MANY[:500], recording("00499b"), *MANY[500:]], 64)
     old = {tuple(r.path for r in group) for group in first}
     assert len([group for group in second if tuple(r.path for r in group) not in old]) <= 2
 
 
 def test_a_group_ends_at_64_mib():
-    assert [len(group) for group in cut([recording(f"a{i}", 40 * 2**20) for i in range(4)], 64)] == [2, 2]
+    assert [len(group) for group in cut_groups([recording(f"a{i}", 40 * 2**20) for i in range(4)], 64)] == [2, 2]
 
 
 def test_who_was_grouped_stays_so_and_new_ones_come_into_groups_of_their_own(folder):
     folder.add(MANY[::2])
     first = folder.groups()
-    assert first == paths(cut(MANY[::2], 64))
+    assert first == paths(cut_groups(MANY[::2], 64))
     folder.add(MANY)
     second = folder.groups()
-    assert second == first + paths(cut(MANY[1::2], 64))
+    assert second == first + paths(cut_groups(MANY[1::2], 64))
     stamp = folder.kept.stat().st_mtime_ns
     assert folder.groups() == second and folder.kept.stat().st_mtime_ns == stamp
     (folder.root / MANY[0].path).unlink()
@@ -89,7 +89,7 @@ def test_another_size_cuts_anew(folder):
     folder.add(MANY[::2])
     folder.groups()
     folder.add(MANY)
-    assert folder.groups(32) == paths(cut(MANY, 32))
+    assert folder.groups(32) == paths(cut_groups(MANY, 32))
 
 
 def test_a_group_of_which_nobody_is_left_goes_and_the_others_keep_their_numbers(folder):
@@ -118,7 +118,7 @@ def test_no_recordings_make_no_groups_and_keep_nothing(folder):
 def test_groups_can_be_iterated_side_by_side(folder):
     folder.add(MANY[:200])
     with scratch_database() as db:
-        groups = grouped(folder.store, find(folder.root, db, exclude=None), 64)
+        groups = group_recordings(folder.store, find(folder.root, db, exclude=None), 64)
         assert all(one == other for one, other in zip_longest(groups, groups))
 
 
@@ -128,7 +128,9 @@ def test_memory_does_not_grow_with_the_recordings(tmp_path, monkeypatch):
         monkeypatch.setattr(s3_objects, "list_objects", lambda *_, **__: listing)
         tracemalloc.start()
         with scratch_database() as db:
-            groups = grouped(LocalStore(tmp_path / str(count)), find(S3Folder("b", "in"), db, exclude=None), 64)
+            groups = group_recordings(
+                LocalStore(tmp_path / str(count)), find(S3Folder("b", "in"), db, exclude=None), 64
+            )
             assert sum(map(len, groups)) == count
         _, most = tracemalloc.get_traced_memory()
         tracemalloc.stop()

@@ -1,4 +1,4 @@
-"""Places in buckets, against a real S3 server over HTTP, and through a network that fails."""
+"""Missing credentials and services are named; faults of the network are what their names say."""
 
 import os
 import time
@@ -8,54 +8,54 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError, ConnectionClosedError, ResponseStreamingError
 
-from clean_corpus.pipeline.core.errors import ConfigError, DataError
-from clean_corpus.pipeline.storage import s3_client, s3_objects
-from clean_corpus.pipeline.storage.s3_objects import S3Object, find_objects
+from clean_corpus.pipeline.core.config import S3Config
+from clean_corpus.pipeline.core.errors import ConfigError
+from clean_corpus.pipeline.storage import s3_client
+from clean_corpus.pipeline.storage.s3_objects import find_objects
 from tests.support.faults import FAULTS, FaultyProxy
-
-KEYS = ("a/1.tar", "a/2.tar", "a/deep/3.tar", "a/notes.txt", "b.tar", "ab/4.tar")
 
 
 @pytest.fixture(scope="module")
 def bucket(s3_server):
     client = boto3.client("s3", endpoint_url=s3_server)
-    client.create_bucket(Bucket="voices")
-    for key in KEYS:
-        client.put_object(Bucket="voices", Key=key, Body=key.encode() * 1000)
+    client.create_bucket(Bucket="requests")
+    client.put_object(Bucket="requests", Key="b.tar", Body=b"b.tar" * 1000)
     return client
 
 
-def keys(place):
-    return [o.key for o in find_objects(place, ".tar")]
+def test_settings_of_requests():
+    assert s3_client.write_arguments(S3Config()) == {"ChecksumAlgorithm": "CRC32"}
+    config = S3Config(requester_pays=True, sse_kms_key_id="key", checksum=None)
+    assert s3_client.read_arguments(config) == {"RequestPayer": "requester"}
+    encryption = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": "key"}
+    assert s3_client.write_arguments(config) == {"RequestPayer": "requester", **encryption}
 
 
-def test_a_place_is_a_folder_an_object_or_a_pattern(bucket):
-    assert keys("s3://voices") == keys("s3://voices/") == ["b.tar"]
-    assert keys("s3://voices/a") == keys("s3://voices/a/") == ["a/1.tar", "a/2.tar"]
-    assert keys("s3://voices/a/2.tar") == ["a/2.tar"]
-    assert keys("s3://voices/a*/[14].tar") == ["a/1.tar", "ab/4.tar"]
-    assert keys("s3://voices/a/*") == ["a/1.tar", "a/2.tar", "a/deep/3.tar"]
-    assert keys("s3://voices/absent") == keys("s3://voices/a/9.tar") == []
+@pytest.mark.parametrize(
+    ("code", "status", "is_repeated"),
+    [
+        ("SlowDown", 503, True),
+        ("InternalError", 500, True),
+        ("NotImplemented", 501, False),
+        ("AccessDenied", 403, False),
+    ],
+)
+def test_only_what_may_pass_is_tried_again(code, status, is_repeated, monkeypatch):
+    monkeypatch.setattr(s3_client, "RETRY_S", 1)
+    calls = []
 
+    def fail_once():
+        calls.append(1)
+        if len(calls) == 1:
+            raise ClientError({"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}, "PutObject")
+        return "done"
 
-def test_a_listing_of_many_pages_is_whole(bucket, monkeypatch):
-    monkeypatch.setattr(s3_objects, "PAGE", 2)
-    assert keys("s3://voices/a*/*.tar") == ["a/1.tar", "a/2.tar", "a/deep/3.tar", "ab/4.tar"]
-
-
-def test_an_object_is_read_whole(bucket):
-    with S3Object("voices", "a/1.tar").opened() as file:
-        assert file.read() == b"a/1.tar" * 1000
-    assert S3Object("voices", "a/1.tar").name == "1.tar"
-
-
-def test_what_is_wrong_is_said_with_the_place(bucket):
-    with pytest.raises(ConfigError, match="no bucket; write s3://BUCKET"):
-        find_objects("s3:///a", ".tar")
-    with pytest.raises(DataError, match="s3://absent/a/: NoSuchBucket"):
-        find_objects("s3://absent/a", ".tar")
-    with pytest.raises(DataError, match=r"s3://voices/gone\.tar: 404"), S3Object("voices", "gone.tar").opened():
-        pass
+    if is_repeated:
+        assert s3_client.with_retries(fail_once) == "done"
+    else:
+        with pytest.raises(ClientError):
+            s3_client.with_retries(fail_once)
+    assert len(calls) == 1 + is_repeated
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ def test_each_fault_is_what_its_name_says(bucket, fault):
         client = boto3.client("s3", endpoint_url=proxy.url, config=once)
         began = time.monotonic()
         if fault == "stall":
-            assert client.get_object(Bucket="voices", Key="b.tar")["Body"].read() == b"b.tar" * 1000
+            assert client.get_object(Bucket="requests", Key="b.tar")["Body"].read() == b"b.tar" * 1000
             assert time.monotonic() - began > 0.3
         else:
             wrong = {
@@ -98,20 +98,5 @@ def test_each_fault_is_what_its_name_says(bucket, fault):
             }
             kind, words = wrong[fault]
             with pytest.raises(kind, match=words):
-                client.get_object(Bucket="voices", Key="b.tar")["Body"].read()
+                client.get_object(Bucket="requests", Key="b.tar")["Body"].read()
         assert proxy.seen == {fault: 1}
-
-
-def test_objects_come_whole_through_a_failing_network(bucket, monkeypatch, anew):
-    """Two requests in five fail; listings and bodies of several parts are as without."""
-    body = bytes(range(256)) * 80_000  # 20 MB, three parts
-    bucket.put_object(Bucket="voices", Key="large.bin", Body=body)
-    wanted = {key: find_objects(f"s3://voices/{key}", "") for key in ("a", "a/*", "ab")}
-    with FaultyProxy(os.environ["AWS_ENDPOINT_URL_S3"], share=0.4, stall_s=0.05, seed=3) as proxy:
-        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", proxy.url)
-        s3_client._client_of.cache_clear()
-        for _ in range(4):
-            with S3Object("voices", "large.bin").opened() as file:
-                assert file.read() == body
-            assert {key: find_objects(f"s3://voices/{key}", "") for key in wanted} == wanted
-    assert min(proxy.seen[fault] for fault in FAULTS) >= 1, proxy.seen
