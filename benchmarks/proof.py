@@ -1,7 +1,7 @@
-"""Did the cleaning help? One voice mixed with real noise, cleaned by a run, then a vocoder each on every version.
+"""Test whether cleaning helps a vocoder: mix one voice with real noise, clean it, train on every version.
 
-usage: python benchmarks/proof.py WORK [--minutes N]      continues what lies in WORK; writes the section `proof` of
-  docs/RESULTS.md
+usage: python benchmarks/proof.py WORK [--minutes N]      continues an earlier call in WORK; writes the section `proof`
+  of the documents
 
 The voice is speech/single_speaker, the noise is of noise/train at 15, 20 or 25 dB, drawn from a fixed seed. Sets: clean
 (the voice itself, cut and levelled as the run cut and levelled), raw, enhanced and gated (what the run published).
@@ -15,8 +15,9 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
-from readme import COMMAND, DATA, machine, put, table
-from voices import RATE, write_shards
+from documents import table, write_section
+from environment import COMMAND, DATA, machine
+from voice_shards import RATE, write_shards
 
 from clean_corpus.enhancers.training.mixing import random_cut
 from clean_corpus.enhancers.training.recordings import load_recordings, noise_tracks
@@ -45,7 +46,7 @@ MEASURES = ("dnsmos_p808", "dnsmos_ovrl", "dnsmos_sig", "dnsmos_bak", "mcd_db", 
 
 
 def mix(work: Path) -> None:
-    """WORK/noisy and WORK/clean, sample-aligned, one gain for both."""
+    """Write WORK/noisy and WORK/clean, sample-aligned, with one gain for both."""
     rng = np.random.default_rng(SEED)
     tracks = noise_tracks(load_recordings([DATA / "noise" / "train"], RATE))
     for path in sorted((DATA / "speech" / "single_speaker").glob("*.flac")):
@@ -61,7 +62,7 @@ def mix(work: Path) -> None:
 
 
 def cut_clean(work: Path) -> None:
-    """WORK/sets/clean: the kept clips of the run, from the voice itself."""
+    """Write WORK/sets/clean with the kept clips of the run, cut from the voice itself."""
     rows = pq.read_table(work / "corpus" / "ledger.parquet").to_pylist()
     kept = [row for row in rows if row["verdict"] == "kept"]
 
@@ -76,7 +77,7 @@ def cut_clean(work: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("work", type=Path)
-    parser.add_argument("--minutes", type=float, default=20, help="of the first training; the others do as many steps")
+    parser.add_argument("--minutes", type=float, default=20, help="of the first training; the others make equal steps")
     asked = parser.parse_args()
     work = asked.work
     if not (work / "mixed").exists():
@@ -100,11 +101,11 @@ def main() -> None:
     for name, value in SETTINGS.items():
         command += ["--setting", f"{name}={value}"]
     subprocess.run([str(part) for part in command], check=True)
-    put("proof", summary(work, asked.minutes), "docs/RESULTS.md")
+    write_section("proof", summary(work, asked.minutes))
 
 
 def summary(work: Path, minutes: float) -> str:
-    """The comparison's means, what it says of them, and what it cost."""
+    """Return the comparison's means, its verdict, and its cost."""
     run = json.loads((work / "corpus" / "run.json").read_text())
     result = json.loads((work / "comparison" / "result.json").read_text())
     rows = pq.read_table(work / "corpus" / "ledger.parquet").to_pylist()
@@ -117,10 +118,10 @@ def summary(work: Path, minutes: float) -> str:
         half = 0 if found["low"] is None else (found["high"] - found["low"]) / 2
         return f"{found['mean']:.3g} ± {half:.1g}"
 
-    said = {None: "the audio itself", "own": "vocoder", "clean": "vocoder, frames of the clean version"}
+    versions = {None: "the audio itself", "own": "vocoder", "clean": "vocoder, frames of the clean version"}
     lines = [
-        [group["system"], said[group["frames"]], *(cell(group[name]) for name in MEASURES)]
-        for group in sorted(result["means"], key=lambda g: list(said).index(g["frames"]))
+        [group["system"], versions[group["frames"]], *(cell(group[name]) for name in MEASURES)]
+        for group in sorted(result["means"], key=lambda g: list(versions).index(g["frames"]))
     ]
     hours = ", ".join(f"{name} {value:.2f}" for name, value in result["hours"].items())
     took = ", ".join(f"{name} {seconds / 60:.0f}" for name, seconds in result["took_s"].items())

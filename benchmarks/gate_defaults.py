@@ -1,18 +1,19 @@
-"""What the gate's defaults rest on: the fixed pairs, where the clean speech is known, scored before and after.
+"""Measure what the gate's defaults rest on: the fixed pairs, whose clean speech is known, before and after enhancing.
 
-usage: python benchmarks/guard.py     writes the sections `guard`, `levels` and `harm` of the README
+usage: python benchmarks/gate_defaults.py     writes the sections `guard`, `levels` and `harm` of the documents
 """
 
+import argparse
 import json
 import subprocess
-import sys
 import tempfile
 from functools import cache
 from pathlib import Path
 
 import librosa
 import numpy as np
-from readme import COMMAND, DATA, TOOLS, put, table
+from documents import table, write_section
+from environment import COMMAND, make_pairs
 from resemblyzer import VoiceEncoder, preprocess_wav
 
 from clean_corpus.pipeline.audio import decode
@@ -22,29 +23,31 @@ Scores = dict[str, dict[str, float | None]]
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        make = [sys.executable, TOOLS / "make_pairs.py", DATA / "speech/dev", DATA / "noise/dev", root, "--every", "2"]
-        subprocess.run(make, check=True)
+        make_pairs(root)
         subprocess.run([COMMAND, "enhance", root / "noisy", root / "enhanced"], check=True)
         before, after = (_scores(root / which, root / "clean") for which in ("noisy", "enhanced"))
-        put("guard", guard(before, after))
-        put("levels", levels(before, after))
-        put("harm", harm(root, before, after))
+        write_section("guard", guard(before, after))
+        write_section("levels", levels(after))
+        write_section("harm", harm(root, before, after))
 
 
 def _scores(folder: Path, clean: Path) -> Scores:
-    done = subprocess.run([COMMAND, "score", folder, "--clean", clean, "--json"], check=True, stdout=subprocess.PIPE)
-    return json.loads(done.stdout)["files"]
+    """Return the scores of each file."""
+    scored = subprocess.run([COMMAND, "score", folder, "--clean", clean, "--json"], check=True, stdout=subprocess.PIPE)
+    return json.loads(scored.stdout)["files"]
 
 
 def column(scores: Scores, score: str, part: str = "") -> np.ndarray:
-    """A score of the files whose names hold `part`, NaN where it could not be measured."""
+    """Return a score of the files whose names contain `part`, NaN where it could not be measured."""
     names = sorted(name for name in scores if part in name)
     return np.array([np.nan if (v := scores[n][score]) is None else v for n in names], float)
 
 
 def guard(before: Scores, after: Scores) -> str:
+    """Return how often a fall of the signal score means that quality really fell."""
     worse = [column(after, score) < column(before, score) for score in ("pesq_wb", "si_sdr_db")]
     drop = column(before, "dnsmos_sig") - column(after, "dnsmos_sig")
     rows = [[f"{d:g}", *(int((b & (drop > d)).sum()) for b in (drop > d, *worse))] for d in (0, 0.1, 0.2, 0.3, 0.5)]
@@ -52,7 +55,8 @@ def guard(before: Scores, after: Scores) -> str:
     return table(["SIG fell by more than", "files", "PESQ really lower", "SI-SDR really lower"], [*rows, total])
 
 
-def levels(before: Scores, after: Scores) -> str:
+def levels(after: Scores) -> str:
+    """Return the scores of enhanced files by SNR."""
     shown = ("dnsmos_ovrl", "dnsmos_sig", "dnsmos_bak", "snr_db", "bandwidth_hz")
     rows = []
     for snr in ("00dB", "05dB", "10dB", "15dB", "20dB"):
@@ -61,10 +65,8 @@ def levels(before: Scores, after: Scores) -> str:
     return table(["pairs of", *(f"{s} p10 / p50" for s in shown)], rows)
 
 
-# ---- recordings that are nearly good: what enhancing may not take from them --------------------------------------
-
-
 def harm(root: Path, before: Scores, after: Scores) -> str:
+    """Return what enhancing does to recordings that are nearly good: quality, likeness of the speaker, level."""
     rows = []
     for snr in ("15dB", "20dB"):
         better = column(after, "pesq_wb", snr) > column(before, "pesq_wb", snr)
@@ -86,7 +88,7 @@ def harm(root: Path, before: Scores, after: Scores) -> str:
 
 
 def similarity(root: Path, which: str, name: str) -> float:
-    """Cosine of two speaker embeddings (resemblyzer): of a version of a recording, and of the clean one."""
+    """Return the cosine of the speaker embeddings (resemblyzer) of a version of a recording and of the clean one."""
     return float(_voice(root / which / name) @ _voice(root / "clean" / name))
 
 
@@ -101,7 +103,7 @@ def _encoder() -> VoiceEncoder:
 
 
 def voiced_level_db(root: Path, name: str) -> float:
-    """Energy of the voiced frames of the enhanced recording, in dB above that of the clean one."""
+    """Return the energy of the voiced frames of the enhanced recording, in dB above that of the clean one."""
     clean, enhanced = _read(root / "clean" / name), _read(root / "enhanced" / name)
     voiced = np.repeat(_voiced(root, name.partition("__")[0]), HOP)[: len(clean)]
     voiced = np.pad(voiced, (0, len(clean) - len(voiced)))

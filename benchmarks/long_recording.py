@@ -1,8 +1,9 @@
-"""One recording of three hours through the whole job: it is streamed, so memory must not follow its length.
+"""Clean one recording of three hours: it is streamed, so memory must not grow with its length.
 
-usage: python benchmarks/long.py     writes the section `long` of the README
+usage: python benchmarks/long_recording.py     writes the section `long` of the documents
 """
 
+import argparse
 import json
 import tempfile
 from pathlib import Path
@@ -10,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import soundfile
 import soxr
-from readme import COMMAND, DATA, machine, measure, put
+from documents import write_section
+from environment import COMMAND, DATA, machine, measure
 
 from clean_corpus.pipeline.audio import synthetic
 
@@ -19,15 +21,15 @@ HOURS = 3.0
 
 
 def write_recording(path: Path) -> None:
-    """Read speech, no sentence twice at one speed, with pauses between sentences and pink noise 25 dB below."""
+    """Write sentences with pauses between them and pink noise 25 dB below, no sentence twice at one speed."""
     rng = np.random.default_rng(0)
     sentences = sorted((DATA / "speech" / "train").glob("*.flac")) + sorted(
         (DATA / "speech" / "single_speaker").glob("*.flac")
     )
-    turns = [(sentence, percent) for percent in (100, 88, 113) for sentence in rng.permutation(sentences)]
+    spoken = [(sentence, percent) for percent in (100, 88, 113) for sentence in rng.permutation(sentences)]
     left = round(HOURS * 3600 * RATE)
     with soundfile.SoundFile(path, "w", RATE, 1, "PCM_16") as file:
-        for sentence, percent in turns:
+        for sentence, percent in spoken:
             speech, rate = soundfile.read(sentence, dtype="float32")
             speech = soxr.resample(speech, rate * percent, RATE * 100)
             block = np.concatenate([speech, np.zeros(int(rng.uniform(0.3, 2.5) * RATE), np.float32)])[:left]
@@ -40,6 +42,7 @@ def write_recording(path: Path) -> None:
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     with tempfile.TemporaryDirectory() as folder:
         recording, output = Path(folder, "in", "long.wav"), Path(folder, "out")
         recording.parent.mkdir()
@@ -47,7 +50,7 @@ def main() -> None:
         took = measure(COMMAND, "run", recording.parent, output)
         run = json.loads((output / "run.json").read_text())
     counts, seconds = run["counts"], run["seconds"]
-    put(
+    write_section(
         "long",
         f"One WAV of {HOURS:g} hours: {counts['in']} utterances = {counts['kept']} kept + {counts['rejected']} rejected"
         f" + {counts['failed']} failed ({seconds['kept'] / 60:.0f} min kept), in {took.wall_s / 60:.1f} min, "

@@ -1,16 +1,18 @@
-"""WaveNet's samples per second: the compiled loop beside the same loop in plain PyTorch, on one core, in one run.
+"""Measure WaveNet's samples per second: the compiled loop beside the same loop in plain PyTorch, on one core.
 
-usage: python benchmarks/generation.py      writes the section `generation` of the README
+usage: python benchmarks/generation_speed.py      writes the section `generation` of the documents
 
 The sizes are those of the peer's figures: 30 layers of 64 / 128 / 64 channels, kernel 3, mu-law 256, 45 mel bands.
 """
 
+import argparse
 import math
 import time
 
 import numpy as np
 import torch
-from readme import machine, put, table
+from documents import table, write_section
+from environment import machine
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 from torch.nn import functional
@@ -21,14 +23,14 @@ from clean_corpus.vocoder.generation.generate import generate
 from clean_corpus.vocoder.generation.weights import Weights
 from clean_corpus.vocoder.wavenet import WaveNet
 
-PEER_MS = {1: 1.84, 32: 0.252}  # a public PyTorch vocoder's incremental generation, one thread of this kind of machine
+PEER_MS = {1: 1.84, 32: 0.252}  # incremental generation of a public PyTorch vocoder, one thread of the same kind of CPU
 BAR_MS = {1: 0.15, 16: 0.045, 32: 0.045, 64: 0.045}
 RATE = 16000
 PASSES = 5
 
 
 class PlainLoop:
-    """Cached convolutions step by step in PyTorch: what the compiled loop computes, an operator at a time."""
+    """The computation of the compiled loop in PyTorch, an operator at a time, with the past of each layer kept."""
 
     def __init__(self, network: WaveNet, batch: int) -> None:
         self.network = network
@@ -40,7 +42,7 @@ class PlainLoop:
 
     @torch.inference_mode()
     def run(self, conditioning: Tensor, noise: Tensor) -> Tensor:
-        """(B, C, N), (N, B, W) -> (B, N)"""
+        """Draw the next samples: conditioning (B, C, N), noise (N, B, W) -> (B, N)."""
         net, drawn = self.network, [torch.zeros(len(conditioning))]
         columns = net.input.weight[:, :, 0].t()
         for n in range(conditioning.shape[-1]):
@@ -70,6 +72,7 @@ class PlainLoop:
 
 
 def inputs(network: WaveNet, batch: int, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return random conditioning (N, C, B) and noise (N, B, W)."""
     rng = torch.Generator().manual_seed(0)
     c = torch.randn(n, network.conditioning.convs[0].out_channels, batch, generator=rng)
     noise = torch.stack([network.distribution.noise(n, rng) for _ in range(batch)], 1)
@@ -77,7 +80,7 @@ def inputs(network: WaveNet, batch: int, n: int) -> tuple[np.ndarray, np.ndarray
 
 
 def compiled_ms(network: WaveNet, weights: Weights, batch: int) -> float:
-    """Core milliseconds per sample of one utterance: median of the passes."""
+    """Return core milliseconds per sample of one utterance, the median of the passes."""
     loop, n = CpuLoop(weights, batch, single=batch == 1), 2000 if batch == 1 else 400
     c, noise = inputs(network, batch, n)
     loop.run(c[:50], noise[:50])
@@ -90,6 +93,7 @@ def compiled_ms(network: WaveNet, weights: Weights, batch: int) -> float:
 
 
 def plain_ms(network: WaveNet, batch: int) -> float:
+    """Return core milliseconds per sample of one utterance in plain PyTorch, the median of the passes."""
     c, noise = (torch.as_tensor(x) for x in inputs(network, batch, 60))
     loop = PlainLoop(network, batch)
     took = []
@@ -100,16 +104,19 @@ def plain_ms(network: WaveNet, batch: int) -> float:
     return float(np.median(took))
 
 
-def check(network: WaveNet, weights: Weights) -> None:
-    """Both draw the same samples."""
+def check_draws(network: WaveNet, weights: Weights) -> None:
+    """Make sure that both loops draw the same samples.
+
+    Raises: AssertionError if they do not.
+    """
     c, noise = inputs(network, 16, 60)
     ours = CpuLoop(weights, 16).run(c, noise)[0]
     plain = PlainLoop(network, 16).run(torch.as_tensor(c).permute(2, 1, 0), torch.as_tensor(noise)).numpy()
     assert np.array_equal(ours.T, plain), "the compiled loop draws other samples than the plain one"
 
 
-def aggregate(network: WaveNet) -> float:
-    """Seconds of speech per second: 64 utterances of 2 s on all cores, conditioning and draws included."""
+def times_real_time(network: WaveNet) -> float:
+    """Return the seconds of speech per second: 64 utterances of 2 s on two threads, conditioning and draws included."""
     mels = [torch.randn(45, 400) for _ in range(64)]
     generate(network, mels[:2], [0, 1])
     start = time.perf_counter()
@@ -118,13 +125,14 @@ def aggregate(network: WaveNet) -> float:
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)
     network = WaveNet(kernel_size=3, skip_channels=64).eval()
     weights = Weights.of(network)
     rows = []
     with threadpool_limits(1):
-        check(network, weights)
+        check_draws(network, weights)
         for batch, bar in BAR_MS.items():
             ours = compiled_ms(network, weights, batch)
             plain = plain_ms(network, batch) if batch in PEER_MS else None
@@ -139,9 +147,9 @@ def main() -> None:
     text += (
         f"\n\n30 layers of 64 / 128 / 64 channels, kernel 3, mu-law; {machine()}. The public PyTorch vocoder took "
         f"{PEER_MS[1]} core-ms per sample, {PEER_MS[32]} in a batch of 32, on a machine of this kind. 64 utterances on "
-        f"both cores, conditioning included: {aggregate(network):.2f} times real time."
+        f"both cores, conditioning included: {times_real_time(network):.2f} times real time."
     )
-    put("generation", text)
+    write_section("generation", text)
 
 
 if __name__ == "__main__":

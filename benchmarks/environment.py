@@ -1,4 +1,4 @@
-"""What the benchmark scripts share: where things are, and the README's figures between their markers."""
+"""Where benchmarks find their data and the command, and how they measure it: time and memory of a process tree."""
 
 import os
 import platform
@@ -17,7 +17,7 @@ COMMAND = str(Path(sys.executable).parent / "clean-corpus")
 
 
 def machine() -> str:
-    """The machine that figures were taken on."""
+    """Describe the machine and the day on which figures are taken."""
     model = next(
         (line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
         platform.processor(),
@@ -25,30 +25,15 @@ def machine() -> str:
     return f"{len(os.sched_getaffinity(0))} cores of {model}, no GPU, {date.today():%Y-%m-%d}"
 
 
-def put(name: str, text: str, file: str = "README.md") -> None:
-    """Replace what stands between `<!-- name -->` and `<!-- /name -->` in a file of the repository.
-
-    Raises: ValueError if the file has no such markers.
-    """
-    readme = REPOSITORY / file
-    old = readme.read_text()
-    begin, end = f"<!-- {name} -->\n", f"<!-- /{name} -->"
-    if begin not in old or end not in old:
-        raise ValueError(f"{readme} has no {begin.strip()} ... {end}")
-    head, rest = old.split(begin, 1)
-    readme.write_text(head + begin + text.strip() + "\n" + end + rest.split(end, 1)[1])
-    print(text)
-
-
-def table(head: list[str], rows: list[list[object]]) -> str:
-    """A Markdown table."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
+def make_pairs(folder: Path) -> None:
+    """Mix the fixed noisy/clean pairs of unseen speakers and unseen noise: FOLDER/noisy and FOLDER/clean."""
+    make = [sys.executable, TOOLS / "make_pairs.py", DATA / "speech/dev", DATA / "noise/dev", folder, "--every", "2"]
+    subprocess.run(make, check=True)
 
 
 @dataclass(frozen=True)
 class Measured:
-    """A command's time and the most memory its process tree held at once (proportional set size: shared pages once)."""
+    """A command's time, and the most memory its process tree held at once, shared pages counted once."""
 
     wall_s: float
     peak_gib: float
@@ -56,7 +41,7 @@ class Measured:
 
 
 def measure(*command: object) -> Measured:
-    """Run a command and watch its tree.
+    """Run a command and watch its process tree.
 
     Raises: subprocess.CalledProcessError with the output if it fails.
     """
@@ -64,8 +49,8 @@ def measure(*command: object) -> Measured:
     with tempfile.TemporaryFile("w+") as log:
         process = subprocess.Popen(list(map(str, command)), stdout=log, stderr=subprocess.STDOUT)
         while process.poll() is None:
-            peak = max(peak, _tree_memory(process.pid))
-            time.sleep(0.5)  # reading PSS holds the processes up
+            peak = max(peak, _tree_bytes(process.pid))
+            time.sleep(0.5)  # reading the memory delays the processes
         log.seek(0)
         output = log.read()
     if process.returncode:
@@ -73,12 +58,13 @@ def measure(*command: object) -> Measured:
     return Measured(time.perf_counter() - start, peak / 2**30, output)
 
 
-def _tree_memory(root: int) -> int:
+def _tree_bytes(root: int) -> int:
+    """Return the memory of a process and its descendants."""
     parents = {}
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             parents[int(folder.name)] = int((folder / "stat").read_text().rsplit(") ", 1)[1].split()[1])
-        except OSError:  # ended meanwhile
+        except OSError:  # the process has ended
             continue
     family, grown = {root}, True
     while grown:

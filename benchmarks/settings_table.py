@@ -1,15 +1,18 @@
-"""The README's table of settings, from the configuration itself.
+"""Write the table of settings from the configuration itself.
 
-usage: python benchmarks/settings.py
+usage: python benchmarks/settings_table.py     writes the section `settings` of the documents
 """
 
+import argparse
+
+from documents import table, write_section
 from pydantic import BaseModel
-from readme import put, table
 
 from clean_corpus.flows.config import RunConfig
 
 
 def rows(model: type[BaseModel], prefix: str = "") -> list[list[object]]:
+    """Return key, default and meaning of every setting, those of sections under their prefix."""
     result: list[list[object]] = []
     for name, field in model.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
@@ -20,4 +23,10 @@ def rows(model: type[BaseModel], prefix: str = "") -> list[list[object]]:
     return result
 
 
-put("settings", table(["key", "default", "meaning"], rows(RunConfig)))
+def main() -> None:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
+    write_section("settings", table(["key", "default", "meaning"], rows(RunConfig)))
+
+
+if __name__ == "__main__":
+    main()

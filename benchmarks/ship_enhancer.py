@@ -1,14 +1,14 @@
-"""A trained run -> enhancers/weights: float16 weights and a card with data, licences and steps.
+"""Copy the result of a training into enhancers/weights: float16 weights and a card with data, licences and steps.
 
-usage: python benchmarks/ship.py RUN NAME [--about FACTS.json]      FACTS is merged into the card;
-then benchmarks/pairs.py adds the scores
+usage: python benchmarks/ship_enhancer.py RUN NAME [--about FACTS.json]      FACTS is merged into the card;
+then benchmarks/shipped_enhancers.py adds the scores
 """
 
 import argparse
 import json
 from pathlib import Path
 
-from readme import machine
+from environment import machine
 from safetensors.torch import load_file, save_file
 
 from clean_corpus.enhancers import checkpoints
@@ -21,7 +21,7 @@ DATA = [
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path)
     parser.add_argument("name", help="what users call the weights")
     parser.add_argument("--about", type=Path)

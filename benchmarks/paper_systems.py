@@ -1,8 +1,8 @@
-"""Systems of the five papers under one small budget: trained alike, scored on pairs that none has heard.
+"""Train systems of the five papers alike under one small budget, and score them on pairs that none has heard.
 
-usage: python benchmarks/results.py RUNS [--minutes M] [NAME ...]     trains what RUNS does not hold yet, then writes
-  the section `results` of docs/RESULTS.md; with names only those are trained, and nothing is written. Two calls may
-  train different systems at a time. Kill it and call it again: a training continues from its checkpoint.
+usage: python benchmarks/paper_systems.py RUNS [--minutes M] [NAME ...]     trains the systems that RUNS lacks, then
+  writes the section `results` of the documents; with names, trains only those and writes nothing. Two calls may train
+  different systems at the same time. A call that was killed continues from its checkpoints.
 """
 
 import argparse
@@ -10,12 +10,12 @@ import csv
 import json
 import os
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
 import torch
-from readme import COMMAND, DATA, TOOLS, machine, put, table
+from documents import table, write_section
+from environment import COMMAND, DATA, machine, make_pairs
 
 from clean_corpus.enhancers import checkpoints
 from clean_corpus.enhancers.training.train import TrainConfig, train
@@ -76,6 +76,7 @@ CLAIMS = (
 
 
 def config(name: str, minutes: float) -> TrainConfig:
+    """Return the settings of a training, alike for all systems but for OWN."""
     return TrainConfig.model_validate(
         {
             "steps": 100_000, "steps_per_epoch": 20, "patience": 100_000, "budget_min": minutes,
@@ -87,6 +88,7 @@ def config(name: str, minutes: float) -> TrainConfig:
 
 
 def train_all(names: tuple[str, ...], runs: Path, minutes: float) -> None:
+    """Train the systems that are not trained yet, one after the other."""
     torch.set_num_threads(1)
     speech = [DATA / "speech" / "train", DATA / "speech" / "single_speaker"]
     for name in names:
@@ -96,7 +98,7 @@ def train_all(names: tuple[str, ...], runs: Path, minutes: float) -> None:
 
 
 def evaluate(runs: Path) -> dict[str, Scores]:
-    """Scores of every system on the fixed pairs, and of the noisy speech; what RUNS has of the same weights is kept."""
+    """Score every system and the noisy speech on the fixed pairs, unless RUNS has scores of the same weights."""
     wanted = {name: checkpoints.weights_sha256(str(runs / name)) for name in ROWS}
     kept = {name: runs / name / "scores.json" for name in ROWS} | {"noisy": runs / "noisy.json"}
     found = {name: json.loads(path.read_text()) for name, path in kept.items() if path.exists()}
@@ -104,8 +106,7 @@ def evaluate(runs: Path) -> dict[str, Scores]:
     if missing:
         with tempfile.TemporaryDirectory() as folder:
             pairs, out = Path(folder, "pairs"), Path(folder, "out")
-            make = [TOOLS / "make_pairs.py", DATA / "speech/dev", DATA / "noise/dev", pairs, "--every", "2"]
-            subprocess.run([sys.executable, *make], check=True)
+            make_pairs(pairs)
             weights = [runs / name / "best.safetensors" for name in missing]
             subprocess.run([COMMAND, "evaluate", *weights, "--pairs", pairs, "--out", out], check=True)
             with (out / "summary.csv").open() as file:
@@ -120,6 +121,8 @@ def evaluate(runs: Path) -> dict[str, Scores]:
 
 
 def report(scores: dict[str, Scores], runs: Path, minutes: float) -> str:
+    """Return the table, and which of the papers' claims it shows."""
+
     def cells(system: str) -> list[str]:
         return [f"{mean:.3g} ± {(high - low) / 2:.1g}" for mean, low, high in (scores[system][m] for m in MEASURES)]
 
@@ -128,24 +131,24 @@ def report(scores: dict[str, Scores], runs: Path, minutes: float) -> str:
         card = json.loads((runs / name / "best.json").read_text())
         rows.append([name, f"{card['parameters'] / 1e6:.2f} M", card["steps"], *cells(name), PAPERS[name]])
     text = table(["system", "size", "steps", *MEASURES, "the paper's own"], rows)
-    said = {True: [], False: []}
+    shown = {True: [], False: []}
     for paper, better, other, metrics in CLAIMS:
         for metric in metrics:
             a, b = (scores[system][metric][0] for system in (better, other))
-            said[a > b].append(f"- [{paper}] {better} above {other} in {metric}: {a:.3g} against {b:.3g}")
+            shown[a > b].append(f"- [{paper}] {better} above {other} in {metric}: {a:.3g} against {b:.3g}")
     return (
         f"Each was trained for {minutes:g} minutes on one core, alike: speech of `speech/train` and "
         "`speech/single_speaker`, noise of `noise/train`, batches of 8 times 2 s, the losses and stages of its paper "
         "(stages share the time equally). `steps` are those of the last stage, of both players where there are two; "
         "wgan-glu and segan are a quarter as wide as printed and learn ten times as fast. Other work shared the "
         f"machine now and then. Mean and half of the 95 % bootstrap interval; {machine()}.\n\n{text}\n\n"
-        "Orders that the papers claim and this table shows:\n\n" + "\n".join(said[True]) + "\n\n"
-        "Orders that the papers claim and this table does not show:\n\n" + "\n".join(said[False])
+        "Orders that the papers claim and this table shows:\n\n" + "\n".join(shown[True]) + "\n\n"
+        "Orders that the papers claim and this table does not show:\n\n" + "\n".join(shown[False])
     )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", type=Path)
     parser.add_argument("names", nargs="*", help="of the systems; default: all")
     parser.add_argument("--minutes", type=float, default=10.0)
@@ -153,7 +156,7 @@ def main() -> None:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     train_all(tuple(asked.names) or ROWS, asked.runs, asked.minutes)
     if not asked.names:
-        put("results", report(evaluate(asked.runs), asked.runs, asked.minutes), "docs/RESULTS.md")
+        write_section("results", report(evaluate(asked.runs), asked.runs, asked.minutes))
 
 
 if __name__ == "__main__":

@@ -1,13 +1,13 @@
-"""Every system of the table on real recordings: a loss that falls, a training that resumes, weights that enhance.
+"""Check every system of the table on real recordings: its loss falls, its training resumes, its weights enhance.
 
-usage: python benchmarks/rows.py RUNS [NAME ...]     checks what RUNS has no line of yet, of the names or of all, and
-  writes the section `rows` of docs/RESULTS.md once it has every line; two calls may share the names between them.
+usage: python benchmarks/every_enhancer.py RUNS [NAME ...]     checks the systems without a line in RUNS, those named or
+  all; writes the section `rows` of the documents as soon as RUNS has every line. Two calls may share the names.
 """
 
+import argparse
 import json
 import logging
 import subprocess
-import sys
 import tempfile
 import time
 from contextlib import suppress
@@ -15,8 +15,9 @@ from pathlib import Path
 
 import soundfile
 import torch
+from documents import table, write_section
+from environment import COMMAND, DATA, machine
 from lightning.pytorch import seed_everything
-from readme import COMMAND, DATA, machine, put, table
 from safetensors.torch import load_file
 
 from clean_corpus.enhancers.table import ENHANCERS
@@ -37,13 +38,13 @@ OWN_RATES = {"segan": 5e-6}  # 3e-4, and the 5e-5 of its recipe, throw its weigh
 
 
 class Stopped(Exception):
-    """What ends the first half of a training."""
+    """Raised to end the first half of a training."""
 
 
 def validation_loss(name: str, state: dict[str, torch.Tensor] | None) -> float:
-    """Loss of the last stage on the held-out pairs: of some weights, or of those that training begins with.
+    """Return the loss of the last stage on held-out pairs, for some weights or for those that training begins with.
 
-    As in training, BatchNorm takes the statistics of the batch: its running ones know little after twenty steps.
+    As in training, BatchNorm takes the statistics of the batch, because its running ones say little after twenty steps.
     """
     seed_everything(CONFIG.seed, verbose=False)
     row = ENHANCERS[name]
@@ -61,7 +62,7 @@ def validation_loss(name: str, state: dict[str, torch.Tensor] | None) -> float:
 
 
 def check(name: str, out: Path) -> list[object]:
-    """One line of the table.
+    """Train, resume and enhance with one system; return its line of the table.
 
     Raises: AssertionError if the loss did not fall, the training did not resume, or the recording was not enhanced.
     """
@@ -92,8 +93,9 @@ def check(name: str, out: Path) -> list[object]:
     single = out / "in"
     single.mkdir()
     (single / recording.name).write_bytes(recording.read_bytes())
-    done = subprocess.run([COMMAND, "enhance", single, out / "enhanced", "--enhancer", weights], capture_output=True)
-    assert done.returncode == 0, done.stderr.decode()
+    command = [COMMAND, "enhance", single, out / "enhanced", "--enhancer", weights]
+    ended = subprocess.run(command, capture_output=True)
+    assert ended.returncode == 0, ended.stderr.decode()
     made = soundfile.info(out / "enhanced" / f"{recording.stem}.wav")
     assert abs(made.duration - soundfile.info(recording).duration) < 1e-3
     parameters = json.loads(weights.with_suffix(".json").read_text())["parameters"]
@@ -103,7 +105,11 @@ def check(name: str, out: Path) -> list[object]:
 def main() -> None:
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     torch.set_num_threads(1)
-    runs, names = Path(sys.argv[1]), sys.argv[2:] or list(ENHANCERS)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("runs", type=Path, help="folder with a line of the table for each system")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="of systems; default: all")
+    asked = parser.parse_args()
+    runs, names = asked.runs, asked.names or list(ENHANCERS)
     runs.mkdir(parents=True, exist_ok=True)
     lines = {name: runs / f"{name}.json" for name in ENHANCERS}
     for name in names:
@@ -115,11 +121,10 @@ def main() -> None:
     if all(path.exists() for path in lines.values()):
         head = ["system", "parameters", "stages", "s in all", "loss before", "loss after"]
         rows = [json.loads(path.read_text()) for path in lines.values()]
-        put(
+        write_section(
             "rows",
             f"{table(head, rows)}\n\nBatches of 4 times 1 s at 0 dB, a learning rate of 3e-4 "
             f"({', '.join(f'{name}: {rate:g}' for name, rate in OWN_RATES.items())}), one core each; {machine()}.",
-            "docs/RESULTS.md",
         )
 
 

@@ -1,127 +1,43 @@
-"""What holds when things break: a run from bucket to bucket with one fault after the other.
+"""Run from bucket to bucket with one fault after the other, and hold each run against one without faults.
 
-usage: python benchmarks/faults.py WORK [--clips N] [--row NAME ...]      continues what lies in WORK, row by row;
-  writes the section `faults` of docs/RESULTS.md
+usage: python benchmarks/fault_tolerance.py WORK [--clips N] [--row NAME ...]      continues an earlier call in WORK,
+  row by row; writes the section `faults` of the documents
 
-Recordings are pieces of the crowd recordings. The S3 server is moto's, in a process of its own; where it is to fail, a
-proxy of ours stands before it. Every run is the command `clean-corpus run` in a process of its own, and has to end
-with the very objects (names, sizes, sha256) that a run without faults gives.
+The S3 server is moto's, in a process of its own; where it has to fail, a proxy of ours stands before it. Every run must
+end with the very objects (names, sizes, sha256) that a run without faults gives.
 """
 
 import argparse
 import json
 import os
-import random
 import signal
-import socket
 import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import boto3
 import numpy as np
-import pyarrow.parquet as pq
-from readme import COMMAND, DATA, REPOSITORY, machine, put, table
+from documents import table, write_section
+from environment import REPOSITORY, machine
+from fault_bench import BUCKET, LIMIT_S, RATE, Bench, cut, events, resident_bytes, until, workers_of
+from fault_servers import free_port, prefect, s3_server
 
-from clean_corpus.pipeline.audio import decode, encode
-from clean_corpus.pipeline.core.config import AudioConfig, S3Config
+from clean_corpus.pipeline.audio import encode
+from clean_corpus.pipeline.core.config import S3Config
 from clean_corpus.pipeline.core.locations import S3Folder
 from clean_corpus.pipeline.corpus import versions
 from clean_corpus.pipeline.storage import open_store
 
-sys.path.insert(0, str(REPOSITORY / "tests"))
-from faults import FaultyProxy
+sys.path.insert(0, str(REPOSITORY))
+from tests.support.faults import FaultyProxy
 
-BUCKET, RATE = "faults", 16000
-PIECE_S = (1.5, 3.0)
-SETTINGS = ["--set", "shards.max_clips=12", "--set", "observe.log=json"]
-LIMIT_S = 1200
 GIANT_S = 900
 
-Row = Callable[["Bench"], str]
-
-
-class Bench:
-    """A folder of recordings in a bucket, what a run without faults makes of it, and how to run."""
-
-    def __init__(self, work: Path, server: str) -> None:
-        self.work, self.server, self.proxy = work, server, server
-        self.client = boto3.client("s3")
-        self.rng = random.Random(7)
-        self.output = ""
-
-    def start(self, *options: object, source: str = "in", output: str | None = None, **env: str) -> subprocess.Popen:
-        """The command, its words in a file."""
-        where = output or self.output
-        (self.work / "logs").mkdir(exist_ok=True)
-        log = self.work / "logs" / f"{where}-{time.time_ns()}.log"
-        command = [COMMAND, "run", f"s3://{BUCKET}/{source}", f"s3://{BUCKET}/{where}", *SETTINGS, *map(str, options)]
-        environment = os.environ | {"AWS_ENDPOINT_URL_S3": self.proxy} | env
-        with log.open("wb") as file:
-            process = subprocess.Popen(command, stdout=file, stderr=file, env=environment, start_new_session=True)
-        process.log = log
-        return process
-
-    def finish(self, process: subprocess.Popen, code: int = 0) -> str:
-        """Its words, once it has ended as it should."""
-        ended = process.wait(timeout=LIMIT_S)
-        said = process.log.read_text(errors="replace")
-        if ended != code:
-            raise AssertionError(f"exit {ended} instead of {code}: {said[-400:]}")
-        return said
-
-    def objects(self, output: str) -> list[tuple[str, str]]:
-        """Names and hashes of the newest version."""
-        store = open_store(S3Folder(BUCKET, output), S3Config(endpoint_url=self.server))
-        manifest = versions.latest(store)
-        assert manifest is not None, f"{output} has no version"
-        assert all(problem is None for _, problem in versions.verify(store, [manifest])), "an object is not whole"
-        return [(named.key, named.sha256) for named in manifest.objects]
-
-    def same(self) -> str:
-        """Raises AssertionError if the newest version is not that of the run without faults."""
-        calm, now = self.objects("calm"), self.objects(self.output)
-        assert calm == now, f"{len(set(calm) ^ set(now))} objects differ"
-        return f"{len(now)} objects identical"
-
-    def ledger(self, output: str) -> list[dict[str, object]]:
-        """Rows of the newest ledger."""
-        data = self.client.get_object(Bucket=BUCKET, Key=f"{output}/ledger.parquet")["Body"].read()
-        (self.work / "ledger.parquet").write_bytes(data)
-        return pq.read_table(self.work / "ledger.parquet").to_pylist()
-
-    def sources(self) -> list[str]:
-        """Keys of the recordings."""
-        pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix="in/")
-        return [entry["Key"] for page in pages for entry in page.get("Contents", ())]
-
-    def stamps(self) -> dict[str, str]:
-        """When each recorded result of the output was written, by its key below work/."""
-        below = "/".join((self.output, "work", ""))
-        pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=below)
-        found = (entry for page in pages for entry in page.get("Contents", ()))
-        stamps = {e["Key"].removeprefix(below): e["LastModified"].isoformat() for e in found}
-        return {key: stamp for key, stamp in stamps.items() if not key.startswith("lease/")}
-
-
-def workers_of(flow: int) -> list[int]:
-    """Processes that work for a flow: children of its fork server, without the one that tracks their resources."""
-    parents, names = {}, {}
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            parents[int(folder.name)] = int((folder / "stat").read_text().rsplit(") ", 1)[1].split()[1])
-            names[int(folder.name)] = (folder / "cmdline").read_bytes()
-        except OSError:
-            continue
-    servers = {pid for pid, parent in parents.items() if parent == flow and b"forkserver" in names[pid]}
-    return sorted(pid for pid, parent in parents.items() if parent in servers)
-
-
-# ---- rows ------------------------------------------------------------------------------------------------------
+Row = Callable[[Bench], str]
+"""A fault, named by its docstring; it returns what was seen, and raises AssertionError if the run did not hold."""
 
 
 def requests_fail(bench: Bench) -> str:
@@ -139,24 +55,17 @@ def workers_die(bench: Bench) -> str:
     process, killed, last = bench.start("--workers", 3), 0, time.monotonic()
     while process.poll() is None:
         time.sleep(0.2)
-        there = workers_of(process.pid)
-        if time.monotonic() - last >= 10 and there:
-            os.kill(bench.rng.choice(there), signal.SIGKILL)
+        workers = workers_of(process.pid)
+        if time.monotonic() - last >= 10 and workers:
+            os.kill(bench.rng.choice(workers), signal.SIGKILL)
             killed, last = killed + 1, time.monotonic()
-    said = bench.finish(process)
-    retries = Counter(e["call"] for e in events(said) if e.get("event") == "retry")
+    log = bench.finish(process)
+    retries = Counter(e["call"] for e in events(log) if e.get("event") == "retry")
     assert max(retries.values(), default=0) <= 2, retries
     rows = bench.ledger(bench.output)
     assert len({row["clip_id"] for row in rows}) == len(rows), "a clip is doubled"
     most = 1 + max(retries.values(), default=0)
     return f"{killed} kills, {sum(retries.values())} calls made again, at most {most} attempts; {bench.same()}"
-
-
-def events(said: str) -> Iterator[dict[str, object]]:
-    """The structured lines of a log."""
-    for line in said.splitlines():
-        if line.startswith("{"):
-            yield json.loads(line)
 
 
 def flow_dies(bench: Bench) -> str:
@@ -194,13 +103,6 @@ def service_away(bench: Bench) -> str:
     return bench.same()
 
 
-def until(there: Callable[[], bool], process: subprocess.Popen) -> None:
-    """Wait for something to come true while a process runs."""
-    while not there():
-        assert process.poll() is None, f"it ended before: {process.log.read_text(errors='replace')[-400:]}"
-        time.sleep(0.3)
-
-
 def prefect_away(bench: Bench) -> str:
     """Prefect server restarted in the middle of the run"""
     home, port = bench.work / "prefect", free_port()
@@ -222,16 +124,6 @@ def prefect_away(bench: Bench) -> str:
     return f"{'completes' if not ended else 'fails, and the next run completes'}; {bench.same()}"
 
 
-def prefect(port: int, home: Path) -> subprocess.Popen:
-    """A Prefect server that answers."""
-    command = [Path(COMMAND).parent / "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
-    quiet = {"PREFECT_HOME": str(home), "PREFECT_SERVER_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1"}
-    environment = {k: v for k, v in os.environ.items() if k != "PREFECT_API_URL"} | quiet
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    answers(port, "/api/health")
-    return process
-
-
 def disk_full(bench: Bench) -> str:
     """Workers' disk full: 24 MB for temporary files"""
     small = bench.work / "small"
@@ -241,8 +133,8 @@ def disk_full(bench: Bench) -> str:
         (small / "filler").write_bytes(bytes(23 * 2**20))
         process = bench.start(TMPDIR=str(small))
         process.wait(timeout=LIMIT_S)
-        said = process.log.read_text(errors="replace")
-        assert process.returncode == 1 and "No space left" in said and "finished work is kept" in said, said[-400:]
+        log = process.log.read_text(errors="replace")
+        assert process.returncode == 1 and "No space left" in log and "finished work is kept" in log, log[-400:]
         (small / "filler").unlink()
     finally:
         subprocess.run(["umount", "-l", small], check=True)
@@ -274,14 +166,6 @@ def out_of_memory(bench: Bench) -> str:
     others = [row for row in rows if row["verdict"] == "failed" and row is not giant]
     assert not others and len(rows) == 25, others
     return f"{killed} workers killed; the giant: failed ({str(giant['detail'])[:70]}); the other 24 clips done"
-
-
-def resident_bytes(pid: int) -> int:
-    """Memory that a process holds, 0 if it is gone."""
-    try:
-        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except (OSError, IndexError):
-        return 0
 
 
 def two_at_once(bench: Bench) -> str:
@@ -322,8 +206,8 @@ def credentials(bench: Bench) -> str:
             process = bench.start()
             until(lambda before=before: len(bench.stamps()) > before + 4, process)
             proxy.share = 1.0
-            said = bench.finish(process, code=2)
-        words.append(said.strip().splitlines()[-1].split("; ", 1)[1][:60])
+            log = bench.finish(process, code=2)
+        words.append(log.strip().splitlines()[-1].split("; ", 1)[1][:60])
     bench.proxy = bench.server
     bench.finish(bench.start())
     return f"stops: {' / '.join(words)}; run again: {bench.same()}"
@@ -335,61 +219,7 @@ ROWS: dict[str, Row] = {
         requests_fail, workers_die, flow_dies, service_away, prefect_away, disk_full, out_of_memory, two_at_once,
         source_changes, credentials,
     )
-}  # fmt: skip
-
-
-# ---- around them -----------------------------------------------------------------------------------------------
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def answers(port: int, path: str, within_s: float = 90) -> None:
-    """Wait until a server answers."""
-    import urllib.request
-
-    deadline = time.monotonic() + within_s
-    while True:
-        try:
-            urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=2).close()
-            return
-        except OSError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.2)
-
-
-@contextmanager
-def s3_server() -> Iterator[str]:
-    """moto's server in a process of its own, which every client of this process and its children talks to."""
-    port = free_port()
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        answers(port, "/moto-api/")
-        url = f"http://127.0.0.1:{port}"
-        about = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
-        os.environ |= about | {"AWS_ENDPOINT_URL_S3": url}
-        yield url
-    finally:
-        process.kill()
-        process.wait()
-
-
-def cut(work: Path, clips: int) -> None:
-    """WORK/recordings: pieces of the crowd recordings, from a fixed seed."""
-    rng, folder = np.random.default_rng(5), work / "recordings"
-    folder.mkdir(parents=True, exist_ok=True)
-    files = sorted((DATA / "crowd").rglob("*.wav"))
-    for i in range(clips):
-        with decode.open_recording(files[i % len(files)], AudioConfig()) as reader:
-            x = np.concatenate(list(reader.blocks()))
-        length = min(len(x), round(rng.uniform(*PIECE_S) * RATE))
-        start = int(rng.integers(0, len(x) - length + 1))
-        encode.write_wav(folder / f"{i:04d}.wav", np.clip(x[start : start + length], -1, 1), RATE)
+}  # fmt: skip  # fmt: skip
 
 
 def main() -> None:
@@ -432,7 +262,7 @@ def main() -> None:
         lines.append([what, end["clips"], held, words, end["took_s"]])
     head = table(["fault", "clips", "holds", "what was seen", "seconds"], lines)
     text = f"Seconds with whatever else ran. {machine()}."
-    put("faults", f"{head}\n\n{text}", "docs/RESULTS.md")
+    write_section("faults", f"{head}\n\n{text}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Shards of a voice for the scripts that train a vocoder: at the level and in the format in which a run publishes."""
+"""Shards of a voice for the scripts that train a vocoder, at the level and in the format that a run publishes."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,13 +15,13 @@ RATE, PER_SHARD = 16000, 64
 
 
 def levelled(x: np.ndarray) -> np.ndarray:
-    """(N,) samples at RATE -> (N,) at the loudness of published clips."""
-    level = AudioConfig()
-    return loudness.level(x, RATE, loudness_lufs=level.loudness_lufs, true_peak_db=level.true_peak_db)[0]
+    """Bring samples at RATE, (N,), to the loudness of published clips."""
+    audio = AudioConfig()
+    return loudness.level(x, RATE, loudness_lufs=audio.loudness_lufs, true_peak_db=audio.true_peak_db)[0]
 
 
 def write_shards(root: Path, folder: str, keys: Sequence[str], clips: Iterator[np.ndarray], about: dict) -> None:
-    """Write ROOT/FOLDER/*.tar with one clip a key, levelled; a shard's clips are read as it is written."""
+    """Write ROOT/FOLDER/*.tar with one levelled clip for each key; clips are read while their shard is written."""
     store = LocalStore(root)
     for first in range(0, len(keys), PER_SHARD):
         samples = (

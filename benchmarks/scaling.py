@@ -1,12 +1,12 @@
-"""How the machinery around the networks grows: workers, Prefect's task runs, objects in a bucket.
+"""Measure how the machinery around the networks scales: workers, Prefect's task runs, objects in a bucket.
 
-usage: python benchmarks/growth.py WORK [--objects N]      continues what lies in WORK; writes the section `growth` of
-  docs/RESULTS.md
+usage: python benchmarks/scaling.py WORK [--objects N]      continues an earlier call in WORK; writes the section
+  `growth` of the documents
 
-The enhancer is a sleep, so that cores do not decide. Ray workers are real actors of a cluster on this machine; beyond
-them a worker is a thread that sleeps, behind the same Prefect tasks. Objects are those of a server of our own that
-knows nothing but listings: keys and sizes are made up as they are asked for. A run over them is the real flow, with its
-Prefect server, its ledger, its versions and its report; only workers pretend: what they return is made up.
+The enhancer is a sleep, so that cores do not decide. Ray workers are real actors of a cluster on this machine; larger
+numbers of workers are threads that sleep, behind the same Prefect tasks. Objects come from a server that answers
+listings alone, with made-up keys and sizes. A run over them is the real flow, with its Prefect server, its ledger, its
+versions and its report; only the workers are simulated: their results are made up.
 """
 
 import argparse
@@ -27,11 +27,12 @@ from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
-from readme import machine, put, table
+from documents import table, write_section
+from environment import machine
 
 CALLS_PER_WORKER, CALL_S = 8, 1.0
 REAL, SIMULATED = (1, 2, 4, 8), (8, 16, 32, 64)
-PRETENDERS = 4
+SIMULATED_WORKERS = 4
 OBJECTS, CLIP_S = 1_000_000, 5.0
 
 
@@ -39,7 +40,7 @@ OBJECTS, CLIP_S = 1_000_000, 5.0
 
 
 class Sleepers:
-    """An engine of which a worker is a permit."""
+    """An engine whose workers are permits to run a function in the calling thread."""
 
     def __init__(self, workers: int) -> None:
         self.workers = self.slots = self.present = workers
@@ -62,7 +63,7 @@ class Sleepers:
 
 
 def rate(engine: Any, workers: int) -> float:
-    """Calls a second through Prefect tasks, from the first to the last."""
+    """Return the calls per second through Prefect tasks, from the first to the last."""
     from prefect import flow, task
     from prefect.cache_policies import NO_CACHE
     from prefect.task_runners import ThreadPoolTaskRunner
@@ -79,8 +80,8 @@ def rate(engine: Any, workers: int) -> float:
     return growth()
 
 
-def workers(known: Path) -> list[list[object]]:
-    """Kind, workers, calls a second, share of what as many alone would make."""
+def worker_lines(known: Path) -> list[list[object]]:
+    """Return kind, number of workers, calls per second, and their share of linear growth."""
     if known.exists():
         return json.loads(known.read_text())
     from clean_corpus.flows import local_server
@@ -90,7 +91,7 @@ def workers(known: Path) -> list[list[object]]:
     local_server.configure()
     lines: list[list[object]] = []
     with local_server.server():
-        rate(Sleepers(1), 1)  # what is loaded at the first call
+        rate(Sleepers(1), 1)  # loads what the first call loads
         for n in REAL:
             with open_engine(EngineConfig(kind="ray", workers=n, cpus_per_worker=0.01, ahead=0)) as engine:
                 while engine.present < n:
@@ -107,7 +108,7 @@ def workers(known: Path) -> list[list[object]]:
 
 
 class Listing(BaseHTTPRequestHandler):
-    """ListObjectsV2 of a bucket with as many objects as the server has."""
+    """Answers ListObjectsV2 of a bucket with as many objects as the server has."""
 
     def do_GET(self) -> None:
         asked = parse_qs(urlsplit(self.path).query)
@@ -134,15 +135,15 @@ class Listing(BaseHTTPRequestHandler):
 
 
 def serve(objects: int) -> None:
-    """Print the port and serve until killed."""
+    """Print the port, and serve until killed."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), Listing)
     server.objects = objects
     print(server.server_address[1], flush=True)
     server.serve_forever()
 
 
-class Pretenders(Sleepers):
-    """Workers whose results are made up: a clip of CLIP_S seconds of each recording, good scores, tars of no bytes."""
+class Simulated(Sleepers):
+    """Workers with made-up results: a clip of CLIP_S seconds for each recording, good scores, empty tars."""
 
     report_mib = 0.0
 
@@ -175,8 +176,8 @@ class Pretenders(Sleepers):
         good = dict.fromkeys(SCORES, 3.0) | {"snr_db": 30.0, "dnsmos_bak": 4.0, "bandwidth_hz": 7900.0}
         good |= {"clipping_ratio": 0.0, "speech_ratio": 0.8, "loudness_lufs": -25.0, "dnsmos_sig": 3.5}
         scores = {clip.clip_id: dict(good) for clip in raw.wanted}
-        twin = replace(raw.shard, key=raw.shard.key.replace("raw", "enhanced"))
-        return Cleaned(outcome(Scored(scores, {})), outcome(Enhanced(twin, {})), outcome(Scored(scores, {})))
+        enhanced = replace(raw.shard, key=raw.shard.key.replace("raw", "enhanced"))
+        return Cleaned(outcome(Scored(scores, {})), outcome(Enhanced(enhanced, {})), outcome(Scored(scores, {})))
 
     def publish(self, config: Any, raw: Any, enhanced: Any, endings: list[Any]) -> Any:
         from clean_corpus.pipeline.core.records import Outcome, Published
@@ -185,8 +186,8 @@ class Pretenders(Sleepers):
         gains = {ending.clip.clip_id: -1.5 for ending in endings}
         return Outcome("publish", Published(kept, None, gains), 0.0, reused=False)
 
-    def report(self, config: Any, run: Any, homes: Any) -> None:
-        """Written for real, without anything to listen to, in a process of its own as it would be."""
+    def report(self, config: Any, run: Any, clip_shards: Any) -> None:
+        """Write the real report, without clips to play, in a process of its own."""
         import multiprocessing
 
         from clean_corpus.flows import worker_functions
@@ -194,7 +195,7 @@ class Pretenders(Sleepers):
         child = multiprocessing.get_context("spawn").Process(target=worker_functions.report, args=(config, run, {}))
         child.start()
         child.join()
-        self.report_mib = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024  # the server still runs
+        self.report_mib = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024  # before the server ends
         if child.exitcode:
             raise RuntimeError(f"report: exit code {child.exitcode}")
 
@@ -203,7 +204,7 @@ STEPS = ("list", "flow")
 
 
 def step(name: str, objects: int, port: int) -> None:
-    """One step in a process of its own; prints seconds, peak MiB of the process, of its children, and task runs."""
+    """Run one step in this process; print seconds, its peak MiB, those of its children, and task runs."""
     from clean_corpus.pipeline.core.config import S3Config
     from clean_corpus.pipeline.storage import s3_objects
 
@@ -221,7 +222,7 @@ def step(name: str, objects: int, port: int) -> None:
 
 
 def whole_flow(objects: int, config: Any) -> tuple[float, float, float, int]:
-    """MiB of the process before a first run over a bucket, the seconds it took, the report's MiB, and its task runs."""
+    """Run the flow over a bucket; return the MiB before it, its seconds, the report's MiB, and its task runs."""
     import tempfile
 
     from clean_corpus.flows import local_server
@@ -236,7 +237,7 @@ def whole_flow(objects: int, config: Any) -> tuple[float, float, float, int]:
         from clean_corpus.pipeline.core.config_input import validate
 
         module.open_engine = lambda _: engine
-        engine = Pretenders(PRETENDERS)
+        engine = Simulated(SIMULATED_WORKERS)
         settings = {"input": "s3://bucket/in", "output": folder, "s3": config.model_dump()}
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         began = time.perf_counter()
@@ -252,8 +253,8 @@ def whole_flow(objects: int, config: Any) -> tuple[float, float, float, int]:
         return before, took, engine.report_mib, answer.json()
 
 
-def objects(count: int, known: Path) -> list[list[str]]:
-    """Step, objects, seconds, peak MiB above an empty process, peak MiB of the worker that writes the report, runs."""
+def object_lines(count: int, known: Path) -> list[list[str]]:
+    """Return step, objects, seconds, peak MiB above an empty process, peak MiB of the report, and task runs."""
     keys = {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x", "AWS_DEFAULT_REGION": "us-east-1"}
     environment = os.environ | keys
     lines = json.loads(known.read_text()) if known.exists() else []
@@ -265,8 +266,8 @@ def objects(count: int, known: Path) -> list[list[str]]:
                 if any(line[:2] == [name, f"{n:,}"] for line in lines):
                     continue
                 command = [sys.executable, __file__, "--step", name, "--objects", str(n), "--port", port]
-                done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
-                took, peak, report, runs = done.stdout.split()
+                ended = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+                took, peak, report, runs = ended.stdout.split()
                 lines.append([name, f"{n:,}", took, peak, *([report, f"{int(runs):,}"] if name == "flow" else "  ")])
                 print(lines[-1], flush=True)
                 known.write_text(json.dumps(lines))
@@ -290,17 +291,17 @@ def main() -> None:
         step(asked.step, asked.objects, asked.port)
     else:
         asked.work.mkdir(parents=True, exist_ok=True)
-        lines = objects(asked.objects, asked.work / "objects.json")
+        lines = object_lines(asked.objects, asked.work / "objects.json")
         parts = [
             f"Workers, each call a sleep of {CALL_S:g} s, {CALLS_PER_WORKER} calls a worker, through Prefect tasks:",
-            table(["workers are", "number", "calls per s", "of linear"], workers(asked.work / "workers.json")),
+            table(["workers are", "number", "calls per s", "of linear"], worker_lines(asked.work / "workers.json")),
             f"Objects in a bucket, a clip of {CLIP_S:g} s each; memory above that of a process that has loaded the "
             "same modules, and the memory of the worker that writes the report:",
             table(["step", "objects", "seconds", "peak MiB", "report's MiB", "task runs"], lines),
             "list: pages one after the other; flow: a whole first run with its Prefect server, in which "
-            f"{PRETENDERS} workers pretend. {machine()}, with whatever else ran.",
+            f"{SIMULATED_WORKERS} workers are simulated. {machine()}, with whatever else ran.",
         ]
-        put("growth", "\n\n".join(parts), "docs/RESULTS.md")
+        write_section("growth", "\n\n".join(parts))
 
 
 if __name__ == "__main__":

@@ -1,23 +1,24 @@
-"""Recordings of 15 to 25 dB, as paper [004] cleans them: unseen speakers before and after shipped weights, in noises of
-every kind and, as in that paper, in rooms where nobody speaks.
+"""Enhance recordings of 15 to 25 dB, as paper [004] does: unseen speakers, before and after the shipped weights.
 
-Some of the clean recordings have more noise of their own than was added. Who takes that away is as far from them as it
-was loud, so those that are as clean as the paper's, from a studio, have rows of their own.
+usage: python benchmarks/mild_noise.py [NAME or PATH ...]     without arguments, scores all shipped weights and writes
+  the section `mild` of the documents; with names, only prints
 
-usage: python benchmarks/mild.py [NAME or PATH ...]     default: all shipped weights, and the section `mild` of
-  docs/RESULTS.md is written; with names it is only printed
+Noises are sounds of every kind and, as in that paper, rooms in which nobody speaks. Some of the clean recordings have
+more noise of their own than was added. An enhancer that removes it is as far from them as that noise was loud, so those
+that are as clean as the paper's, from a studio, have rows of their own.
 """
 
+import argparse
 import csv
 import itertools
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
 import numpy as np
 import soundfile
-from readme import COMMAND, DATA, TOOLS, machine, put, table
+from documents import table, write_section
+from environment import COMMAND, DATA, machine, make_pairs
 
 from clean_corpus.enhancers import checkpoints
 from clean_corpus.enhancers.evaluation import NOISY
@@ -42,9 +43,9 @@ Scores = list[dict[str, str]]
 
 
 def pauses() -> list[Audio]:
-    """The longest pause of every crowd recording that has a steady one, in the order of their names.
+    """Return the longest pause of every crowd recording that has a steady one, in the order of their names.
 
-    Each is another microphone in another room, or the same on another day; none is silence put there by an encoder.
+    Each comes from another microphone in another room, or from another day; none is digital silence.
     """
     found = []
     for path in sorted((DATA / "crowd").rglob("*.wav")):
@@ -67,29 +68,29 @@ def pauses() -> list[Audio]:
 
 
 def looped(pause: Audio, n_samples: int, *, fade: int = 1600) -> Audio:
-    """A pause forth and back until it is long enough, each turn faded into the next at equal power.
+    """Repeat a pause, alternately reversed, until it is long enough, with crossfades of equal power.
 
     Shapes: (N,) -> (n_samples,).
     """
     rise = np.sin(np.linspace(0, np.pi / 2, fade, dtype=np.float32))
-    track, turn = pause - pause.mean(), pause - pause.mean()
+    track, part = pause - pause.mean(), pause - pause.mean()
     while len(track) < n_samples:
-        turn = turn[::-1]
-        seam = track[-fade:] * rise[::-1] + turn[:fade] * rise
-        track = np.concatenate((track[:-fade], seam, turn[fade:]))
+        part = part[::-1]
+        seam = track[-fade:] * rise[::-1] + part[:fade] * rise
+        track = np.concatenate((track[:-fade], seam, part[fade:]))
     return track[:n_samples]
 
 
 def write_pair(folder: Path, name: str, noisy: Audio, clean: Audio, rate: int) -> None:
+    """Write FOLDER/noisy/NAME and FOLDER/clean/NAME with one gain that keeps both below full scale."""
     level = min(1.0, 0.99 / float(abs(noisy).max()))
     soundfile.write(folder / "noisy" / name, level * noisy, rate)
     soundfile.write(folder / "clean" / name, level * clean, rate)
 
 
 def mix(root: Path) -> None:
-    """The fixed pairs of 20 dB, their noise made louder and softer, and the same speech in rooms."""
-    make = [sys.executable, TOOLS / "make_pairs.py", DATA / "speech/dev", DATA / "noise/dev", root, "--every", "2"]
-    subprocess.run(make, check=True)
+    """Write the fixed pairs of 20 dB with their noise made louder and softer, and the same speech in rooms."""
+    make_pairs(root)
     pairs = sorted(path for path in (root / "noisy").glob("*.wav") if path.stem.endswith("20dB"))
     rooms = pauses()
     for number, path in enumerate(pairs):
@@ -102,7 +103,7 @@ def mix(root: Path) -> None:
 
 
 def scored(names: list[str], root: Path) -> tuple[dict[str, Scores], dict[str, float]]:
-    """Every clip of each of MIXES before and after, and the SNR that each utterance has of its own, in dB."""
+    """Return the scores of every clip of each of MIXES before and after, and each utterance's own SNR in dB."""
     for mixed in MIXES:
         for which in ("noisy", "clean"):
             (root / mixed / which).mkdir(parents=True)
@@ -121,7 +122,7 @@ def scored(names: list[str], root: Path) -> tuple[dict[str, Scores], dict[str, f
 
 
 def utterance(clip: str) -> str:
-    """The utterance that a clip was mixed from.
+    """Return the name of the utterance that a clip was mixed from.
 
     >>> utterance("1688-142285-0000__rain__20dB")
     '1688-142285-0000'
@@ -130,6 +131,7 @@ def utterance(clip: str) -> str:
 
 
 def means(scores: Scores, utterances: set[str]) -> Means:
+    """Average each measure of some utterances by system and SNR."""
     values: dict[tuple[str, str, int], list[float]] = {}
     for row in scores:
         if utterance(row["clip"]) in utterances:
@@ -139,6 +141,7 @@ def means(scores: Scores, utterances: set[str]) -> Means:
 
 
 def report(found: dict[str, Scores], own_snr_db: dict[str, float]) -> str:
+    """Return the table, and what the clean recordings' own noise is."""
     least = max(SNRS_DB) + CLEANER_BY_DB
     clean = {name for name, snr_db in own_snr_db.items() if snr_db >= least}
     groups = {"all": set(own_snr_db), "clean": clean}
@@ -167,13 +170,16 @@ def report(found: dict[str, Scores], own_snr_db: dict[str, float]) -> str:
 
 
 def main() -> None:
-    names = sys.argv[1:] or sorted(path.stem for path in checkpoints.WEIGHTS.glob("*.safetensors"))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="NAME", help="of shipped weights, or a path; default: all shipped")
+    asked = parser.parse_args()
+    names = asked.names or sorted(path.stem for path in checkpoints.WEIGHTS.glob("*.safetensors"))
     with tempfile.TemporaryDirectory() as folder:
         text = report(*scored(names, Path(folder)))
-    if sys.argv[1:]:
+    if asked.names:
         print(text)
     else:
-        put("mild", text, "docs/RESULTS.md")
+        write_section("mild", text)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""A small WaveNet on one voice, killed once on the way, and its copies of utterances that it never heard.
+"""Train a small WaveNet on one voice, killed once on the way, and score its copies of held-out utterances.
 
-usage: python benchmarks/voice.py WORK [--minutes N] [--ship]      continues what lies in WORK; writes the section
-  `voice` of docs/RESULTS.md, and WORK/spectrograms with recording and copy of ten utterances;
-  with --ship the weights go into vocoder/weights
+usage: python benchmarks/german_voice.py WORK [--minutes N] [--ship]      continues an earlier call in WORK; writes the
+  section `voice` of the documents, and WORK/spectrograms with recording and copy of ten utterances; with --ship, copies
+  the weights into vocoder/weights
 """
 
 import argparse
@@ -16,20 +16,21 @@ import time
 from pathlib import Path
 
 import numpy as np
-from readme import COMMAND, DATA, machine, put, table
-from voices import RATE, levelled, write_shards
+from documents import table, write_section
+from environment import COMMAND, DATA, machine
+from voice_shards import RATE, levelled, write_shards
 
 from clean_corpus.pipeline.audio import decode, encode
 from clean_corpus.pipeline.report import plots
 from clean_corpus.vocoder.checkpoint import WEIGHTS
 
 TEST = 20
-CONFIG = Path(__file__).parent / "voice.yaml"
-FACTS = Path(__file__).parent / "voice.json"  # what was heard and seen in the copies, for the card
+CONFIG = Path(__file__).parent / "german_voice.yaml"
+FACTS = Path(__file__).parent / "german_voice.json"  # known failures, for the card
 
 
 def prepare(work: Path) -> None:
-    """WORK/shards with the voice at the corpus's level, and WORK/test with TEST utterances that are in no shard."""
+    """Write WORK/shards with the voice at the corpus's level, and WORK/test with TEST other utterances."""
     paths = sorted((DATA / "speech" / "single_speaker").glob("*.flac"))
     test = set(paths[:: len(paths) // TEST][:TEST])
     (work / "test").mkdir(parents=True, exist_ok=True)
@@ -45,7 +46,7 @@ def read(path: Path) -> np.ndarray:
 
 
 def train(work: Path, minutes: float) -> None:
-    """Half of the time, a SIGKILL, and the rest from the last checkpoint."""
+    """Train for half of the time, kill the process, and continue from the last checkpoint."""
     command = [COMMAND, "train-vocoder", work / "shards", "--out", work / "voice", "--config", CONFIG]
     command += ["--budget", minutes]
     process = subprocess.Popen([str(part) for part in command])
@@ -79,7 +80,7 @@ def main() -> None:
     speak = [COMMAND, "vocode", work / "test", "--checkpoint", work / "voice", "--out", copies, "--score"]
     subprocess.run([str(part) for part in speak], check=True, env=os.environ | {"COLUMNS": "120"})
     took = time.perf_counter() - began
-    draw(work)
+    draw_spectrograms(work)
     card = json.loads((work / "voice" / "best.json").read_text())
     rows = list(csv.DictReader((copies / "scores.csv").open()))
     names = [name for name in rows[0] if name != "file"]
@@ -91,13 +92,13 @@ def main() -> None:
         f"utterances, spoken and scored in {took:.0f} s. {machine()}."
     )
     text += f"\n\n{table(['measure', 'mean', 'least', 'most'], lines)}"
-    put("voice", text, "docs/RESULTS.md")
+    write_section("voice", text)
     if asked.ship:
         ship(work / "voice", {name: round(float(v.mean()), 3) for name, v in values.items()})
 
 
 def ship(voice: Path, scores: dict[str, float]) -> None:
-    """vocoder/weights/german-voice: the weights, and their card with data, licence and scores."""
+    """Copy the weights to vocoder/weights/german-voice, and write their card with data, licence and scores."""
     target = WEIGHTS / "german-voice.safetensors"
     target.parent.mkdir(exist_ok=True)
     shutil.copyfile(voice / "best.safetensors", target)
@@ -112,8 +113,8 @@ def ship(voice: Path, scores: dict[str, float]) -> None:
     target.with_suffix(".json").write_text(json.dumps(card, indent=2) + "\n")
 
 
-def draw(work: Path) -> None:
-    """Recording above its copy, for the first ten utterances."""
+def draw_spectrograms(work: Path) -> None:
+    """Draw recording and copy on one scale, for the first ten utterances."""
     (work / "spectrograms").mkdir(exist_ok=True)
     for path in sorted((work / "test").glob("*.wav"))[:10]:
         powers = [plots.power_spectrogram(read(p)) for p in (path, work / "copies" / path.name)]
