@@ -2,7 +2,7 @@
 
 The codes of all clips are sorted into parts on disk by a hash, and each part is sorted in memory. DuckDB's window over
 the same table was tried in its place: of 20,000 clips of 5 s it alone took 8.7 s of CPU and 251 MiB where the whole
-search takes 6.5 s and 243 MiB, and of 100,000 clips it ran out of 96 MB of memory.
+search takes 6.5 s and 243 MiB, and of 100,000 clips it ran out of its limit of 256 MB.
 """
 
 from collections.abc import Iterator

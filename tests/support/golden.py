@@ -12,7 +12,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from clean_corpus.pipeline.core.hashing import canonical_json
-from clean_corpus.pipeline.demo.corpus import speak
+from clean_corpus.pipeline.demo.speakers import speak
 from tests.support.paths import REPOSITORY
 
 FILE = REPOSITORY / "tests" / "golden.json"

@@ -9,7 +9,7 @@ import numpy as np
 
 from clean_corpus.pipeline.audio.synthetic import coloured_noise, mix_at_snr
 from clean_corpus.pipeline.core.types import Audio
-from clean_corpus.pipeline.demo.corpus import SENTENCES, SPEAKERS, say
+from clean_corpus.pipeline.demo.speakers import SENTENCES, SPEAKERS, say
 
 SPEECH_LEVEL_DB = -23.0
 

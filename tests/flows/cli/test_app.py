@@ -60,7 +60,7 @@ def test_enhance_keeps_tree_and_names_and_writes_16_khz_wav(command, demo_corpus
 
 
 def test_score_prints_json_with_twins(command, tmp_path):
-    corpus.write_corpus(tmp_path / "in", clips=20, twins=tmp_path / "twins")
+    corpus.write_corpus(tmp_path / "in", clips=20, clean_references=tmp_path / "twins")
     keep = sorted(p for p in (tmp_path / "in").rglob("*.wav") if "unsorted" not in str(p))[:3]
     for path in list((tmp_path / "in").rglob("*")):
         if path.is_file() and path not in keep:

@@ -5,7 +5,7 @@ import pytest
 import soxr
 
 from clean_corpus.pipeline.core.types import Audio
-from clean_corpus.pipeline.demo.corpus import speak
+from clean_corpus.pipeline.demo.speakers import speak
 
 RATE = 16000
 

@@ -12,7 +12,7 @@ from clean_corpus.pipeline.audio.synthetic import coloured_noise, mix_at_snr
 from clean_corpus.pipeline.core.config import DedupConfig
 from clean_corpus.pipeline.core.records import RawShard, Shard
 from clean_corpus.pipeline.core.types import Audio, Clip
-from clean_corpus.pipeline.demo.corpus import speak
+from clean_corpus.pipeline.demo.speakers import speak
 from clean_corpus.pipeline.quality import alignment, duplicates, shared_codes
 from clean_corpus.pipeline.quality.duplicates import Duplicate, find_duplicates, marked, to_compare
 from clean_corpus.pipeline.quality.fingerprint import fingerprint, pcm_sha256, to_text
