@@ -1,4 +1,4 @@
-"""Every path of a command may be s3://: settings, clean twins, curves, rooms, listening tests, exported files."""
+"""Every path of a command may be s3://: settings, clean references, curves, rooms, listening tests, exported files."""
 
 import json
 from types import SimpleNamespace
@@ -18,10 +18,9 @@ from clean_corpus.flows.cli import app
 from clean_corpus.flows.commands import parallel
 from clean_corpus.flows.config import RunConfig
 from clean_corpus.pipeline.audio import decode, encode
-from clean_corpus.pipeline.core.config import DEFAULT_S3, S3Config
+from clean_corpus.pipeline.core.config import S3Config
 from clean_corpus.pipeline.core.errors import CleanCorpusError, ConfigError, DataError
-from clean_corpus.pipeline.core.locations import parse_location
-from clean_corpus.pipeline.discover import clean_references, find_all
+from clean_corpus.pipeline.discover import find_all
 from clean_corpus.pipeline.storage import s3_client, s3_objects
 from tests.support.inline import Inline
 from tests.support.listening import export, write_export
@@ -112,19 +111,19 @@ def test_yield_reads_and_draws_in_buckets(there, voice):
 # ---- clean references -----------------------------------------------------------------------------------------------
 
 
-def test_twins_of_a_command_may_lie_in_a_bucket(there, voice, tmp_path):
+def test_clean_references_of_a_command_may_lie_in_a_bucket(there, voice, tmp_path):
     (tmp_path / "in/deep").mkdir(parents=True)
     for name in ("deep/a.flac", "deep/a.b.flac", "alone.flac"):
         (tmp_path / "in" / name).write_bytes(as_wav(noisy(voice)))
-    there.put("twins/deep/a.wav", as_wav(voice))
-    there.put("twins/deep/a.b.flac", as_wav(noisy(voice)))
+    there.put("clean/deep/a.wav", as_wav(voice))
+    there.put("clean/deep/a.b.flac", as_wav(noisy(voice)))
     score = ("score", tmp_path / "in", "--json", "--workers", 1, "--clean")
-    files = json.loads(command(*score, f"{there.at}/twins"))["files"]
+    files = json.loads(command(*score, f"{there.at}/clean"))["files"]
     clean = decode.decode(as_wav(voice))[0].astype(np.float64)
     error = decode.decode(as_wav(noisy(voice)))[0] - clean
-    expected_db = 10 * np.log10(np.sum(clean**2) / np.sum(error**2))  # 0.1 dB: SI-SDR scales the twin first
+    expected_db = 10 * np.log10(np.sum(clean**2) / np.sum(error**2))  # 0.1 dB: SI-SDR scales the reference first
     assert files["deep/a.flac"]["si_sdr_db"] == pytest.approx(expected_db, abs=0.1)
-    assert files["deep/a.b.flac"]["si_sdr_db"] > 60, "its own twin, and not that of a.flac"
+    assert files["deep/a.b.flac"]["si_sdr_db"] > 60, "its own reference, and not that of a.flac"
     assert files["alone.flac"].get("si_sdr_db") is None
     with pytest.raises(ConfigError, match=f"^--clean {there.at}/gone: no such folder"):
         command(*score, f"{there.at}/gone")
@@ -132,20 +131,20 @@ def test_twins_of_a_command_may_lie_in_a_bucket(there, voice, tmp_path):
         command(*score, "gone")
 
 
-def test_twins_of_a_run_are_fetched_a_shard_at_a_time_and_name_what_was_made_of_them(
+def test_clean_references_of_a_run_are_fetched_a_shard_at_a_time_and_name_what_was_made_of_them(
     there, voice, s3_server, tmp_path, monkeypatch
 ):
-    """Twins in a folder and in a bucket give the same names; the bucket is reached by the run's own setting."""
-    for folder in ("in", "twins"):
+    """References in a folder and in a bucket give the same names; the bucket is reached by the run's own setting."""
+    for folder in ("in", "clean"):
         (tmp_path / folder).mkdir()
     (tmp_path / "in/a.wav").write_bytes(as_wav(noisy(voice)))
-    (tmp_path / "twins/a.wav").write_bytes(as_wav(voice))
-    there.put("twins/a.wav", as_wav(voice))
-    there.put("twins/other.wav", as_wav(voice))
+    (tmp_path / "clean/a.wav").write_bytes(as_wav(voice))
+    there.put("clean/a.wav", as_wav(voice))
+    there.put("clean/other.wav", as_wav(voice))
     about = {"input": tmp_path / "in", "output": tmp_path / "out", "s3": S3Config(endpoint_url=s3_server)}
-    local = RunConfig.model_validate({**about, "score": {"clean_dir": str(tmp_path / "twins")}})
-    config = RunConfig.model_validate({**about, "score": {"clean_dir": f"{there.at}/twins"}})
-    assert config.model_dump(mode="json")["score"] == {"clean_dir": f"{there.at}/twins"}
+    local = RunConfig.model_validate({**about, "score": {"clean_dir": str(tmp_path / "clean")}})
+    config = RunConfig.model_validate({**about, "score": {"clean_dir": f"{there.at}/clean"}})
+    assert config.model_dump(mode="json")["score"] == {"clean_dir": f"{there.at}/clean"}
     (raw,) = worker_functions.ingest(local, find_all(local.input, exclude=None)).result.shards
     made = worker_functions.clean(local, raw)
     assert not made.before.reused and made.before.result.scores[raw.wanted[0].clip_id]["pesq_wb"] > 1
@@ -168,27 +167,10 @@ def test_twins_of_a_run_are_fetched_a_shard_at_a_time_and_name_what_was_made_of_
     finally:
         monkeypatch.undo()
         s3_client._client_of.cache_clear()
-    there.put("twins/a.wav", as_wav(0.9 * voice))
+    there.put("clean/a.wav", as_wav(0.9 * voice))
     changed = worker_functions.clean(config, raw)
     assert changed.before.name != made.before.name and not changed.before.reused and not changed.after.reused
     assert changed.enhanced.reused
-
-
-def test_a_twin_that_changed_since_it_was_listed_is_an_error_that_names_it(there, monkeypatch):
-    there.put("twins/a.wav", b"other")
-    stale = s3_objects.S3Object(BUCKET, f"{parse_location(there.at).prefix}/twins/a.wav", "0" * 32, 5)
-    monkeypatch.setattr(clean_references, "_find_in_bucket", lambda *_: stale)
-    with (
-        pytest.raises(DataError, match=f"clean reference {there.at}/twins/a.wav: source changed"),
-        clean_references.local_references(parse_location(f"{there.at}/twins"), ["a.wav"], DEFAULT_S3),
-    ):
-        pass
-
-
-def test_a_source_that_points_outside_has_no_twin_in_a_bucket(there):
-    there.put("a.wav", b"outside")
-    with clean_references.local_references(parse_location(f"{there.at}/twins"), ["../a.wav"], DEFAULT_S3) as twins:
-        assert twins == {}
 
 
 # ---- trainings -------------------------------------------------------------------------------------------------

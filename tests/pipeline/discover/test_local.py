@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from clean_corpus.pipeline.core.errors import ConfigError
-from clean_corpus.pipeline.core.scratch_database import scratch_database
-from clean_corpus.pipeline.discover import find, find_all, manifests
+from clean_corpus.pipeline.discover import find_all, manifests
 from clean_corpus.pipeline.discover import local as sources
 
 
@@ -135,45 +134,10 @@ def test_one_manifest_gives_what_it_names(tmp_path):
     assert recordings[2].error.startswith("malformed manifest: line 3: expected JSON")
 
 
-def test_recordings_are_read_from_the_database_as_often_as_one_likes(tmp_path):
-    write(tmp_path, "a.wav", "b.wav", "c.wav")
-    (tmp_path / "b.txt").write_text("bee")
-    with scratch_database() as db:
-        recordings = find(tmp_path, db, exclude=None)
-        assert len(recordings) == 3
-        one, other = iter(recordings), iter(recordings)
-        assert next(one) == next(other)
-        db.execute("CREATE TABLE elsewhere (x)")
-        assert [next(one), *one] == list(other) == list(recordings)[1:]
-        assert list(recordings) == find_all(tmp_path, exclude=None)
-
-
 def test_the_order_is_that_of_bytes(tmp_path):
     names = [os.fsdecode(name) for name in (b"Z.wav", b"a-1.wav", b"a/x.wav", b"\xee\x80\x80.wav", b"\xf5.wav")]
     write(tmp_path, *names[::-1])
     assert list(found(tmp_path)) == names != sorted(names)
-
-
-def test_sources_that_a_table_lacks_are_counted(tmp_path):
-    names = ["a.wav", "b.wav", "c.wav", "d.wav", os.fsdecode(b"caf\xe9.wav")]
-    write(tmp_path, *names)
-    with scratch_database() as db:
-        recordings = find(tmp_path, db, exclude=None)
-        db.execute("CREATE TABLE named (source TEXT)")
-        assert recordings.absent("named") == (5, ["a.wav", "b.wav", "c.wav"])
-        db.executemany("INSERT INTO named VALUES (?)", [("b.wav",), ("b.wav",), (None,), ("other.wav",)])
-        assert recordings.absent("named") == (4, ["a.wav", "c.wav", r"caf\xe9.wav"])
-        db.executemany("INSERT INTO named VALUES (?)", [(recording.source,) for recording in recordings])
-        assert recordings.absent("named") == (0, [])
-
-
-def test_what_is_no_recording_is_not_lacking(tmp_path):
-    write(tmp_path, "a.wav")
-    (tmp_path / "a.txt").write_text("hello")
-    with scratch_database() as db:
-        recordings = find(tmp_path, db, exclude=None)
-        db.execute("CREATE TABLE named AS SELECT 'a.wav' AS source")
-        assert recordings.absent("named") == (0, [])
 
 
 def test_windows_change_nothing(tmp_path, monkeypatch):

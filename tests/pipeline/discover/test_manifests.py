@@ -41,20 +41,6 @@ def test_ljspeech_ids_and_columns(tmp_path):
     assert found["set/gone"].error == "named in set/metadata.csv but not found"
 
 
-def test_sidecars_and_files_that_only_look_like_one(tmp_path):
-    audio(tmp_path, "a.wav", "b.c.mp3")
-    (tmp_path / "a.txt").write_text("from text\n")
-    (tmp_path / "a.json").write_text('{"text": "from json", "speaker": 7, "license": "CC0", "consent": true, "x": 1}')
-    (tmp_path / "b.c.txt").write_text("bee")
-    (tmp_path / "alone.txt").write_text("no recording")
-    (tmp_path / "alone.json").write_text("{}")
-    found = rows(tmp_path)
-    assert sorted(found) == ["a.wav", "alone.json", "alone.txt", "b.c.mp3"]
-    assert found["a.wav"].metadata == Metadata("from json", "7", "CC0", "true")
-    assert found["b.c.mp3"].metadata == Metadata("bee")
-    assert found["alone.txt"].metadata == Metadata()
-
-
 def test_nemo_rows_by_manifest_by_root_and_absolute(tmp_path):
     audio(tmp_path, "m/a.wav", "b.wav", "c.wav", "d.wav")
     manifest = jsonl(

@@ -40,8 +40,3 @@ def test_a_service_that_is_gone_or_refuses_is_named(bucket, monkeypatch):
         open_store(S3Folder("no-such-bucket-here"), S3Config()).prepare()
     with pytest.raises(StorageError, match=r"NoSuchBucket.*run the same command again"):
         open_store(S3Folder("no-such-bucket-here"), S3Config()).write("a", b"")
-
-
-def test_an_address_with_a_password_is_refused():
-    with pytest.raises(ValueError, match="endpoint_url"):
-        S3Config(endpoint_url="http://key:secret@127.0.0.1:9000")

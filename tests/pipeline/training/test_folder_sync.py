@@ -52,7 +52,7 @@ def sent(monkeypatch):
 
 @pytest.fixture
 def copy(store, tmp_path):
-    """A folder and its mirror."""
+    """A folder and its copy in the bucket."""
     (tmp_path / "here" / "checkpoints").mkdir(parents=True)
     return FolderSync(store, tmp_path / "here")
 

@@ -1,0 +1,63 @@
+"""Clean references have their recording's relative name, whatever the suffix, in a folder as in a bucket."""
+
+import pytest
+
+from clean_corpus.pipeline.core.config import DEFAULT_S3
+from clean_corpus.pipeline.core.errors import ConfigError, DataError
+from clean_corpus.pipeline.core.locations import S3Folder
+from clean_corpus.pipeline.discover import clean_references
+from clean_corpus.pipeline.discover.clean_references import local_references, require_folder
+from clean_corpus.pipeline.storage.s3_objects import S3Object
+
+BUCKET = "references"
+
+
+@pytest.fixture(params=["folder", "bucket"])
+def clean_dir(request, client, tmp_path):
+    """A folder or a prefix with references, and one object beside it."""
+    root = tmp_path if request.param == "folder" else S3Folder(BUCKET, tmp_path.name)
+    for name in ("clean/deep/a.wav", "clean/deep/a.b.flac", "clean/c.mp3", "outside.wav"):
+        if request.param == "folder":
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            (root / name).write_bytes(name.encode())
+        else:
+            client.put_object(Bucket=BUCKET, Key=root.key(name), Body=name.encode())
+    return root / "clean"
+
+
+def test_references_are_found_by_their_stem(clean_dir):
+    sources = ["deep/a.flac", "deep/a.wav", "deep/a.b.wav", "c.mp3", "gone.wav"]
+    with local_references(clean_dir, sources, DEFAULT_S3) as references:
+        assert {name: path.read_bytes() for name, path in references.items()} == {
+            "deep/a.flac": b"clean/deep/a.wav",
+            "deep/a.wav": b"clean/deep/a.wav",
+            "deep/a.b.wav": b"clean/deep/a.b.flac",
+        }
+
+
+def test_without_a_folder_nothing_is_found():
+    with local_references(None, ["a.wav"], DEFAULT_S3) as references:
+        assert references == {}
+
+
+def test_an_absent_folder_is_refused_by_its_setting(clean_dir):
+    require_folder(clean_dir, "--clean", DEFAULT_S3)
+    with pytest.raises(ConfigError, match=r"^--clean .*gone: no such folder"):
+        require_folder(clean_dir / "gone", "--clean", DEFAULT_S3)
+
+
+def test_a_source_that_points_outside_has_no_reference_in_a_bucket(client):
+    client.put_object(Bucket=BUCKET, Key="a.wav", Body=b"outside")
+    with local_references(S3Folder(BUCKET, "clean"), ["../a.wav"], DEFAULT_S3) as references:
+        assert references == {}
+
+
+def test_a_reference_that_changed_since_it_was_listed_is_an_error_that_names_it(client, monkeypatch):
+    client.put_object(Bucket=BUCKET, Key="clean/a.wav", Body=b"other")
+    stale = S3Object(BUCKET, "clean/a.wav", "0" * 32, 5)
+    monkeypatch.setattr(clean_references, "_find_in_bucket", lambda *_: stale)
+    with (
+        pytest.raises(DataError, match=f"clean reference s3://{BUCKET}/clean/a.wav: source changed"),
+        local_references(S3Folder(BUCKET, "clean"), ["a.wav"], DEFAULT_S3),
+    ):
+        pass
