@@ -143,7 +143,7 @@ def disk_full(bench: Bench) -> str:
 
 
 def out_of_memory(bench: Bench) -> str:
-    """A giant clip that no worker has the memory for: whoever takes more than 1.2 GB is killed, as by the kernel"""
+    """A giant clip, too large for any worker: one that takes more than 1.2 GB is killed, as by the kernel"""
     x, rng = np.zeros(RATE * GIANT_S, np.float32), np.random.default_rng(0)
     x += 0.1 * rng.standard_normal(len(x)).astype(np.float32) * (1 + np.sin(np.arange(len(x)) / 3000))
     encode.write_wav(bench.work / "giant.wav", np.clip(x, -1, 1), RATE)

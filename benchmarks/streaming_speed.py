@@ -26,7 +26,7 @@ FRAMES = 300
 
 
 def streamable(name: str) -> bool:
-    """Say whether a system works hop by hop: on spectra, and without attention over the past."""
+    """Return whether a system works hop by hop: on spectra, and without attention over the past."""
     row = ENHANCERS[name]
     with torch.device("meta"):
         return isinstance(row.domain, Spectral) and not getattr(row.build(), "attends", False)

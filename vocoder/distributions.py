@@ -26,7 +26,7 @@ class Distribution(Protocol):
     noise_channels: int
 
     def quantised(self, x: Tensor) -> Tensor:
-        """Return the samples rounded to the values that draws can have, (B, N)."""
+        """Return the samples as generation would feed them back to the network, (B, N)."""
         ...
 
     def nll(self, parameters: Tensor, x: Tensor) -> Tensor:

@@ -57,7 +57,7 @@ def align(sets: Mapping[str, Sequence[Shard]], out: Path, utterances: Utterances
 
 
 def _keys(name: str, shards: Sequence[Shard]) -> set[str]:
-    """Return the keys of a set; one that comes twice is refused."""
+    """Return the keys of a set, and refuse one that comes twice."""
     found: set[str] = set()
     for shard in shards:
         for clip in clips(shard):

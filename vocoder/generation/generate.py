@@ -71,7 +71,7 @@ def _generate_group(
     single: bool,
     advance: Callable[[int], None] | None,
 ) -> list[np.ndarray]:
-    """Speak utterances side by side, block after block; those that end early are computed on and cut."""
+    """Speak utterances side by side, block after block; the shorter ones are padded and cut at the end."""
     hop, device = network.hop_length, network.mel_mean.device
     n_frames = [m.shape[-1] for m in log_mels]
     loop = _loop(weights, len(log_mels), device, single=single)

@@ -22,7 +22,7 @@ KEY_FORMAT = 1
 
 @dataclass(frozen=True)
 class StudySettings:
-    """Options of a test; opaque names depend on all of them, under the names they have here."""
+    """Options of a test; opaque names depend on all of them, and on their names."""
 
     mode: Mode
     seed: int

@@ -162,7 +162,7 @@ def _draw_all(kind, parameters, noise, levels, sample, chosen, drawn):
 
 @numba.njit
 def _embed(kind, table, input_bias, sample, chosen, x):
-    """x (R, B) = the input of the first layer for the last sample of each utterance."""
+    """Set x (R, B) to the input of the first layer for the last sample of each utterance."""
     for i in range(input_bias.shape[0]):
         for j in range(sample.shape[0]):
             value = table[chosen[j], i] if kind == MU_LAW else table[0, i] * sample[j]

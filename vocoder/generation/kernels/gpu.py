@@ -69,15 +69,15 @@ def _embed(table, input_bias, last, last_class, r, KIND: tl.constexpr, R: tl.con
 
 @triton.jit
 def _gated(
-    x, heard, dilated, dilated_bias, conditioner, rings, start, dilation, n_made, layer, lane, batch, r, h, c,
+    x, cond, dilated, dilated_bias, conditioner, rings, start, dilation, n_made, layer, lane, batch, r, h, c,
     TAPS: tl.constexpr, R: tl.constexpr, H: tl.constexpr, C: tl.constexpr,
 ):  # fmt: skip
     """Return a layer's gated dilated convolution of x and its past, (HP, BLOCK), and store x in the layer's ring."""
     past = (TAPS - 1) * dilation
     place = n_made % past
     gates = layer * 2 * H
-    signal = _column(dilated_bias + gates, h, H) + _product(_matrix(conditioner + gates * C, h, c, H, C), heard)
-    gate = _column(dilated_bias + gates + H, h, H) + _product(_matrix(conditioner + (gates + H) * C, h, c, H, C), heard)
+    signal = _column(dilated_bias + gates, h, H) + _product(_matrix(conditioner + gates * C, h, c, H, C), cond)
+    gate = _column(dilated_bias + gates + H, h, H) + _product(_matrix(conditioner + (gates + H) * C, h, c, H, C), cond)
     for tap in tl.static_range(TAPS):
         weights = dilated + (layer * TAPS + tap) * 2 * H * R
         tapped = x
@@ -131,12 +131,12 @@ def run(
     last_class = tl.load(chosen + lane)
     for n in range(n_samples):
         x = _embed(table, input_bias, last, last_class, r, KIND, R)
-        heard = tl.load(conditioning + (n * C + c[:, None]) * batch + lane[None, :], mask=c[:, None] < C, other=0.0)
+        cond = tl.load(conditioning + (n * C + c[:, None]) * batch + lane[None, :], mask=c[:, None] < C, other=0.0)
         skips = _column(skip_bias, s, S) + tl.zeros((SP, BLOCK), tl.float32)
         for layer in range(n_layers):
             dilation, start = tl.load(dilations + layer), tl.load(starts + layer)
             y = _gated(
-                x, heard, dilated, dilated_bias, conditioner, rings, start, dilation, n_made + n, layer, lane, batch,
+                x, cond, dilated, dilated_bias, conditioner, rings, start, dilation, n_made + n, layer, lane, batch,
                 r, h, c, TAPS, R, H, C,
             )  # fmt: skip
             x = x * ROOT_HALF + _column(residual_bias + layer * R, r, R)
