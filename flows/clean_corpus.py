@@ -69,7 +69,7 @@ def make_report(work_through: Callable[[], None]) -> None:
     on_crashed=[hooks.notify],
 )
 def clean_corpus(config: RunConfig) -> dict[str, Any]:
-    """Clean every recording below config.input into config.output; returns what run.json says.
+    """Clean every recording below config.input into config.output; return what run.json says.
 
     Raises: ConfigError before any work if a setting cannot work or another run uses the output; StorageError if the
     output cannot be written.
@@ -84,12 +84,12 @@ def clean_corpus(config: RunConfig) -> dict[str, Any]:
         open_engine(config.engine) as engine,
         scratch_database() as database,
     ):
-        observer.workers(engine.workers)
+        observer.set_workers(engine.workers)
         return _Run(config, weights, store, engine, observer, database).all_stages()
 
 
 def _check(config: RunConfig) -> str:
-    """Refuse what cannot work before anything is read; returns the hash of the weights."""
+    """Refuse settings that cannot work before anything is read; return the hash of the weights."""
     refuse_unreachable(config.gate, CEILINGS)
     weights = download_cache.weights(config.enhancer, config.s3)
     rate = checkpoints.card(weights)["sample_rate"]
@@ -106,23 +106,24 @@ def _check(config: RunConfig) -> str:
 
 
 def _same(one: Location, other: Location) -> bool:
+    """Return whether two locations are one."""
     if isinstance(one, Path) and isinstance(other, Path):
         return one.resolve() == other.resolve()
     return one == other
 
 
 def _name(raw: RawShard) -> str:
-    """A raw shard in log lines, the same at every stage; it begins with the name of the group it was cut from."""
+    """Return a raw shard's name in log lines: the same at every stage, it begins with the name of its group."""
     return PurePosixPath(raw.shard.key).stem
 
 
 MAX_PER_TASK = 16  # groups or shards in one task run
-TASKS_PER_WORKER, MIN_TASKS = 8, 32  # of a stage, where there is enough to do: who is last keeps others waiting
-AHEAD = 1  # task runs beyond what the engine can work on, so that it need not wait for the next
+TASKS_PER_WORKER, MIN_TASKS = 8, 32  # of a stage with enough to do: the last task keeps all others waiting
+AHEAD = 1  # task runs more than the engine has room for, so that it need not wait for the next
 
 
 def _per_task(total: int, workers: int) -> int:
-    """How many groups or shards a task run has.
+    """Return how many groups or shards a task run has.
 
     >>> _per_task(10, 2), _per_task(400, 2), _per_task(100_000, 64)
     (1, 13, 16)
@@ -132,7 +133,7 @@ def _per_task(total: int, workers: int) -> int:
 
 @dataclass(frozen=True)
 class Stage:
-    """A part of a run: what is done with each item, in whose task runs, and how an item is called there."""
+    """A part of a run: the function called with each item, the task that it is called in, and the names of items."""
 
     name: str
     unit: str
@@ -147,13 +148,16 @@ def _batches(items: Iterator[Any], size: int) -> Iterator[list[Any]]:
 
 
 def _work_through(function: Callable[[Any], Any], batch: Sequence[tuple[int, Any]], put: Callable[[Any], None]) -> None:
-    """Results go by `put` and not back through Prefect, which would hold them until the run ends."""
+    """Call a function with each item of a batch.
+
+    Results go through `put`, and not back through Prefect, which would hold them until the run ends.
+    """
     for number, item in batch:
         put((number, function(item)))
 
 
 class _Run:
-    """One run from discovery to report, and what it knows so far."""
+    """One run from discovery to report, and its state."""
 
     def __init__(
         self,
@@ -166,7 +170,7 @@ class _Run:
     ) -> None:
         self.config, self.weights_sha256, self.store, self.engine = config, weights_sha256, store, engine
         self.observer, self.console = observer, observer.console
-        self.database, self.shelf = database, RunState(database)
+        self.database, self.state = database, RunState(database)
         self.started = datetime.now(UTC)
 
     def all_stages(self) -> dict[str, Any]:
@@ -175,19 +179,19 @@ class _Run:
             groups = group_recordings(self.store, recordings, self.config.shards.max_clips)
         self._ingest(groups)
         with self.observer.timed("deduplicate"):
-            compared = duplicates.to_compare(raw for _, raw in self.shelf.raw_shards())
-            twins = duplicates.find_duplicates(compared, self.config.dedup)
-        tars = self._clean(twins)
-        self._nothing_vanished(recordings)
+            compared = duplicates.to_compare(raw for _, raw in self.state.raw_shards())
+            found = duplicates.find_duplicates(compared, self.config.dedup)
+        tars = self._clean(found)
+        self._check_nothing_vanished(recordings)
         with tempfile.TemporaryDirectory() as folder:
             table = Path(folder, "ledger.parquet")
             self._write_ledger(table)
             counted = ledger.summary(table)
             manifest = self._commit(table, tars, counted)
-            homes = self.shelf.clip_shards(listening_picks.picked(table))
+            clip_shards = self.state.clip_shards(listening_picks.picked(table))
         with self.observer.timed("report"):
             run = self._summary(counted, manifest.version)
-            make_report(partial(shard_stages.write_report, self.engine, self.config, run, homes))
+            make_report(partial(shard_stages.write_report, self.engine, self.config, run, clip_shards))
         summary = self._summary(counted, manifest.version)
         self.store.write("run.json", json.dumps(summary, indent=2, sort_keys=True).encode() + b"\n")
         artifacts.results(summary, f"{self.config.output}/report/index.html")
@@ -200,40 +204,40 @@ class _Run:
             return shard_stages.ingest_group(self.engine, self.config, group)
 
         stage = Stage("ingest", "groups", ingest_groups, read, lambda group: group[0].key)
-        for place, done in self._each(stage, enumerate(groups), len(groups)):
-            self._tell(done.stages)
-            self.shelf.add_raw_shards(place, done.raw_shards)
-            self.shelf.add_rows(None, done.rows)
-            self.observer.ended(None, done.rows)
+        for number, ingested in self._each(stage, enumerate(groups), len(groups)):
+            self._count(ingested.stages)
+            self.state.add_raw_shards(number, ingested.raw_shards)
+            self.state.add_rows(None, ingested.rows)
+            self.observer.count_clips(None, ingested.rows)
 
-    def _clean(self, twins: Mapping[str, duplicates.Duplicate]) -> tuple[list[Shard], list[Shard]]:
-        """The tars of the kept and those of the rejected."""
+    def _clean(self, found: Mapping[str, duplicates.Duplicate]) -> tuple[list[Shard], list[Shard]]:
+        """Score, enhance, judge and publish all raw shards; return the tars of kept and those of rejected clips."""
 
         def finish(raw: RawShard) -> shard_stages.FinishedShard:
             return shard_stages.finish_shard(
-                self.engine, self.config, _name(raw), duplicates.marked(raw, twins, self.config.dedup)
+                self.engine, self.config, _name(raw), duplicates.marked(raw, found, self.config.dedup)
             )
 
         kept: list[Shard] = []
         rejected: list[Shard] = []
         variants: set[str] = set()
         stage = Stage("clean", "shards", clean_shards, finish, _name)
-        for number, done in self._each(stage, self.shelf.raw_shards(), self.shelf.n_raw_shards):
-            self._tell(done.stages)
-            self.shelf.set_enhanced(number, done.enhanced)
-            self.shelf.add_rows(number, done.rows)
-            self.observer.ended(done.name, done.rows)
-            kept += filter(None, [done.tars.kept])
-            rejected += filter(None, [done.tars.rejected])
-            variants |= {tar.key for tar in done.variants}
+        for number, finished in self._each(stage, self.state.raw_shards(), self.state.n_raw_shards):
+            self._count(finished.stages)
+            self.state.set_enhanced(number, finished.enhanced)
+            self.state.add_rows(number, finished.rows)
+            self.observer.count_clips(finished.name, finished.rows)
+            kept += filter(None, [finished.tars.kept])
+            rejected += filter(None, [finished.tars.rejected])
+            variants |= {tar.key for tar in finished.variants}
         for key in [key for name in shard_stages.VARIANTS for key in self.store.keys(f"variants/{name}")]:
             if key not in variants:  # of an earlier run
                 self.store.delete(key)
         return kept, rejected
 
-    def _nothing_vanished(self, recordings: Recordings) -> None:
+    def _check_nothing_vanished(self, recordings: Recordings) -> None:
         missing, names = recordings.absent("row")
-        repeated = self.shelf.repeated_clip_ids()
+        repeated = self.state.repeated_clip_ids()
         if missing or repeated:
             raise CleanCorpusError(
                 f"the ledger lacks {missing} of {len(recordings)} recordings ({names}) or repeats a clip ({repeated}); "
@@ -243,7 +247,7 @@ class _Run:
     def _write_ledger(self, path: Path) -> None:
         with path.open("wb") as file:
             ledger.write(
-                self.shelf.rows(),
+                self.state.rows(),
                 file,
                 enhancer=self.config.enhancer,
                 weights_sha256=self.weights_sha256,
@@ -251,7 +255,7 @@ class _Run:
             )
 
     def _commit(self, table: Path, tars: tuple[list[Shard], list[Shard]], counted: dict[str, Any]) -> Manifest:
-        """The version that this run made, or found unchanged."""
+        """Publish the ledger and the tars as a version, unless the last one is the same; return its manifest."""
         digest = sha256_file(table)
         named = Shard(f"ledgers/{digest[:24]}.parquet", digest, table.stat().st_size, counted["counts"]["in"])
         with table.open("rb") as file:
@@ -265,12 +269,12 @@ class _Run:
             pass
         return manifest
 
-    # ---- keeping count
+    # ---- work in task runs, counted
 
     def _each(self, stage: Stage, items: Iterator[tuple[int, Any]], total: int) -> Iterator[tuple[int, Any]]:
-        """What a stage makes of each numbered item, as it comes; few at a time are in memory.
+        """Yield what a stage makes of each numbered item, in the order of completion; few at a time are in memory.
 
-        Raises: what a task run ended with.
+        Raises: the error that a task run ended with.
         """
         if not total:
             return
@@ -299,15 +303,15 @@ class _Run:
                 for count in (one_ended, advance, show):
                     count()
 
-    def _tell(self, told: Sequence[shard_stages.StageResult]) -> None:
-        for part in told:
-            if isinstance(part.outcome, Exception):
-                self.observer.failed(part.stage, part.name, part.outcome)
+    def _count(self, results: Sequence[shard_stages.StageResult]) -> None:
+        for result in results:
+            if isinstance(result.outcome, Exception):
+                self.observer.count_failure(result.stage, result.name, result.outcome)
             else:
-                self.observer.account(part.stage, part.name, part.clips, part.outcome)
+                self.observer.count_call(result.stage, result.name, result.clips, result.outcome)
 
     def _settings(self) -> dict[str, Any]:
-        """What decides over the result: where it lies and how many workers there are does not."""
+        """Return the settings that decide over the result; locations and the number of workers do not."""
         return self.config.model_dump(mode="json", exclude=set(ELSEWHERE))
 
     def _summary(self, counted: dict[str, object], version: int | None) -> dict[str, Any]:

@@ -1,17 +1,17 @@
-"""The configuration of a whole run: the rooms' sections and where they are to be applied."""
+"""The configuration of a whole run: the sections of all rooms, and the input and output they are applied to."""
 
 from pydantic import Field
 
 from clean_corpus.enhancers import checkpoints
 from clean_corpus.flows.engines.base import EngineConfig
+from clean_corpus.flows.observe.config import ObserveConfig
 from clean_corpus.flows.observe.hooks import HookConfig
-from clean_corpus.flows.observe.observer import ObserveConfig
 from clean_corpus.pipeline.core.config import PipelineConfig
 from clean_corpus.pipeline.core.locations import LocationField
 
 
 class RunConfig(PipelineConfig):
-    """Everything `clean-corpus run` depends on."""
+    """All settings of `clean-corpus run`."""
 
     input: LocationField
     output: LocationField
@@ -28,4 +28,4 @@ class RunConfig(PipelineConfig):
 
 
 ELSEWHERE = frozenset({"input", "output", "variants", "keep_versions", "s3", "engine", "observe", "hooks"})
-"""Fields that say where, how fast and who hears of it: they decide nothing over a clip."""
+"""Fields about locations, speed and reports of a run, which decide nothing over a clip."""

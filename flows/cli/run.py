@@ -1,6 +1,6 @@
 """The command `run`: a folder of recordings cleaned by the flow, on a Prefect server of its own."""
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -9,6 +9,9 @@ from clean_corpus.flows.cli.options import ConfigFile, EnhancerName, Settings, W
 from clean_corpus.flows.cli.settings import run_config
 from clean_corpus.flows.cli.vocoder import compare
 from clean_corpus.pipeline.core.errors import CleanCorpusError
+
+if TYPE_CHECKING:
+    from clean_corpus.flows.config import RunConfig
 
 VARIANTS = {"raw": "variants/raw", "enhanced": "variants/enhanced", "gated": "shards"}  # sets of --compare by name
 
@@ -35,9 +38,9 @@ def run(
     again = "interrupted; finished work is kept: run the same command again to continue"
     with ended_by_signals(again):
         console.print("starting")
-        from clean_corpus.flows.clean_corpus import clean_corpus
+        with local_server.server(prepare=lambda: _prepare(configuration)):
+            from clean_corpus.flows.clean_corpus import clean_corpus
 
-        with local_server.server():
             summary = clean_corpus(configuration)
     _print_summary(summary)
     counts = summary["counts"]
@@ -46,6 +49,15 @@ def run(
     if compare_minutes:
         sets = [f"{name}={configuration.output}/{folder}" for name, folder in VARIANTS.items()]
         compare(sets, str(configuration.output / "comparison"), budget=compare_minutes)
+
+
+def _prepare(configuration: "RunConfig") -> None:
+    """Import what the flow and its workers need, while the server starts."""
+    if configuration.engine.kind == "local":
+        from clean_corpus.flows.engines.local import warm_up
+
+        warm_up()
+    import clean_corpus.flows.clean_corpus  # noqa: F401
 
 
 def _print_summary(summary: dict[str, Any]) -> None:

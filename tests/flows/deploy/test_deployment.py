@@ -1,6 +1,7 @@
 """A real Prefect server and real process workers: deploying, schedules, refusals, cancelling, lost runs."""
 
 import contextlib
+import inspect
 import json
 import os
 import shutil
@@ -278,6 +279,12 @@ def test_parameters_of_the_flow_are_the_fields_of_the_settings():
     assert set(schema["properties"]) == set(RunConfig.model_fields)
     assert list(schema["properties"])[:2] == schema["required"] == ["input", "output"]
     assert schema["definitions"]["GateConfig"]["additionalProperties"] is False
+    expected = RunConfig.model_json_schema()["properties"]
+    for name, parameter in inspect.signature(flow.clean_corpus.fn).parameters.items():
+        if name not in ("input", "output"):
+            assert parameter.default == RunConfig.model_fields[name].get_default(), name
+        for key in ("type", "minimum", "maximum"):
+            assert schema["properties"][name].get(key) == expected[name].get(key), (name, key)
 
 
 def test_places_reach_a_worker_that_starts_elsewhere(tmp_path, monkeypatch):

@@ -11,7 +11,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from clean_corpus.flows.observe import logs
 from clean_corpus.flows.observe import observer as observe
-from clean_corpus.flows.observe.observer import ObserveConfig, Observer
+from clean_corpus.flows.observe.config import ObserveConfig
+from clean_corpus.flows.observe.observer import Observer
 from clean_corpus.pipeline.core.config_input import validate
 from clean_corpus.pipeline.core.errors import ConfigError
 from clean_corpus.pipeline.core.records import Enhanced, Outcome
@@ -73,17 +74,17 @@ def test_a_scrape_during_the_run_sees_what_has_happened_so_far(tmp_path):
     with observer(tmp_path, metrics_port=0) as watched:
         assert watched.address.startswith("http://127.0.0.1:")
         with watched.stage("clean", 3) as ended:
-            watched.account("enhance", "s0", clips(4), outcome(2.0))
+            watched.count_call("enhance", "s0", clips(4), outcome(2.0))
             ended()
-            watched.account("enhance", "s1", clips(5), outcome(0.25, reused=True))
+            watched.count_call("enhance", "s1", clips(5), outcome(0.25, reused=True))
             ended()
-            watched.retried("clean", "clean s2", "worker process died")
+            watched.count_retry("clean", "clean s2", "worker process died")
             during = scraped(watched.address)
-            watched.failed("clean", "s2", "worker process died")
+            watched.count_failure("clean", "s2", "worker process died")
             ended()
         three = clips(3)
-        watched.ended("s0", [row(three[0], Verdict.KEPT), row(three[1], Verdict.KEPT)])
-        watched.ended("s0", [row(three[2], Verdict.REJECTED, "snr_db", "snr_db 3 < 12")])
+        watched.count_clips("s0", [row(three[0], Verdict.KEPT), row(three[1], Verdict.KEPT)])
+        watched.count_clips("s0", [row(three[2], Verdict.REJECTED, "snr_db", "snr_db 3 < 12")])
         after = scraped(watched.address)
     assert during["queue_depth", "clean"] == 1
     assert during["audio_seconds_total", "enhance"] == 8.0, "audio of reused work was not worked on"
@@ -124,8 +125,8 @@ def test_a_port_in_use_is_named_before_anything_starts(tmp_path):
 
 def test_reasons_of_any_number_make_a_bounded_number_of_series(tmp_path):
     with observer(tmp_path, metrics_port=0) as watched:
-        watched.ended(None, [row(c, Verdict.FAILED, f"reason_{c.clip_id}", "text") for c in clips(1000)])
-        watched.ended(None, [row(clips(1)[0], Verdict.FAILED, "reason_c0", "text")])
+        watched.count_clips(None, [row(c, Verdict.FAILED, f"reason_{c.clip_id}", "text") for c in clips(1000)])
+        watched.count_clips(None, [row(clips(1)[0], Verdict.FAILED, "reason_c0", "text")])
         found = {k: v for k, v in scraped(watched.address).items() if k[0] == "clips_total" and k[1]}
     assert len(found) == observe.MAX_REASONS + 1
     assert found["clips_total", "reason_c0", "failed"] == 2
@@ -146,7 +147,7 @@ def test_the_file_is_whole_at_every_moment_and_holds_the_end(tmp_path):
         reader = threading.Thread(target=read)
         reader.start()
         for i in range(300):
-            watched.account("enhance", f"s{i}", clips(1), outcome(0.01))
+            watched.count_call("enhance", f"s{i}", clips(1), outcome(0.01))
         deadline = time.monotonic() + 20
         while (not seen or seen[-1] < 300) and reader.is_alive() and time.monotonic() < deadline:
             time.sleep(0.01)
@@ -212,7 +213,7 @@ def test_two_observers_in_one_process_do_not_meet(tmp_path):
             with observer(tmp_path, name, metrics_port=0, metrics_file=path) as watched:
                 barrier.wait(20)
                 for i in range(count):
-                    watched.account("enhance", f"{name}{i}", clips(1), outcome(0.1))
+                    watched.count_call("enhance", f"{name}{i}", clips(1), outcome(0.1))
                 observe.count_retry("clean", f"clean {name}", "again")
                 logging.getLogger("clean_corpus.storage").warning("slow %s", name)
                 barrier.wait(20)
@@ -248,11 +249,11 @@ def test_two_observers_in_one_process_do_not_meet(tmp_path):
 def test_lines_are_json_with_run_shard_and_clip(tmp_path):
     with observer(tmp_path) as watched:
         with watched.stage("clean", 1) as ended:
-            watched.account("enhance", "s0", clips(3), outcome(1.5, failed={"c1": "boom"}))
+            watched.count_call("enhance", "s0", clips(3), outcome(1.5, failed={"c1": "boom"}))
             ended()
         some = clips(3)
-        watched.ended("s0", [row(some[0], Verdict.KEPT), row(some[1], Verdict.FAILED, "boom", "boom: a\nb")])
-        watched.ended(None, [row(some[2], Verdict.REJECTED, "duplicate", "same audio as c0")])
+        watched.count_clips("s0", [row(some[0], Verdict.KEPT), row(some[1], Verdict.FAILED, "boom", "boom: a\nb")])
+        watched.count_clips(None, [row(some[2], Verdict.REJECTED, "duplicate", "same audio as c0")])
     path = tmp_path / "a.log"
     assert [line["event"] for line in lines(path)] == [
         "run_started", "stage_started", "shard", "stage_finished", "clip", "clip", "run_finished"
@@ -273,7 +274,7 @@ def test_lines_are_json_with_run_shard_and_clip(tmp_path):
 
 def test_text_lines_stay_one_line_each(tmp_path):
     with observer(tmp_path, log="text") as watched:
-        watched.failed("clean", "s0", 'it said "no"\nand more')
+        watched.count_failure("clean", "s0", 'it said "no"\nand more')
     line = next(text for text in (tmp_path / "a.log").read_text().splitlines() if "shard_failed" in text)
     assert line.split(" ", 1)[1] == (
         r'ERROR shard_failed error="it said \"no\"\nand more" run=run-a shard=s0 stage=clean'
@@ -284,8 +285,8 @@ def test_standard_error_gets_warnings_as_text_and_everything_as_json(tmp_path, c
     for style in ("text", "json"):
         with pytest.raises(ZeroDivisionError), observer(tmp_path, log=style, log_file=None) as watched:
             assert watched.console.quiet == (style == "json")
-            watched.account("enhance", "s0", clips(1), outcome(1.0))
-            watched.retried("clean", "clean s0", "worker process died")
+            watched.count_call("enhance", "s0", clips(1), outcome(1.0))
+            watched.count_retry("clean", "clean s0", "worker process died")
             raise ZeroDivisionError("x")
         said = capsys.readouterr().err.splitlines()
         if style == "text":
@@ -309,11 +310,11 @@ def test_timings_hold_audio_seconds_per_worker_second_of_what_was_made(tmp_path)
     with observer(tmp_path) as watched:
         with watched.timed("discover"):
             time.sleep(0.01)
-        watched.account("enhance", "s0", clips(10), outcome(4.0))
-        watched.account("enhance", "s1", clips(10), outcome(1.0))
-        watched.account("enhance", "s2", clips(90), outcome(0.5, reused=True))
-        watched.account("publish", "s2", clips(90), outcome(0.5, reused=True))
-        watched.failed("clean", "s3", "worker process died")
+        watched.count_call("enhance", "s0", clips(10), outcome(4.0))
+        watched.count_call("enhance", "s1", clips(10), outcome(1.0))
+        watched.count_call("enhance", "s2", clips(90), outcome(0.5, reused=True))
+        watched.count_call("publish", "s2", clips(90), outcome(0.5, reused=True))
+        watched.count_failure("clean", "s3", "worker process died")
         discover, enhance, publish, clean = watched.stages()
     assert discover["name"] == "discover" and discover["done"] == 1 and discover["seconds"] >= 0.01
     assert enhance == {
@@ -397,9 +398,9 @@ def test_no_line_and_no_series_holds_a_credential(tmp_path):
         Observer(config, run="r", output=f"https://me:{SECRET_KEY}@host/out") as watched,
     ):
         watched.event("x", password=SECRET_KEY, nested={"a": [secret]}, other=ValueError(secret))
-        watched.failed("clean", "s0", OSError(secret))
-        watched.retried("clean", "s0", secret)
-        watched.ended("s0", [row(clips(1)[0], Verdict.FAILED, secret, f"failed: {secret}")])
+        watched.count_failure("clean", "s0", OSError(secret))
+        watched.count_retry("clean", "s0", secret)
+        watched.count_clips("s0", [row(clips(1)[0], Verdict.FAILED, secret, f"failed: {secret}")])
         logging.getLogger("clean_corpus.engine").warning("url https://u:%s@h", SECRET_KEY)
         try:
             raise RuntimeError(secret)
