@@ -168,7 +168,6 @@ def room_impulse_response(rng: np.random.Generator, *, sample_rate: int, rt60_s:
 def mix_at_snr(speech: Audio, noise: Audio, snr_db: float) -> Audio:
     """Return speech + g * noise, with g for the wanted ratio of mean powers over the whole signal.
 
-    Source: SYSTEMS.md section 0, Mixing.
     Shapes: (N,) twice -> (N,).
 
     >>> x = mix_at_snr(np.ones(4, np.float32), np.full(4, 2, np.float32), 0.0)
