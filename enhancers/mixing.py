@@ -35,15 +35,21 @@ class MixConfig(Section):
 
     sample_rate: int = 16000
     seconds: float = 3.0
+    long_seconds: float | None = None  # of pairs at the end of a training; null: as long as all others
+    long_from: float = Field(1.0, ge=0, le=1)  # share of the training after which they are so long
     snr_db: tuple[float, float] = (-5.0, 25.0)
     snr_set_db: tuple[float, ...] = ()  # these values instead of that range
     recorded_share: float = 0.65  # noise from recordings, else generated
     generated: tuple[Generated, ...] = Field(VARIED, min_length=1)  # kinds of generated noise, each as likely
     speech_shares: dict[str, float] = Field(default_factory=dict)  # folder: share of the speech; others by duration
+    speech_snr_db: float | None = None  # recordings with less of their own are drawn less; null: all alike
     references: str | None = None  # folder with the same recordings, cleaner: what is wanted of a result; null: speech
     room_share: float = 0.3  # speech and noise put in a room; the target stays reverberant
     clean_share: float = 0.03  # no noise at all: clean in must stay clean
     second_noise_share: float = 0.3  # two noises at once, -10 to 10 dB apart
+    third_noise_share: float = 0.0  # of those, a third one on top
+    grains_share: float = 0.0  # of recorded noise, put together anew from short pieces of it
+    reversed_share: float = 0.0  # of recorded noise, played backwards
     speech_speed: tuple[float, float] = (0.88, 1.14)  # other voices than were recorded
     noise_speed: tuple[float, float] = (0.7, 1.4)
     equaliser_share: float = 0.5  # speech and noise each through a random smooth response
@@ -201,16 +207,20 @@ class Source(Protocol):
         ...
 
 
-def draw_pair(rng: np.random.Generator, source: Source, rooms: Sequence[Audio], cfg: MixConfig) -> tuple[Audio, Audio]:
-    """One noisy/clean pair.
+def draw_pair(
+    rng: np.random.Generator, source: Source, rooms: Sequence[Audio], cfg: MixConfig, seconds: float | None = None
+) -> tuple[Audio, Audio]:
+    """One noisy/clean pair, of another length than the settings say where one is given.
 
     Shapes: -> (noisy, clean), each (seconds * sample_rate,) float32 in [-1, 1].
     """
-    n = int(cfg.seconds * cfg.sample_rate)
+    n = int((seconds or cfg.seconds) * cfg.sample_rate)
     speech = np.atleast_2d(source.speech(rng, n))
     noise = _noise(rng, n, source, cfg)
     if rng.random() < cfg.second_noise_share:
         noise = synthetic.mix_at_snr(noise, _noise(rng, n, source, cfg), rng.uniform(-10, 10))
+        if cfg.third_noise_share and rng.random() < cfg.third_noise_share:
+            noise = synthetic.mix_at_snr(noise, _noise(rng, n, source, cfg), rng.uniform(-10, 10))
     if rng.random() < cfg.equaliser_share:
         speech = synthetic.equalise(rng, speech, gain_db=cfg.equaliser_db)
     if rng.random() < cfg.equaliser_share:
@@ -235,7 +245,12 @@ def draw_pair(rng: np.random.Generator, source: Source, rooms: Sequence[Audio], 
 def _noise(rng: np.random.Generator, n: int, source: Source, cfg: MixConfig) -> Audio:
     rate = cfg.sample_rate
     if source.has_noise and rng.random() < cfg.recorded_share:
-        return source.noise(rng, n)
+        noise = source.noise(rng, n)
+        if cfg.grains_share and rng.random() < cfg.grains_share:
+            noise = synthetic.grains(rng, noise, sample_rate=rate)
+        if cfg.reversed_share and rng.random() < cfg.reversed_share:
+            noise = noise[::-1]
+        return noise
     kind = cfg.generated[rng.integers(len(cfg.generated))]
     if kind == "coloured":
         return synthetic.coloured_noise(rng, n, slope=rng.uniform(-0.5, 2.0))
@@ -257,7 +272,7 @@ PAUSE_SEARCH_S = 8  # seconds of a voice in which its pauses are looked for
 class Mixtures(Dataset):
     """Pair i of an endless list, a function of (seed, i) alone; the recordings lie in memory, once for all workers.
 
-    `rooms` are simulated unless given.
+    `rooms` are simulated unless given. Pairs from `long_from` on last `long_seconds`, where that is set.
     Shapes: item -> (noisy, clean), each (seconds * sample_rate,) float32 in [-1, 1].
     Raises: ConfigError if speech_shares names a folder that speech lacks.
     """
@@ -271,6 +286,7 @@ class Mixtures(Dataset):
         seed: int,
         length: int,
         rooms: Sequence[Audio] | None = None,
+        long_from: int | None = None,
     ) -> None:
         for folder in config.speech_shares:
             if folder not in speech:
@@ -281,15 +297,16 @@ class Mixtures(Dataset):
         self.recordings = Mapped(r.samples for group in speech.values() for r in group)
         self.tracks, self.config = Mapped(tracks), config
         self.has_noise = bool(self.tracks)
-        self.seed, self.length = seed, length
-        self.weights = _weights(speech, config.speech_shares)
+        self.seed, self.length, self.long_from = seed, length, long_from
+        self.weights = _weights(speech, config.speech_shares, config.speech_snr_db)
         self.rooms = simulated_rooms(config, seed) if rooms is None else list(rooms)
 
     def __len__(self) -> int:
         return self.length
 
     def __getitem__(self, index: int) -> tuple[Audio, Audio]:
-        return draw_pair(np.random.default_rng((self.seed, 1, index)), self, self.rooms, self.config)
+        seconds = self.config.long_seconds if self.long_from is not None and index >= self.long_from else None
+        return draw_pair(np.random.default_rng((self.seed, 1, index)), self, self.rooms, self.config, seconds)
 
     def speech(self, rng: np.random.Generator, n: int) -> Audio:
         for _ in range(PAUSE_DRAWS):  # a cut that is mostly a pause has no meaningful SNR: draw again
@@ -316,16 +333,46 @@ def is_pause(cut: Audio, samples: np.ndarray) -> bool:
     return bool(np.sqrt(np.mean(cut**2)) <= 0.3 * np.sqrt(np.mean(whole**2)))
 
 
-def _weights(speech: Mapping[str, Sequence[Recording]], shares: Mapping[str, float]) -> np.ndarray:
-    """Chance of each recording: a folder's share where one is set, the rest of the chances by duration."""
-    rest = sum(r.samples.shape[-1] for folder, group in speech.items() if folder not in shares for r in group)
+def _weights(
+    speech: Mapping[str, Sequence[Recording]], shares: Mapping[str, float], snr_db: float | None = None
+) -> np.ndarray:
+    """Chance of each recording: a folder's share where one is set, the rest of the chances by duration.
+
+    Within a folder a recording whose own SNR is short of `snr_db` by 10 dB is drawn a third as often.
+    """
+    lengths = {folder: np.array([_importance(r, snr_db) for r in group]) for folder, group in speech.items()}
+    rest = sum(x.sum() for folder, x in lengths.items() if folder not in shares)
     left = 1 - sum(shares.values()) if rest else 0.0
-    weights = []
-    for folder, group in speech.items():
-        total = sum(r.samples.shape[-1] for r in group) if folder in shares else rest
-        share = shares.get(folder, left)
-        weights += [share * r.samples.shape[-1] / total for r in group]
-    return np.array(weights) / sum(weights)
+    weights = np.concatenate(
+        [shares.get(folder, left) * x / (x.sum() if folder in shares else rest) for folder, x in lengths.items()]
+    )
+    return weights / weights.sum()
+
+
+def _importance(recording: Recording, snr_db: float | None) -> float:
+    """The recording's samples, those of a noisy one at less."""
+    length = recording.samples.shape[-1]
+    if snr_db is None:
+        return length
+    return length * 10 ** (min(0.0, own_snr_db(np.atleast_2d(recording.samples)[0]) - snr_db) / 20)
+
+
+def own_snr_db(samples: np.ndarray) -> float:
+    """How far a recording's speech lies above its pauses, in dB: the level of loud frames over that of quiet ones.
+
+    Source: as NIST's STNR, with the 90th and the 10th percentile of frames of 512 samples.
+    Shapes: (N,) -> scalar, 0 if it is shorter than ten frames.
+
+    >>> rng = np.random.default_rng(0)
+    >>> noise, tone = rng.standard_normal(32000), 100 * np.sin(np.arange(32000)) * (np.arange(32000) // 8000 % 2)
+    >>> round(own_snr_db(noise + tone)), round(own_snr_db(10 * noise + tone))
+    (37, 17)
+    """
+    frames = samples[: len(samples) // 512 * 512].astype(np.float32).reshape(-1, 512)
+    if len(frames) < 10:
+        return 0.0
+    quiet, loud = np.percentile(np.mean(np.square(frames), 1), (10, 90))
+    return float(10 * np.log10((loud + 1e-2) / (quiet + 1e-2)))
 
 
 def at_speed(rng: np.random.Generator, samples: np.ndarray, n: int, speed: tuple[float, float]) -> Audio:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from enhancers.mixing import MixConfig, Mixtures, Recording, load_recordings, load_rirs, noise_tracks
+from enhancers.mixing import MixConfig, Mixtures, Recording, load_recordings, load_rirs, noise_tracks, own_snr_db
 from pipeline.errors import ConfigError, DataError
 from pipeline.synthetic import coloured_noise, mix_at_snr, room_tone
 
@@ -223,3 +223,38 @@ def test_each_of_several_folders_must_hold_recordings(tmp_path):
     soundfile.write(tmp_path / "full" / "a.wav", np.zeros(100), 16000)
     with pytest.raises(DataError, match=r"below .*empty"):
         load_recordings([tmp_path / "full", tmp_path / "empty"], 16000)
+
+
+def test_recordings_that_are_noisy_themselves_are_drawn_less():
+    """Bursts 40 and 20 dB above their pauses, with 30 dB wanted: the second has a third of its chance, by 20 log10."""
+    rng = np.random.default_rng(0)
+    burst = 3000 * np.sin(np.arange(32000)) * (np.arange(32000) // 4000 % 2)
+    clean, noisy = (
+        Recording(str(i), (burst + a * rng.standard_normal(32000)).astype(np.int16)) for i, a in enumerate((21, 210))
+    )
+    assert own_snr_db(clean.samples) == pytest.approx(40, abs=0.7)
+    assert own_snr_db(noisy.samples) == pytest.approx(20, abs=0.7)
+    assert own_snr_db(np.zeros(32000, np.int16)) == 0 == own_snr_db(clean.samples[:5000])
+    config = MixConfig(rooms=1, speech_snr_db=30.0)
+    pairs = Mixtures({"speech": [clean, noisy]}, TRACKS, config, seed=0, length=1)
+    assert pairs.weights[1] / pairs.weights[0] == pytest.approx(10**-0.5, rel=0.1)
+    alike = Mixtures({"speech": [clean, noisy]}, TRACKS, MixConfig(rooms=1), seed=0, length=1)
+    assert alike.weights.tolist() == [0.5, 0.5]
+
+
+def test_pairs_are_longer_from_a_number_on():
+    config = MixConfig(seconds=1.0, long_seconds=1.5, rooms=1)
+    pairs = Mixtures(SPEECH, TRACKS, config, seed=0, length=9, long_from=4)
+    assert [len(pairs[i][0]) for i in (0, 3, 4, 8)] == [16000, 16000, 24000, 24000]
+
+
+def test_recorded_noise_in_grains_backwards_and_in_three_layers_keeps_its_snr():
+    shares = {"grains_share": 1.0, "reversed_share": 1.0, "second_noise_share": 1.0, "third_noise_share": 1.0}
+    pairs = mixtures(snr_db=(5, 5), clean_share=0.0, room_share=0.0, recorded_share=1.0, **shares)
+    other = mixtures(snr_db=(5, 5), clean_share=0.0, room_share=0.0, recorded_share=1.0)
+    noisy, clean = pairs[0]
+    assert 10 * np.log10(np.mean(clean**2) / np.mean((noisy - clean) ** 2)) == pytest.approx(5, abs=0.01)
+    np.testing.assert_array_equal(
+        pairs[0], mixtures(snr_db=(5, 5), clean_share=0.0, room_share=0.0, recorded_share=1.0, **shares)[0]
+    )
+    assert not np.array_equal(pairs[0][0], other[0][0])
