@@ -1,5 +1,6 @@
 """Training of a row of ENHANCERS with Lightning, stage by stage, checkpointed and resumable."""
 
+import hashlib
 import json
 import sys
 from collections.abc import Callable, Sequence
@@ -36,6 +37,7 @@ class TrainConfig(StepConfig):
 
     validation_pairs: int = 96
     validation_share: float = 0.08  # of the speech and noise sessions or shards, and of recorded rooms, held out
+    validation_by: Literal["draw", "name"] = "draw"  # name: sessions by a hash, the same ones whatever lies beside them
     patience: int = 20  # epochs without a better validation
     keep: Literal["best", "last"] = "best"  # validation; last: the same time for all that are compared
     ema_decay: float | None = 0.998  # of the running mean of the weights that is validated and kept; null: none
@@ -52,10 +54,12 @@ PREPARE_BATCHES = 32  # training batches that a stage's preparation sees
 Recordings = dict[str, list[Recording]]
 
 
-def _hold_out(groups: Recordings, share: float, seed: int) -> tuple[Recordings, Recordings]:
-    """A share of each folder's sessions, at least one where it has two, drawn with the seed.
+def _hold_out(groups: Recordings, share: float, seed: int, by: str = "draw") -> tuple[Recordings, Recordings]:
+    """A share of each folder's sessions, at least one where it has two, drawn with the seed or those of lowest hash.
 
-    Sessions stay whole: two takes of one sound on both sides would make validation flatter.
+    By name, sessions whose hash lies in the lowest `share` of all hashes are held out, so that another recording in the
+    folder moves none to the other side. Sessions stay whole: two takes of one sound on both sides would make validation
+    flatter.
     """
     rng = np.random.default_rng((seed, 7))
     kept, held = {}, {}
@@ -63,11 +67,21 @@ def _hold_out(groups: Recordings, share: float, seed: int) -> tuple[Recordings, 
         sessions = sorted({r.session for r in files})
         if len(sessions) == 1:  # a folder of one voice: its files are all there is to divide
             sessions = sorted(r.name for r in files)
-        order = rng.permutation(len(sessions))
-        chosen = {sessions[i] for i in order[: min(len(sessions) - 1, max(1, round(share * len(sessions))))]}
+        if by == "name":
+            sessions.sort(key=_place)
+            count = sum(_place(name) < share for name in sessions)
+        else:
+            sessions = [sessions[i] for i in rng.permutation(len(sessions))]
+            count = round(share * len(sessions))
+        chosen = set(sessions[: min(len(sessions) - 1, max(1, count))])
         held[folder] = [r for r in files if {r.session, r.name} & chosen]
         kept[folder] = [r for r in files if not {r.session, r.name} & chosen]
     return kept, held
+
+
+def _place(name: str) -> float:
+    """A number from 0 to 1 that the name alone decides."""
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8]) / 2**64
 
 
 Pairs = Mixtures | ShardMixtures
@@ -86,13 +100,14 @@ def divided_pairs(
     speech: Sequence[Place], noise: Sequence[Place], config: TrainConfig, sample_rate: int
 ) -> tuple[Pairs, Pairs]:
     """Pairs to train with and pairs to validate with, which have no session, shard or room in common."""
-    share, seed = config.validation_share, config.seed
+    share, seed, by = config.validation_share, config.seed, config.validation_by
     speech_shards, noise_shards = find_shards(speech, "--speech"), find_shards(noise, "--noise")
     rooms = _recorded_rooms(config, sample_rate)
     if noise_shards:
         noises: Any = hold_out_shards(noise_shards, share, seed)
     else:
-        noises = [noise_tracks(part) for part in _hold_out(load_recordings(_folders(noise), sample_rate), share, seed)]
+        recorded = load_recordings(_folders(noise), sample_rate)
+        noises = [noise_tracks(part) for part in _hold_out(recorded, share, seed, by)]
     references = config.mix.references
     if references and (speech_shards or not Path(references).is_dir()):
         what = "go with folders of speech, not with shards" if speech_shards else "are in no such folder"
@@ -101,14 +116,22 @@ def divided_pairs(
         voices: Any = hold_out_shards(speech_shards, share, seed)
     else:
         recordings = load_recordings(_folders(speech), sample_rate, Path(references) if references else None)
-        voices = _hold_out(recordings, share, seed)
+        voices = _hold_out(recordings, share, seed, by)
     kind = ShardMixtures if speech_shards or noise_shards else Mixtures
     epoch = min(config.steps_per_epoch, config.steps_per_stage)  # an epoch that is not finished is not validated
     lengths = (epoch * config.batch_size, config.validation_pairs)
     # the SI-SDR of clean speech passed through is so high that a mean over it would be its share alone
     mixes = config.mix, config.mix.model_copy(update={"clean_share": 0.0})
+    last: dict[str, int] = {}
+    if config.mix.long_seconds:
+        if kind is ShardMixtures:
+            raise ConfigError(
+                "mix.long_seconds: pairs become longer with folders of recordings, not with shards; set null"
+            )
+        last = {"long_from": round(config.mix.long_from * config.steps_per_stage) * config.batch_size}
     training, validation = (
-        kind(voices[i], noises[i], mixes[i], seed=seed + i, length=lengths[i], rooms=rooms[i]) for i in (0, 1)
+        kind(voices[i], noises[i], mixes[i], seed=seed + i, length=lengths[i], rooms=rooms[i], **({} if i else last))
+        for i in (0, 1)
     )
     return training, validation
 
@@ -159,6 +182,7 @@ def train(
     for option, given, known in (
         ("stages", config.stages, {stage.name for stage in row.schedule}),
         ("loss_weights", config.loss_weights, _losses(row, stages)),
+        ("losses_from", config.losses_from, _losses(row, stages)),
     ):
         for word in given:
             if word not in known:

@@ -273,3 +273,16 @@ def test_settings_of_older_cards_load():
     assert training.TrainConfig(**old).steps_per_stage == 5250
     shipped = enhancers.card(enhancers.DEFAULT)["config"]
     assert training.TrainConfig.model_validate(shipped).batch_size == shipped["batch_size"]
+
+
+def test_sessions_are_held_out_by_their_names_alone():
+    groups = {"many": [Recording(f"{chapter}-{i}", SILENCE) for chapter in range(200) for i in range(2)]}
+    kept, held = training._hold_out(groups, 0.1, 0, "name")
+    names = {r.name for r in held["many"]}
+    assert 20 < len(names) < 60 and not {r.session for r in kept["many"]} & {r.session for r in held["many"]}
+    half = {"many": groups["many"][:200]}
+    assert {r.name for r in training._hold_out(half, 0.1, 1, "name")[1]["many"]} == names & {
+        r.name for r in half["many"]
+    }
+    few = {"few": [Recording(f"{i}-0", SILENCE) for i in range(2)]}
+    assert [len(part["few"]) for part in training._hold_out(few, 0.01, 0, "name")] == [1, 1]
