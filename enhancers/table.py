@@ -42,6 +42,7 @@ from enhancers.models.dnn_dec import DNNDEC
 from enhancers.models.dnn_irm import DNNIRM
 from enhancers.models.dnn_nmf import DNNNMF
 from enhancers.models.fcnn import FCNN
+from enhancers.models.lean_crn import LeanCRN
 from enhancers.models.lstm_irm import LSTMIRM
 from enhancers.models.lstm_msa import LstmMsa
 from enhancers.models.masker_crn import MaskerCRN
@@ -59,6 +60,7 @@ from pipeline.errors import ConfigError, nearest
 _STFT_20MS = domains.Stft(320, 160, "hamming")
 _STFT_32MS = domains.Stft(512, 128, "hamming")
 _STFT_25MS = dccrn_domains.ShortWindowStft(512, 100, "hann", win_length=400)
+_STFT_HALF = domains.Stft(512, 256, "sqrt_hann")
 _POLAR_MASK = dccrn_domains.ComplexMask(_STFT_25MS, "as_is", "E")
 _SEPARATION = separation.Separation(_STFT_32MS, "as_is")
 
@@ -131,6 +133,16 @@ def _wgan(activation: Literal["glu", "prelu"]) -> Method:
     )
 
 
+def _lean(network: Callable[..., nn.Module]) -> Method:
+    """Beyond the papers: complex spectrum to a filtered one; what is heard counts, and sign and level of the result."""
+    compared: dict[str, tuple[Loss, float]] = {
+        "compressed_spectra": (losses.compressed_spectra, 10.0),
+        "neg_threshold_snr": (losses.neg_threshold_snr, 0.2),
+        "pesq_disturbance": (pesq_disturbance, 1.5),
+    }
+    return Method(network, dccrn_domains.ComplexMapping(_STFT_HALF), targets.waveform, compared, "-")
+
+
 _CRNN = partial(CRN, last_norm=False)
 _SCRNN = partial(CRN, last_norm=False, channels=(8, 16, 32, 64, 128))
 
@@ -139,6 +151,8 @@ ENHANCERS: dict[str, Method] = {
     "cgcrn-complex": _complex(partial(CGCRN, in_channels=2, out_channels=2)),
     "cgcrn-refined": _complex(RefinedCGCRN),
     "cgcrn-dual-path": _complex(dual_path.CGCRNDualPath, dual_path.SECOND, ("first", "second")),
+    "lean": _lean(LeanCRN),
+    "lean-causal": _lean(partial(LeanCRN, causal=True, along=48)),
     "lstm-4x1024": _mask(partial(Recurrent, cell="lstm")),
     "gru-4x1024": _mask(partial(Recurrent, cell="gru")),
     "crn": _mask(CRN),
