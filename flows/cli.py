@@ -262,13 +262,38 @@ def train_enhancer(
             find_shards(places, option)
         if chosen:
             said = "; ".join(f"{role}: {what}" for role, what in chosen.corpora if what)
-            console.print(f"recipe {recipe}, paper [{chosen.paper}], which had {said}", markup=False, highlight=False)
+            of = f"of paper [{chosen.paper}]" if chosen.paper != "-" else "of our own"
+            console.print(f"recipe {recipe} {of}, which had {said}", markup=False, highlight=False)
         if embedded.is_helper():
             training.train_row.fn(name, speech, noise, running.working_folder(place(out)), settled)
             return
         with embedded.server():
             path = training.train_enhancer(name, speech, noise, place(out), settled, recipe)
     print(f"weights: {path}")
+
+
+@app.command("save-training")
+def save_training(
+    run: Annotated[str, typer.Argument(help="folder that train-enhancer trains in, local")],
+    state: Annotated[str, typer.Argument(metavar="STATE.safetensors", help="file to write; a .json beside it")],
+) -> None:
+    """Write all that continues a training, as of its last validation, without pickles; it may still run."""
+    from enhancers import in_training
+
+    steps = in_training.save_training(Path(run), Path(state))
+    print(f"step {steps}: {state}")
+
+
+@app.command("restore-training")
+def restore_training(
+    state: Annotated[str, typer.Argument(metavar="STATE.safetensors", help="what save-training wrote")],
+    run: Annotated[str, typer.Argument(help="new folder, local; train-enhancer --out of it continues the training")],
+) -> None:
+    """Begin a folder in which train-enhancer goes on with a training that was saved on its way."""
+    from enhancers import in_training
+
+    steps = in_training.restore_training(Path(state), Path(run))
+    print(f"step {steps}: {run}; continue with train-enhancer --out {run} and the settings it was begun with")
 
 
 @app.command("train-vocoder")
