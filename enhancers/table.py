@@ -25,6 +25,7 @@ from clean_corpus.enhancers.models.dnn_dec import DNNDEC
 from clean_corpus.enhancers.models.dnn_irm import DNNIRM
 from clean_corpus.enhancers.models.dnn_nmf import DNNNMF
 from clean_corpus.enhancers.models.fcnn import FCNN
+from clean_corpus.enhancers.models.lean_crn import LeanCRN
 from clean_corpus.enhancers.models.lstm_irm import LSTMIRM
 from clean_corpus.enhancers.models.lstm_msa import LstmMsa
 from clean_corpus.enhancers.models.masker_crn import MaskerCRN
@@ -43,6 +44,7 @@ from clean_corpus.pipeline.core.errors import ConfigError, nearest
 
 _STFT_20MS = spectral.Stft(320, 160, "hamming")
 _STFT_32MS = spectral.Stft(512, 128, "hamming")
+_STFT_HALF_OVERLAP = spectral.Stft(512, 256, "sqrt_hann")
 _STFT_25MS = dccrn.ShortWindowStft(512, 100, "hann", win_length=400)
 _POLAR_MASK = dccrn.ComplexMask(_STFT_25MS, "as_is", "E")
 _SEPARATION = Separation(_STFT_32MS, "as_is")
@@ -119,6 +121,16 @@ def _wgan(activation: Literal["glu", "prelu"]) -> Method:
     )
 
 
+def _lean(network: Callable[..., nn.Module]) -> Method:
+    """Return a row of our own: complex spectrum to a filtered one, trained by losses that depend on sign and level."""
+    compared: dict[str, tuple[Loss, float]] = {
+        "compressed_spectra": (losses.compressed_spectra, 10.0),
+        "neg_threshold_snr": (losses.neg_threshold_snr, 0.2),
+        "pesq_disturbance": (pesq_disturbance, 1.5),
+    }
+    return Method(network, dccrn.ComplexMapping(_STFT_HALF_OVERLAP), targets.waveform, compared, "own")
+
+
 _CRNN = partial(CRN, last_norm=False)
 _SCRNN = partial(CRN, last_norm=False, channels=(8, 16, 32, 64, 128))
 
@@ -127,6 +139,8 @@ ENHANCERS: dict[str, Method] = {
     "cgcrn-complex": _complex(partial(CGCRN, in_channels=2, out_channels=2)),
     "cgcrn-refined": _complex(RefinedCGCRN),
     "cgcrn-dual-path": _complex(dual_path.CGCRNDualPath, dual_path.SECOND, ("first", "second")),
+    "lean": _lean(LeanCRN),
+    "lean-causal": _lean(partial(LeanCRN, causal=True, along=48)),
     "lstm-4x1024": _mask(partial(Recurrent, cell="lstm")),
     "gru-4x1024": _mask(partial(Recurrent, cell="gru")),
     "crn": _mask(CRN),

@@ -40,8 +40,9 @@ class Stft:
 
     def window_of(self, like: Tensor) -> Tensor:
         """Return the window, (n_fft,), on the device of a tensor."""
-        make = {"hamming": torch.hamming_window, "hann": torch.hann_window}[self.window]
-        return make(self.n_fft, device=like.device, dtype=like.dtype)
+        make = {"hamming": torch.hamming_window, "hann": torch.hann_window, "sqrt_hann": torch.hann_window}[self.window]
+        window = make(self.n_fft, device=like.device, dtype=like.dtype)
+        return window.sqrt() if self.window == "sqrt_hann" else window
 
     def n_frames(self, n_samples: IntOrTensor) -> IntOrTensor:
         """Return how many frames, one centred on each multiple of hop_length, touch one of `n_samples` samples.

@@ -33,6 +33,45 @@ def neg_si_snr(estimate: Tensor, reference: Tensor) -> Tensor:
     return -10 * torch.log10(ratio + EPS).mean()
 
 
+def neg_threshold_snr(estimate: Tensor, reference: Tensor, *, limit_db: float = 30.0) -> Tensor:
+    """Return the negative signal-to-noise ratio in dB, limited softly; unlike SI-SNR it depends on sign and level.
+
+    Source: Wisdom et al. 2020 (arXiv:2006.12701), eq. 2.
+    Shapes: (B, N) twice -> ().
+
+    >>> x = torch.ones(1, 4)
+    >>> [round(neg_threshold_snr(a * x, x).item(), 2) for a in (1.0, 0.9, 0.0, -1.0)]
+    [-30.0, -19.59, 0.0, 6.02]
+    """
+    power = reference.square().sum(-1)
+    error = (estimate - reference).square().sum(-1)
+    return 10 * torch.log10((error + 10 ** (-limit_db / 10) * power + EPS) / (power + EPS)).mean()
+
+
+def compressed_spectra(estimate: Tensor, reference: Tensor, *, power: float = 0.3, blend: float = 0.3) -> Tensor:
+    """Return the squared error of power-compressed spectra in windows of 64, 32 and 16 ms.
+
+    Magnitude and complex spectrum are weighted as in `compressed_spectrum`.
+
+    Source: Braun & Tashev 2020, eq. 3 (arXiv:2009.12286).
+    Departs: the mean over three windows, each of which overlaps by half.
+    Shapes: (B, N) at 16 kHz twice, RMS near 1 -> ().
+    """
+    total = estimate.new_zeros(())
+    sizes = (1024, 512, 256)
+    for n_fft in sizes:
+        stft = Stft(n_fft, n_fft // 2, "hann")
+        parts = []
+        for x in (estimate, reference):
+            spec = torch.view_as_real(stft(x))
+            square = spec.square().sum(-1) + EPS
+            parts.append((square.pow(power / 2), spec * square.pow((power - 1) / 2).unsqueeze(-1)))
+        (est_mag, est), (ref_mag, ref) = parts
+        total = total + (1 - blend) * (est_mag - ref_mag).square().mean()
+        total = total + blend * (est - ref).square().sum(-1).mean()
+    return total / len(sizes)
+
+
 def compressed_spectrum(estimate: Tensor, reference: Tensor, *, power: float = 0.3, blend: float = 0.3) -> Tensor:
     """Return the squared error of power-compressed spectra: (1 - blend) of the magnitude, blend of the complex one.
 

@@ -9,6 +9,7 @@ from pydantic import Field
 from scipy.signal import fftconvolve
 from torch.utils.data import Dataset
 
+from clean_corpus.enhancers.training.draw_weights import draw_weights
 from clean_corpus.enhancers.training.recordings import Recording, unit_scale
 from clean_corpus.pipeline.audio import synthetic
 from clean_corpus.pipeline.core.config import Section
@@ -28,15 +29,21 @@ class MixConfig(Section):
 
     sample_rate: int = 16000
     seconds: float = 3.0
+    long_seconds: float | None = None  # of pairs at the end of a training; null: as of all others
+    long_from: float = Field(1.0, ge=0, le=1)  # share of the training after which pairs have long_seconds
     snr_db: tuple[float, float] = (-5.0, 25.0)
     snr_set_db: tuple[float, ...] = ()  # these values instead of that range
     recorded_share: float = 0.65  # noise from recordings, else generated
     generated: tuple[Generated, ...] = Field(VARIED, min_length=1)  # kinds of generated noise, each as likely
     speech_shares: dict[str, float] = Field(default_factory=dict)  # folder: share of the speech; others by duration
+    speech_snr_db: float | None = None  # recordings with a lower SNR are drawn less; null: all alike
     references: str | None = None  # folder with the same recordings, cleaner: what is wanted of a result; null: speech
     room_share: float = 0.3  # speech and noise put in a room; the target stays reverberant
     clean_share: float = 0.03  # no noise at all: clean in must stay clean
     second_noise_share: float = 0.3  # two noises at once, -10 to 10 dB apart
+    third_noise_share: float = 0.0  # of those, a third noise on top
+    grains_share: float = 0.0  # of recorded noise, rebuilt from short pieces of it in random order
+    reversed_share: float = 0.0  # of recorded noise, played backwards
     speech_speed: tuple[float, float] = (0.88, 1.14)  # other voices than were recorded
     noise_speed: tuple[float, float] = (0.7, 1.4)
     equaliser_share: float = 0.5  # speech and noise each through a random smooth response
@@ -77,16 +84,20 @@ class Source(Protocol):
         ...
 
 
-def draw_pair(rng: np.random.Generator, source: Source, rooms: Sequence[Audio], cfg: MixConfig) -> tuple[Audio, Audio]:
-    """Draw one noisy/clean pair.
+def draw_pair(
+    rng: np.random.Generator, source: Source, rooms: Sequence[Audio], cfg: MixConfig, seconds: float | None = None
+) -> tuple[Audio, Audio]:
+    """Draw one noisy/clean pair; `seconds`, where given, is its length instead of that of the settings.
 
     Shapes: -> (noisy, clean), each (seconds * sample_rate,) float32 in [-1, 1].
     """
-    n = int(cfg.seconds * cfg.sample_rate)
+    n = int((seconds or cfg.seconds) * cfg.sample_rate)
     speech = np.atleast_2d(source.speech(rng, n))
     noise = _noise(rng, n, source, cfg)
     if rng.random() < cfg.second_noise_share:
         noise = synthetic.mix_at_snr(noise, _noise(rng, n, source, cfg), rng.uniform(-10, 10))
+        if cfg.third_noise_share and rng.random() < cfg.third_noise_share:
+            noise = synthetic.mix_at_snr(noise, _noise(rng, n, source, cfg), rng.uniform(-10, 10))
     if rng.random() < cfg.equaliser_share:
         speech = synthetic.equalise(rng, speech, gain_db=cfg.equaliser_db)
     if rng.random() < cfg.equaliser_share:
@@ -112,7 +123,12 @@ def _noise(rng: np.random.Generator, n: int, source: Source, cfg: MixConfig) -> 
     """Draw recorded noise, or generated noise of a random kind."""
     rate = cfg.sample_rate
     if source.has_noise and rng.random() < cfg.recorded_share:
-        return source.noise(rng, n)
+        noise = source.noise(rng, n)
+        if cfg.grains_share and rng.random() < cfg.grains_share:
+            noise = synthetic.shuffle_grains(rng, noise, sample_rate=rate)
+        if cfg.reversed_share and rng.random() < cfg.reversed_share:
+            noise = noise[::-1]
+        return noise
     kind = cfg.generated[rng.integers(len(cfg.generated))]
     if kind == "coloured":
         return synthetic.coloured_noise(rng, n, slope=rng.uniform(-0.5, 2.0))
@@ -134,7 +150,7 @@ PAUSE_SEARCH_S = 8  # seconds of a voice in which its pauses are looked for
 class Mixtures(Dataset):
     """Pairs of recordings in memory, which all workers share; pair i is a function of (seed, i) alone.
 
-    `rooms` are simulated unless given.
+    `rooms` are simulated unless given. Pair `long_from` and all later ones last `config.long_seconds`.
     Shapes: item -> (noisy, clean), each (seconds * sample_rate,) float32 in [-1, 1].
     Raises: ConfigError if speech_shares names a folder that speech lacks.
     """
@@ -148,6 +164,7 @@ class Mixtures(Dataset):
         seed: int,
         length: int,
         rooms: Sequence[Audio] | None = None,
+        long_from: int | None = None,
     ) -> None:
         for folder in config.speech_shares:
             if folder not in speech:
@@ -158,15 +175,16 @@ class Mixtures(Dataset):
         self.recordings = SharedArrays(r.samples for group in speech.values() for r in group)
         self.tracks, self.config = SharedArrays(tracks), config
         self.has_noise = bool(self.tracks)
-        self.seed, self.length = seed, length
-        self.weights = _weights(speech, config.speech_shares)
+        self.seed, self.length, self.long_from = seed, length, long_from
+        self.weights = draw_weights(speech, config.speech_shares, config.speech_snr_db)
         self.rooms = simulated_rooms(config, seed) if rooms is None else list(rooms)
 
     def __len__(self) -> int:
         return self.length
 
     def __getitem__(self, index: int) -> tuple[Audio, Audio]:
-        return draw_pair(np.random.default_rng((self.seed, 1, index)), self, self.rooms, self.config)
+        seconds = self.config.long_seconds if self.long_from is not None and index >= self.long_from else None
+        return draw_pair(np.random.default_rng((self.seed, 1, index)), self, self.rooms, self.config, seconds)
 
     def speech(self, rng: np.random.Generator, n: int) -> Audio:
         for _ in range(PAUSE_DRAWS):  # a cut that is mostly a pause has no meaningful SNR: draw again
@@ -191,18 +209,6 @@ def is_pause(cut: Audio, samples: np.ndarray) -> bool:
     """Return whether a cut is much weaker than the recording it comes from."""
     whole = unit_scale(samples) if samples.dtype == np.int16 else samples
     return bool(np.sqrt(np.mean(cut**2)) <= 0.3 * np.sqrt(np.mean(whole**2)))
-
-
-def _weights(speech: Mapping[str, Sequence[Recording]], shares: Mapping[str, float]) -> np.ndarray:
-    """Return each recording's chance to be drawn: by duration within the share of its folder, or of all others."""
-    rest = sum(r.samples.shape[-1] for folder, group in speech.items() if folder not in shares for r in group)
-    left = 1 - sum(shares.values()) if rest else 0.0
-    weights = []
-    for folder, group in speech.items():
-        total = sum(r.samples.shape[-1] for r in group) if folder in shares else rest
-        share = shares.get(folder, left)
-        weights += [share * r.samples.shape[-1] / total for r in group]
-    return np.array(weights) / sum(weights)
 
 
 def at_speed(rng: np.random.Generator, samples: np.ndarray, n: int, speed: tuple[float, float]) -> Audio:

@@ -33,6 +33,7 @@ class StepConfig(Section):
     pesq_pairs: int = 8  # of the validation pairs, whose PESQ is logged too
     precision: str | None = None  # Lightning's names; bf16-mixed on a GPU, 32-true without, unless set
     loss_weights: dict[str, float] = Field(default_factory=dict)  # by name, instead of the row's; 0: without
+    losses_from: dict[str, float] = Field(default_factory=dict)  # by name: share of the steps after which it counts
     sizes: dict[str, Any] = Field(default_factory=dict)
     mix: MixConfig = MixConfig()
 
@@ -74,8 +75,13 @@ class Supervised(LightningModule):
         return loss
 
     def terms(self, estimate: Tensor, reference: Tensor) -> dict[str, Tensor]:
-        """Return the weighted losses of the stage by name."""
-        return {name: weight * loss(estimate, reference) for name, (loss, weight) in self.losses.items()}
+        """Return the weighted losses of the stage by name, without those that count from a later step on."""
+        progress = self.global_step / self.config.steps_per_stage
+        return {
+            name: weight * loss(estimate, reference)
+            for name, (loss, weight) in self.losses.items()
+            if progress >= self.config.losses_from.get(name, 0.0)
+        }
 
     def total(self, terms: dict[str, Tensor], batch_size: int, index: int) -> Tensor:
         """Return the sum of the terms, and log each.

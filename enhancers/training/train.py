@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import lightning as lightning_pkg
-import numpy as np
 import torch
 from lightning.pytorch import Callback, Trainer, seed_everything
 from lightning.pytorch.callbacks import EarlyStopping, LearningRateMonitor, ModelCheckpoint
@@ -22,8 +21,9 @@ from clean_corpus.enhancers.method import Method, Stage
 from clean_corpus.enhancers.serving.enhancer import load_enhancer
 from clean_corpus.enhancers.table import method
 from clean_corpus.enhancers.training.adversarial_steps import ADVERSARIAL, Adversarial
+from clean_corpus.enhancers.training.held_out import hold_out
 from clean_corpus.enhancers.training.mixing import Mixtures
-from clean_corpus.enhancers.training.recordings import Recording, load_recordings, load_rirs, noise_tracks
+from clean_corpus.enhancers.training.recordings import load_recordings, load_rirs, noise_tracks
 from clean_corpus.enhancers.training.shard_speech import ShardMixtures
 from clean_corpus.enhancers.training.steps import StepConfig, Supervised
 from clean_corpus.pipeline.core.errors import ConfigError, nearest
@@ -47,6 +47,7 @@ class TrainConfig(StepConfig):
 
     validation_pairs: int = 96
     validation_share: float = 0.08  # of the speech and noise sessions or shards, and of recorded rooms, held out
+    validation_by: Literal["draw", "name"] = "draw"  # name: by a hash of the session, whatever lies beside it
     patience: int = 20  # epochs without a better validation
     keep: Literal["best", "last"] = "best"  # validation; last: the same time for all that are compared
     ema_decay: float | None = 0.998  # of the running mean of the weights that is validated and kept; null: none
@@ -58,27 +59,6 @@ class TrainConfig(StepConfig):
 
 
 PREPARE_BATCHES = 32  # training batches that a stage's preparation sees
-
-
-Recordings = dict[str, list[Recording]]
-
-
-def _hold_out(groups: Recordings, share: float, seed: int) -> tuple[Recordings, Recordings]:
-    """Hold out a share of each folder's sessions, at least one where it has two, drawn with the seed.
-
-    Sessions stay whole: takes of one sound on both sides would flatter the validation.
-    """
-    rng = np.random.default_rng((seed, 7))
-    kept, held = {}, {}
-    for folder, files in groups.items():
-        sessions = sorted({r.session for r in files})
-        if len(sessions) == 1:  # a folder of one voice: its files are all there is to divide
-            sessions = sorted(r.name for r in files)
-        order = rng.permutation(len(sessions))
-        chosen = {sessions[i] for i in order[: min(len(sessions) - 1, max(1, round(share * len(sessions))))]}
-        held[folder] = [r for r in files if {r.session, r.name} & chosen]
-        kept[folder] = [r for r in files if not {r.session, r.name} & chosen]
-    return kept, held
 
 
 Pairs = Mixtures | ShardMixtures
@@ -98,13 +78,14 @@ def divided_pairs(
     speech: Sequence[Place], noise: Sequence[Place], config: TrainConfig, sample_rate: int
 ) -> tuple[Pairs, Pairs]:
     """Return pairs to train with and pairs to validate with, which have no session, shard or room in common."""
-    share, seed = config.validation_share, config.seed
+    share, seed, by = config.validation_share, config.seed, config.validation_by
     speech_shards, noise_shards = find_shards(speech, "--speech"), find_shards(noise, "--noise")
     rooms = _recorded_rooms(config, sample_rate)
     if noise_shards:
         noises: Any = hold_out_shards(noise_shards, share, seed)
     else:
-        noises = [noise_tracks(part) for part in _hold_out(load_recordings(_folders(noise), sample_rate), share, seed)]
+        recorded = load_recordings(_folders(noise), sample_rate)
+        noises = [noise_tracks(part) for part in hold_out(recorded, share, seed, by)]
     references = config.mix.references
     if references and (speech_shards or not Path(references).is_dir()):
         what = "go with folders of speech, not with shards" if speech_shards else "are in no such folder"
@@ -113,16 +94,27 @@ def divided_pairs(
         voices: Any = hold_out_shards(speech_shards, share, seed)
     else:
         recordings = load_recordings(_folders(speech), sample_rate, Path(references) if references else None)
-        voices = _hold_out(recordings, share, seed)
+        voices = hold_out(recordings, share, seed, by)
     kind = ShardMixtures if speech_shards or noise_shards else Mixtures
     epoch = min(config.steps_per_epoch, config.steps_per_stage)  # an epoch that is not finished is not validated
     lengths = (epoch * config.batch_size, config.validation_pairs)
     # the SI-SDR of clean speech passed through is so high that a mean over it would be its share alone
     mixes = config.mix, config.mix.model_copy(update={"clean_share": 0.0})
+    options = _longer_pairs(config, kind), {}
     training, validation = (
-        kind(voices[i], noises[i], mixes[i], seed=seed + i, length=lengths[i], rooms=rooms[i]) for i in (0, 1)
+        kind(voices[i], noises[i], mixes[i], seed=seed + i, length=lengths[i], rooms=rooms[i], **options[i])
+        for i in (0, 1)
     )
     return training, validation
+
+
+def _longer_pairs(config: TrainConfig, kind: type[Pairs]) -> dict[str, Any]:
+    """Return the option of `Mixtures` that names the first of the longer pairs, if there are any."""
+    if not config.mix.long_seconds:
+        return {}
+    if kind is ShardMixtures:
+        raise ConfigError("mix.long_seconds: pairs become longer with folders of recordings, not with shards; set null")
+    return {"long_from": round(config.mix.long_from * config.steps_per_stage) * config.batch_size}
 
 
 def _recorded_rooms(config: TrainConfig, sample_rate: int) -> tuple[list[Audio] | None, list[Audio] | None]:
@@ -134,7 +126,7 @@ def _recorded_rooms(config: TrainConfig, sample_rate: int) -> tuple[list[Audio] 
         raise ConfigError(f"mix.rirs {mix.rirs}: no such folder; give one, or 'simulated'")
     if not mix.room_share:
         raise ConfigError(f"mix.rirs is {mix.rirs}, but mix.room_share is 0; set mix.room_share=0.3, for example")
-    parts = _hold_out(load_rirs(Path(mix.rirs), sample_rate), config.validation_share, config.seed)
+    parts = hold_out(load_rirs(Path(mix.rirs), sample_rate), config.validation_share, config.seed)
     kept, held = ([r.samples for group in part.values() for r in group] for part in parts)
     return kept, held or kept
 
@@ -171,6 +163,7 @@ def train(
     for option, given, known in (
         ("stages", config.stages, {stage.name for stage in row.schedule}),
         ("loss_weights", config.loss_weights, _losses(row, stages)),
+        ("losses_from", config.losses_from, _losses(row, stages)),
     ):
         for word in given:
             if word not in known:

@@ -19,6 +19,8 @@ COMMANDS = {  # in the order of --help
     "yield": folder.yield_,
     "demo": folder.demo,
     "train-enhancer": train.train_enhancer,
+    "save-training": train.save_training,
+    "restore-training": train.restore_training,
     "train-vocoder": train.train_vocoder,
     "vocode": vocoder.vocode,
     "compare": vocoder.compare,

@@ -1,7 +1,8 @@
-"""The commands `train-enhancer` and `train-vocoder`: trainings as flows, on a Prefect server of their own."""
+"""The commands of training: of enhancers and vocoders as flows, and saving and restoring an unfinished training."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -91,7 +92,30 @@ def _enhancer_settings(
 
 def _print_recipe(name: str | None, recipe: "Recipe") -> None:
     corpora = "; ".join(f"{role}: {corpus}" for role, corpus in recipe.corpora if corpus)
-    console.print(f"recipe {name}, paper [{recipe.paper}], which had {corpora}", markup=False, highlight=False)
+    source = "of this project" if recipe.paper == "own" else f"paper [{recipe.paper}]"
+    console.print(f"recipe {name}, {source}, which had {corpora}", markup=False, highlight=False)
+
+
+def save_training(
+    run: Annotated[str, typer.Argument(help="local folder in which train-enhancer trains")],
+    state: Annotated[str, typer.Argument(metavar="STATE.safetensors", help="file to write, with a .json beside it")],
+) -> None:
+    """Save what continues a training, as of its last validation and without pickles; the training may be running."""
+    from clean_corpus.enhancers.training import saved_state
+
+    steps = saved_state.save_training(Path(run), Path(state))
+    print(f"step {steps}: {state}")
+
+
+def restore_training(
+    state: Annotated[str, typer.Argument(metavar="STATE.safetensors", help="what save-training wrote")],
+    run: Annotated[str, typer.Argument(help="new local folder; train-enhancer --out of it continues the training")],
+) -> None:
+    """Restore a saved training in a new folder, in which train-enhancer continues it."""
+    from clean_corpus.enhancers.training import saved_state
+
+    steps = saved_state.restore_training(Path(state), Path(run))
+    print(f"step {steps}: {run}; continue with train-enhancer --out {run} and the same settings")
 
 
 def train_vocoder(

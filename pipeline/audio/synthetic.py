@@ -122,6 +122,26 @@ def harmonic(rng: np.random.Generator, n_samples: int, *, sample_rate: int) -> A
     return _unit_rms((_unit_rms(equalise(rng, tone, gain_db=12.0)) + breath) * (envelope + 0.02))
 
 
+def shuffle_grains(rng: np.random.Generator, x: Audio, *, sample_rate: int) -> Audio:
+    """Rebuild a noise from overlapping pieces of itself in random order; spectrum and RMS stay, the course changes.
+
+    Source: granular synthesis; root-Hann windows of 40 to 400 ms, all of one length.
+    Shapes: (N,) -> (N,); unchanged if N is shorter than two pieces.
+    """
+    half = int(sample_rate * 10 ** rng.uniform(np.log10(0.02), np.log10(0.2)))
+    if len(x) < 4 * half:
+        return x
+    count = -(-len(x) // half) + 1
+    starts = rng.integers(0, len(x) - 2 * half + 1, count)
+    pieces = sliding_window_view(x, 2 * half)[starts] * np.sqrt(np.hanning(2 * half + 1)[:-1])  # powers add to one
+    made = np.zeros((count + 1, half))
+    made[:-1] += pieces[:, :half]
+    made[1:] += pieces[:, half:]
+    start = rng.integers(0, half)
+    made = made.ravel()[start : start + len(x)]
+    return _unit_rms(made) * np.float32(np.sqrt(np.mean(np.square(x))))
+
+
 def equalise(rng: np.random.Generator, x: NDArray[np.floating], *, gain_db: float) -> Audio:
     """Filter by a random smooth frequency response, +-gain_db at eight mel-like spaced frequencies; the RMS stays.
 

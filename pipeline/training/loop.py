@@ -115,6 +115,9 @@ class Lines(Callback):
             self.say(f"{self.head}step {trainer.global_step}/{self.steps}, {self.watched} {value:.3f}")
 
 
+MOVED = "moved"  # in run.json: the training began elsewhere; settings that are missing there may have any value
+
+
 def claim(out: Path, asked: dict[str, Any]) -> None:
     """Write down in `out`/run.json what is trained there: JSON values by name.
 
@@ -123,12 +126,24 @@ def claim(out: Path, asked: dict[str, Any]) -> None:
     path = out / "run.json"
     if path.exists():
         begun = json.loads(path.read_text())
+        if begun.pop(MOVED, False):
+            begun = _fill_missing(begun, asked)
         differing = [k for k in sorted(begun.keys() | asked.keys()) if begun.get(k) != asked.get(k)]
         if differing:
             first = "; ".join(f"{k}: {begun.get(k)!r} there, {asked.get(k)!r} now" for k in differing[:3])
             raise ConfigError(f"{out} holds another training ({first}); choose another --out, or the settings it has")
     out.mkdir(parents=True, exist_ok=True)
     write_json(path, asked)
+
+
+def _fill_missing(begun: dict[str, Any], asked: dict[str, Any]) -> dict[str, Any]:
+    """Return `begun` with the keys that only `asked` has added, section by section."""
+    sections = {
+        k: _fill_missing(v, asked[k])
+        for k, v in begun.items()
+        if isinstance(v, dict) and isinstance(asked.get(k), dict)
+    }
+    return asked | begun | sections
 
 
 def checkpoint(path: Path, steps_per_epoch: int) -> dict[str, Any]:

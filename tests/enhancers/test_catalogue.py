@@ -25,7 +25,7 @@ def test_every_row_of_the_table_is_described(rows):
 def test_rows_name_the_paper_of_the_table_and_own_networks_none(rows):
     assert all(rows[name]["paper"] == row.paper in PAPERS for name, row in ENHANCERS.items())
     own = [name for name, row in rows.items() if row["paper"] == "own"]
-    assert own == ["cgcrn-complex", "cgcrn-refined", "cgcrn-dual-path"]
+    assert own == ["cgcrn-complex", "cgcrn-refined", "cgcrn-dual-path", "lean", "lean-causal"]
 
 
 def test_shipped_weights_stand_with_their_row(rows):

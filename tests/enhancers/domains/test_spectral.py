@@ -29,3 +29,8 @@ def test_inverse_refuses_other_frame_counts():
 def test_the_result_is_the_last_stage_or_the_mean_of_all(name, wanted):
     output = torch.tensor([1.0, 2.0, 6.0]).view(1, 3, 1, 1)
     assert method(name).domain.estimate(output, torch.ones(1, 1, 1, dtype=torch.complex64)).abs().item() == wanted
+
+
+def test_squares_of_half_overlapping_root_hann_windows_add_up_to_one():
+    window = spectral.Stft(512, 256, "sqrt_hann").window_of(torch.zeros(1))
+    assert torch.allclose(window.square().view(2, 256).sum(0), torch.ones(256), atol=1e-6)

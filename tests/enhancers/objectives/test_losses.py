@@ -46,3 +46,22 @@ def test_the_error_of_a_waveform_is_heard_without_emphasis():
         assert waveform_error(estimate, reference).item() == pytest.approx(-19.9, abs=0.2)
         emphasised = (estimate - reference)[..., 1:].square().mean() / tone.square().mean()
         assert 10 * emphasised.log10().item() == pytest.approx(-drop, abs=0.5)
+
+
+def test_inverted_results_and_wrong_levels_cost_more():
+    """By all losses of the row `lean`: silence is better than the inverted speech, and half the level is in between."""
+    torch.manual_seed(0)
+    clean = torch.randn(1, 16000) * torch.linspace(0, 1, 16000)
+    row = method("lean")
+
+    def total(estimate):
+        return float(sum(weight * loss(estimate, clean) for loss, weight in row.losses.values()))
+
+    assert total(clean) < total(0.5 * clean) < total(-clean) and total(0 * clean) < total(-clean)
+    assert losses.neg_threshold_snr(-clean, clean) > 6 > losses.neg_si_snr(-clean, clean)
+
+
+def test_compressed_spectra_are_zero_for_equals_and_depend_on_the_phase():
+    x = torch.randn(1, 8000)
+    assert losses.compressed_spectra(x, x) == 0
+    assert losses.compressed_spectra(-x, x) > 0.1

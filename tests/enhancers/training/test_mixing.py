@@ -146,3 +146,29 @@ def test_pairs_are_put_in_the_rooms_given():
     clean = pairs[0][1]
     place = int(np.argmax(np.abs(clean)))
     assert clean[place + 1600] == pytest.approx(0.5 * clean[place], rel=1e-4)
+
+
+def test_pairs_are_longer_from_a_number_on():
+    config = MixConfig(seconds=1.0, long_seconds=1.5, rooms=1)
+    pairs = Mixtures(SPEECH, TRACKS, config, seed=0, length=9, long_from=4)
+    assert [len(pairs[i][0]) for i in (0, 3, 4, 8)] == [16000, 16000, 24000, 24000]
+
+
+def test_recorded_noise_in_grains_backwards_and_in_three_layers_keeps_its_snr():
+    shares = {"grains_share": 1.0, "reversed_share": 1.0, "second_noise_share": 1.0, "third_noise_share": 1.0}
+    pairs = mixtures(snr_db=(5, 5), clean_share=0.0, room_share=0.0, recorded_share=1.0, **shares)
+    other = mixtures(snr_db=(5, 5), clean_share=0.0, room_share=0.0, recorded_share=1.0)
+    noisy, clean = pairs[0]
+    assert 10 * np.log10(np.mean(clean**2) / np.mean((noisy - clean) ** 2)) == pytest.approx(5, abs=0.01)
+    np.testing.assert_array_equal(
+        pairs[0], mixtures(snr_db=(5, 5), clean_share=0.0, room_share=0.0, recorded_share=1.0, **shares)[0]
+    )
+    assert not np.array_equal(pairs[0][0], other[0][0])
+
+
+def test_recordings_that_are_noisy_themselves_are_drawn_less():
+    rng = np.random.default_rng(0)
+    burst = 3000 * np.sin(np.arange(32000)) * (np.arange(32000) // 4000 % 2)
+    speech = [Recording(str(a), (burst + a * rng.standard_normal(32000)).astype(np.int16)) for a in (21, 210)]
+    pairs = Mixtures({"speech": speech}, TRACKS, MixConfig(rooms=1, speech_snr_db=30.0), seed=0, length=1)
+    assert pairs.weights[1] / pairs.weights[0] == pytest.approx(10**-0.5, rel=0.1)  # 20 dB instead of 30

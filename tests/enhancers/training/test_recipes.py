@@ -24,7 +24,7 @@ PAPERS = {  # SYSTEMS.md: SNRs in dB, epochs, batch, learning rate
 
 
 def test_every_recipe_is_checked_here():
-    assert set(recipes.names()) == PAPERS.keys()
+    assert set(recipes.names()) == PAPERS.keys() | {"lean"}  # of our own, checked below
 
 
 @pytest.mark.parametrize("name", PAPERS)
@@ -40,6 +40,16 @@ def test_a_recipe_is_what_the_paper_says(name):
     assert mix.recorded_share == 1 and mix.speech_speed == mix.noise_speed == (1, 1) and mix.level_db is None
     assert not (mix.clean_share or mix.equaliser_share or mix.second_noise_share)
     assert (mix.room_share, mix.rooms) == ((1, 3000) if name == "dccrn-dns" else (0, MixConfig().rooms))
+
+
+def test_the_recipe_of_lean_is_one_long_schedule_with_pesq_in_its_last_third():
+    recipe = recipes.load_recipe("lean")
+    config = recipes.settings(recipe)
+    assert recipe.rows == ("lean", "lean-causal") and recipes.default_recipe("lean-causal") == "lean"
+    assert all(ENHANCERS[row].paper == recipe.paper == "own" for row in recipe.rows)
+    assert (config.lr_schedule, config.keep, config.validation_by, config.workers) == ("cosine", "last", "name", 0)
+    assert config.losses_from.keys() == {"pesq_disturbance"} and config.losses_from["pesq_disturbance"] > 0.66
+    assert config.steps % config.steps_per_epoch == 0 and config.mix.long_seconds == 2 * config.mix.seconds
 
 
 def test_a_row_has_one_default_recipe_and_every_papers_row_has_one():

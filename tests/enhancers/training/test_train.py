@@ -10,7 +10,6 @@ from clean_corpus.enhancers import checkpoints
 from clean_corpus.enhancers.serving.enhancer import load_enhancer
 from clean_corpus.enhancers.training import train as training
 from clean_corpus.enhancers.training.mixing import MixConfig
-from clean_corpus.enhancers.training.recordings import Recording
 from clean_corpus.pipeline.audio import encode
 from clean_corpus.pipeline.audio.synthetic import coloured_noise
 from clean_corpus.pipeline.core.errors import ConfigError
@@ -18,7 +17,6 @@ from clean_corpus.pipeline.corpus.shards import write_shard
 from clean_corpus.pipeline.storage.local import LocalStore
 from clean_corpus.pipeline.training.loop import RunningMean
 
-SILENCE = np.zeros(10, np.int16)
 SIZES = {"channels": (4, 4, 4, 4, 8)}
 
 
@@ -119,19 +117,6 @@ def test_a_loss_that_is_not_finite_stops_before_the_update_and_names_the_pairs(c
         run(corpus, tmp_path)
 
 
-def test_sessions_stay_whole_when_recordings_are_held_out():
-    names = [f"{chapter}-{i}" for chapter in "abcdefghij" for i in range(4)]
-    single = [f"voice_{i}" for i in range(10)]
-    groups = {"many": [Recording(n, SILENCE) for n in names], "one": [Recording(n, SILENCE) for n in single]}
-    kept, held = training._hold_out(groups, 0.2, seed=0)
-    assert {k: len(v) for k, v in held.items()} == {"many": 8, "one": 2}
-    for folder in groups:
-        assert not {r.session for r in kept[folder]} & {r.session for r in held[folder]}
-        assert {r.name for r in kept[folder]} | {r.name for r in held[folder]} == {r.name for r in groups[folder]}
-    kept, held = training._hold_out({"one": [Recording(f"voice-{i}", SILENCE) for i in range(10)]}, 0.2, seed=0)
-    assert (len(kept["one"]), len(held["one"])) == (8, 2)
-
-
 def test_training_starts_from_given_weights(corpus, tmp_path):
     first = run(corpus, tmp_path / "first", steps=4)
     again = run(corpus, tmp_path / "again", steps=1, steps_per_epoch=1, learning_rate=1e-9, start_from=str(first))
@@ -152,6 +137,7 @@ def test_only_some_stages_of_a_row_are_trained(corpus, tmp_path):
     [
         ({"stages": ["finel"]}, "stages: cgcrn-complex has no 'finel', only final; did you mean 'final'"),
         ({"loss_weights": {"l1": 1}}, "loss_weights: .* has no 'l1', only compressed_spectrum, neg_si_snr, pesq_dist"),
+        ({"losses_from": {"l1": 0.5}}, "losses_from: .* has no 'l1', only compressed_spectrum, neg_si_snr, pesq_dist"),
         (
             {"loss_weights": {"compressed_spectrum": 0, "neg_si_snr": 0, "pesq_disturbance": 0}},
             "every loss of stage 'final' of cgcrn-complex has weight 0",
@@ -252,6 +238,27 @@ def test_references_that_are_not_there_or_not_for_folders_are_refused(corpus, sh
     ):
         settings = config(mix={"references": str(tmp_path)})
         training.divided_pairs([shards / "speech"], [shards / "noise"], settings, 16000)
+
+
+def test_a_loss_counts_from_its_share_of_the_steps_on_and_pairs_become_longer(corpus, tmp_path, monkeypatch):
+    seen, terms = {}, training.Supervised.terms
+
+    def noted(self, *pair):
+        found = terms(self, *pair)
+        if self.training:
+            seen[self.global_step] = sorted(found), pair[0].shape[1]
+        return found
+
+    monkeypatch.setattr(training.Supervised, "terms", noted)
+    mix = MixConfig(seconds=0.5, long_seconds=0.75, long_from=0.5, rooms=2)
+    run(corpus, tmp_path, steps=6, steps_per_epoch=2, mix=mix, losses_from={"pesq_disturbance": 0.6})
+    assert ["pesq_disturbance" in seen[step][0] for step in range(6)] == [False] * 4 + [True] * 2
+    assert [seen[step][1] for step in range(6)] == [8000] * 3 + [12000] * 3
+
+
+def test_longer_pairs_from_shards_are_refused(shards):
+    with pytest.raises(ConfigError, match=r"mix\.long_seconds: .* not with shards"):
+        training.divided_pairs([shards / "speech"], [shards / "noise"], config(mix={"long_seconds": 6.0}), 16000)
 
 
 def test_settings_of_older_cards_load():

@@ -82,3 +82,14 @@ def test_an_equaliser_stays_within_its_gains_and_keeps_the_level():
     assert 3 < np.ptp(response_db) <= 12.01
     noise = NOISES["white"]()
     assert np.std(synthetic.equalise(rng(), noise, gain_db=6.0)) == pytest.approx(np.std(noise), rel=1e-4)
+
+
+def test_grains_keep_the_spectrum_and_the_level_of_a_noise_and_change_its_course():
+    rng = np.random.default_rng(0)
+    tone = np.sin(2 * np.pi * 1000 * np.arange(32000) / 16000).astype(np.float32)
+    made = synthetic.shuffle_grains(rng, tone, sample_rate=16000)
+    assert made.shape == tone.shape and np.mean(made**2) == pytest.approx(0.5, rel=1e-3)
+    power = np.abs(np.fft.rfft(made)) ** 2
+    assert power[1900:2101].sum() > 0.98 * power.sum()  # bins of half a hertz around 1000
+    assert not np.allclose(made, tone, atol=0.1)
+    assert np.array_equal(synthetic.shuffle_grains(rng, tone[:100], sample_rate=16000), tone[:100])  # too short
