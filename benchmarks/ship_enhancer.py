@@ -1,7 +1,7 @@
 """Copy the result of a training into enhancers/weights: float16 weights and a card with data, licences and steps.
 
 usage: python benchmarks/ship_enhancer.py RUN NAME [--about FACTS.json]      FACTS is merged into the card;
-then benchmarks/shipped_enhancers.py adds the scores
+then benchmarks/pairs.py adds the scores
 """
 
 import argparse

@@ -32,11 +32,11 @@ from clean_corpus.vocoder.training.config import FREE, VocoderConfig
 from clean_corpus.vocoder.training.split import is_held_out
 
 Job = tuple[str, str | None, str, Path, Path | None, Path | None]
-"""System, frames, utterance, and where it lies, its source and its clean version."""
+"""System, frames, utterance, and the paths of its audio, its source and its clean version."""
 
 
 class CompareConfig(Section):
-    """What a comparison depends on beside its sets."""
+    """Settings of a comparison, beside its sets."""
 
     utterances: Utterances = "common"
     spoken: int = Field(20, ge=2)  # held-out utterances
@@ -49,7 +49,7 @@ def train_set(
     name: str, folder: Path, out: Path, config: VocoderConfig, force: bool, engine: LocalEngine | None = None,
     devices: queue.Queue[int | None] | None = None,
 ) -> int:  # fmt: skip
-    """Train on one set, unless that is done; returns the number of updates.
+    """Train on one set, unless that was done before; return the number of updates.
 
     With an engine the training has a process of its own, and a device that no other has.
     """
@@ -57,7 +57,7 @@ def train_set(
     if not card.exists():
         device = devices.get() if devices else _devices(1)[0]
         try:
-            (engine.run if engine else _here)(_train, name, folder, out, config, force, device)
+            (engine.run if engine else _call)(_train, name, folder, out, config, force, device)
         except FloatingPointError as error:
             raise CleanCorpusError(f"training on set {name}: {error}") from None
         finally:
@@ -66,18 +66,18 @@ def train_set(
     return int(json.loads(card.read_text())["steps"])
 
 
-def _here(function: Callable[..., Path], *arguments: object) -> Path:
+def _call(function: Callable[..., Path], *arguments: object) -> Path:
     return function(*arguments)
 
 
 def _train(name: str, folder: Path, out: Path, config: VocoderConfig, force: bool, device: int | None) -> Path:
-    say = partial(Console(stderr=True).print, f"{name}:", markup=False, highlight=False)
+    show = partial(Console(stderr=True).print, f"{name}:", markup=False, highlight=False)
     with quiet_lightning():
-        return train.train(sorted(folder.glob("*.tar")), out, config, say, force=force, device=device)
+        return train.train(sorted(folder.glob("*.tar")), out, config, show, force=force, device=device)
 
 
 def _devices(at_once: int | None) -> list[int | None]:
-    """What each of the trainings side by side has for itself: a GPU, or None for a share of the cores."""
+    """Return the device of each training that runs beside others: a GPU, or None for a share of the cores."""
     gpus = torch.cuda.device_count()
     return [i % gpus if gpus else None for i in range(at_once or max(1, gpus))]
 
@@ -88,10 +88,10 @@ def speak_set(name: str, run: Path, sources: Mapping[str, Path], keys: Sequence[
     vocoder = load_vocoder(run)
     rate = vocoder.mel.sample_rate
     for frames, folder in sources.items():
-        there = out / name / frames
-        if all((there / f"{key}.wav").exists() for key in keys):
+        speech = out / name / frames
+        if all((speech / f"{key}.wav").exists() for key in keys):
             continue
-        there.mkdir(parents=True, exist_ok=True)
+        speech.mkdir(parents=True, exist_ok=True)
         waves = copy_synthesis.speak(
             vocoder,
             copy_synthesis.held_out_audio(folder, keys, rate),
@@ -99,7 +99,7 @@ def speak_set(name: str, run: Path, sources: Mapping[str, Path], keys: Sequence[
             threads=usable_cores(),
         )
         for key, wave in waves.items():
-            encode.write_wav(there / f"{key}.wav", wave, rate)
+            encode.write_wav(speech / f"{key}.wav", wave, rate)
 
 
 @task(name="score", cache_policy=NO_CACHE)
@@ -112,18 +112,18 @@ def _score(system: str, frames: str | None, key: str, wave: Path, source: Path |
     def read(path: Path | None) -> Any:
         return None if path is None else decode.decode(path.read_bytes())
 
-    (x, rate), other, twin = read(wave), read(source), read(clean)
-    return Spoken(system, frames, key, measures.measure(x, other and other[0], twin and twin[0], rate))
+    (x, rate), origin, reference = read(wave), read(source), read(clean)
+    return Spoken(system, frames, key, measures.measure(x, origin and origin[0], reference and reference[0], rate))
 
 
 @flow(name="compare-vocoders")
 def compare_vocoders(
     sets: dict[str, list[str]], out: LocationField, config: CompareConfig, force: bool = False
 ) -> Location:
-    """Train a vocoder on each set, let them speak the same utterances, score, report; returns where the report lies.
+    """Train a vocoder on each set, let them speak the same utterances, score, report; return the report's location.
 
     The first set trains for the budget, the others as many updates as it made, several at once where there are several
-    GPUs; of sets that hold the very same audio one is trained. What is finished is not done again.
+    GPUs; of sets that hold the very same audio one is trained. Finished work is not done again.
     Raises: ConfigError if a set holds no shards or another comparison runs in `out`; what `aligned_sets.align` and
     `train.train` raise.
     """
@@ -199,9 +199,9 @@ def _jobs(aligned: AlignedSets, keys: Sequence[str], out: Path) -> list[Job]:
             sources[CLEAN] = aligned.folders[CLEAN]
         speak_set(name, _run_of(aligned, name, out / "runs"), sources, keys, out / "speech")
         for key in keys:
-            twin = own[CLEAN] / f"{key}.wav" if CLEAN in own else None
-            jobs.append((name, None, key, own[name] / f"{key}.wav", None, twin))
+            clean = own[CLEAN] / f"{key}.wav" if CLEAN in own else None
+            jobs.append((name, None, key, own[name] / f"{key}.wav", None, clean))
             for frames in sources:
                 source = own[name if frames == "own" else frames] / f"{key}.wav"
-                jobs.append((name, frames, key, out / "speech" / name / frames / f"{key}.wav", source, twin))
+                jobs.append((name, frames, key, out / "speech" / name / frames / f"{key}.wav", source, clean))
     return jobs

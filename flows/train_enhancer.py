@@ -17,12 +17,12 @@ from clean_corpus.pipeline.core.locations import Location, LocationField
 
 @task(name="train", cache_policy=NO_CACHE)
 def train_row(name: str, speech: list[str], noise: list[str], out: Path, config: TrainConfig) -> Path:
-    say = partial(Console(stderr=True).print, markup=False, highlight=False)
+    show = partial(Console(stderr=True).print, markup=False, highlight=False)
     if config.start_from:
         config = config.model_copy(update={"start_from": download_cache.weights(config.start_from)})
     mix = config.mix.model_copy(update={"rirs": download_cache.rooms(config.mix.rirs)})
     config = config.model_copy(update={"mix": mix})
-    return train.train(name, speech, noise, out, config, say)
+    return train.train(name, speech, noise, out, config, show)
 
 
 @flow(name="train-enhancer")
@@ -34,7 +34,7 @@ def train_enhancer(
     config: TrainConfig,
     recipe: str | None = None,
 ) -> Location:
-    """Train a row on folders of recordings or on shards; returns where the weights lie.
+    """Train a row on folders of recordings or on shards; return the location of the weights.
 
     What `config` leaves out is as the recipe says: the one named, else that of the row's paper.
     Raises: ConfigError if there is no such recipe, another process trains in `out`, and what `train`

@@ -17,16 +17,16 @@ from clean_corpus.vocoder.training.config import VocoderConfig
 
 @task(name="train", cache_policy=NO_CACHE)
 def train_wavenet(shards: list[str], out: Path, config: VocoderConfig, force: bool) -> Path:
-    say = partial(Console(stderr=True).print, markup=False, highlight=False)
+    show = partial(Console(stderr=True).print, markup=False, highlight=False)
     found = find_shards(shards, "SHARDS")
     if found is None:
         raise CleanCorpusError(f"SHARDS {', '.join(shards)}: no .tar there; give OUTPUT/shards of a run")
-    return train.train(found, out, config, say, force=force)
+    return train.train(found, out, config, show, force=force)
 
 
 @flow(name="train-vocoder")
 def train_vocoder(shards: list[str], out: LocationField, config: VocoderConfig, force: bool = False) -> Location:
-    """Train a vocoder on the clips of some shards, local or s3://; returns where the weights lie.
+    """Train a vocoder on the clips of some shards, local or s3://; return the location of the weights.
 
     Raises: ConfigError if another process trains in `out`, and what `train` raises; a loss that is not
     finite is a CleanCorpusError.

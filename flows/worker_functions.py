@@ -1,6 +1,6 @@
-"""What a worker process does for a flow: load its models once, then call one stage after the other.
+"""Functions that an engine calls in its workers, one for each stage; a worker loads its models once.
 
-The flow's own process imports this too, to name the functions; what they need is imported where they run.
+The flow's own process imports this module too, to name the functions; they import what they need when they run.
 """
 
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Cleaned:
-    """A raw shard after its networks."""
+    """The outcomes of the stages that enhance a raw shard and score it before and after."""
 
     before: Outcome[Scored]
     enhanced: Outcome[Enhanced]
@@ -32,7 +32,7 @@ class Cleaned:
 
 @cache
 def scorer(speech_threshold: float) -> "Scorer":
-    """This process's scorer."""
+    """Return this process's scorer."""
     from clean_corpus.pipeline.quality.scorer import Scorer
 
     return Scorer(speech_threshold=speech_threshold)
@@ -40,7 +40,7 @@ def scorer(speech_threshold: float) -> "Scorer":
 
 @cache
 def enhancer(name: str) -> "Enhancer":
-    """This process's copy of a network, on its GPU if it has one.
+    """Return this process's copy of a network, on its GPU if it has one.
 
     Raises: ConfigError if there are no such weights.
     """
@@ -56,7 +56,7 @@ def _store(config: RunConfig) -> Store:
 
 
 def ingest(config: RunConfig, group: Sequence[Recording]) -> Outcome[Ingested]:
-    """Stage `ingest` of one group of recordings."""
+    """Run the stage `ingest` on one group of recordings."""
     from clean_corpus.pipeline.corpus.ingest import ingest_group
 
     with hold_compute_lock():
@@ -64,7 +64,7 @@ def ingest(config: RunConfig, group: Sequence[Recording]) -> Outcome[Ingested]:
 
 
 def clean(config: RunConfig, raw: RawShard) -> Cleaned:
-    """Stages `score` (before), `enhance` and `score` (after) of one raw shard."""
+    """Run the stages `score` (before), `enhance` and `score` (after) on one raw shard."""
     from clean_corpus.enhancers.serving.identity import identity
     from clean_corpus.pipeline.corpus import enhance, score
     from clean_corpus.pipeline.discover.clean_references import local_references
@@ -82,7 +82,7 @@ def clean(config: RunConfig, raw: RawShard) -> Cleaned:
 
 
 def publish(config: RunConfig, raw: RawShard, enhanced: Shard | None, endings: Sequence[Ending]) -> Outcome[Published]:
-    """Stage `publish` of one raw shard."""
+    """Run the stage `publish` on one raw shard."""
     from clean_corpus.pipeline.corpus.publish import publish_shard
 
     with hold_compute_lock():
@@ -96,16 +96,16 @@ def variant(
     endings: Sequence[Ending],
     name: Literal["raw", "enhanced"],
 ) -> Outcome[Published]:
-    """Stage `variant` of one raw shard."""
+    """Run the stage `variant` on one raw shard."""
     from clean_corpus.pipeline.corpus.publish import variant_shard
 
     with hold_compute_lock():
         return variant_shard(_store(config), raw, enhanced, endings, name, config)
 
 
-def report(config: RunConfig, run: dict[str, object], homes: dict[str, tuple[Shard, Shard | None]]) -> None:
-    """The HTML report of the whole run."""
+def report(config: RunConfig, run: dict[str, object], clip_shards: dict[str, tuple[Shard, Shard | None]]) -> None:
+    """Write the HTML report of the whole run, with audio of clips from the shards they lie in."""
     from clean_corpus.pipeline.report.run_report import write_run_report
 
     with hold_compute_lock():
-        write_run_report(_store(config), run, homes, config)
+        write_run_report(_store(config), run, clip_shards, config)

@@ -1,4 +1,4 @@
-"""`clean-corpus evaluate`: systems over a folder of noisy/clean pairs, as tables and plots. Starts no server."""
+"""`clean-corpus evaluate`: systems compared on a folder of noisy/clean pairs, without flow or server."""
 
 from collections.abc import Sequence
 from functools import cache, lru_cache

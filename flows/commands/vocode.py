@@ -1,4 +1,4 @@
-"""`clean-corpus vocode`: recordings or saved frames to speech. Starts no server."""
+"""`clean-corpus vocode`: speech from recordings or saved frames by a trained vocoder, without flow or server."""
 
 import csv
 import json
@@ -44,9 +44,9 @@ def vocode(
     threads: int,
     score: bool = False,
 ) -> tuple[int, dict[str, str]]:
-    """Speak every file to OUT/NAME.wav; returns their number, and failures by file. Places may be local or in buckets.
+    """Speak every file to OUT/NAME.wav; return their number, and failures by file. All locations may be in buckets.
 
-    With `score`, OUT/scores.csv says how near each recording's copy came to it.
+    With `score`, OUT/scores.csv says how close the copy of each recording is to it.
 
     A source is a recording, a folder of them, log-mel frames as .npy (n_mels, T), or as .safetensors whose tensor is
     `log_mel` and whose metadata `features` are those of the card.
@@ -59,10 +59,10 @@ def vocode(
         folder = stack.enter_context(staging.output_folder(out))
         places = {str(stack.enter_context(staging.local_input(source))): str(source) for source in sources}
         files = _files([Path(here) for here in places])
-        done, failed = _vocode(files, vocoder, number, folder, console, seed, batch_size, threads, score)
+        count, failed = _vocode(files, vocoder, number, folder, console, seed, batch_size, threads, score)
     for here, source in places.items():
         failed = {name.replace(here, source): error.replace(here, source) for name, error in failed.items()}
-    return done, failed
+    return count, failed
 
 
 def _vocode(
@@ -133,7 +133,7 @@ def _score(recordings: Sequence[Path], out: Path, rate: int, console: Console, w
 
 
 def copy_scores(recording: Path, copy: Path, sample_rate: int) -> Scores:
-    """Every name of `measures.MEASURES` of a copy, the recording being both its source and the clean version."""
+    """Score the copy of a recording in a worker; the recording is both its source and its clean version."""
     x, (wave, _) = _samples(recording, sample_rate), decode.decode(copy.read_bytes())
     return measures.measure(wave[: len(x)], x[: len(wave)], x[: len(wave)], sample_rate)
 
@@ -144,7 +144,7 @@ def _samples(path: Path, sample_rate: int) -> Audio:
 
 
 def frames_of(path: Path, vocoder: Vocoder) -> Tensor:
-    """Log-mel frames of a recording or of saved frames, (n_mels, T).
+    """Return the log-mel frames of a recording, or frames that were saved, (n_mels, T).
 
     Raises: DataError if it cannot be read, or holds frames of other settings than the vocoder's.
     """

@@ -1,4 +1,4 @@
-"""Putting the flow `clean-corpus` on a Prefect server: pool, deployment, schedule, and a watch over lost runs."""
+"""The flow `clean-corpus` put on a Prefect server: pool, deployment, schedule, and a watch over lost runs."""
 
 import asyncio
 import zoneinfo
@@ -36,17 +36,17 @@ from clean_corpus.pipeline.core.errors import CleanCorpusError, ConfigError
 FLOW = "clean-corpus"
 SLUG = "nightly"
 HEARTBEAT_S = 30  # Prefect's least
-LOST_AFTER_S = 300  # ten heartbeats: a server that restarts is no reason to give a run up
+LOST_AFTER_S = 300  # ten heartbeats: a run outlives a restart of the server
 CONNECT_S = 5.0
 
-# A run that meets another waits for it. It then works on what came in since that one listed its input, which is little;
-# were it cancelled instead, a night would be lost whenever the last run ended late, or died and is not yet given up.
+# A run that meets another waits for it, and then works on what came in since that one listed its input. If it were
+# cancelled instead, a night would be lost whenever the last run ended late, or died and is not given up yet.
 COLLISION = ConcurrencyLimitStrategy.ENQUEUE
 
 
 @dataclass(frozen=True)
 class Deployed:
-    """What is on the server now, and the commands that use it."""
+    """A deployment on a server, and the commands that use it."""
 
     name: str
     next_run: datetime
@@ -73,7 +73,7 @@ def deploy(
     url = api_url(server)
     next_run = _next_run(cron, timezone)
     _refuse_secrets(parameters)
-    _greet(url)
+    _require_server(url)
     settings = {PREFECT_API_URL: url, PREFECT_API_REQUEST_TIMEOUT: 30.0, PREFECT_CLIENT_MAX_RETRIES: 2}
     with temporary_settings(settings):
         try:
@@ -94,17 +94,17 @@ def deploy(
             raise CleanCorpusError(f"the Prefect server at {shown(url)} refused the deployment: {error}") from None
         except httpx.HTTPError as error:
             raise CleanCorpusError(f"the Prefect server at {shown(url)} went away: {type(error).__name__}") from None
-    there = f"PREFECT_API_URL={shown(url)} prefect"
+    prefect = f"PREFECT_API_URL={shown(url)} prefect"
     return Deployed(
         name=f"{FLOW}/{name}",
         next_run=next_run,
-        start_worker=f"{there} worker start --pool {pool} --type process --limit 1",
-        start_run=f"{there} deployment run {FLOW}/{name}",
+        start_worker=f"{prefect} worker start --pool {pool} --type process --limit 1",
+        start_run=f"{prefect} deployment run {FLOW}/{name}",
     )
 
 
 def watch(client: SyncPrefectClient, deployment_id: str, name: str, lost_after_s: float) -> None:
-    """An automation that gives a run up when its heartbeat stops without an end: the next run gets its place."""
+    """Have the server mark a run as crashed when its heartbeat stops without an end, so that the next one can start."""
     ends = {f"prefect.flow-run.{end}" for end in ("Completed", "Failed", "Cancelled", "Crashed")}
     heartbeat = "prefect.flow-run.heartbeat"
     automation = AutomationCore(
@@ -125,22 +125,22 @@ def watch(client: SyncPrefectClient, deployment_id: str, name: str, lost_after_s
         ),
         actions=[ChangeFlowRunState(state=StateType.CRASHED, message=f"no sign of life for {lost_after_s:g} s")],
     )
-    there = client.read_automations_by_name(automation.name)
-    for surplus in there[1:]:
+    existing = client.read_automations_by_name(automation.name)
+    for surplus in existing[1:]:
         client.delete_automation(surplus.id)
-    if there:
-        client.update_automation(there[0].id, automation)
+    if existing:
+        client.update_automation(existing[0].id, automation)
     else:
         client.create_automation(automation)
 
 
 def place(text: str) -> str:
-    """A place as the worker will need it: s3:// as it is, a folder from the root, for a worker starts elsewhere."""
+    """Return a location as a worker can use it: s3:// as it is, a folder from the root: it starts elsewhere."""
     return text if "://" in text else str(Path(text).absolute())
 
 
 def parameters_of(config: RunConfig, source: str, output: str) -> dict[str, Any]:
-    """What was set of a configuration, as plain data; the rest stays with the worker's version and machine."""
+    """Return the fields that were set, as plain data; the worker's version and machine decide over the rest."""
     data = config.model_dump(mode="json", exclude_unset=True)
     if "enhancer" in data and Path(data["enhancer"]).suffix:
         data["enhancer"] = place(data["enhancer"])
@@ -148,7 +148,7 @@ def parameters_of(config: RunConfig, source: str, output: str) -> dict[str, Any]
 
 
 def api_url(server: str) -> str:
-    """The address of a server's API, for its own or its API's address.
+    """Return the address of a server's API, given its own or its API's address.
 
     >>> api_url("http://prefect:4200"), api_url("https://prefect.example/api/")
     ('http://prefect:4200/api', 'https://prefect.example/api')
@@ -163,7 +163,7 @@ def api_url(server: str) -> str:
 
 
 def shown(url: str) -> str:
-    """An address without the user and password that it may hold.
+    """Return an address without the user and password that it may hold.
 
     >>> shown("http://me:secret@prefect:4200/api")
     'http://prefect:4200/api'
@@ -173,7 +173,10 @@ def shown(url: str) -> str:
 
 
 def _next_run(cron: str, timezone: str) -> datetime:
-    """Raises: ConfigError if there is no such schedule."""
+    """Return when a schedule next fires.
+
+    Raises: ConfigError if there is no such schedule.
+    """
     if timezone not in zoneinfo.available_timezones():
         raise ConfigError(f"--timezone {timezone!r}: no such time zone; write for example Europe/Berlin or UTC")
     try:
@@ -185,6 +188,7 @@ def _next_run(cron: str, timezone: str) -> datetime:
 
 
 def _refuse_secrets(parameters: Mapping[str, Any]) -> None:
+    """Raises: ConfigError if a webhook's address stands in the parameters."""
     for name, hook in (parameters.get("hooks") or {}).items():
         webhook = (hook or {}).get("webhook")
         if webhook and not webhook.startswith(FROM_ENVIRONMENT):
@@ -194,7 +198,7 @@ def _refuse_secrets(parameters: Mapping[str, Any]) -> None:
             )
 
 
-def _greet(url: str) -> None:
+def _require_server(url: str) -> None:
     """Raises: CleanCorpusError if no Prefect server answers."""
     try:
         answer = httpx.get(f"{url}/health", timeout=CONNECT_S, follow_redirects=True)
@@ -213,7 +217,7 @@ def _greet(url: str) -> None:
 
 
 def _make_pool(client: SyncPrefectClient, pool: str) -> None:
-    """One that exists stays as it is, whatever its type."""
+    """Create a pool of processes; one that exists stays as it is, whatever its type."""
     try:
         client.read_work_pool(pool)
     except ObjectNotFound:

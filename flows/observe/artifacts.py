@@ -1,6 +1,6 @@
-"""What a run shows of itself on the Prefect server: progress per stage, a table of results, a link to the report.
+"""Artifacts of a run on the Prefect server: progress of each stage, a table of results, a link to the report.
 
-Nothing here can fail or hold up a run: outside one it does nothing, and a server that is away costs a warning.
+Nothing here can fail or hold up a run: outside one it does nothing, and a server that does not answer costs a warning.
 """
 
 import logging
@@ -29,9 +29,9 @@ _away_until = 0.0
 
 @contextmanager
 def stage(name: str, total: int, unit: str) -> Iterator[Advance]:
-    """Show a stage of `total` pieces while the block runs; what it gives is called with the number finished."""
+    """Show a stage of `total` pieces while the block runs; yield a function to be called with the number finished."""
     run, done, shown_at = _run_id(), 0, time.monotonic()
-    artifact = run and _ask(lambda client: client.create_artifact(_progress(run, name, f"0/{total} {unit}")).id)
+    artifact = run and _request(lambda client: client.create_artifact(_progress(run, name, f"0/{total} {unit}")).id)
 
     def show() -> None:
         nonlocal shown_at
@@ -39,7 +39,7 @@ def stage(name: str, total: int, unit: str) -> Iterator[Advance]:
         if isinstance(artifact, UUID):
             share = 100.0 * done / total if total else 100.0
             update = ArtifactUpdate(data=share, description=f"{name}: {done}/{total} {unit}")
-            _ask(lambda client: client.update_artifact(artifact, update))
+            _request(lambda client: client.update_artifact(artifact, update))
 
     def advance(pieces: int = 1) -> None:
         nonlocal done
@@ -54,7 +54,7 @@ def stage(name: str, total: int, unit: str) -> Iterator[Advance]:
 
 
 def results(summary: Mapping[str, Any], report: str) -> None:
-    """The table of a finished run, from what run.json says, and where its report is: a path or s3://."""
+    """Show the table of a finished run, from its run.json, and a link to its report, a path or s3://."""
     if not (run := _run_id()):
         return
     table = ArtifactCreate(
@@ -66,12 +66,12 @@ def results(summary: Mapping[str, Any], report: str) -> None:
         key="clean-corpus-report", type="markdown", data=f"[{address}]({address})", flow_run_id=run,
         description="report of the run",
     )  # fmt: skip
-    _ask(lambda client: client.create_artifact(table), anyway=True)
-    _ask(lambda client: client.create_artifact(link), anyway=True)
+    _request(lambda client: client.create_artifact(table), anyway=True)
+    _request(lambda client: client.create_artifact(link), anyway=True)
 
 
 def markdown(summary: Mapping[str, Any], report: str) -> str:
-    """How many clips and minutes ended how and why, what enhancement gained, and what each stage took."""
+    """Return Markdown: how many clips and minutes ended how and why, what enhancement gained, what each stage took."""
     counts, seconds = summary["counts"], summary["seconds"]
     lines = ["| end | clips | minutes |", "|---|---:|---:|"]
     lines += [f"| **{end}** | {counts[end]} | {seconds[end] / 60:.1f} |" for end in ("kept", "rejected", "failed")]
@@ -100,8 +100,8 @@ def _run_id() -> UUID | None:
     return context.flow_run.id if context and context.flow_run else None
 
 
-def _ask(what: Callable[[SyncPrefectClient], Any], *, anyway: bool = False) -> Any:
-    """One request without retries; after one that failed the server is left alone for a minute, unless `anyway`."""
+def _request(what: Callable[[SyncPrefectClient], Any], *, anyway: bool = False) -> Any:
+    """Make one request without retries; after a failure none is made for a minute, unless `anyway`."""
     global _away_until
     if time.monotonic() < _away_until and not anyway:
         return None

@@ -1,4 +1,4 @@
-"""Who is told how a run ended: a webhook or a command, which can never fail the run they tell about."""
+"""Notifications of how a run ended, by a webhook or a command, neither of which can ever fail the run."""
 
 import json
 import logging
@@ -20,7 +20,7 @@ FROM_ENVIRONMENT = "env:"
 
 
 class Hook(Section):
-    """One addressee: a webhook that gets JSON by POST, or a command that gets it on standard input."""
+    """A receiver of notifications: a webhook that gets JSON by POST, or a command that gets it on standard input."""
 
     webhook: str | None = Field(
         None,
@@ -42,16 +42,16 @@ class Hook(Section):
 
 
 class HookConfig(Section):
-    """Who is told that a run ended."""
+    """Receivers of the notification that a run ended."""
 
     on_finish: Hook | None = Field(None, description="told when a run completed")
     on_failure: Hook | None = Field(None, description="told when a run failed, crashed or was cancelled")
 
 
 def notify(flow: Any, flow_run: Any, state: Any) -> None:
-    """A state hook of Prefect: tells whoever the run's parameters name. Problems are logged and go no further.
+    """Notify the receivers that the run's parameters name; a state hook of Prefect. Problems are logged, never raised.
 
-    Crashed and cancelled runs are reported by the worker, from a process of its own, as the run's is gone by then.
+    Prefect's worker calls it for crashed and cancelled runs, from a process of its own, as the run's is gone by then.
     """
     try:
         config = _config(flow_run.parameters)
@@ -63,7 +63,7 @@ def notify(flow: Any, flow_run: Any, state: Any) -> None:
 
 
 def _config(parameters: dict[str, Any]) -> HookConfig:
-    """Of a deployed flow, whose parameters are sections, or of one that has all of them in `config`."""
+    """Return the hooks of a deployed flow, whose parameters are sections, or of one that has them all in `config`."""
     given = parameters.get("hooks") or _get(parameters.get("config"), "hooks") or {}
     if isinstance(given, HookConfig):
         return given
@@ -78,7 +78,7 @@ def _get(holder: object, name: str) -> Any:
 
 
 def payload(flow: str, run_id: str, state: Any, parameters: dict[str, Any]) -> dict[str, Any]:
-    """What is told: flow, run, how it ended, where its output is, how many clips ended how, and why it failed."""
+    """Return the message: flow, run, its end, its output's location, how many clips ended how, and why it failed."""
     result = _result(state)
     output = _get(parameters, "output") or _get(parameters, "out") or _get(parameters.get("config"), "output")
     failed = isinstance(result, BaseException)
@@ -95,20 +95,21 @@ def payload(flow: str, run_id: str, state: Any, parameters: dict[str, Any]) -> d
 def _result(state: Any) -> Any:
     try:
         return state.result(raise_on_failure=False)
-    except Exception:  # of a run that another process ended: there is none
+    except Exception:  # a run that another process ended has no result
         return None
 
 
 def send(hook: Hook, message: dict[str, Any]) -> bool:
-    """Whether the addressee took the message. Its address is never logged beyond its host: it may carry a token."""
+    """Send the message; return whether the receiver took it. Of its address only the host is logged, for it may carry
+    a token."""
     text = json.dumps(message).encode()
     where = "webhook" if hook.command is None else hook.command[0]
     try:
         if hook.command is not None:
-            done = subprocess.run(
+            process = subprocess.run(
                 hook.command, input=text, timeout=hook.timeout_s, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
             )
-            problem = f"exit code {done.returncode}" if done.returncode else None
+            problem = f"exit code {process.returncode}" if process.returncode else None
         else:
             url = _address(hook.webhook or "")
             where = urllib.parse.urlsplit(url).hostname or "webhook"
@@ -125,10 +126,14 @@ def send(hook: Hook, message: dict[str, Any]) -> bool:
 
 
 class _Unset(Exception):
-    """An address that is to be in the environment is not there."""
+    """The environment lacks the variable that an address is to come from."""
 
 
 def _address(webhook: str) -> str:
+    """Return the address itself where the setting names a variable that holds it.
+
+    Raises: _Unset if there is no such variable.
+    """
     if not webhook.startswith(FROM_ENVIRONMENT):
         return webhook
     name = webhook.removeprefix(FROM_ENVIRONMENT)
@@ -138,6 +143,10 @@ def _address(webhook: str) -> str:
 
 
 def _post(url: str, text: bytes, timeout_s: float) -> str | None:
+    """Post JSON; return the problem, if there was one.
+
+    Raises: TimeoutError, OSError, ValueError.
+    """
     if not url.startswith(("http://", "https://")):
         return "the address is neither http:// nor https://"
     request = urllib.request.Request(url, text, {"Content-Type": "application/json"})

@@ -1,4 +1,4 @@
-"""Log lines of a run: one JSON object or one readable line each, with nothing in them that opens a door."""
+"""Log lines of a run, one JSON object or one readable line each, with every credential masked."""
 
 import json
 import logging
@@ -55,7 +55,7 @@ _PATTERNS = [
 
 
 def mask(text: str) -> str:
-    """`text` without credentials: what looks like AWS keys, tokens, a URL's user or signature, or is one of ours.
+    """Return text without credentials: AWS keys, tokens, a URL's user or signature, and values of known variables.
 
     >>> mask("https://me:pw@host/x?X-Amz-Signature=ab12&part=1, key AKIAIOSFODNN7EXAMPLE")
     'https://****@host/x?X-Amz-Signature=****&part=1, key ****'
@@ -70,7 +70,7 @@ def mask(text: str) -> str:
 
 
 def masked(value: Any) -> Any:
-    """`mask` in every text within lists and mappings; what is called a secret is not even looked at."""
+    """Mask every text within lists and mappings; the value of a key that is named as a secret is masked whole."""
     if isinstance(value, str):
         return mask(value)
     if isinstance(value, dict):
@@ -82,7 +82,7 @@ def masked(value: Any) -> Any:
 
 
 def _facts(record: logging.LogRecord, run: str) -> dict[str, Any]:
-    """What a line says. A record of ours carries `fields`; any other is the event "message" with its text."""
+    """Return the fields of a line: those of an event, or of any other record the event "message" with its text."""
     own = getattr(record, "fields", None)
     facts: dict[str, Any] = dict(own) if own is not None else {"message": record.getMessage(), "logger": record.name}
     if record.exc_info:
@@ -97,7 +97,7 @@ def _facts(record: logging.LogRecord, run: str) -> dict[str, Any]:
 
 
 class JsonFormatter(logging.Formatter):
-    """One object a line, keys sorted, ASCII."""
+    """Formats a record as one JSON object, keys sorted, in ASCII."""
 
     def __init__(self, run: str) -> None:
         super().__init__()
@@ -108,7 +108,7 @@ class JsonFormatter(logging.Formatter):
 
 
 class TextFormatter(logging.Formatter):
-    """`TIME LEVEL event key=value ...`; what holds spaces, quotes or line ends is quoted as in JSON."""
+    """Formats a record as `TIME LEVEL event key=value ...`; a value with spaces, quotes or line ends is quoted."""
 
     def __init__(self, run: str) -> None:
         super().__init__()
@@ -126,7 +126,7 @@ def _plain(value: Any) -> str:
 
 
 class _Stderr(logging.Handler):
-    """To whatever standard error is at that moment: a live progress bar puts itself in its place."""
+    """Writes to the standard error of the moment, since a live progress bar puts itself in its place."""
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
@@ -138,9 +138,9 @@ class _Stderr(logging.Handler):
 def handler(
     style: Literal["text", "json"], path: Path | None, run: str, wanted: Callable[[logging.LogRecord], bool]
 ) -> logging.Handler:
-    """Where the lines of one run go: a file, appended to, or standard error.
+    """Return the handler of one run's lines: a file that is appended to, or standard error.
 
-    Text on standard error is for people who watch: warnings and errors only.
+    Standard error gets only warnings and errors as text, for it is read by people.
     Raises: ConfigError if the file cannot be written.
     """
     result: logging.Handler

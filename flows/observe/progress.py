@@ -17,7 +17,7 @@ from rich.progress import (
 
 
 class Advance(Protocol):
-    """Called with the number of pieces that were finished."""
+    """A function that is called with the number of pieces that were finished."""
 
     def __call__(self, pieces: int = 1) -> None: ...
 
@@ -26,15 +26,15 @@ class Advance(Protocol):
 def stage(console: Console, name: str, total: int, unit: str) -> Iterator[Advance]:
     """Show one stage of `total` pieces while the block runs; on a terminal with pieces per second."""
     if not console.is_terminal:
-        done = 0
+        finished = 0
 
-        def say(pieces: int = 1) -> None:
-            nonlocal done
-            before, done = done, done + pieces
-            if done == total or done * 10 // total != before * 10 // total:
-                console.print(f"{name}: {done}/{total} {unit}")
+        def advance(pieces: int = 1) -> None:
+            nonlocal finished
+            before, finished = finished, finished + pieces
+            if finished == total or finished * 10 // total != before * 10 // total:
+                console.print(f"{name}: {finished}/{total} {unit}")
 
-        yield say
+        yield advance
         return
     columns = (
         TextColumn("{task.description:<10}"),

@@ -1,8 +1,8 @@
-"""A corpus as numbered versions: a manifest each, which names every tar and the ledger with their hashes.
+"""Numbered versions of a corpus: each a manifest that names every tar and the ledger with their hashes.
 
-Tars and ledgers are named by their content and stay where they are, so a version is one small object, and whoever
-reads an old one goes on reading. The manifest is put last, and only if no other run has put it: that is the commit.
-`versions/latest` follows, for readers that may not list; the highest number is the truth.
+Tars and ledgers are named by their content and stay where they are, so a version is one small object, and readers of
+an old one are not disturbed. The manifest is written last, and only if no other run has written it: that is the
+commit. `versions/latest` follows, for readers that may not list; the highest number counts.
 """
 
 import hashlib
@@ -28,8 +28,10 @@ FOLDERS = ("shards", "rejected", "ledgers")
 
 
 class Manifest(BaseModel):
-    """One version. Of `ledger`, samples are rows; `again` is the version that a rollback went back to; of two that are
-    made at once `id` tells which was put.
+    """One version of a corpus.
+
+    The `samples` of `ledger` are its rows. `again` is the version that a rollback went back to. `id` differs between
+    two versions that were made at the same time, so that a writer knows its own.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -46,18 +48,18 @@ class Manifest(BaseModel):
 
     @property
     def objects(self) -> list[Shard]:
-        """Everything that it names."""
+        """Every object that the version names."""
         return [self.ledger, *self.shards, *self.rejected]
 
 
 def numbers(store: Store) -> list[int]:
-    """Versions that are there, rising."""
+    """Return the numbers of all versions, rising."""
     found = (re.fullmatch(r"versions/(\d+)/manifest\.json", key) for key in store.walk("versions"))
     return sorted(int(match[1]) for match in found if match)
 
 
 def read(store: Store, version: int) -> Manifest:
-    """A version's manifest.
+    """Read the manifest of a version.
 
     Raises: ConfigError if there is no such version; DataError if its manifest is damaged.
     """
@@ -71,9 +73,9 @@ def read(store: Store, version: int) -> Manifest:
 
 
 def latest(store: Store) -> Manifest | None:
-    """The newest version, None if there is none."""
-    there = numbers(store)
-    return read(store, there[-1]) if there else None
+    """Return the newest version, None if there is none."""
+    known = numbers(store)
+    return read(store, known[-1]) if known else None
 
 
 def _key(version: int) -> str:
@@ -81,7 +83,7 @@ def _key(version: int) -> str:
 
 
 def publish(store: Store, draft: Manifest) -> Manifest:
-    """The draft as the next version; the newest one, if that holds the very same.
+    """Commit a draft as the next version; return the newest one instead if it holds the same objects.
 
     Raises: ConfigError if another run published at the same time.
     """
@@ -112,7 +114,7 @@ def _point_to(store: Store, version: int) -> None:
 
 
 def rollback(store: Store, version: int) -> Manifest:
-    """An old version as the newest, and its ledger in its place; nothing is taken away.
+    """Commit an old version as the newest, and put its ledger in place; nothing is deleted.
 
     Raises: ConfigError if there is no such version or it is the newest; DataError if something of it is gone.
     """
@@ -132,7 +134,7 @@ def rollback(store: Store, version: int) -> Manifest:
 
 
 def ledger_of(store: Store, manifest: Manifest, columns: Sequence[str]) -> pa.Table:
-    """Some columns of the ledger of a version.
+    """Read some columns of a version's ledger.
 
     Raises: DataError if it is not what was written.
     """
@@ -147,7 +149,7 @@ def ledger_of(store: Store, manifest: Manifest, columns: Sequence[str]) -> pa.Ta
 
 @dataclass(frozen=True)
 class Difference:
-    """Clips of the later version alone, of the earlier one alone, and with another end or another audio."""
+    """Clips that only the later version has, that only the earlier one has, and whose end or audio changed."""
 
     added: list[str]
     removed: list[str]
@@ -162,7 +164,7 @@ _ENDS = """
 
 
 def difference(store: Store, earlier: Manifest, later: Manifest) -> Difference:
-    """What changed from one version to another, by their ledgers.
+    """Compare two versions by their ledgers.
 
     Raises: DataError if a ledger is not what was written.
     """
@@ -184,7 +186,7 @@ def difference(store: Store, earlier: Manifest, later: Manifest) -> Difference:
 
 
 def verify(store: Store, manifests: Sequence[Manifest]) -> Iterator[tuple[str, str | None]]:
-    """Every object that some versions name, hashed once, and what is wrong with it; then what does not add up."""
+    """Yield (key, what is wrong or None) for all objects of some versions, then for counts that do not add up."""
     for named in sorted({named for manifest in manifests for named in manifest.objects}, key=lambda n: n.key):
         yield named.key, _wrong(store, named)
     for manifest in manifests:
@@ -208,18 +210,18 @@ def _wrong(store: Store, named: Shard) -> str | None:
 
 
 def gc(store: Store, keep: int) -> Iterator[str]:
-    """Drop all but the newest versions, and what no other names; each key as it goes.
+    """Delete all but the newest versions, and the objects that only they name; yield each key.
 
     Raises: ConfigError if none would be left.
     """
     if keep < 1:
         raise ConfigError(f"keep {keep} versions: at least 1 has to stay")
-    there = numbers(store)
-    kept = {named.key for version in there[-keep:] for named in read(store, version).objects}
-    for version in there[:-keep]:
-        store.delete(_key(version))  # first, so that no manifest names what is gone
+    known = numbers(store)
+    kept = {named.key for version in known[-keep:] for named in read(store, version).objects}
+    for version in known[:-keep]:
+        store.delete(_key(version))  # first, so that no manifest names a missing object
         yield _key(version)
-    for folder in FOLDERS if there else ():
+    for folder in FOLDERS if known else ():
         for key in list(store.keys(folder)):
             if key not in kept:
                 store.delete(key)
@@ -227,7 +229,7 @@ def gc(store: Store, keep: int) -> Iterator[str]:
 
 
 def empty_work(store: Store) -> Iterator[str]:
-    """Drop what runs have kept to redo nothing; each key as it goes."""
+    """Delete what runs keep so as to redo nothing; yield each key."""
     for key in list(store.walk("work")):
         if not key.startswith(("work/lease/", "work/tmp/", "work/.lock")):
             store.delete(key)

@@ -1,4 +1,4 @@
-"""Loizou's measures of enhanced speech against its clean twin, frame by frame: arrays in, numbers out.
+"""Loizou's composite measures of enhanced speech against its clean reference. Arrays in, numbers out.
 
 Hu & Loizou, Evaluation of objective quality measures for speech enhancement, IEEE TASLP 16(1), 2008. Constants are
 those of the code that comes with Loizou's book (composite.m, comp_fwseg.m), by their names there.
@@ -41,7 +41,7 @@ class Composite(NamedTuple):
 
 
 def composite(*, pesq: float, llr: float, wss: float, segmental_snr_db: float) -> Composite:
-    """Predicted opinions from four measures.
+    """Predict opinions from four measures.
 
     Source: composite.m, Csig, Cbak and Covl, limits included.
     Departs: nothing, but mind the PESQ: the weights were fitted to the raw narrow-band score; tables on the VoiceBank
@@ -59,7 +59,7 @@ def composite(*, pesq: float, llr: float, wss: float, segmental_snr_db: float) -
 
 
 def segmental_snr_db(estimate: Samples, reference: Samples, sample_rate: int) -> float:
-    """Mean over frames of the ratio of reference to difference, each limited to -10 to 35 dB.
+    """Return the mean over frames of the ratio of reference to difference, each limited to -10 to 35 dB.
 
     Source: composite.m, function snr.
     Shapes: (N,) twice -> dB; nan if shorter than a frame and a hop.
@@ -76,7 +76,7 @@ def segmental_snr_db(estimate: Samples, reference: Samples, sample_rate: int) ->
 
 
 def fw_segmental_snr_db(estimate: Samples, reference: Samples, sample_rate: int) -> float:
-    """Segmental SNR in 25 critical bands of magnitude spectra of sum 1, the clean bands to the power 0.2 as weights.
+    """Return the segmental SNR in 25 critical bands of normalised spectra, weighted by the clean bands to the 0.2.
 
     Source: comp_fwseg.m.
     Shapes: (N,) twice -> dB in [-10, 35]; nan if shorter than a frame and a hop.
@@ -92,7 +92,7 @@ def fw_segmental_snr_db(estimate: Samples, reference: Samples, sample_rate: int)
 
 
 def log_likelihood_ratio(estimate: Samples, reference: Samples, sample_rate: int) -> float:
-    """How much worse the estimate's all-pole model predicts the reference than its own: mean of the best 95 % frames.
+    """Return how much worse the estimate's all-pole model predicts the reference than its own: best 95 % of frames.
 
     Source: composite.m, function llr; order 16, 10 under 10 kHz, and unlike comp_llr.m without a limit of 2.
     Departs: frames without a ratio, because rounding has the better of a nearly singular predictor, are left out.
@@ -108,7 +108,7 @@ def log_likelihood_ratio(estimate: Samples, reference: Samples, sample_rate: int
 
 
 def weighted_spectral_slope(estimate: Samples, reference: Samples, sample_rate: int) -> float:
-    """Squared difference of the slopes between critical bands, peaks weighing most, mean of the best 95 % of frames.
+    """Return the squared difference of spectral slopes, peaks weighing most: mean of the best 95 % of frames.
 
     Source: Klatt, ICASSP 1982; composite.m, function wss, which divides by the sum of the weights.
     Shapes: (N,) twice -> dB^2 >= 0; nan if shorter than a frame and a hop.
@@ -153,7 +153,7 @@ def _magnitudes(frames: Frames) -> Frames:
 
 
 def _bands(spec: Frames, sample_rate: int) -> Frames:
-    """Critical bands: Gaussian filters of like area.
+    """Sum spectra into critical bands: Gaussian filters of like area.
 
     Source: composite.m, crit_filter.
     Shapes: (T, F) -> (T, 25).
@@ -169,7 +169,7 @@ def _bands(spec: Frames, sample_rate: int) -> Frames:
 
 
 def _slope_weights(level_db: Frames) -> Frames:
-    """Weight of each slope: near the loudest band, and near the peak that it climbs or leaves.
+    """Weight each slope by its nearness to the loudest band, and to the peak that it climbs or leaves.
 
     Source: composite.m, Wmax and Wlocmax, loc_peak with them: a rising slope's is the band below the true peak.
     Shapes: (T, K) -> (T, K - 1) in (0, 1].
@@ -193,7 +193,7 @@ def _autocorrelation(frames: Frames, order: int) -> Frames:
 
 
 def _predictor(lags: Frames) -> Frames:
-    """Coefficients 1, a_1 ... a_P of the filter that whitens a signal of this autocorrelation (Levinson-Durbin).
+    """Return coefficients 1, a_1 ... a_P of the filter that whitens a signal of this autocorrelation (Levinson-Durbin).
 
     Shapes: (T, P + 1) -> (T, P + 1).
     """
@@ -208,7 +208,7 @@ def _predictor(lags: Frames) -> Frames:
 
 
 def _prediction_error(filters: Frames, lags: Frames) -> NDArray[np.float64]:
-    """Power that the filters leave of a signal with this autocorrelation.
+    """Return the power that the filters leave of a signal with this autocorrelation.
 
     Shapes: (T, P + 1) twice -> (T,).
     """

@@ -18,7 +18,7 @@ SILENT_DB = -90.0  # ... and below this, against a full-scale sine, nothing at a
 
 
 def pcm_sha256(x: Audio) -> str:
-    """Digest of the samples as 16-bit integers, equal for a WAV file and its FLAC.
+    """Return a digest of the samples as 16-bit integers, equal for a WAV file and its FLAC.
 
     Shapes: x (N,), full scale +-1.
 
@@ -30,7 +30,7 @@ def pcm_sha256(x: Audio) -> str:
 
 
 def fingerprint(x: Audio, *, sample_rate: int) -> NDArray[np.uint32]:
-    """One 32-bit code per 12 ms: whether the energy step from band to band grows from frame to frame.
+    """Return one 32-bit code per 12 ms: whether the energy step from band to band grows from frame to frame.
 
     Source: Haitsma & Kalker 2002, section 4.2.
     Departs: a frame without energy has code 0, which matches nothing.

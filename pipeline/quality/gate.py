@@ -1,4 +1,4 @@
-"""Scores before and after -> the end of a clip."""
+"""The gate: from the scores of a clip, raw and enhanced, to its verdict; and the guard against damage."""
 
 from typing import Literal
 
@@ -16,11 +16,11 @@ CHECKS: tuple[tuple[str, Literal["min", "max"]], ...] = (
     ("dnsmos_ovrl", "min"),
     ("dnsmos_p808", "min"),
 )
-"""What is checked, in this order; the first that fails names the rejection."""
+"""(score, bound) in the order of the checks; the first that fails names the rejection."""
 
 
 def refuse_unreachable(config: GateConfig, ceilings: dict[str, float]) -> None:
-    """Stop before the first clip is scored if no clip could ever pass.
+    """Refuse a threshold that no clip can reach, before the first clip is scored.
 
     Raises: ConfigError that names threshold and ceiling.
     """
@@ -34,9 +34,9 @@ def refuse_unreachable(config: GateConfig, ceilings: dict[str, float]) -> None:
 
 
 def damage(before: Scores, after: Scores, config: GateConfig) -> str | None:
-    """Why the enhanced version must not replace the raw one, or None.
+    """Return why the enhanced version must not replace the raw one, or None.
 
-    A level drop is measured on loudness, which a quieter background hardly moves but lost speech does.
+    The level is measured as loudness, which lost speech lowers and a quieter background hardly does.
     """
     checks = (
         ("dnsmos_sig", "enhancement lowered", config.guard_sig_drop, -1),
@@ -53,9 +53,9 @@ def damage(before: Scores, after: Scores, config: GateConfig) -> str | None:
 def decide(before: Scores, after: Scores, config: GateConfig) -> Decision:
     """Keep or reject one clip that was scored raw and enhanced.
 
-    The version that would be published is chosen first (damage guard), then held against the thresholds. A check whose
-    score could not be measured rejects: what is not known to be good is not kept. Clipping and bandwidth are properties
-    of the recording that no mask mends, so they are read from the raw version.
+    The guard chooses the version to publish; the thresholds apply to that one. A score that could not be measured
+    rejects: what is not known to be good is not kept. Clipping and bandwidth are faults of the recording that no mask
+    mends, so they are read from the raw version.
 
     >>> decide({"dnsmos_ovrl": 3.0}, {"dnsmos_ovrl": 2.0}, GateConfig.model_construct(
     ...     guard_sig_drop=0.1, guard_clipping_rise=0.1, guard_level_drop_db=6,
@@ -80,7 +80,7 @@ def decide(before: Scores, after: Scores, config: GateConfig) -> Decision:
 
 
 def failed(error: str) -> Decision:
-    """The end of a clip that an error took; its reason is what the error says before its first colon.
+    """Return the end of a clip that an error took; its reason is the error up to the first colon.
 
     >>> failed("truncated: header announces 2 s").reason
     'truncated'
@@ -89,7 +89,7 @@ def failed(error: str) -> Decision:
 
 
 def settled(clip: Clip) -> Decision | None:
-    """The end of a clip that needs no scores: it failed, or was rejected before any network ran."""
+    """Return the end of a clip that needs no scores: it failed, or was rejected before any network ran."""
     if clip.error:
         return failed(clip.error)
     return Decision(Verdict.REJECTED, *clip.reject) if clip.reject else None

@@ -1,4 +1,4 @@
-"""How good a clip is: each score with the ruler that measured it."""
+"""All scores of a clip, what each means, the highest value it can have, and the ruler that measures it."""
 
 import math
 import warnings
@@ -23,9 +23,9 @@ SCORES: dict[str, str] = {
     "bandwidth_hz": "highest frequency that carries sound, 0 to half the sample rate, Hz",
     "speech_ratio": "share of the time that is speech, 0 to 1",
     "loudness_lufs": "integrated loudness, -70 to about 0 LUFS",
-    "pesq_wb": "PESQ wide-band against the clean twin, MOS-LQO 1.04 to 4.64",
-    "stoi": "short-time intelligibility against the clean twin, 0 to 1",
-    "si_sdr_db": "scale-invariant signal to distortion against the clean twin, -100 to 100 dB",
+    "pesq_wb": "PESQ wide-band against the clean reference, MOS-LQO 1.04 to 4.64",
+    "stoi": "short-time intelligibility against the clean reference, 0 to 1",
+    "si_sdr_db": "scale-invariant signal to distortion against the clean reference, -100 to 100 dB",
 }
 
 RATE = dnsmos.RATE  # Hz, of PESQ and STOI too
@@ -50,28 +50,28 @@ _PACKAGES = {"loudness": "pyloudnorm", "pesq": "pesq", "stoi": "pystoi", "resamp
 
 @cache
 def rulers() -> dict[str, str]:
-    """What measured the scores: package and version, for DNSMOS the hash of the network too."""
+    """Return what measures each score: package and version, for DNSMOS the hash of the network too."""
     packages = {name: f"{package} {version(package)}" for name, package in _PACKAGES.items()}
     return {**dnsmos.rulers(), "speech": voice_activity.VAD_VERSION, **packages}
 
 
 class Scorer:
-    """All scores of a clip; one per process, since it holds the networks."""
+    """Measure all scores of a clip; one per process, since it holds the networks."""
 
     def __init__(self, *, speech_threshold: float) -> None:
         self._speech_threshold = speech_threshold
         self._dnsmos = dnsmos.Dnsmos()
 
     def score(self, x: Audio, *, sample_rate: int, clean: Audio | None = None) -> Scores:
-        """Every name of SCORES; None where it cannot be measured (silence, too short, no clean twin).
+        """Return a value for every name of SCORES; None if it cannot be measured (silence, too short, no reference).
 
         Shapes: x (N,) samples at sample_rate, clean (N,).
-        Raises: DataError if the clean twin's length is another; ValueError if x is not a row of samples.
+        Raises: DataError if the clean reference's length is another; ValueError if x is not a row of samples.
         """
         if x.ndim != 1 or x.size == 0:
             raise ValueError(f"expected samples of shape (N,), N > 0, got {x.shape}")
         if clean is not None and clean.shape != x.shape:
-            raise DataError(f"clean twin has {clean.size} samples, the clip {x.size}; they must be sample-aligned")
+            raise DataError(f"clean reference has {clean.size} samples, the clip {x.size}; they must be sample-aligned")
         speech = voice_activity.speech_mask(x, self._speech_threshold, sample_rate=sample_rate)
         at_16k = at_scoring_rate(x, sample_rate)
         values: dict[str, float | None] = dict.fromkeys(SCORES)
@@ -91,12 +91,12 @@ class Scorer:
 
 
 def at_scoring_rate(x: Audio, sample_rate: int) -> Audio:
-    """The samples at RATE, (N,) -> (N,)."""
+    """Resample a clip to RATE, (N,) -> (N,)."""
     return resample(x, sample_rate, RATE)
 
 
 def _rounded(value: float | None) -> float | None:
-    """Six significant digits, so that a score is the same text on every machine; None for what is not a number.
+    """Round to six significant digits, so that a score is the same text on every machine; None if not finite.
 
     >>> _rounded(np.float32(1 / 3)), _rounded(math.nan)
     (0.333333, None)
@@ -105,7 +105,7 @@ def _rounded(value: float | None) -> float | None:
 
 
 def pesq_lqo(estimate: Audio, reference: Audio, mode: str) -> float:
-    """PESQ as package pesq has it: MOS-LQO of P.862.1 (nb) or P.862.2 (wb); nan if it finds no speech or no estimate.
+    """Return PESQ by package pesq: MOS-LQO of P.862.1 (nb) or P.862.2 (wb); nan without speech or estimate.
 
     Shapes: (N,) samples at 16 kHz twice.
     """
@@ -120,7 +120,7 @@ def pesq_lqo(estimate: Audio, reference: Audio, mode: str) -> float:
 
 
 def stoi(estimate: Audio, reference: Audio, *, extended: bool) -> float:
-    """STOI as package pystoi has it; nan if under 384 ms are left without the pauses.
+    """Return STOI by package pystoi; nan if under 384 ms are left without the pauses.
 
     Shapes: (N,) samples at 16 kHz twice.
     """

@@ -1,4 +1,4 @@
-"""Measures of a signal, alone or against a reference: arrays in, numbers out."""
+"""Measures of a signal, alone or against a reference: SNR, SI-SDR, clipping, bandwidth. Arrays in, numbers out."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,7 @@ STEP = 1 / 32768  # of 16 bits
 
 
 def si_sdr_db(estimate: Samples, reference: Samples) -> float:
-    """Scale-invariant signal-to-distortion ratio.
+    """Return the scale-invariant signal-to-distortion ratio.
 
     Source: Le Roux et al., ICASSP 2019, equation 3, means removed.
     Departs: limited to +-100 dB, so that a perfect estimate has a number; nan if the reference is silent.
@@ -32,7 +32,7 @@ def si_sdr_db(estimate: Samples, reference: Samples) -> float:
 
 
 def global_snr_db(estimate: Samples, reference: Samples) -> float:
-    """Power of the reference over the power of the difference, both over the whole signal.
+    """Return the power of the reference over the power of the difference, both over the whole signal.
 
     Departs: limited to +-100 dB, so that a perfect estimate has a number; nan if the reference is silent.
     Source: Loizou, Speech Enhancement, 2nd edition, section 11.1.1.
@@ -50,7 +50,7 @@ def global_snr_db(estimate: Samples, reference: Samples) -> float:
 
 
 def clipping_ratio(x: Samples) -> float:
-    """Share of the samples that were cut off at a ceiling, at full scale or before a later change of gain.
+    """Return the share of samples that were cut off at a ceiling, at full scale or before a later change of gain.
 
     A clipped run is three or more samples within 1.5 steps of 16 bits of the clip's own highest (or lowest) value,
     entered or left by a jump of more than four times that. A smooth top cannot jump so: the parabola through three
@@ -83,7 +83,7 @@ def clipping_ratio(x: Samples) -> float:
 
 
 def effective_bandwidth_hz(x: Samples, sample_rate: int) -> float:
-    """Highest frequency that carries sound: about 4 kHz for what went through a telephone, whatever its sample rate.
+    """Return the highest frequency that carries sound: about 4 kHz after a telephone, whatever the sample rate.
 
     Long-term power spectrum in 32 ms frames, smoothed over 5 bins. A bin carries sound if it lies less than 50 dB
     under the mean of the speech band and 10 dB over the quantisation noise of 16 bits: full-band speech lies 20 to
@@ -111,7 +111,7 @@ def effective_bandwidth_hz(x: Samples, sample_rate: int) -> float:
 
 
 def snr_estimate_db(x: Samples, speech_mask: NDArray[np.bool_], sample_rate: int) -> float:
-    """Power of speech over power of the background, both taken from the clip itself.
+    """Estimate the power of speech over the power of the background from the clip itself.
 
     Background is the mean power of the windows that are two or more away from speech, whose onsets and decays the mask
     misses; where fewer than six are left, of the quietest tenth of all windows. Speech is the mean power of the speech

@@ -1,4 +1,4 @@
-"""Pictures of scores and sounds: histograms, time kept against a threshold, spectrograms; and the numbers in them."""
+"""Plots of scores and sounds: histograms, time kept against a threshold, spectrograms; and the numbers in them."""
 
 import io
 import re
@@ -26,7 +26,7 @@ HEAT = (255 * matplotlib.colormaps["magma"](np.linspace(0, 1, RANGE_DB // STEP_D
 
 
 class YieldRow(NamedTuple):
-    """What one threshold alone would keep."""
+    """How much one threshold alone would keep."""
 
     score: str
     threshold: float
@@ -49,7 +49,7 @@ PAPER = Palette("#3a4048", "#e3e5e8", "#e69f00", "#0072b2")
 
 
 def gate_thresholds(gate: Mapping[str, Any]) -> dict[str, float | None]:
-    """Score -> threshold, from the gate's `<score>_min` and `<score>_max` keys.
+    """Return score -> threshold, from the gate's `<score>_min` and `<score>_max` keys.
 
     >>> gate_thresholds({"snr_db_min": 15.0, "clipping_ratio_max": None, "guard_sig_drop": 0.1})
     {'snr_db': 15.0, 'clipping_ratio': None}
@@ -60,7 +60,7 @@ def gate_thresholds(gate: Mapping[str, Any]) -> dict[str, float | None]:
 def hours_kept(
     score: str, values: Sequence[float], durations_s: Sequence[float], thresholds: Iterable[float]
 ) -> NDArray[np.float64]:
-    """Hours of the clips whose score passes each threshold; a clip without a value (NaN) never passes.
+    """Return the hours of clips whose score passes each threshold; a clip without a value (NaN) never passes.
 
     Shapes: values, durations_s (N,) -> one number per threshold, hours.
 
@@ -74,7 +74,7 @@ def hours_kept(
 def yield_table(
     scores: Mapping[str, Sequence[float]], durations_s: Sequence[float], thresholds: Mapping[str, float | None]
 ) -> list[YieldRow]:
-    """Round thresholds over the range of each score, the gate's own among them, and what each alone would keep.
+    """Return what round thresholds over the range of each score would keep, each alone, the gate's own among them.
 
     Shapes: each score and durations_s (N,), NaN where not measured.
 
@@ -99,7 +99,7 @@ def plot_yield(
     thresholds: Mapping[str, float | None],
     out: Path,
 ) -> Path:
-    """Hours kept against the threshold, one panel per score, the gate's own threshold as a dashed line.
+    """Plot hours kept against the threshold, one panel per score, the gate's own threshold as a dashed line.
 
     Shapes: each score and durations_s (N,), NaN where not measured; `out` ends in .png or .svg.
     Raises: ValueError if no score has a value.
@@ -126,7 +126,7 @@ def plot_yield(
 def histogram_svg(
     name: str, before: NDArray[np.float64], after: NDArray[np.float64], threshold: float | None
 ) -> Markup:
-    """How often a score takes which value before and after enhancement, to be inlined in a page.
+    """Draw how often a score takes which value before and after enhancement, to be inlined in a page.
 
     Shapes: before (N,), after (M,), M may be 0; NaN where not measured -> an SVG element.
     """
@@ -153,7 +153,7 @@ def yield_svg(
     threshold: float | None,
     grid: NDArray[np.float64],
 ) -> Markup:
-    """Hours kept against the threshold of a score, with and without enhancement, to be inlined in a page.
+    """Draw hours kept against the threshold of a score, with and without enhancement, to be inlined in a page.
 
     Shapes: values by version (raw, enhanced) and durations_s (N,), NaN for a clip that never passes; grid (M,).
     """
@@ -167,7 +167,7 @@ def yield_svg(
 
 
 def power_spectrogram(samples: Audio) -> NDArray[np.float64]:
-    """Short-time power spectrum, few enough frames for a picture.
+    """Return a short-time power spectrum of few enough frames for a picture.
 
     Shapes: (N,) -> (F, T), F = 257.
     """
@@ -177,7 +177,7 @@ def power_spectrogram(samples: Audio) -> NDArray[np.float64]:
 
 
 def write_spectrogram(path: Path, power: NDArray[np.float64], loudest: float) -> None:
-    """Pixels alone, `loudest` the brightest: the page draws the axes, so that they follow its colours and stay sharp.
+    """Write a spectrogram as pixels alone, `loudest` the brightest; the page draws the axes in its own colours.
 
     Shapes: power (F, T).
     """
@@ -189,7 +189,7 @@ def write_spectrogram(path: Path, power: NDArray[np.float64], loudest: float) ->
 
 
 def ticks(end: float, steps: int) -> list[tuple[str, float]]:
-    """Round marks from 0 to `end`: (label, place in percent).
+    """Return round marks from 0 to `end` as (label, position in percent).
 
     >>> ticks(8.0, 4)
     [('0', 0.0), ('2', 25.0), ('4', 50.0), ('6', 75.0), ('8', 100.0)]
@@ -199,12 +199,12 @@ def ticks(end: float, steps: int) -> list[tuple[str, float]]:
 
 
 def finite(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The values that were measured."""
+    """Return the values that were measured."""
     return values[np.isfinite(values)]
 
 
 def axis(values: NDArray[np.float64], threshold: float | None, n_points: int) -> NDArray[np.float64]:
-    """Even steps over all but the last half percent of the values on each side, and over the threshold.
+    """Return even steps over all but the last half percent of the values on each side, and over the threshold.
 
     Shapes: values (N,), NaN where not measured -> (n_points,).
     """
@@ -231,7 +231,7 @@ def _draw_yield(
     hours: Mapping[str, NDArray[np.float64]],
     durations_s: Sequence[float],
 ) -> None:
-    """Curves of hours by colour over a grid of thresholds; short corpora are drawn in minutes."""
+    """Draw curves of hours over a grid of thresholds, by colour; those of short corpora in minutes."""
     total_hours = float(np.sum(durations_s)) / 3600
     unit, per_hour = ("hours", 1) if total_hours >= 1 else ("minutes", 60)
     for colour, curve in hours.items():
@@ -251,6 +251,7 @@ def _draw_threshold(ax: Axes, threshold: float | None, palette: Palette) -> None
 
 
 def style(palette: Palette, *, salt: str) -> dict[str, Any]:
+    """Return matplotlib settings of a palette; `salt` makes the names within an SVG the same each time."""
     return {
         "font.size": 8,
         "text.color": palette.ink,
@@ -272,7 +273,7 @@ def style(palette: Palette, *, salt: str) -> dict[str, Any]:
 
 
 def svg(figure: Figure) -> Markup:
-    """A figure to inline in a page, whose own colours take the place of those of PAGE."""
+    """Render a figure to inline in a page, whose own colours replace those of PAGE."""
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", transparent=True, metadata=no_metadata(".svg"))
     text = buffer.getvalue()
@@ -283,5 +284,5 @@ def svg(figure: Figure) -> Markup:
 
 
 def no_metadata(suffix: str) -> dict[str, None]:
-    """Neither dates nor versions: the same input must give the same bytes."""
+    """Return metadata without dates and versions: the same input must give the same bytes."""
     return dict.fromkeys(("Date", "Creator", "Format", "Type") if suffix == ".svg" else ("Software",))

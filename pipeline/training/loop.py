@@ -1,4 +1,4 @@
-"""What every training with Lightning here shares: fresh data each epoch, a folder that is claimed, lines for people."""
+"""What all trainings with Lightning share: samplers, loaders, callbacks, and a folder that one training claims."""
 
 import json
 import math
@@ -19,7 +19,7 @@ from clean_corpus.pipeline.core.errors import CleanCorpusError, ConfigError
 
 
 class EpochSampler(Sampler[int]):
-    """Indices epoch * length .. : fresh pairs every epoch, the same ones after a resume; each process has its share."""
+    """Yield fresh indices every epoch, from epoch * length on, the same after a resume; each process has its share."""
 
     def __init__(self, length: int) -> None:
         self.length, self.epoch = length, 0
@@ -40,11 +40,11 @@ class EpochSampler(Sampler[int]):
 def loader(
     dataset: Dataset, batch_size: int, *, workers: int, sampler: Sampler[int] | None = None
 ) -> DataLoader[tuple[Tensor, ...]]:
-    """Batches of a dataset, in order, made by so many worker processes; with none, by this one.
+    """Return batches of a dataset, in order, made by worker processes; with `workers` 0, by this one.
 
-    Workers are started by a server process with one thread and stay for the whole training. A worker forked here would
-    inherit locks that Prefect's threads hold at that moment, our handling of signals, which spares it SIGTERM, and the
-    pipe by whose end the Prefect server learns that we are gone.
+    A server process with one thread starts the workers, which stay for the whole training. A worker forked from this
+    process would inherit locks that Prefect's threads hold at that moment, our handling of signals, which spares it
+    SIGTERM, and the pipe whose end tells the Prefect server that we are gone.
     """
     if not workers:
         return DataLoader(dataset, batch_size, sampler=sampler)
@@ -57,7 +57,7 @@ def loader(
 
 
 class RunningMean(WeightAveraging):
-    """Validates and keeps a running mean of the weights, of few updates at first, else it would remember the start.
+    """Keep and validate a running mean of the weights, over few updates at first: it would remember the start.
 
     Source: decay of min(decay, (1 + n) / (10 + n)) at update n, as TensorFlow's ExponentialMovingAverage has it.
     """
@@ -74,7 +74,7 @@ def _nearer(decay: float, mean: Tensor, value: Tensor, updates: Tensor) -> Tenso
 
 
 class HalveOnRise(Callback):
-    """Halves the learning rate when the validation loss rose so many validations in a row.
+    """Halve the learning rate when the validation loss rose so many validations in a row.
 
     Source: papers [001] (three) and [003] (one); SYSTEMS.md sections 3.1 and 5.
     """
@@ -104,7 +104,7 @@ class HalveOnRise(Callback):
 
 
 class Lines(Callback):
-    """A line for people after each validation."""
+    """Print a line after each validation."""
 
     def __init__(self, say: Callable[[str], None], head: str, watched: str, steps: int) -> None:
         self.say, self.head, self.watched, self.steps = say, head, watched, steps
@@ -119,9 +119,9 @@ MOVED = "moved"  # in run.json: the training began elsewhere; settings that are 
 
 
 def claim(out: Path, asked: dict[str, Any]) -> None:
-    """Write down in `out`/run.json what is trained there: JSON values by name.
+    """Claim a folder for one training, whose settings (JSON values by name) are written to its run.json.
 
-    Raises: ConfigError if that is something else than what was begun there.
+    Raises: ConfigError if a training with other settings began there.
     """
     path = out / "run.json"
     if path.exists():
@@ -147,7 +147,7 @@ def _fill_missing(begun: dict[str, Any], asked: dict[str, Any]) -> dict[str, Any
 
 
 def checkpoint(path: Path, steps_per_epoch: int) -> dict[str, Any]:
-    """What Lightning saved: tensors and plain values, nothing is unpickled.
+    """Load what Lightning saved: tensors and plain values, nothing is unpickled.
 
     Raises: CleanCorpusError if there is none, since a budget of time ended before the first validation.
     """
@@ -160,7 +160,7 @@ def checkpoint(path: Path, steps_per_epoch: int) -> dict[str, Any]:
 
 
 def write_json(path: Path, data: dict[str, Any]) -> None:
-    """JSON that is there whole or not at all."""
+    """Write JSON to a file that is there whole or not at all."""
     new = path.with_suffix(f".{os.getpid()}")  # several processes may train together
     new.write_text(json.dumps(data, indent=2) + "\n")
     os.replace(new, path)

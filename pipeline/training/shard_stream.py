@@ -1,10 +1,10 @@
-"""Streams of the clips of WebDataset shards, local or in a bucket.
+"""Endless shuffled streams of the clips of WebDataset shards, local or in a bucket, for training.
 
-Indices of a training are cut into blocks of an epoch's length. In block b the shards come in an order drawn from
-(seed, b), and each index takes one clip from a buffer that the stream refills. So what index i gets is a function of
-(seed, i) alone: the same in any number of workers, and after a resume, which starts where a block does. To read on to
-an index costs reading the clips before it in the block, which are not decoded. Blocks draw their order independently of
-each other: shards that a short epoch does not reach come in others.
+The indices of a training are cut into blocks of an epoch's length. In block b the shards come in an order drawn from
+(seed, b), and each index takes one clip from a buffer that the stream refills. So the clip of index i is a function of
+(seed, i) alone: the same in any number of workers, and after a resume, which starts where a block does. Reading on to
+an index costs reading the clips before it in the block, without decoding them. Each block draws its own order, so the
+shards that a short epoch does not reach come in another.
 """
 
 import glob
@@ -35,16 +35,17 @@ END_BYTES = 1024  # zeros that every tar ends with
 Shard = Path | S3Object
 
 
-def find_shards(places: Sequence[str | Path], option: str) -> list[Shard] | None:
-    """The .tar files or objects that folders, globs, files and s3:// places name; None for folders of recordings.
+def find_shards(locations: Sequence[str | Path], option: str) -> list[Shard] | None:
+    """Return the .tar files or objects that folders, globs, files and s3:// locations name.
 
-    Raises: ConfigError if a place is not there, or if some hold shards and others recordings; DataError if a glob
-    or an s3:// place has no .tar.
+    None if all are folders of recordings.
+    Raises: ConfigError if a location does not exist, or if some hold shards and others recordings; DataError if a
+    glob or an s3:// location has no .tar.
     """
     found: list[Shard] = []
     recordings: list[Path] = []
-    for where in places:
-        named = _at_place(where, option)
+    for where in locations:
+        named = _at_location(where, option)
         found += named
         if not named:
             recordings.append(Path(where))
@@ -55,8 +56,8 @@ def find_shards(places: Sequence[str | Path], option: str) -> list[Shard] | None
     return found or None
 
 
-def _at_place(where: str | Path, option: str) -> Sequence[Shard]:
-    """Shards that one place names; none for a local folder without any."""
+def _at_location(where: str | Path, option: str) -> Sequence[Shard]:
+    """Return the shards that one location names; none for a local folder without any."""
     if isinstance(where, str) and where.startswith(SCHEME):
         if objects := find_objects(where, ".tar"):
             return _of_newest(str(where), objects)
@@ -76,7 +77,7 @@ def _at_place(where: str | Path, option: str) -> Sequence[Shard]:
 
 
 def _of_newest(folder: str, found: list[Shard]) -> list[Shard]:
-    """Of the tars in OUTPUT/shards those that the newest version names: older ones lie beside them."""
+    """Return, of the tars in OUTPUT/shards, those that the newest version names: older ones lie beside them."""
     output, _, name = folder.rstrip("/").rpartition("/")
     if name != "shards":
         return found
@@ -86,7 +87,7 @@ def _of_newest(folder: str, found: list[Shard]) -> list[Shard]:
 
 
 def hold_out_shards(shards: Sequence[Shard], share: float, seed: int) -> tuple[list[Shard], list[Shard]]:
-    """Shards to train with and shards to validate with: whole ones, since who speaks in them is not known beforehand.
+    """Split shards into those to train with and those to validate with: whole ones, since their speakers are unknown.
 
     Raises: DataError if there is only one.
     """
@@ -99,7 +100,7 @@ def hold_out_shards(shards: Sequence[Shard], share: float, seed: int) -> tuple[l
 
 @dataclass(frozen=True)
 class Encoded:
-    """One audio member of a tar, not decoded."""
+    """One audio member of a tar, not decoded yet."""
 
     shard: Shard
     name: str
@@ -112,7 +113,7 @@ class Encoded:
         return _key(self.name)
 
     def length(self) -> tuple[int, int]:
-        """Samples and rate in Hz, by the header.
+        """Return the number of samples and their rate in Hz, by the header.
 
         Raises: DataError that names the member if it has none.
         """
@@ -122,7 +123,7 @@ class Encoded:
             raise DataError(f"shard {self.shard}: {self.name}: {error}") from None
 
     def decode(self, sample_rate: int) -> Audio:
-        """The mean of all channels at a rate, (N,).
+        """Decode the mean of all channels at a rate, (N,).
 
         Raises: DataError that names the member if it cannot be decoded, is empty or is not finite.
         """
@@ -146,7 +147,7 @@ def _opened(shard: Shard) -> AbstractContextManager[BinaryIO]:
 
 
 def clips(shard: Shard) -> Iterator[Encoded]:
-    """Audio members of a tar in their order, a key at a time; an object of a bucket lies in a temporary file meanwhile.
+    """Yield the audio members of a tar in their order; an object of a bucket lies in a temporary file meanwhile.
 
     Raises: DataError if it is damaged or has a member with an absolute name or one that leads outside.
     """
@@ -180,7 +181,7 @@ def clips(shard: Shard) -> Iterator[Encoded]:
 
 
 class Shuffled:
-    """An endless stream of the clips of some shards through a buffer; what it holds is a function of the key alone.
+    """Stream the clips of some shards without end through a buffer whose content is a function of the key alone.
 
     Raises: DataError if no shard holds a clip that `wanted` lets through.
     """
@@ -203,16 +204,16 @@ class Shuffled:
                 raise DataError(f"no {' '.join(MEMBERS)} in {len(self._shards)} shards, of which {self._shards[0]}")
 
     def take(self) -> Encoded:
-        """A random held clip; the stream's next one takes its place."""
-        parse_location = self._rng.integers(len(self.held))
-        clip, self.held[parse_location] = self.held[parse_location], next(self._stream)
+        """Take a random clip from the buffer; the stream's next one takes its position."""
+        position = self._rng.integers(len(self.held))
+        clip, self.held[position] = self.held[position], next(self._stream)
         return clip
 
 
 class Blocks:
-    """Streams that are read in step, one clip of each for every index; see the head of this file.
+    """Read several streams in step, one clip of each for every index; the head of this file says how.
 
-    `begin(b)` gives the streams of block b, as they stand before its first index.
+    `begin(b)` returns the streams of block b, as they stand before its first index.
     """
 
     def __init__(self, length: int, begin: Callable[[int], Sequence[Shuffled]]) -> None:
@@ -221,7 +222,7 @@ class Blocks:
         self.streams: Sequence[Shuffled] = ()
 
     def at(self, index: int) -> list[Encoded]:
-        """The clips that an index takes, one of each stream, which stand behind it afterwards."""
+        """Return the clips of an index, one of each stream; the streams stand behind it afterwards."""
         block, position = divmod(index, self._length)
         if block != self._block or self._position > position:
             self.streams, self._block, self._position = self._begin(block), block, 0

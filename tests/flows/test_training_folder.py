@@ -152,9 +152,12 @@ def test_killed_midway_and_gone_on_with_elsewhere_gives_what_was_to_come(shards,
 
 def test_one_at_a_time_and_the_next_when_it_has_ended(out, scratch, monkeypatch):
     monkeypatch.setattr(lease, "HEARTBEAT_S", 0.2)
-    with training_folder.only_run(out), pytest.raises(ConfigError, match=r"another run is writing there \(process \d+"):
-        training_folder.only_run(out).__enter__()
-    with training_folder.only_run(out):
+    with (
+        training_folder.exclusive_folder(out),
+        pytest.raises(ConfigError, match=r"another run is writing there \(process \d+"),
+    ):
+        training_folder.exclusive_folder(out).__enter__()
+    with training_folder.exclusive_folder(out):
         pass
     assert not list(scratch.iterdir())
 
@@ -168,7 +171,7 @@ def test_a_bucket_that_is_not_there_is_named_before_any_work(s3_server, flow, sh
 
 
 def test_what_fails_is_sent_too_and_named_by_its_place(out, store):
-    with pytest.raises(CleanCorpusError, match=f"^{out}/x is bad"), training_folder.only_run(out) as folder:
+    with pytest.raises(CleanCorpusError, match=f"^{out}/x is bad"), training_folder.exclusive_folder(out) as folder:
         (folder / "x").write_text("here")
         raise CleanCorpusError(f"{folder}/x is bad")
     assert store.read("x") == b"here"

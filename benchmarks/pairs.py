@@ -1,6 +1,6 @@
 """Score the shipped enhancers on noisy/clean pairs of unseen speakers and unseen noise, before and after.
 
-usage: python benchmarks/shipped_enhancers.py [--enhancer NAME ...]     writes the sections `pairs` (the default by SNR)
+usage: python benchmarks/pairs.py [--enhancer NAME ...]     writes the sections `pairs` (the default by SNR)
   and `shipped` (all) of the documents, and the scores in the cards
 """
 

@@ -1,6 +1,6 @@
 """Clean 360 real crowd-sourced clips: ends, times, memory, and the scores on which the gate's defaults rest.
 
-usage: python benchmarks/crowd_recordings.py [OUT]     writes the sections `crowd` and `scores` of the documents
+usage: python benchmarks/crowd.py [OUT]     writes the sections `crowd` and `scores` of the documents
 """
 
 import argparse

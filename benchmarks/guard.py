@@ -1,6 +1,6 @@
 """Measure what the gate's defaults rest on: the fixed pairs, whose clean speech is known, before and after enhancing.
 
-usage: python benchmarks/gate_defaults.py     writes the sections `guard`, `levels` and `harm` of the documents
+usage: python benchmarks/guard.py     writes the sections `guard`, `levels` and `harm` of the documents
 """
 
 import argparse

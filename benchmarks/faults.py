@@ -1,6 +1,6 @@
 """Run from bucket to bucket with one fault after the other, and hold each run against one without faults.
 
-usage: python benchmarks/fault_tolerance.py WORK [--clips N] [--row NAME ...]      continues an earlier call in WORK,
+usage: python benchmarks/faults.py WORK [--clips N] [--row NAME ...]      continues an earlier call in WORK,
   row by row; writes the section `faults` of the documents
 
 The S3 server is moto's, in a process of its own; where it has to fail, a proxy of ours stands before it. Every run must

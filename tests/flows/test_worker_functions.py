@@ -1,0 +1,69 @@
+"""The functions of a worker: each runs its stage on the store of the output, and models are loaded once."""
+
+import pytest
+
+from clean_corpus.flows import worker_functions
+from clean_corpus.flows.config import RunConfig
+from clean_corpus.pipeline.core.records import Ending, Enhanced, Outcome, RawShard, Scored, Shard
+from clean_corpus.pipeline.core.types import Clip
+from clean_corpus.pipeline.corpus import enhance, publish, score
+from clean_corpus.pipeline.quality.gate import failed
+
+CLIPS = [Clip("a", "a.wav", None), Clip("b", "b.wav", None)]
+RAW = RawShard(Shard("work/raw/g-000.tar", "0" * 64, 9, 2), CLIPS, ["", ""])
+ENHANCED = Shard("work/enhanced/e.tar", "1" * 64, 9, 1)
+
+
+@pytest.fixture
+def config(tmp_path):
+    return RunConfig(input=tmp_path / "in", output=tmp_path / "out", enhancer="default-causal")
+
+
+def outcome(result):
+    return Outcome("name", result, 0.5, reused=False)
+
+
+def test_cleaning_scores_enhances_and_scores_what_the_network_could_read(config, monkeypatch):
+    scored, enhanced = [], []
+
+    def score_shard(store, shard, clips, ruler, config, references):
+        scored.append((shard.key, [clip.clip_id for clip in clips]))
+        return outcome(Scored({}, {}))
+
+    def enhance_shard(store, raw, load, identity, config):
+        enhanced.append((store.root, raw.shard.key, identity))
+        return outcome(Enhanced(ENHANCED, {"b": "not finite"}))
+
+    monkeypatch.setattr(score, "score_shard", score_shard)
+    monkeypatch.setattr(enhance, "enhance_shard", enhance_shard)
+    cleaned = worker_functions.clean(config, RAW)
+    assert scored == [("work/raw/g-000.tar", ["a", "b"]), ("work/enhanced/e.tar", ["a"])]
+    ((root, key, identity),) = enhanced
+    assert root == config.output and key == RAW.shard.key and identity
+    assert cleaned.enhanced.result.failed == {"b": "not finite"}
+
+
+def test_publishing_gets_the_endings_and_the_enhanced_shard(config, monkeypatch):
+    calls = []
+    for name in ("publish_shard", "variant_shard"):
+        monkeypatch.setattr(publish, name, lambda *arguments, name=name: calls.append((name, arguments)) or name)
+    endings = [Ending(clip, failed("x"), {}) for clip in CLIPS]
+    assert worker_functions.publish(config, RAW, ENHANCED, endings) == "publish_shard"
+    assert worker_functions.variant(config, RAW, ENHANCED, endings, "raw") == "variant_shard"
+    (_, (store, *published)), (_, (_, *varied)) = calls
+    assert store.root == config.output
+    assert published == [RAW, ENHANCED, endings, config] and varied == [RAW, ENHANCED, endings, "raw", config]
+
+
+def test_models_are_loaded_once_in_a_process(monkeypatch):
+    loaded = []
+    monkeypatch.setattr(
+        "clean_corpus.enhancers.serving.enhancer.load_enhancer", lambda name, device: loaded.append(name) or object()
+    )
+    worker_functions.enhancer.cache_clear()
+    try:
+        first, second = worker_functions.enhancer("x"), worker_functions.enhancer("x")
+        assert first is second and loaded == ["x"]
+        assert worker_functions.enhancer("y") is not first
+    finally:
+        worker_functions.enhancer.cache_clear()

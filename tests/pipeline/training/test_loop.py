@@ -1,0 +1,95 @@
+"""What trainings share: fresh data each epoch, a rate that halves, a mean of weights, a claimed folder."""
+
+import json
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch.utils.data import TensorDataset
+
+from clean_corpus.pipeline.core.errors import CleanCorpusError, ConfigError
+from clean_corpus.pipeline.training.loop import (
+    EpochSampler,
+    HalveOnRise,
+    Lines,
+    _nearer,
+    checkpoint,
+    claim,
+    loader,
+    write_json,
+)
+
+
+def trainer(loss: float, rate: float = 1.0):
+    """A trainer after a validation with this loss."""
+    return SimpleNamespace(
+        sanity_checking=False,
+        is_global_zero=True,
+        global_step=20,
+        callback_metrics={"val/loss": torch.tensor(loss)},
+        lr_scheduler_configs=[SimpleNamespace(scheduler=SimpleNamespace(base_lrs=[rate]))],
+        optimizers=[SimpleNamespace(param_groups=[{"lr": rate}])],
+    )
+
+
+def test_an_epoch_has_indices_of_its_own():
+    sampler = EpochSampler(3)
+    assert list(sampler) == [0, 1, 2]
+    sampler.set_epoch(5)
+    assert list(sampler) == [15, 16, 17] and len(sampler) == 3
+
+
+def test_batches_come_in_the_order_of_the_sampler():
+    sampler = EpochSampler(4)
+    sampler.set_epoch(1)
+    batches = loader(TensorDataset(torch.arange(8)), 2, workers=0, sampler=sampler)
+    assert [batch[0].tolist() for batch in batches] == [[4, 5], [6, 7]]
+
+
+def test_the_rate_halves_when_the_loss_rose_often_enough():
+    callback, rates = HalveOnRise(2), []
+    for loss in (1.0, 2.0, 3.0, 4.0, 3.5, 5.0, 6.0):
+        state = trainer(loss)
+        callback.on_validation_end(state, None)
+        rates.append((state.optimizers[0].param_groups[0]["lr"], state.lr_scheduler_configs[0].scheduler.base_lrs))
+    halved = [i for i, (rate, _) in enumerate(rates) if rate == 0.5]
+    assert halved == [2, 6] and all(base == [rate] for rate, base in rates)
+    resumed = HalveOnRise(2)
+    resumed.load_state_dict(callback.state_dict())
+    assert (resumed.rises, resumed.previous) == (0, 6.0)
+
+
+def test_the_mean_of_weights_forgets_its_beginning():
+    mean, value = torch.zeros(1), torch.ones(1)
+    assert _nearer(0.9, mean, value, torch.tensor(0)).item() == pytest.approx(0.9)  # decay 1 / 10 at first
+    assert _nearer(0.9, mean, value, torch.tensor(10_000)).item() == pytest.approx(0.1)
+    assert _nearer(0.9, torch.tensor(3), torch.tensor(7), torch.tensor(0)).item() == 7  # a count is no weight
+
+
+def test_a_line_after_each_validation():
+    lines = []
+    callback = Lines(lines.append, "crn: ", "val/loss", 100)
+    callback.on_validation_end(trainer(0.12345), None)
+    assert lines == ["crn: step 20/100, val/loss 0.123"]
+
+
+def test_a_folder_belongs_to_one_training(tmp_path):
+    claim(tmp_path / "out", {"row": "crn", "steps": 10})
+    claim(tmp_path / "out", {"row": "crn", "steps": 10})
+    assert json.loads((tmp_path / "out/run.json").read_text()) == {"row": "crn", "steps": 10}
+    with pytest.raises(ConfigError, match=r"steps: 10 there, 20 now"):
+        claim(tmp_path / "out", {"row": "crn", "steps": 20})
+
+
+def test_a_checkpoint_that_was_never_written_says_why(tmp_path):
+    with pytest.raises(CleanCorpusError, match="after 500 steps"):
+        checkpoint(tmp_path / "last.ckpt", 500)
+    torch.save({"w": torch.ones(2)}, tmp_path / "last.ckpt")
+    assert checkpoint(tmp_path / "last.ckpt", 500)["w"].tolist() == [1.0, 1.0]
+
+
+def test_json_is_replaced_whole(tmp_path):
+    write_json(tmp_path / "a.json", {"a": 1})
+    write_json(tmp_path / "a.json", {"a": 2})
+    assert json.loads((tmp_path / "a.json").read_text()) == {"a": 2}
+    assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
