@@ -9,6 +9,7 @@ from torch.utils.data import TensorDataset
 
 from clean_corpus.pipeline.core.errors import CleanCorpusError, ConfigError
 from clean_corpus.pipeline.training.loop import (
+    MOVED,
     EpochSampler,
     HalveOnRise,
     Lines,
@@ -79,6 +80,18 @@ def test_a_folder_belongs_to_one_training(tmp_path):
     assert json.loads((tmp_path / "out/run.json").read_text()) == {"row": "crn", "steps": 10}
     with pytest.raises(ConfigError, match=r"steps: 10 there, 20 now"):
         claim(tmp_path / "out", {"row": "crn", "steps": 20})
+
+
+def test_a_moved_training_takes_the_paths_that_are_asked_for_and_no_other_setting(tmp_path):
+    begun = {"row": "crn", "mix": {"seconds": 3.0}, MOVED: True}
+    write_json(tmp_path / "run.json", begun)
+    with pytest.raises(ConfigError, match=r"mix: .*3\.0.* there, .*4\.0.* now"):
+        claim(tmp_path, {"row": "crn", "speech": ["a"], "mix": {"seconds": 4.0, "references": "b"}})
+    asked = {"row": "crn", "speech": ["a"], "mix": {"seconds": 3.0, "references": "b"}}
+    claim(tmp_path, asked)
+    assert json.loads((tmp_path / "run.json").read_text()) == asked
+    with pytest.raises(ConfigError, match="speech"):
+        claim(tmp_path, asked | {"speech": ["c"]})
 
 
 def test_a_checkpoint_that_was_never_written_says_why(tmp_path):
