@@ -69,9 +69,8 @@ class LeanCRN(nn.Module):
         self.filter = nn.Conv2d(16, 2 * taps, (1, 3), padding=(0, 1))
         self.activation = nn.LeakyReLU(0.1)
         nn.init.zeros_(self.filter.bias)
-        nn.init.constant_(
-            self.filter.bias[2 * self.current_tap], inverse_limit(1.0, max_gain)
-        )  # an untrained filter passes all
+        # a network that has learnt nothing passes its input
+        nn.init.constant_(self.filter.bias[2 * self.current_tap], inverse_limit(1.0, max_gain))
 
     @property
     def current_tap(self) -> int:

@@ -134,12 +134,12 @@ def shuffle_grains(rng: np.random.Generator, x: Audio, *, sample_rate: int) -> A
     count = -(-len(x) // half) + 1
     starts = rng.integers(0, len(x) - 2 * half + 1, count)
     pieces = sliding_window_view(x, 2 * half)[starts] * np.sqrt(np.hanning(2 * half + 1)[:-1])  # powers add to one
-    made = np.zeros((count + 1, half))
-    made[:-1] += pieces[:, :half]
-    made[1:] += pieces[:, half:]
+    overlapped = np.zeros((count + 1, half))
+    overlapped[:-1] += pieces[:, :half]
+    overlapped[1:] += pieces[:, half:]
     start = rng.integers(0, half)
-    made = made.ravel()[start : start + len(x)]
-    return _unit_rms(made) * np.float32(np.sqrt(np.mean(np.square(x))))
+    shuffled = overlapped.ravel()[start : start + len(x)]
+    return _unit_rms(shuffled) * np.float32(np.sqrt(np.mean(np.square(x))))
 
 
 def equalise(rng: np.random.Generator, x: NDArray[np.floating], *, gain_db: float) -> Audio:
