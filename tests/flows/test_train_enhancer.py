@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 
 from clean_corpus.enhancers.training import recipes
 from clean_corpus.enhancers.training.train import TrainConfig, train
+from clean_corpus.flows import local_server
 from clean_corpus.flows import train_enhancer as training
 from clean_corpus.flows.cli import app
 from clean_corpus.pipeline.audio import encode
@@ -116,8 +117,8 @@ def test_two_processes_train_what_one_does_with_twice_the_batch(corpus, start, t
 @pytest.fixture
 def without_server(monkeypatch):
     """The command in this process, its flow's function called as it is."""
-    monkeypatch.setattr(app.embedded, "server", nullcontext)
-    monkeypatch.setattr(app.embedded, "configure", lambda: None)
+    monkeypatch.setattr(local_server, "server", nullcontext)
+    monkeypatch.setattr(local_server, "configure", lambda: None)
     monkeypatch.setattr(training, "train_row", training.train_row.fn)
     monkeypatch.setattr(training, "train_enhancer", training.train_enhancer.fn)
 
