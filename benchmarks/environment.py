@@ -1,4 +1,4 @@
-"""Where benchmarks find their data and the command, and how they measure it: time and memory of a process tree."""
+"""Environment of the benchmarks: data, the command, and time and memory of a process tree."""
 
 import os
 import platform

@@ -1,4 +1,4 @@
-"""How likely each recording of speech is drawn: by its duration, the share of its folder and its own noise."""
+"""Probability that a recording of speech is drawn: by its duration, the share of its folder and its own noise."""
 
 from collections.abc import Mapping, Sequence
 

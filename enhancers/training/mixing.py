@@ -22,7 +22,7 @@ VARIED: tuple[Generated, ...] = get_args(Generated)[:-2]  # rooms would be a thi
 
 
 class MixConfig(Section):
-    """How pairs are drawn. Shares are probabilities; levels in dB; a speed changes pitch and tempo alike.
+    """Settings of the mixer of noisy/clean pairs: shares are probabilities, a speed changes pitch and tempo alike.
 
     The defaults vary more than any of the papers does; their recipes (enhancers/training/recipes) switch that off.
     """

@@ -1,4 +1,4 @@
-"""What every command prints alike: progress and remarks on standard error, the end of a folder, an interruption."""
+"""Output that all commands share: progress and remarks on standard error, the end of a folder, an interruption."""
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Mode(StrEnum):
-    """What listeners are asked."""
+    """The question that listeners answer."""
 
     acr = "acr"
     ab = "ab"

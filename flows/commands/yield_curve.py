@@ -19,7 +19,7 @@ from clean_corpus.pipeline.report.plots import YieldRow, gate_thresholds, plot_y
 
 @dataclass(frozen=True)
 class YieldCurve:
-    """What `clean-corpus yield` prints."""
+    """Result of `clean-corpus yield`: one row for each threshold."""
 
     title: str
     rows: list[YieldRow]

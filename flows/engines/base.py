@@ -1,4 +1,4 @@
-"""What an engine is, with its settings and errors: it calls functions in workers that keep their models loaded."""
+"""Interface, settings and errors of engines, which call functions in workers that keep their models loaded."""
 
 from collections.abc import Callable
 from typing import Literal, Protocol, Self, TypeVar
@@ -35,7 +35,7 @@ class NoWorkers(ConfigError):
 
 
 class EngineConfig(Section):
-    """Where shards are worked on."""
+    """Settings of the engine: the workers that process shards."""
 
     kind: Literal["local", "ray"] = Field("local", description="processes on this machine, or actors of a Ray cluster")
     workers: int | None = Field(

@@ -1,4 +1,4 @@
-"""What this machine has, and how many workers that is enough for."""
+"""Cores and GPUs of this machine, and the number of workers that they suffice for."""
 
 import glob
 import os

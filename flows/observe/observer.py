@@ -1,4 +1,4 @@
-"""What happens in a run, counted once: log lines, Prometheus metrics, and time and audio for each stage.
+"""Events of a run, counted in one place: log lines, Prometheus metrics, time and audio for each stage.
 
 Workers return what they did, and the flow's process counts all of it: one log, one endpoint, one file for each run.
 """

@@ -1,4 +1,4 @@
-"""What one run knows of its shards and clips between two stages, in a scratch database."""
+"""State of a run between two stages: its shards and clips, in a scratch database."""
 
 import pickle
 import sqlite3
@@ -44,7 +44,7 @@ class RunState:
 
     @property
     def n_raw_shards(self) -> int:
-        """How many raw shards were added."""
+        """The number of raw shards."""
         (count,) = self._database.execute("SELECT count(*) FROM raw_shard").fetchone()
         return count
 

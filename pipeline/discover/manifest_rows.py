@@ -59,7 +59,7 @@ class Supervision(MetadataRow):
 
 
 class Source(BaseModel):
-    """Where a lhotse recording lies; commands and addresses are refused."""
+    """The file of a lhotse recording; commands and addresses are refused."""
 
     type: Literal["file"]
     source: str

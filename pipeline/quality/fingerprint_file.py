@@ -26,7 +26,7 @@ class FingerprintFile:
 
     @property
     def starts(self) -> NDArray[np.int64]:
-        """Where each clip begins, in frames from the beginning of the file, and where the last one ends.
+        """The frame at which each clip begins, counted from the beginning of the file, and the end of the last one.
 
         Shapes: (clips + 1,).
         """
@@ -34,7 +34,7 @@ class FingerprintFile:
 
     @property
     def audible(self) -> NDArray[np.uintc]:
-        """How many frames of each clip have energy.
+        """The number of frames of each clip that have energy.
 
         Shapes: (clips,).
         """

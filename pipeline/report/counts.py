@@ -46,7 +46,7 @@ class Score(NamedTuple):
 
     @property
     def measured(self) -> bool:
-        """Whether any clip has it."""
+        """True if at least one clip has this score."""
         return bool(np.isfinite(self.before).any() or np.isfinite(self.after).any())
 
 
@@ -66,7 +66,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Figures:
-    """What the report shows of a ledger."""
+    """Figures of a ledger that the report shows."""
 
     ends: Mapping[tuple[str, str], Count]
     """(verdict, version if kept, else reason) -> clips and seconds."""

@@ -1,4 +1,4 @@
-"""Which clips a run's report plays, known from the ledger alone: best, worst, most changed, some at random."""
+"""Choice of the clips that a report plays, from the ledger alone: best, worst, most changed, some at random."""
 
 from pathlib import Path
 from typing import NamedTuple

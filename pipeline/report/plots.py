@@ -26,7 +26,7 @@ HEAT = (255 * matplotlib.colormaps["magma"](np.linspace(0, 1, RANGE_DB // STEP_D
 
 
 class YieldRow(NamedTuple):
-    """How much one threshold alone would keep."""
+    """Clips and hours that one threshold alone would keep."""
 
     score: str
     threshold: float

@@ -1,4 +1,4 @@
-"""What all trainings with Lightning share: samplers, loaders, callbacks, and a folder that one training claims."""
+"""Parts that all trainings with Lightning share: samplers, loaders, callbacks, and the claim on a folder."""
 
 import json
 import math

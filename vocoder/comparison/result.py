@@ -27,7 +27,7 @@ class Cell(NamedTuple):
 
 
 class Difference(NamedTuple):
-    """How much a set's vocoder is above the first set's, utterance by utterance."""
+    """Difference between a set's vocoder and the first set's, paired by utterance."""
 
     system: str
     against: str
@@ -39,7 +39,7 @@ class Difference(NamedTuple):
 
     @property
     def better(self) -> bool | None:
-        """Whether the set's vocoder is better, None if the interval holds zero."""
+        """True if the set's vocoder is better, False if it is worse, None if the interval holds zero."""
         if self.mean is None or self.low is None or self.low <= 0 <= self.high:
             return None
         return (self.mean > 0) != (self.measure in LOWER_IS_BETTER)

@@ -18,7 +18,7 @@ _MARK = "clean-corpus listening test"
 
 
 class Written(NamedTuple):
-    """What a test consists of, and the utterances that are not in every system."""
+    """A test that was written: its files, and the utterances that not every system has."""
 
     page: Path
     key: Path

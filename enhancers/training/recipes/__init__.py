@@ -25,7 +25,7 @@ class Corpora(Section):
 
 
 class Recipe(Section):
-    """How a paper trained a family of systems; `rows` use it by default and determine network and losses."""
+    """Settings with which a paper trained a family of systems, the default of its `rows`."""
 
     paper: str
     rows: tuple[str, ...]
