@@ -6,7 +6,7 @@ import typer
 
 Settings = Annotated[list[str], typer.Option("--set", help="one setting, for example gate.dnsmos_ovrl_min=2.8")]
 ConfigFile = Annotated[
-    str | None, typer.Option("--config", help="YAML with the sections of the README, local or s3://")
+    str | None, typer.Option("--config", help="YAML with the sections of docs/SETTINGS.md, local or s3://")
 ]
 TrainingConfigFile = Annotated[str | None, typer.Option("--config", help="YAML of settings, local or s3://")]
 EnhancerName = Annotated[
