@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -53,21 +54,27 @@ def corpus(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def finished(corpus, tmp_path_factory, prefect):
-    output = tmp_path_factory.mktemp("out")
+def observed(tmp_path_factory) -> tuple[Path, Path]:
+    """The log and the metrics of the run `finished`."""
+    folder = tmp_path_factory.mktemp("observed")
+    return folder / "run.log", folder / "run.prom"
+
+
+@pytest.fixture(scope="module")
+def finished(corpus, observed, tmp_path_factory, prefect):
+    output, (log, metrics) = tmp_path_factory.mktemp("out"), observed
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(flow, "open_engine", Inline)
-        return output, run(corpus[0], output)
+        settings = ("observe.log=json", f"observe.log_file={log}", f"observe.metrics_file={metrics}")
+        return output, run(corpus[0], output, *settings)
 
 
-def test_log_metrics_and_timings_agree_with_the_ledger(corpus, tmp_path):
-    log, metrics = tmp_path / "run.log", tmp_path / "run.prom"
-    settings = ("observe.log=json", f"observe.log_file={log}", f"observe.metrics_file={metrics}")
-    summary = run(corpus[0], tmp_path / "out", *settings)
+def test_log_metrics_and_timings_agree_with_the_ledger(finished, observed):
+    (output, summary), (log, metrics) = finished, observed
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     assert {line["run"] for line in lines} == {summary["run"]}
     ended = {line["clip"]: line for line in lines if line["event"] == "clip"}
-    ledger = {row["clip_id"]: row for row in rows(tmp_path / "out")}
+    ledger = {row["clip_id"]: row for row in rows(output)}
     assert ended.keys() == {clip_id for clip_id, row in ledger.items() if row["verdict"] != "kept"}
     assert all(line["verdict"] == ledger[clip_id]["verdict"] for clip_id, line in ended.items())
     series = {
@@ -251,16 +258,21 @@ def test_a_lost_clip_is_a_bug_that_stops_the_run(good_wav, tmp_path, monkeypatch
 
 def test_variants_of_the_kept_clips_are_written_when_asked_for(corpus, tmp_path):
     """Same keys as the kept; each at the published loudness; what was published is one of the two."""
-    source, _ = corpus
-    summary = run(source / "good", tmp_path, "variants=true")
+    source = tmp_path / "in"
+    source.mkdir()
+    for path in sorted((corpus[0] / "good").rglob("*.wav"))[:6]:
+        shutil.copy(path, source)
+    output = tmp_path / "out"
+    summary = run(source, output, "variants=true")
 
     def clips(folder: str) -> dict[str, bytes]:
-        tars = sorted(str(p) for p in (tmp_path / folder).glob("*.tar"))
+        tars = sorted(str(p) for p in (output / folder).glob("*.tar"))
         return {s["__key__"]: s["flac"] for s in webdataset.WebDataset(tars, shardshuffle=False)}
 
     kept, raw, enhanced = clips("shards"), clips("variants/raw"), clips("variants/enhanced")
+    assert kept, "none of the six passed the gate"
     assert kept.keys() == raw.keys() == enhanced.keys() and len(kept) == summary["counts"]["kept"]
-    for row in rows(tmp_path):
+    for row in rows(output):
         if row["verdict"] == "kept":
             key = row["clip_id"]
             assert kept[key] == (raw if row["chosen"] == "raw" else enhanced)[key]
@@ -268,8 +280,6 @@ def test_variants_of_the_kept_clips_are_written_when_asked_for(corpus, tmp_path)
             assert (
                 loudness.loudness_lufs(x, rate) == pytest.approx(-23, abs=0.1) or loudness.true_peak_db(x, rate) > -1.1
             )
-    assert stages(run(source / "good", tmp_path, "variants=true"))["variant"][0] == 0, (
-        "a second run writes nothing anew"
-    )
-    run(source / "good", tmp_path)
-    assert not list((tmp_path / "variants").rglob("*.tar")), "variants that were not asked for are of another run"
+    assert stages(run(source, output, "variants=true"))["variant"][0] == 0, "a second run writes nothing anew"
+    run(source, output)
+    assert not list((output / "variants").rglob("*.tar")), "variants that were not asked for are of another run"

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import time
@@ -39,15 +40,24 @@ def gone(home: Path, within_s: float) -> list[str]:
     return left
 
 
-SETTINGS = ["--set", "shards.max_clips=6"]
+SETTINGS = ["--set", "shards.max_clips=3"]
 
 
 @pytest.fixture(scope="module")
-def uninterrupted(demo_corpus, home, tmp_path_factory):
+def recordings(demo_corpus, tmp_path_factory) -> Path:
+    """Twelve recordings, which come to some six shards: enough to be killed between two of them."""
+    folder = tmp_path_factory.mktemp("twelve")
+    for path in sorted(p for p in demo_corpus.rglob("*") if p.suffix in (".wav", ".flac", ".ogg", ".opus"))[:12]:
+        shutil.copy(path, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(recordings, home, tmp_path_factory):
     output = tmp_path_factory.mktemp("whole")
     environment = os.environ | {"HOME": str(home)}
     result = subprocess.run(
-        [COMMAND, "run", demo_corpus, output, *SETTINGS], capture_output=True, text=True, env=environment, timeout=280
+        [COMMAND, "run", recordings, output, *SETTINGS], capture_output=True, text=True, env=environment, timeout=280
     )
     assert result.returncode == 0, result.stderr
     return output, result
@@ -64,12 +74,12 @@ def test_a_run_says_what_it_did_and_where_the_report_is(uninterrupted):
     assert summary["counts"]["in"] == pq.read_metadata(output / "ledger.parquet").num_rows
 
 
-def test_kill_9_at_any_moment_then_the_same_result(demo_corpus, uninterrupted, start, home, tmp_path):
+def test_kill_9_at_any_moment_then_the_same_result(recordings, uninterrupted, start, home, tmp_path):
     """Killed once at a random moment of the start and three times of the work itself, then left alone."""
     draw = random.Random(5)
     output = tmp_path / "out"
     for moment in ("start", "work", "work", "work"):
-        process = start("run", demo_corpus, output, *SETTINGS)
+        process = start("run", recordings, output, *SETTINGS)
         while moment == "work" and sum("multiprocessing.forkserver" in line for line in left_behind(home)) < 2:
             assert process.poll() is None, "ended before its workers began"
             time.sleep(0.05)
@@ -78,7 +88,7 @@ def test_kill_9_at_any_moment_then_the_same_result(demo_corpus, uninterrupted, s
         process.wait()
         assert gone(home, 10) == [], "processes outlived their parent"
     done_before = set(output.rglob("work/*/*.json"))
-    process = start("run", demo_corpus, output, *SETTINGS)
+    process = start("run", recordings, output, *SETTINGS)
     text, _ = process.communicate(timeout=250)
     assert process.returncode == 0, text
     assert content(output) == content(uninterrupted[0])
@@ -89,9 +99,9 @@ def test_kill_9_at_any_moment_then_the_same_result(demo_corpus, uninterrupted, s
 
 
 @pytest.mark.parametrize("end", ["ctrl-c", "sigterm"])
-def test_a_signal_ends_it_within_5_s_and_says_how_to_continue(end, demo_corpus, start, home, tmp_path):
+def test_a_signal_ends_it_within_5_s_and_says_how_to_continue(end, recordings, start, home, tmp_path):
     output = tmp_path / "out"
-    process = start("run", demo_corpus, output, *SETTINGS)
+    process = start("run", recordings, output, *SETTINGS)
     while not (output / "work" / "ingest").exists() and process.poll() is None:
         time.sleep(0.05)
     began = time.monotonic()
@@ -105,19 +115,17 @@ def test_a_signal_ends_it_within_5_s_and_says_how_to_continue(end, demo_corpus, 
     assert gone(home, 5) == []
 
 
-def test_a_full_disk_stops_with_the_reason_and_goes_on_when_there_is_room(
-    command, demo_corpus, uninterrupted, tmp_path
-):
+def test_a_full_disk_stops_with_the_reason_and_goes_on_when_there_is_room(command, recordings, uninterrupted, tmp_path):
     output = tmp_path / "small"
     output.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", output], capture_output=True, text=True)
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", output], capture_output=True, text=True)
     if mounted.returncode:
         pytest.skip(f"no small disk can be mounted here: {mounted.stderr.strip()}")
     try:
-        code, text = command("run", demo_corpus, output, *SETTINGS)
+        code, text = command("run", recordings, output, *SETTINGS)
         assert code == 1 and "No space left on device" in text and "run the same command again" in text, text
         subprocess.run(["mount", "-o", "remount,size=200m", output], check=True)
-        code, text = command("run", demo_corpus, output, *SETTINGS)
+        code, text = command("run", recordings, output, *SETTINGS)
         assert code == 0, text
         assert content(output) == content(uninterrupted[0])
     finally:
