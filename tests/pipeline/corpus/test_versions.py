@@ -1,45 +1,19 @@
 """Versions of a corpus: one commit each, nothing of an old one taken away before its time, damage found."""
 
-import hashlib
-import io
 import threading
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from clean_corpus.pipeline.core.errors import ConfigError, DataError
-from clean_corpus.pipeline.core.records import Shard
 from clean_corpus.pipeline.corpus import versions
-from clean_corpus.pipeline.corpus.shards import write_shard
-from clean_corpus.pipeline.corpus.versions import Manifest
 from clean_corpus.pipeline.storage.local import LocalStore
 from clean_corpus.pipeline.training.shard_stream import find_shards
+from tests.support.versions import draft, row
 
 
 @pytest.fixture
 def store(tmp_path):
     return LocalStore(tmp_path)
-
-
-def row(clip, verdict="kept", **more):
-    known = {"clip_id": clip, "verdict": verdict, "reason": None, "chosen": "enhanced", "source_sha256": "s"}
-    return known | {"weights_sha256": "w", "gain_db": 0.0, "shard": None} | more
-
-
-def draft(store, *rows):
-    """A version whose kept clips are in one tar."""
-    kept = [r["clip_id"] for r in rows if r["verdict"] == "kept"]
-    tar = write_shard(store, f"shards/{'-'.join(kept)}.tar", [{"__key__": c, "flac": c.encode()} for c in kept])
-    buffer = io.BytesIO()
-    schema = pa.schema([(k, pa.float64() if k == "gain_db" else pa.string()) for k in row("")])
-    pq.write_table(pa.Table.from_pylist(list(rows), schema), buffer)
-    data = buffer.getvalue()
-    digest = hashlib.sha256(data).hexdigest()
-    ledger = Shard(f"ledgers/{digest[:24]}.parquet", digest, len(data), len(rows))
-    store.write(ledger.key, data)
-    counts = {"in": len(rows), "kept": len(kept), "rejected": len(rows) - len(kept), "failed": 0}
-    return Manifest(ledger=ledger, shards=[tar], rejected=[], run={"counts": counts})
 
 
 def test_a_version_is_made_where_something_changed(store):
