@@ -3,13 +3,10 @@
 import functools
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 
@@ -278,99 +275,3 @@ def test_without_the_token_the_cluster_is_closed(cluster, token, monkeypatch):
         monkeypatch.setenv(name, value)
     with pytest.raises(ConfigError, match=r"another token.*RAY_AUTH_TOKEN_PATH"):
         open_engine(EngineConfig(kind="ray", address=cluster.address))
-
-
-def test_a_wrong_address_is_an_error_within_seconds():
-    start = time.monotonic()
-    with pytest.raises(ConfigError, match=r"engine.address=127.0.0.1:9: no cluster there: .*refused"):
-        open_engine(EngineConfig(kind="ray", address="127.0.0.1:9"))
-    assert time.monotonic() - start < 10
-
-
-# ---- a cluster for the run
-
-SCRIPT = """
-import os, signal, subprocess, sys, time
-from clean_corpus.flows.engines.base import EngineConfig
-from clean_corpus.flows.engines.ray_engine import RayEngine
-from clean_corpus.pipeline.core.errors import CleanCorpusError
-if __name__ == "__main__":
-    with RayEngine(EngineConfig(kind="ray", workers=2, gpus_per_worker=0), preload=[]) as engine:
-        path = os.environ["RAY_AUTH_TOKEN_PATH"]
-        try:
-            engine.run(os.kill, engine.run(os.getpid), signal.SIGKILL)
-        except CleanCorpusError:
-            pass
-        print(os.path.dirname(path), oct(os.stat(os.path.dirname(path)).st_mode)[-3:], engine.run(os.getpid))
-        sys.stdout.flush()
-        sys.stdin.readline()
-    with RayEngine(EngineConfig(kind="ray", workers=1, gpus_per_worker=0), preload=[]) as engine:
-        again = engine.run(os.path.exists, "/")
-    print("left", "RAY_AUTH_TOKEN_PATH" in os.environ, "and started anew", again, flush=True)
-"""
-
-
-def marked(folder: str) -> list[int]:
-    found = []
-    for name in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            environment = Path(f"/proc/{name}/environ").read_bytes()
-        except OSError:
-            continue
-        if f"CLEAN_CORPUS_RAY={folder}".encode() in environment.split(b"\0"):
-            found.append(int(name))
-    return found
-
-
-def listening(pids: list[int]) -> set[str]:
-    """Addresses, as /proc/net has them, on which one of these processes accepts connections."""
-    sockets = set()
-    for pid in pids:
-        for descriptor in os.listdir(f"/proc/{pid}/fd"):
-            try:
-                sockets.add(os.readlink(f"/proc/{pid}/fd/{descriptor}"))
-            except OSError:
-                continue
-    addresses = set()
-    for table in ("tcp", "tcp6"):
-        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
-            fields = line.split()
-            if fields[3] == "0A" and f"socket:[{fields[9]}]" in sockets:
-                addresses.add(fields[1].split(":")[0])
-    return addresses
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="looks processes up in /proc")
-def test_a_cluster_for_the_run_is_private_silent_and_gone_after_it(tmp_path):
-    pytest.importorskip("ray", reason="extra `ray` is not installed")
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
-    drivers = [
-        subprocess.Popen(
-            [sys.executable, "-c", SCRIPT], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            text=True, cwd=REPOSITORY, env=environment | {"HOME": str(tmp_path)},
-        )
-        for _ in range(2)
-    ]  # fmt: skip
-    folders = []
-    try:
-        for driver in drivers:
-            folder, mode, worker = driver.stdout.readline().split()
-            folders.append(folder)
-            pids = marked(folder)
-            assert mode == "700" and int(worker) in pids
-            loopback = {"0100007F", "0000000000000000FFFF00000100007F"}
-            assert listening([*pids, driver.pid]) and listening([*pids, driver.pid]) <= loopback
-        drivers[0].kill()  # in the middle of a run
-        said = drivers[1].communicate("go on\n", timeout=60)
-        assert (drivers[1].returncode, said) == (0, ("left False and started anew True\n", ""))
-        assert drivers[0].communicate() == ("", "")
-        deadline = time.monotonic() + 15
-        for folder in folders:
-            while (marked(folder) or os.path.exists(folder)) and time.monotonic() < deadline:
-                time.sleep(0.1)
-            assert not marked(folder) and not os.path.exists(folder)
-        assert not (tmp_path / ".ray").exists()
-    finally:
-        for driver in drivers:
-            driver.kill()
