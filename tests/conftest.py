@@ -21,8 +21,8 @@ def real_data() -> Path:
 # What takes longest begins first: else one worker is left with it at the end. See `make test`.
 LONGEST = (
     "test_deployment", "test_ray_engine", "test_interrupted", "test_s3_run", "test_clean_corpus", "test_train_enhancer",
-    "test_training_folder", "test_compare_vocoders", "test_app", "test_gpu_loop", "test_measure", "test_page",
-    "test_evaluation", "test_long_files", "test_wheel",
+    "test_training_folder", "test_compare_vocoders", "test_app", "test_folder", "test_gpu_loop", "test_measure",
+    "test_page", "test_evaluation", "test_long_files", "test_wheel",
 )  # fmt: skip
 
 

@@ -1,15 +1,12 @@
-"""The list of systems as a user sees it, read from a file in a moment."""
+"""The list of systems, read from a file in a moment."""
 
-import json
 import subprocess
 import sys
 
 import pytest
-from typer.testing import CliRunner
 
 from clean_corpus.enhancers.catalogue import PAPERS, describe, describe_all
 from clean_corpus.enhancers.table import ENHANCERS
-from clean_corpus.flows.cli.app import app
 from clean_corpus.pipeline.core.errors import ConfigError
 
 
@@ -38,15 +35,6 @@ def test_shipped_weights_stand_with_their_row(rows):
 def test_weights_trained_without_the_critic_are_called_no_gan(rows):
     assert list(rows["wgan-glu"]["weights"]) == ["wgan-mild"]
     assert rows["wgan-glu"]["remarks"]["wgan-mild"].startswith("no GAN: the adversarial loss had weight 0")
-    assert "wgan-mild: no GAN" in CliRunner().invoke(app, ["models"]).stdout
-
-
-def test_the_command_prints_a_table_and_json():
-    runner = CliRunner()
-    assert json.loads(runner.invoke(app, ["models", "--json"]).stdout)[0] == describe("cgcrn")
-    text = runner.invoke(app, ["models"]).stdout
-    assert all(name in text for name in [*ENHANCERS, "sgmse+"])
-    assert all(f"{paper} " in text for paper in PAPERS)
 
 
 def test_no_network_is_loaded_to_list_the_systems():

@@ -6,7 +6,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import soundfile
-from typer.testing import CliRunner
 
 from clean_corpus.enhancers import checkpoints
 from clean_corpus.enhancers.training import recordings
@@ -14,14 +13,14 @@ from clean_corpus.enhancers.training.train import TrainConfig
 from clean_corpus.flows import clean_corpus as flow
 from clean_corpus.flows import download_cache, local_server, worker_functions
 from clean_corpus.flows import train_enhancer as training
-from clean_corpus.flows.cli import app
 from clean_corpus.flows.commands import parallel
 from clean_corpus.flows.config import RunConfig
 from clean_corpus.pipeline.audio import decode, encode
 from clean_corpus.pipeline.core.config import S3Config
-from clean_corpus.pipeline.core.errors import CleanCorpusError, ConfigError, DataError
+from clean_corpus.pipeline.core.errors import ConfigError, DataError
 from clean_corpus.pipeline.discover import find_all
 from clean_corpus.pipeline.storage import s3_client, s3_objects
+from tests.support.commands import invoke
 from tests.support.inline import Inline
 from tests.support.listening import export, write_export
 from tests.support.signals import speech
@@ -48,15 +47,8 @@ def there(client, request, monkeypatch):
 
 
 def command(*arguments):
-    """What a command prints on standard output.
-
-    Raises: what it raises, which `cli.main` turns into a line and an exit code.
-    """
-    result = CliRunner().invoke(app.app, [str(argument) for argument in arguments])
-    if isinstance(result.exception, CleanCorpusError):
-        raise result.exception
-    assert result.exit_code == 0, result.output
-    return result.stdout
+    """What a command prints on standard output."""
+    return invoke(*arguments).stdout
 
 
 @pytest.fixture(scope="module")

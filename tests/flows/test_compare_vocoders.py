@@ -10,7 +10,6 @@ import pytest
 from prefect.testing.utilities import prefect_test_harness
 
 from clean_corpus.flows import compare_vocoders as comparison
-from clean_corpus.flows.cli.vocoder import _shards_by_set
 from clean_corpus.flows.commands import listening, listening_report
 from clean_corpus.pipeline.audio import encode
 from clean_corpus.pipeline.audio.synthetic import coloured_noise
@@ -121,14 +120,6 @@ def test_equal_sets_share_a_training_and_others_run_side_by_side(sets, tmp_path)
     assert means["again"] == means["clean"]
     events = {n: sorted((tmp_path / "out/runs" / n / "tensorboard").glob("events.*"))[0] for n in ("clean", "other")}
     assert len({path.name.split(".")[-2] for path in events.values()}) == 2, "one process trained both"
-
-
-def test_sets_are_named_on_the_command_line():
-    assert _shards_by_set(["raw=a,s3://b/c", "gated=d"]) == {"raw": ["a", "s3://b/c"], "gated": ["d"]}
-    with pytest.raises(ConfigError, match="write NAME=SHARDS"):
-        _shards_by_set(["raw"])
-    with pytest.raises(ConfigError, match="raw was given before"):
-        _shards_by_set(["raw=a", "raw=b"])
 
 
 def test_a_set_without_shards_is_named(sets, tmp_path, run):

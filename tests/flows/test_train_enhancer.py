@@ -1,15 +1,12 @@
-"""The command that trains, as a user runs it: a process with a server of its own, killed, continued and interrupted."""
+"""The flow that trains an enhancer: as a user runs it, killed, continued and interrupted; and as a function."""
 
 import json
 import os
 import signal
 import subprocess
-import sys
 import time
-from contextlib import nullcontext
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from filelock import FileLock
@@ -17,42 +14,21 @@ from safetensors.torch import load_file
 
 from clean_corpus.enhancers.training import recipes
 from clean_corpus.enhancers.training.train import TrainConfig, train
-from clean_corpus.flows import local_server
 from clean_corpus.flows import train_enhancer as training
-from clean_corpus.flows.cli import app
-from clean_corpus.pipeline.audio import encode
-from clean_corpus.pipeline.audio.synthetic import coloured_noise
-
-SETTINGS = {
-    "epochs": 4, "steps_per_epoch": 1, "batch_size": 2, "validation_pairs": 2, "pesq_pairs": 0, "workers": 0,
-    "sizes": {"channels": [4, 4, 4, 4, 8]}, "mix": {"seconds": 0.5, "room_share": 0},
-}  # fmt: skip
+from clean_corpus.pipeline.core.errors import CleanCorpusError, ConfigError
+from tests.support.trainings import SETTINGS, training_arguments, write_training_corpus
 
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory):
-    """Tones as speech, pink noise as noise, and a configuration of four steps of a tiny network."""
-    root, rng, time_s = tmp_path_factory.mktemp("corpus"), np.random.default_rng(0), np.arange(16000) / 16000
-    for kind in ("speech", "noise", "empty"):
-        (root / kind).mkdir()
-    for i in range(3):
-        tone = 0.3 * np.sin(2 * np.pi * 200 * (i + 1) * time_s)
-        encode.write_wav(root / "speech" / f"{i}.wav", tone.astype(np.float32), 16000)
-        encode.write_wav(root / "noise" / f"{i}.wav", 0.1 * coloured_noise(rng, 16000, slope=1), 16000)
-    (root / "tiny.yaml").write_text(json.dumps(SETTINGS))  # JSON is YAML
-    return root
-
-
-def arguments(corpus, out, name="cgcrn", config="tiny.yaml"):
-    folders = ["--speech", corpus / "speech", "--noise", corpus / "noise", "--out", out]
-    return list(map(str, ["train-enhancer", name, *folders, "--config", corpus / config]))
+    return write_training_corpus(tmp_path_factory.mktemp("corpus"))
 
 
 @pytest.fixture
 def begin(corpus, start, tmp_path):
     """Start the training, with as many threads as this process: sums in another order would differ."""
     return lambda *more: start(
-        *arguments(corpus, tmp_path / "out"), *more, OMP_NUM_THREADS=str(torch.get_num_threads())
+        *training_arguments(corpus, tmp_path / "out"), *more, OMP_NUM_THREADS=str(torch.get_num_threads())
     )
 
 
@@ -102,7 +78,7 @@ def test_two_processes_train_what_one_does_with_twice_the_batch(corpus, start, t
     name = "nsnet"  # without BatchNorm, whose statistics each process has of its own
     settings = SETTINGS | {"sizes": {"layers": 1}, "clip_norm": None, "optimizer": "adam"}
     (tmp_path / "two.yaml").write_text(json.dumps(settings))
-    process = start(*arguments(corpus, tmp_path / "two", name, tmp_path / "two.yaml"), **TWO_PROCESSES)
+    process = start(*training_arguments(corpus, tmp_path / "two", name, tmp_path / "two.yaml"), **TWO_PROCESSES)
     text, _ = process.communicate(timeout=200)
     assert process.returncode == 0 and "Traceback" not in text, text
     assert [text.count(said) for said in ("starting", "recipe", "step 4/4", "weights: ")] == [1] * 4, text
@@ -115,77 +91,30 @@ def test_two_processes_train_what_one_does_with_twice_the_batch(corpus, start, t
 
 
 @pytest.fixture
-def without_server(monkeypatch):
-    """The command in this process, its flow's function called as it is."""
-    monkeypatch.setattr(local_server, "server", nullcontext)
-    monkeypatch.setattr(local_server, "configure", lambda: None)
+def flow(monkeypatch, corpus, tmp_path):
+    """The flow as a function: no server. Called on the corpus and the test's folder."""
     monkeypatch.setattr(training, "train_row", training.train_row.fn)
-    monkeypatch.setattr(training, "train_enhancer", training.train_enhancer.fn)
+    folders = [str(corpus / "speech")], [str(corpus / "noise")], tmp_path / "out"
+    return lambda: training.train_enhancer.fn("cgcrn", *folders, TrainConfig())
 
 
-def run(monkeypatch, given):
-    monkeypatch.setattr(sys, "argv", ["clean-corpus", *given])
-    with pytest.raises(SystemExit) as end:
-        app.main()
-    return end.value.code
-
-
-def test_two_trainings_in_one_folder_are_refused(corpus, tmp_path, without_server, monkeypatch, capsys):
+def test_two_trainings_in_one_folder_are_refused(flow, tmp_path):
     (tmp_path / "out").mkdir()
-    with FileLock(tmp_path / "out" / ".lock"):
-        assert run(monkeypatch, arguments(corpus, tmp_path / "out")) == 2
-    assert "another training writes there" in capsys.readouterr().err.replace("\n", " ")
+    with (
+        FileLock(tmp_path / "out" / ".lock"),
+        pytest.raises(ConfigError, match=f"^output {tmp_path}/out: another training writes there"),
+    ):
+        flow()
 
 
-def test_what_is_given_reaches_the_training(corpus, tmp_path, without_server, monkeypatch, capsys):
-    seen = []
-    monkeypatch.setattr(training.train, "train", lambda *given: seen.append(given) or Path("weights"))
-    more = ["--recipe", "dccrn", "--budget", "2", "--rirs", str(corpus), "--set", "mix.room_share=1"]
-    assert run(monkeypatch, [*arguments(corpus, tmp_path / "out"), *more]) == 0
-    name, speech, noise, out, config, say = seen[0]
-    assert (name, speech, noise, out) == ("cgcrn", [str(corpus / "speech")], [str(corpus / "noise")], tmp_path / "out")
-    assert (config.budget_min, config.epochs, config.lr_schedule) == (2, 4, "halve_on_plateau")
-    assert (config.mix.rirs, config.mix.room_share, config.mix.seconds) == (str(corpus), 1, 0.5)
-    say("a line")
-    printed = capsys.readouterr()
-    assert "a line" in printed.err and printed.out == "weights: weights\n"
-
-
-def test_a_loss_that_is_not_finite_is_one_line(corpus, tmp_path, without_server, monkeypatch, capsys):
+def test_a_loss_that_is_not_finite_is_an_error_of_the_program(flow, tmp_path, monkeypatch):
     def fails(*_):
         raise FloatingPointError("loss nan at step 3")
 
     monkeypatch.setattr(training.train, "train", fails)
-    assert run(monkeypatch, arguments(corpus, tmp_path / "out")) == 1
-    assert "loss nan at step 3" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ("change", "code", "words"),
-    [
-        ({"cgcrn": "cgcnr"}, 2, "did you mean 'cgcrn'?"),
-        ({"{in}/speech": "{in}/absent"}, 2, "--speech {in}/absent: no such folder or .tar"),
-        ({"{in}/noise": "{in}/none/*.tar"}, 1, "--noise {in}/none/*.tar: matches no .tar"),
-        ({"{in}/tiny.yaml": "{in}/no.yaml"}, 2, "no such file"),
-        ({"+": ["--recipe", "cgcnr"]}, 2, "recipe 'cgcnr' is not one of"),
-        ({"+": ["--set", "mix.secnds=1"]}, 2, "unknown key 'mix.secnds'; did you mean 'seconds'?"),
-        ({"{in}/speech": "{in}/empty"}, 1, "below {in}/empty; check --speech"),
-        ({"+": ["--rirs", "{in}/absent", "--set", "mix.room_share=1"]}, 2, "{in}/absent: no such folder"),
-        ({"+": ["--rirs", "{in}/empty", "--set", "mix.room_share=1"]}, 1, "below {in}/empty; check --rirs"),
-        ({"+": ["--set", "sizes.chanels=1"]}, 2, "size 'chanels'"),
-        ({"{out}": "{in}/tiny.yaml"}, 2, "{in}/tiny.yaml: cannot be written"),
-    ],
-)
-def test_wrong_arguments_end_with_one_clear_line(
-    corpus, tmp_path, without_server, monkeypatch, capsys, change, code, words
-):
-    def place(text):
-        return text.replace("{in}", str(corpus)).replace("{out}", str(tmp_path / "out"))
-
-    given = [*arguments(corpus, tmp_path / "out"), *map(place, change.get("+", []))]
-    changed = {place(old): place(new) for old, new in change.items() if old != "+"}
-    assert run(monkeypatch, [changed.get(a, a) for a in given]) == code
-    assert place(words) in capsys.readouterr().err.replace("\n", "")
+    with pytest.raises(CleanCorpusError, match=f"^training of cgcrn in {tmp_path}/out: loss nan at step 3") as refused:
+        flow()
+    assert not isinstance(refused.value, ConfigError)
 
 
 @pytest.mark.parametrize(("asked", "recipe"), [(None, "dccrn"), ("dccrn-dns", "dccrn-dns")])

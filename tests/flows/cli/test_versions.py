@@ -1,0 +1,111 @@
+"""The commands over versions: what each prints of two versions that are known clip by clip."""
+
+import json
+
+import pytest
+
+from clean_corpus.pipeline.core.errors import CleanCorpusError, ConfigError
+from clean_corpus.pipeline.corpus import versions
+from clean_corpus.pipeline.storage.local import LocalStore
+from tests.support.commands import invoke
+from tests.support.versions import draft, row
+
+
+@pytest.fixture
+def store(tmp_path) -> LocalStore:
+    """Version 1 keeps a and b; in version 2 a is gone, b is rejected, c is new and kept."""
+    made = LocalStore(tmp_path)
+    versions.publish(made, draft(made, row("a"), row("b")))
+    versions.publish(made, draft(made, row("b", "rejected", reason="snr_db"), row("c")))
+    return made
+
+
+def cells(text: str) -> list[list[str]]:
+    return [line.split() for line in text.splitlines() if line.strip()]
+
+
+def test_versions_are_listed_the_newest_last(store):
+    made = [versions.read(store, number).made[:16].split("T") for number in (1, 2)]
+    head, *rows = cells(invoke("versions", store.root).stdout)
+    assert head == ["version", "made", "kept", "rejected", "failed", "hours", "enhancer"]
+    assert rows[-2:] == [["1", *made[0], "2", "0", "0", "2.00", "crn"], ["2", *made[1], "1", "1", "0", "1.00", "crn"]]
+
+
+def test_versions_as_json_are_a_list(store):
+    listed = json.loads(invoke("versions", store.root, "--json").stdout)
+    assert [(one["version"], one["again"], one["run"]["counts"]["kept"]) for one in listed] == [
+        (1, None, 2),
+        (2, None, 1),
+    ]
+    assert all(one.keys() == {"version", "made", "again", "run"} for one in listed)
+
+
+def test_an_output_without_versions_is_an_empty_list(tmp_path):
+    assert json.loads(invoke("versions", tmp_path, "--json").stdout) == []
+
+
+def test_a_difference_is_told_clip_by_clip(store):
+    result = invoke("diff", store.root, 1, 2)
+    assert result.stdout.splitlines() == ["+ c", "- a", "~ b: kept enhanced -> rejected snr_db enhanced"]
+    assert result.stderr == "1 new, 1 gone, 1 changed\n"
+
+
+def test_other_audio_under_the_same_end_is_told_as_such(store):
+    versions.publish(store, draft(store, row("b", "rejected", reason="snr_db"), row("c", gain_db=2.0)))
+    assert invoke("diff", store.root, 2, 3).stdout == "~ c: kept enhanced, other audio\n"
+
+
+def test_a_rollback_is_a_new_version_that_names_the_old_one(store):
+    assert invoke("rollback", store.root, 1).stdout == "version: 3\n"
+    rows = cells(invoke("versions", store.root).stdout)
+    assert rows[-1][:3] == ["3", "(1", "again)"]
+    with pytest.raises(ConfigError, match="version 3 is the newest already"):
+        invoke("rollback", store.root, 3)
+    with pytest.raises(ConfigError, match="there is no version 9; there are: 1, 2, 3"):
+        invoke("rollback", store.root, 9)
+
+
+def test_an_output_that_a_run_writes_is_left_alone(store):
+    for command in (["rollback", store.root, 1], ["gc", store.root, "--keep", 1]):
+        with store.only_run(), pytest.raises(ConfigError, match="another run"):
+            invoke(*command)
+    assert versions.numbers(store) == [1, 2]
+
+
+def test_whole_versions_are_verified(store):
+    assert invoke("verify", store.root).stderr.splitlines()[-1] == "2 versions, 4 objects, 0 wrong"
+    assert invoke("verify", store.root, "--version", 1).stderr.splitlines()[-1] == "1 versions, 2 objects, 0 wrong"
+
+
+def test_damage_is_named_and_an_error(store):
+    store.delete("shards/c.tar")
+    assert invoke("verify", store.root, "--version", 1).exit_code == 0
+    with pytest.raises(CleanCorpusError, match=f"^OUTPUT {store.root}: 1 objects are not what was written"):
+        invoke("verify", store.root)
+
+
+def test_an_output_without_versions_cannot_be_verified(tmp_path):
+    with pytest.raises(ConfigError, match=f"^OUTPUT {tmp_path}: there is no version; `clean-corpus run` makes one"):
+        invoke("verify", tmp_path)
+
+
+def test_old_versions_are_dropped_with_what_only_they_name(store):
+    store.write("work/raw/x.tar", b"x")
+    first = versions.read(store, 1).ledger.key
+    result = invoke("gc", store.root, "--keep", 1)
+    assert set(result.stdout.splitlines()) == {"versions/0001/manifest.json", "shards/a-b.tar", first}
+    assert result.stderr == "3 objects dropped\n" and versions.numbers(store) == [2]
+    assert invoke("gc", store.root, "--keep", 1, "--work").stdout == "work/raw/x.tar\n"
+
+
+@pytest.mark.parametrize("command", [["versions"], ["diff", 1, 2], ["rollback", 1], ["verify"], ["gc", "--keep", 1]])
+def test_an_absent_folder_is_named(tmp_path, command):
+    name, *rest = command
+    with pytest.raises(ConfigError, match=f"^OUTPUT {tmp_path}/gone: no such folder"):
+        invoke(name, tmp_path / "gone", *rest)
+    assert not (tmp_path / "gone").exists()
+
+
+def test_settings_of_the_bucket_are_checked(tmp_path):
+    with pytest.raises(ConfigError, match=r"unknown key 's3\.endpoint'; did you mean 'endpoint_url'"):
+        invoke("versions", tmp_path, "--set", "s3.endpoint=x")
