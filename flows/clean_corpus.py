@@ -26,13 +26,14 @@ from clean_corpus.flows.engines import open_engine
 from clean_corpus.flows.engines.base import Engine
 from clean_corpus.flows.observe import artifacts, hooks, progress
 from clean_corpus.flows.observe import observer as observe
+from clean_corpus.pipeline.core import clock
 from clean_corpus.pipeline.core.errors import CleanCorpusError, ConfigError
 from clean_corpus.pipeline.core.hashing import canonical_json, sha256_file
 from clean_corpus.pipeline.core.locations import Location
 from clean_corpus.pipeline.core.records import RawShard, Shard
 from clean_corpus.pipeline.core.scratch_database import scratch_database
 from clean_corpus.pipeline.core.types import Recording
-from clean_corpus.pipeline.corpus import ledger, versions
+from clean_corpus.pipeline.corpus import announcements, ledger, versions
 from clean_corpus.pipeline.corpus.run_state import RunState
 from clean_corpus.pipeline.corpus.versions import Manifest
 from clean_corpus.pipeline.discover import find
@@ -193,6 +194,7 @@ class _Run:
             run = self._summary(counted, manifest.version)
             make_report(partial(shard_stages.write_report, self.engine, self.config, run, clip_shards))
         summary = self._summary(counted, manifest.version)
+        self.store.fence()
         self.store.write("run.json", json.dumps(summary, indent=2, sort_keys=True).encode() + b"\n")
         artifacts.results(summary, f"{self.config.output}/report/index.html")
         return summary
@@ -230,9 +232,9 @@ class _Run:
             kept += filter(None, [finished.tars.kept])
             rejected += filter(None, [finished.tars.rejected])
             variants |= {tar.key for tar in finished.variants}
-        for key in [key for name in shard_stages.VARIANTS for key in self.store.keys(f"variants/{name}")]:
-            if key not in variants:  # of an earlier run
-                self.store.delete(key)
+        others = [key for name in shard_stages.VARIANTS for key in self.store.keys(f"variants/{name}")]
+        for key in announcements.while_held(self.store, sorted(set(others) - variants), clock.now_s()):
+            self.store.delete(key)  # of an earlier run
         return kept, rejected
 
     def _check_nothing_vanished(self, recordings: Recordings) -> None:

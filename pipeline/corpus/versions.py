@@ -3,12 +3,15 @@
 Tars and ledgers are named by their content and stay where they are, so a version is one small object, and readers of
 an old one are not disturbed. The manifest is written last, and only if no other run has written it: that is the
 commit. `versions/latest` follows, for readers that may not list; the highest number counts.
+
+Whatever two runs do at once, or one that was halted does late, a version names nothing that is gone.
+docs/ARCHITECTURE.md has the rules for that, and tests/pipeline/corpus/test_protocol.py looks for ways around them.
 """
 
 import hashlib
 import re
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -18,10 +21,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from clean_corpus.pipeline.core.errors import ConfigError, DataError
+from clean_corpus.pipeline.core import clock
+from clean_corpus.pipeline.core.errors import CleanCorpusError, ConfigError, DataError
 from clean_corpus.pipeline.core.hashing import canonical_json
 from clean_corpus.pipeline.core.records import Shard
-from clean_corpus.pipeline.storage.base import Store
+from clean_corpus.pipeline.corpus import announcements
+from clean_corpus.pipeline.storage.base import StorageError, Store
 
 LATEST = "versions/latest"
 FOLDERS = ("shards", "rejected", "ledgers")
@@ -31,7 +36,8 @@ class Manifest(BaseModel):
     """One version of a corpus.
 
     The `samples` of `ledger` are its rows. `again` is the version that a rollback went back to. `id` differs between
-    two versions that were made at the same time, so that a writer knows its own.
+    two versions that were made at the same time, so that a writer knows its own. `fence` is the fencing number of the
+    run that made it; manifests in a local folder, and those of older releases, have none.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -41,6 +47,7 @@ class Manifest(BaseModel):
     made: str = ""
     id: str = ""
     again: int | None = None
+    fence: int | None = None
     ledger: Shard
     shards: list[Shard]
     rejected: list[Shard]
@@ -53,9 +60,19 @@ class Manifest(BaseModel):
 
 
 def numbers(store: Store) -> list[int]:
-    """Return the numbers of all versions, rising."""
-    found = (re.fullmatch(r"versions/(\d+)/manifest\.json", key) for key in store.walk("versions"))
-    return sorted(int(match[1]) for match in found if match)
+    """Return the numbers of all versions but those that were dropped, rising."""
+    manifests, dropped = _stored(store)
+    return sorted(manifests - dropped)
+
+
+def _stored(store: Store) -> tuple[set[int], set[int]]:
+    """Return the numbers of manifests, and of versions that were dropped.
+
+    A dropped version's manifest stays for a while: as long as it is there, nobody can commit under its number again.
+    """
+    found = [re.fullmatch(r"versions/(\d+)/(manifest\.json|dropped)", key) for key in store.walk("versions")]
+    kinds = [(match[2], int(match[1])) for match in found if match]
+    return {n for kind, n in kinds if kind != "dropped"}, {n for kind, n in kinds if kind == "dropped"}
 
 
 def read(store: Store, version: int) -> Manifest:
@@ -64,7 +81,10 @@ def read(store: Store, version: int) -> Manifest:
     Raises: ConfigError if there is no such version; DataError if its manifest is damaged.
     """
     try:
-        return Manifest.model_validate_json(store.read(_key(version)))
+        manifest = Manifest.model_validate_json(store.read(_key(version)))
+        if store.size(_dropped(version)) is not None:
+            raise FileNotFoundError
+        return manifest
     except FileNotFoundError:
         known = ", ".join(map(str, numbers(store))) or "none"
         raise ConfigError(f"{store.root}: there is no version {version}; there are: {known}") from None
@@ -75,42 +95,95 @@ def read(store: Store, version: int) -> Manifest:
 def latest(store: Store) -> Manifest | None:
     """Return the newest version, None if there is none."""
     known = numbers(store)
-    return read(store, known[-1]) if known else None
+    while known:
+        try:
+            return read(store, known[-1])
+        except ConfigError:  # dropped in between, for newer ones
+            again = numbers(store)
+            if again[-1:] == known[-1:]:
+                raise
+            known = again
+    return None
 
 
 def _key(version: int) -> str:
     return f"versions/{version:04d}/manifest.json"
 
 
+def _dropped(version: int) -> str:
+    return f"versions/{version:04d}/dropped"
+
+
 def publish(store: Store, draft: Manifest) -> Manifest:
     """Commit a draft as the next version; return the newest one instead if it holds the same objects.
 
-    Raises: ConfigError if another run published at the same time.
+    Raises: ConfigError if another run published at the same time; StorageError if another run has taken over, or an
+    object that the draft names is gone, cut, or being deleted.
     """
-    newest = latest(store)
+    start_s, newest = clock.now_s(), latest(store)
+    store.fence()
     if newest and newest.objects == draft.objects and draft.again is None:
         _point_to(store, newest.version)  # where a run died in between
         return newest
-    version = newest.version + 1 if newest else 1
-    made = datetime.now(UTC).isoformat(timespec="seconds")
-    manifest = draft.model_copy(update={"version": version, "made": made, "id": uuid.uuid4().hex})
-    if not store.create(_key(version), canonical_json(manifest.model_dump(mode="json"))):
+    base = newest.version if newest else 0
+    announcement = announcements.announce_commit(store, base, {named.key for named in draft.objects})
+    try:
+        _refuse_lost(store, draft.objects)
+        update = {"version": base + 1, "made": _now(), "id": uuid.uuid4().hex, "fence": store.fence()}
+        if clock.now_s() - start_s > store.lateness_s / 2:
+            raise StorageError(f"output {store.root}: this run was halted while it published; run again")
+    except CleanCorpusError:
+        announcements.withdraw(store, announcement)
+        raise
+    manifest = draft.model_copy(update=update)
+    # After an error here the announcement stays: the request may still take effect.
+    is_committed = store.create(_key(base + 1), canonical_json(manifest.model_dump(mode="json")))
+    announcements.withdraw(store, announcement)
+    if not is_committed:
         raise ConfigError(
-            f"output {store.root}: another run published version {version} while this one was at work; its version "
+            f"output {store.root}: another run published version {base + 1} while this one was at work; its version "
             "stands, run again to lay this one's over it"
         )
-    _point_to(store, version)
+    _point_to(store, manifest.version)
     return manifest
 
 
+def _refuse_lost(store: Store, objects: Sequence[Shard]) -> None:
+    """Refuse a version, announced before, of which something is gone, cut, or may be deleted.
+
+    Raises: StorageError.
+    """
+    deleted = announcements.announced_deletions(store)
+    folders = {named.key.rpartition("/")[0] for named in objects}
+    sizes = {key: size for folder in folders for key, size in store.sizes(folder)}
+    for named in objects:
+        if named.key in deleted:
+            raise StorageError(
+                f"output {store.root}: {named.key} is being deleted by another run, or by one that died; run again "
+                f"when that has ended, at the latest in {store.lateness_s / 3600:.0f} h"
+            )
+        if sizes.get(named.key) != named.size:
+            raise StorageError(
+                f"output {store.root}: {named.key} has {sizes.get(named.key, 0)} bytes, {named.size} were written; run "
+                "the same command again: finished work is kept"
+            )
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
 def _point_to(store: Store, version: int) -> None:
-    wanted = canonical_json({"version": version, "manifest": _key(version)})
-    try:
-        if store.read(LATEST) == wanted:
-            return
-    except FileNotFoundError:
-        pass
-    store.write(LATEST, wanted)
+    """Have `versions/latest` name a version, or the newest if another run has published since."""
+    while True:
+        wanted = canonical_json({"version": version, "manifest": _key(version)})
+        try:
+            if store.read(LATEST) == wanted:
+                return
+        except FileNotFoundError:
+            pass
+        store.write(LATEST, wanted)
+        version = numbers(store)[-1]
 
 
 def rollback(store: Store, version: int) -> Manifest:
@@ -212,25 +285,65 @@ def _wrong(store: Store, named: Shard) -> str | None:
 def gc(store: Store, keep: int) -> Iterator[str]:
     """Delete all but the newest versions, and the objects that only they name; yield each key.
 
-    Raises: ConfigError if none would be left.
+    Raises: ConfigError if none would be left; StorageError if another run has taken over.
     """
     if keep < 1:
         raise ConfigError(f"keep {keep} versions: at least 1 has to stay")
     known = numbers(store)
-    kept = {named.key for version in known[-keep:] for named in read(store, version).objects}
+    if not known:
+        return
+    kept = _named(store, known[-keep:])
+    store.fence()
     for version in known[:-keep]:
-        store.delete(_key(version))  # first, so that no manifest names a missing object
+        store.write(_dropped(version), b"")  # first, so that no version names a missing object
         yield _key(version)
-    for folder in FOLDERS if known else ():
-        for key in list(store.keys(folder)):
-            if key not in kept:
-                store.delete(key)
+    unnamed = [key for folder in FOLDERS for key in store.keys(folder) if key not in kept]
+    if unnamed:
+        yield from _delete_announced(store, unnamed, known)
+    _delete_dropped_manifests(store)
+
+
+def _named(store: Store, chosen: Iterable[int]) -> set[str]:
+    return {named.key for version in chosen for named in read(store, version).objects}
+
+
+def _delete_announced(store: Store, keys: Sequence[str], known: Sequence[int]) -> Iterator[str]:
+    """Delete objects that none of the `known` versions names, but for what a version since names or is about to."""
+    start_s, doubtful = clock.now_s(), set[str]()
+    announcement = announcements.announce_deletion(store, keys)
+    try:
+        # In this order: a commit that was announced no longer has been made, or never will be.
+        spared = announcements.announced_commits(store, known[-1])
+        spared |= _named(store, set(numbers(store)).difference(known))
+        for key in announcements.while_held(store, [key for key in keys if key not in spared], start_s):
+            doubtful.add(key)
+            if store.try_delete(key):
+                doubtful.remove(key)
                 yield key
+    finally:
+        announcements.end_deletion(store, announcement, doubtful)
+
+
+def _delete_dropped_manifests(store: Store) -> None:
+    """Delete the manifests of versions that were dropped so long ago that nobody can still commit under their number.
+
+    A run that read a version before the next was made, and was halted since, would take its number a second time.
+    """
+    manifests, dropped = _stored(store)
+    for version in sorted(dropped):
+        age_s = store.age_s(_dropped(version))
+        if age_s is None or age_s <= store.lateness_s:
+            continue
+        if version not in manifests or store.try_delete(_key(version)):
+            store.delete(_dropped(version))
 
 
 def empty_work(store: Store) -> Iterator[str]:
-    """Delete what runs keep so as to redo nothing; yield each key."""
-    for key in list(store.walk("work")):
-        if not key.startswith(("work/lease/", "work/tmp/", "work/.lock")):
-            store.delete(key)
-            yield key
+    """Delete what runs keep so as to redo nothing; yield each key.
+
+    Raises: StorageError if another run has taken over.
+    """
+    cached = [key for key in store.walk("work") if not key.startswith(("work/lease/", "work/tmp/", "work/.lock"))]
+    for key in announcements.while_held(store, cached, clock.now_s()):
+        store.delete(key)
+        yield key

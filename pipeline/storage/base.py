@@ -40,10 +40,12 @@ def explain_disk_errors(what: str) -> Iterator[None]:
 class Store(ABC):
     """Named objects below one location; an object is either whole or absent, whenever the process dies.
 
-    Keys are relative POSIX paths.
+    Keys are relative POSIX paths. `lateness_s` bounds how long a request takes: once its sender has looked at the
+    clock, it takes effect within half of that, or never.
     """
 
     root: Location
+    lateness_s: float = 86400.0  # S3 refuses a request 15 minutes after it was signed
 
     @abstractmethod
     def prepare(self) -> None:
@@ -55,6 +57,15 @@ class Store(ABC):
     @abstractmethod
     def size(self, key: str) -> int | None:
         """Return an object's size in bytes, None if it is absent."""
+
+    def sizes(self, prefix: str) -> Iterator[tuple[str, int]]:
+        """Yield each key directly below a folder with the object's size in bytes, sorted."""
+        found = ((key, self.size(key)) for key in self.keys(prefix))
+        yield from ((key, size) for key, size in found if size is not None)
+
+    @abstractmethod
+    def age_s(self, key: str) -> float | None:
+        """Return how long ago an object was written, by the clock of the place where it lies; None if it is absent."""
 
     @abstractmethod
     def keys(self, prefix: str) -> Iterator[str]:
@@ -96,6 +107,14 @@ class Store(ABC):
     def delete(self, key: str) -> None:
         """Remove an object; nothing happens if it is absent."""
 
+    def try_delete(self, key: str) -> bool:
+        """Remove an object, and return whether that is over; if False, it may still happen, up to `lateness_s` later.
+
+        Raises: StorageError if the deletion was refused.
+        """
+        self.delete(key)
+        return True
+
     @abstractmethod
     def folder(self, name: str) -> AbstractContextManager[Path]:
         """Give a folder to write, which becomes part of the store when the block ends without an error."""
@@ -106,6 +125,15 @@ class Store(ABC):
 
         Raises: ConfigError if another run uses this location.
         """
+
+    def fence(self) -> int | None:
+        """Return the fencing number of the run that `only_run` let in, after a look that no later run has one.
+
+        None outside of `only_run`, and where the system's lock ends with its process, so that no number is needed.
+
+        Raises: StorageError if another run has taken the location over.
+        """
+        return None
 
     def copy(self, source: BinaryIO, key: str) -> None:
         """Put the whole of an open file as an object.

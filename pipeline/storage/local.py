@@ -3,6 +3,7 @@
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,7 @@ class LocalStore(Store):
     """Objects as files below a folder; see Store for what each method promises."""
 
     root: Path
+    lateness_s = 3600.0  # a system call is not late, but a process may be halted before it
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -38,6 +40,12 @@ class LocalStore(Store):
     def size(self, key: str) -> int | None:
         try:
             return self.path(key).stat().st_size
+        except FileNotFoundError:
+            return None
+
+    def age_s(self, key: str) -> float | None:
+        try:
+            return time.time() - self.path(key).stat().st_mtime
         except FileNotFoundError:
             return None
 

@@ -13,9 +13,8 @@ from typing import BinaryIO
 from clean_corpus.pipeline.core.config import S3Config
 from clean_corpus.pipeline.core.errors import ConfigError, DataError
 from clean_corpus.pipeline.core.locations import S3Folder
-from clean_corpus.pipeline.storage import s3_objects
-from clean_corpus.pipeline.storage.base import StorageError, Store, explain_disk_errors
-from clean_corpus.pipeline.storage.lease import Lease
+from clean_corpus.pipeline.storage import lease, s3_objects
+from clean_corpus.pipeline.storage.base import StorageError, explain_disk_errors
 
 CACHE_BYTES = 512 * 2**20  # a process; what one stage wrote is mostly read by the next
 
@@ -59,13 +58,14 @@ class _Cache:
 _cache = _Cache()
 
 
-class S3Store(Store):
+class S3Store(lease.LeasableStore):
     """Objects below a prefix of a bucket; see Store for what each method promises."""
 
     root: S3Folder
 
     def __init__(self, root: S3Folder, config: S3Config) -> None:
         self.root, self.config = root, config
+        self._lease: lease.Lease | None = None
 
     def prepare(self) -> None:
         try:
@@ -73,16 +73,26 @@ class S3Store(Store):
         except StorageError as error:
             raise ConfigError(f"{error}") from None
 
-    def size(self, key: str) -> int | None:
+    def head(self, key: str) -> s3_objects.Head | None:
         with _as_storage_error():
-            found = s3_objects.head(*self._address(key), self.config)
+            return s3_objects.head(*self._address(key), self.config)
+
+    def size(self, key: str) -> int | None:
+        found = self.head(key)
         return found and found.size
 
-    def keys(self, prefix: str) -> Iterator[str]:
+    def age_s(self, key: str) -> float | None:
+        found = self.head(key)
+        return found and found.age_s
+
+    def sizes(self, prefix: str) -> Iterator[tuple[str, int]]:
         return self._list(prefix, "/")
 
+    def keys(self, prefix: str) -> Iterator[str]:
+        return (key for key, _ in self._list(prefix, "/"))
+
     def walk(self, prefix: str) -> Iterator[str]:
-        return self._list(prefix, "")
+        return (key for key, _ in self._list(prefix, ""))
 
     def read(self, key: str) -> bytes:
         with _as_storage_error():
@@ -119,11 +129,19 @@ class S3Store(Store):
         with _as_storage_error():
             return s3_objects.create(*self._address(key), data, self.config)
 
+    def put_in_time(self, key: str, data: bytes, *, within_s: float, attempt_s: float) -> None:
+        with _as_storage_error():
+            s3_objects.put_in_time(*self._address(key), data, self.config, within_s=within_s, attempt_s=attempt_s)
+
     def delete(self, key: str) -> None:
-        if file := _cache.take(str(self.root / key)):
-            file.close()
+        self._forget(key)
         with _as_storage_error():
             s3_objects.delete(*self._address(key), self.config)
+
+    def try_delete(self, key: str) -> bool:
+        self._forget(key)
+        with _as_storage_error():
+            return s3_objects.try_delete(*self._address(key), self.config)
 
     @contextmanager
     def folder(self, name: str) -> Iterator[Path]:
@@ -143,19 +161,26 @@ class S3Store(Store):
 
     @contextmanager
     def only_run(self) -> Iterator[None]:
-        lease = Lease(self, self.config)
-        try:
-            yield
-        finally:
-            lease.release()
+        with lease.held(self) as self._lease:
+            try:
+                yield
+            finally:
+                self._lease = None
+
+    def fence(self) -> int | None:
+        return self._lease and self._lease.check()
+
+    def _forget(self, key: str) -> None:
+        if file := _cache.take(str(self.root / key)):
+            file.close()
 
     def _address(self, key: str) -> tuple[str, str]:
         return self.root.bucket, self.root.key(key)
 
-    def _list(self, prefix: str, delimiter: str) -> Iterator[str]:
+    def _list(self, prefix: str, delimiter: str) -> Iterator[tuple[str, int]]:
         with _as_storage_error():
             for found in s3_objects.list_objects(*self._address(f"{prefix}/"), delimiter, self.config):
-                yield self.root.relative(found.key)
+                yield self.root.relative(found.key), found.size
 
     def _download(self, key: str) -> BinaryIO:
         with explain_disk_errors("temporary folder"):

@@ -23,19 +23,23 @@ REFUSED = {
     "InvalidToken", "RequestTimeTooSkewed", "SignatureDoesNotMatch", "TokenRefreshRequired",
 }  # fmt: skip
 # NoSuchUpload: the answer to a first attempt at ending an upload was lost, and the server knows it no longer.
-BUSY = {"429", "NoSuchUpload", "RequestTimeout", "SlowDown", "Throttling", "ThrottlingException", "TooManyRequests"}
+# ConditionalRequestConflict: another request on the same key is on its way; S3's manual says to try again.
+BUSY = {
+    "429", "409", "ConditionalRequestConflict", "NoSuchUpload", "RequestTimeout", "SlowDown", "Throttling",
+    "ThrottlingException", "TooManyRequests",
+}  # fmt: skip
 
 
 # ---- clients ---------------------------------------------------------------------------------------------------
 
 
-def client(config: S3Config = DEFAULT_S3) -> Any:
+def client(config: S3Config = DEFAULT_S3, *, attempts: int = ATTEMPTS, timeout_s: float = TIMEOUT_S) -> Any:
     """Return this process's boto3 client for the service that `config` names."""
-    return _client_of(os.getpid(), config.endpoint_url, config.checksum)
+    return _client_of(os.getpid(), config.endpoint_url, config.checksum, attempts, timeout_s)
 
 
-@lru_cache(maxsize=4)
-def _client_of(process: int, endpoint_url: str | None, checksum: str | None) -> Any:
+@lru_cache(maxsize=8)
+def _client_of(process: int, endpoint_url: str | None, checksum: str | None, attempts: int, timeout_s: float) -> Any:
     """Make a client; each process has its own, since connections must not be shared with a fork."""
     from boto3.session import Session
     from botocore.config import Config
@@ -44,9 +48,9 @@ def _client_of(process: int, endpoint_url: str | None, checksum: str | None) -> 
         "s3",
         endpoint_url=endpoint_url,
         config=Config(
-            retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
-            connect_timeout=TIMEOUT_S,
-            read_timeout=TIMEOUT_S,
+            retries={"mode": "standard", "total_max_attempts": attempts},
+            connect_timeout=timeout_s,
+            read_timeout=timeout_s,
             request_checksum_calculation="when_supported" if checksum else "when_required",
         ),
     )
@@ -85,15 +89,47 @@ def transfer(config: S3Config, method: str, *arguments: object, **settings: obje
 
 def with_retries(function: Callable[..., Result], *arguments: Any, **keywords: Any) -> Result:
     """Call a function, again after longer and longer pauses while its error may be transient, for RETRY_S at most."""
-    from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
+    from tenacity import stop_after_delay
 
-    retrying = Retrying(
-        retry=retry_if_exception(_is_transient),
+    return _retrying(_is_transient, stop_after_delay(RETRY_S))(function, *arguments, **keywords)
+
+
+def with_retries_until(until_s: float, function: Callable[..., Result], *arguments: Any, **keywords: Any) -> Result:
+    """Call a function as `with_retries` does, but begin no further attempt later than `until_s` from now."""
+    from tenacity import stop_before_delay
+
+    return _retrying(_is_transient, stop_before_delay(until_s))(function, *arguments, **keywords)
+
+
+def with_retries_if_answered(function: Callable[..., object], *arguments: Any, **keywords: Any) -> bool:
+    """Call a function with one request in it, again only where the server has answered that it did not do it.
+
+    Return False if an attempt got no such answer and no success: it may still take effect, however late.
+    """
+    from botocore.exceptions import ClientError
+    from tenacity import stop_after_delay
+
+    def is_refusal(error: BaseException) -> bool:
+        return isinstance(error, ClientError) and error_code(error) in BUSY
+
+    try:
+        _retrying(is_refusal, stop_after_delay(RETRY_S))(function, *arguments, **keywords)
+    except Exception as error:
+        if is_refusal(error) or not _is_transient(error):
+            raise
+        return False
+    return True
+
+
+def _retrying(is_repeated: Callable[[BaseException], bool], stop: Any) -> Any:
+    from tenacity import Retrying, retry_if_exception, wait_random_exponential
+
+    return Retrying(
+        retry=retry_if_exception(is_repeated),
         wait=wait_random_exponential(multiplier=0.25, max=10),
-        stop=stop_after_delay(RETRY_S),
+        stop=stop,
         reraise=True,
     )
-    return retrying(function, *arguments, **keywords)
 
 
 def _is_transient(error: BaseException) -> bool:

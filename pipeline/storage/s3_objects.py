@@ -25,6 +25,8 @@ from clean_corpus.pipeline.storage.s3_client import (
     read_arguments,
     transfer,
     with_retries,
+    with_retries_if_answered,
+    with_retries_until,
     write_arguments,
 )
 
@@ -228,10 +230,28 @@ def create(bucket: str, key: str, data: bytes, config: S3Config) -> bool:
                 raise ConfigError(
                     f"{where}: this server cannot put an object only if there is none (If-None-Match); use another"
                 ) from None
-            if error_code(error) not in CHANGED | {"409", "ConditionalRequestConflict"}:
+            if error_code(error) not in CHANGED:
                 raise
             return read(bucket, key, config) == data  # ours, if the answer to a first attempt was lost
     return True
+
+
+def put_in_time(bucket: str, key: str, data: bytes, config: S3Config, *, within_s: float, attempt_s: float) -> None:
+    """Put a small object, and give up before `within_s` are over; an attempt without an answer ends after `attempt_s`.
+
+    Raises: DataError if it was not put in time; ConfigError as `find_objects`.
+    """
+    once = client(config, attempts=1, timeout_s=attempt_s / 2)  # to connect, and to wait for the answer
+    arguments = {"Bucket": bucket, "Key": key, "Body": data, **write_arguments(config)}
+    with explain_request_errors(f"{SCHEME}{bucket}/{key}"), release_compute_lock():
+        with_retries_until(within_s - attempt_s, once.put_object, **arguments)
+
+
+def try_delete(bucket: str, key: str, config: S3Config) -> bool:
+    """Remove an object; return False if no answer came, so that the request may still take effect."""
+    once = client(config, attempts=1)
+    with explain_request_errors(f"{SCHEME}{bucket}/{key}"), release_compute_lock():
+        return with_retries_if_answered(once.delete_object, Bucket=bucket, Key=key, **read_arguments(config))
 
 
 def delete(bucket: str, key: str, config: S3Config) -> None:

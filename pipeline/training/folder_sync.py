@@ -25,7 +25,7 @@ from clean_corpus.pipeline.core.config import DEFAULT_S3
 from clean_corpus.pipeline.core.errors import CleanCorpusError
 from clean_corpus.pipeline.core.locations import S3Folder
 from clean_corpus.pipeline.storage import lease, staging
-from clean_corpus.pipeline.storage.base import StorageError, explain_disk_errors
+from clean_corpus.pipeline.storage.base import explain_disk_errors
 from clean_corpus.pipeline.storage.s3 import S3Store
 
 POLL_S = 1.0  # between two looks at the folder
@@ -92,9 +92,8 @@ class FolderSync:
         leave_out: Collection[str] = (),
         placeholders: Mapping[str, str] | None = None,
     ) -> None:
-        self.store, self.folder, self._leave_out = store, folder, {"work", *leave_out}
+        self.store, self.folder, self._leave_out = store, folder, {"work", lease.FENCE, *leave_out}
         self._folders = {"{out}": str(folder), **(placeholders or {})}
-        self._lease = self._newest_lease(default="")
         self._uploaded: dict[str, Uploaded] = {}
         self._previous: dict[str, Stamp] = {}
 
@@ -158,7 +157,7 @@ class FolderSync:
             changed = _ready(changed, stamps, previous)
         if not everything and all(map(_is_log, changed)):
             return
-        self._check_lease()
+        self.store.fence()
         with ExitStack() as stack:
             opened = self._open_checkpoints(changed, stack, everything)
             keys = {key for key in changed if not key.endswith(CHECKPOINT)} | opened.keys()
@@ -209,16 +208,6 @@ class FolderSync:
         except FileNotFoundError:  # a temporary name
             return
         self._uploaded[key] = Uploaded(stamp, sha256)
-
-    def _newest_lease(self, default: str) -> str:
-        return max(self.store.keys(lease.FOLDER), default=default)
-
-    def _check_lease(self) -> None:
-        if self._newest_lease(default=self._lease) != self._lease:
-            raise StorageError(
-                f"output {self.store.root}: this run gave no sign of life for long, and another has taken the place "
-                "over; what this one made since is not kept"
-            )
 
 
 def _stamp(status: os.stat_result) -> Stamp:

@@ -5,7 +5,9 @@ import threading
 import pytest
 
 from clean_corpus.pipeline.core.errors import ConfigError, DataError
+from clean_corpus.pipeline.core.hashing import canonical_json
 from clean_corpus.pipeline.corpus import versions
+from clean_corpus.pipeline.storage.base import StorageError
 from clean_corpus.pipeline.storage.local import LocalStore
 from clean_corpus.pipeline.training.shard_stream import find_shards
 from tests.support.versions import draft, row
@@ -104,6 +106,40 @@ def test_old_versions_go_with_what_no_other_names(store):
     assert list(store.keys("shards")) == ["shards/b-c.tar", "shards/b.tar"]
     with pytest.raises(ConfigError, match="at least 1"):
         list(versions.gc(store, 0))
+
+
+def test_a_version_of_which_something_is_gone_is_not_published(store):
+    wanted = draft(store, row("a"), row("b"))
+    whole = store.read("shards/a-b.tar")
+    store.write("shards/a-b.tar", whole[:-512])
+    with pytest.raises(StorageError, match=r"shards/a-b\.tar has 9728 bytes, 10240 were written"):
+        versions.publish(store, wanted)
+    store.delete("shards/a-b.tar")
+    with pytest.raises(StorageError, match=r"shards/a-b\.tar has 0 bytes"):
+        versions.publish(store, wanted)
+    assert versions.numbers(store) == [] and not list(store.walk("fence"))
+    store.write("shards/a-b.tar", whole)
+    assert versions.publish(store, wanted).version == 1
+
+
+def test_a_manifest_of_an_older_release_is_read_and_followed(store):
+    first = versions.publish(store, draft(store, row("a")))
+    old = first.model_dump(mode="json", exclude={"fence"})
+    store.write("versions/0001/manifest.json", canonical_json(old))
+    assert versions.latest(store) == first
+    assert versions.publish(store, draft(store, row("b"))).version == 2
+
+
+def test_the_number_of_a_dropped_version_stays_taken_for_a_while(store, monkeypatch):
+    for names in ("a", "b", "c"):
+        versions.publish(store, draft(store, *map(row, names)))
+    list(versions.gc(store, 1))
+    assert not store.create("versions/0001/manifest.json", b"")
+    with pytest.raises(ConfigError, match="no version 1; there are: 3"):
+        versions.read(store, 1)
+    monkeypatch.setattr(LocalStore, "lateness_s", -1.0)
+    list(versions.gc(store, 1))
+    assert list(store.walk("versions")) == ["versions/0003/manifest.json", "versions/latest"]
 
 
 def test_a_training_reads_the_newest_version_alone(store):

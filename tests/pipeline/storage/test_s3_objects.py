@@ -5,6 +5,7 @@ import os
 import boto3
 import pytest
 
+from clean_corpus.pipeline.core.config import S3Config
 from clean_corpus.pipeline.core.errors import ConfigError, DataError
 from clean_corpus.pipeline.storage import s3_client, s3_objects
 from clean_corpus.pipeline.storage.s3_objects import S3Object, find_objects
@@ -76,3 +77,19 @@ def test_objects_come_whole_through_a_failing_network(bucket, monkeypatch, anew)
                 assert file.read() == body
             assert {key: find_objects(f"s3://voices/{key}", "") for key in wanted} == wanted
     assert min(proxy.seen[fault] for fault in FAULTS) >= 1, proxy.seen
+
+
+@pytest.mark.parametrize("fault", ["refuse", "reset"])
+def test_a_deletion_without_an_answer_is_told_from_one_that_was_refused(bucket, monkeypatch, fault):
+    monkeypatch.setattr(s3_client, "RETRY_S", 0.5)
+    bucket.put_object(Bucket="voices", Key="doomed", Body=b"x")
+    with FaultyProxy(os.environ["AWS_ENDPOINT_URL_S3"], share=1, faults=[fault]) as proxy:
+        config = S3Config(endpoint_url=proxy.url)
+        if fault == "refuse":
+            with pytest.raises(DataError, match="SlowDown"):
+                s3_objects.try_delete("voices", "doomed", config)
+            assert proxy.seen[fault] > 1, "what was not done may be tried again"
+        else:
+            assert not s3_objects.try_delete("voices", "doomed", config) and proxy.seen == {fault: 1}
+    assert s3_objects.try_delete("voices", "doomed", S3Config())
+    assert s3_objects.head("voices", "doomed", S3Config()) is None

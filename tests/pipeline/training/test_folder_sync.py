@@ -31,7 +31,7 @@ def named(store):
     """What lies in the bucket, but for the lease."""
     page = boto3.client("s3").list_objects_v2(Bucket=BUCKET, Prefix=f"{store.root.prefix}/")
     names = (entry["Key"].removeprefix(f"{store.root.prefix}/") for entry in page.get("Contents", ()))
-    return {name for name in names if not name.startswith("work/lease/")}
+    return {name for name in names if not name.startswith(("work/lease/", "fence/"))}
 
 
 @pytest.fixture
