@@ -19,7 +19,8 @@ def rows(model: type[BaseModel], prefix: str = "") -> list[list[object]]:
             result += rows(field.annotation, f"{name}.")
         elif prefix or not field.is_required():
             default = "one per core" if field.default_factory else {None: "null"}.get(field.default, field.default)
-            result.append([f"`{prefix}{name}`", default, field.description])
+            meaning = (field.description or "").replace("|", r"\|")  # which would end a cell
+            result.append([f"`{prefix}{name}`", default, meaning])
     return result
 
 

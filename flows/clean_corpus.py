@@ -176,7 +176,13 @@ class _Run:
 
     def all_stages(self) -> dict[str, Any]:
         with self.observer.timed("discover"):
-            recordings = find(self.config.input, self.database, exclude=self.config.output, s3=self.config.s3)
+            recordings = find(
+                self.config.input,
+                self.database,
+                exclude=self.config.output,
+                s3=self.config.s3,
+                manifest=self.config.manifest,
+            )
             groups = group_recordings(self.store, recordings, self.config.shards.max_clips)
         self._ingest(groups)
         with self.observer.timed("deduplicate"):

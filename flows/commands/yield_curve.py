@@ -30,7 +30,7 @@ def yield_curve(sample: int, plot: Path, config: RunConfig, console: Console) ->
 
     Raises: DataError if no recording of the sample gives a clip.
     """
-    recordings = find_all(config.input, exclude=None, s3=config.s3)
+    recordings = find_all(config.input, exclude=None, s3=config.s3, manifest=config.manifest)
     workers = config.engine.workers or usable_cores()
     drawn = random.Random(0).sample(recordings, min(sample, len(recordings)))
     scores: dict[str, list[float]] = {}

@@ -16,6 +16,7 @@ from clean_corpus.pipeline.core.config import (
     DedupConfig,
     EnhanceConfig,
     GateConfig,
+    ManifestConfig,
     S3Config,
     ScoreConfig,
     SegmentConfig,
@@ -37,6 +38,7 @@ _DEFAULTS = {name: field.get_default() for name, field in RunConfig.model_fields
 def clean_corpus(
     input: str,
     output: str,
+    manifest: ManifestConfig = _DEFAULTS["manifest"],
     audio: AudioConfig = _DEFAULTS["audio"],
     segment: SegmentConfig = _DEFAULTS["segment"],
     dedup: DedupConfig = _DEFAULTS["dedup"],

@@ -1,25 +1,26 @@
 """Settings of the logs and metrics of a run."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
 from clean_corpus.pipeline.core.config import Section
+from clean_corpus.pipeline.core.switches import NULL_IS_OFF
 
 
 class ObserveConfig(Section):
     """Logs and metrics of the flow's process."""
 
     log: Literal["text", "json"] = Field("text", description="a line for people, or one JSON object per line")
-    log_file: Path | None = Field(
+    log_file: Annotated[Path | None, NULL_IS_OFF] = Field(
         None, description="local file that lines are appended to; null: standard error, as text only warnings"
     )
-    metrics_port: int | None = Field(
+    metrics_port: Annotated[int | None, NULL_IS_OFF] = Field(
         None, ge=0, le=65535, description="serve Prometheus metrics while the run goes on; 0 takes a free port"
     )
     metrics_host: str = Field("127.0.0.1", description="address that metrics_port listens at; 0.0.0.0 in a container")
-    metrics_file: Path | None = Field(
+    metrics_file: Annotated[Path | None, NULL_IS_OFF] = Field(
         None, description="local .prom file for node_exporter's textfile collector; holds the last run's end"
     )
     metrics_file_every_s: float = Field(15.0, gt=0, description="how often metrics_file is replaced, seconds")

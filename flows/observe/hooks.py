@@ -7,12 +7,13 @@ import subprocess
 import urllib.error
 import urllib.parse
 import urllib.request
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 from pydantic import Field, ValidationError, model_validator
 
 from clean_corpus.pipeline.core.config import Section
 from clean_corpus.pipeline.core.errors import ConfigError
+from clean_corpus.pipeline.core.switches import NULL_IS_OFF
 
 log = logging.getLogger("clean_corpus.flows.observe.hooks")
 
@@ -44,8 +45,10 @@ class Hook(Section):
 class HookConfig(Section):
     """Receivers of the notification that a run ended."""
 
-    on_finish: Hook | None = Field(None, description="told when a run completed")
-    on_failure: Hook | None = Field(None, description="told when a run failed, crashed or was cancelled")
+    on_finish: Annotated[Hook | None, NULL_IS_OFF] = Field(None, description="told when a run completed")
+    on_failure: Annotated[Hook | None, NULL_IS_OFF] = Field(
+        None, description="told when a run failed, crashed or was cancelled"
+    )
 
 
 def notify(flow: Any, flow_run: Any, state: Any) -> None:

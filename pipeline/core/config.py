@@ -1,16 +1,27 @@
 """The settings of the corpus side: frozen sections, each key and its default in one place."""
 
-from typing import Literal
+import codecs
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from clean_corpus.pipeline.core.locations import LocationField
+from clean_corpus.pipeline.core.manifest_columns import SEPARATORS, declared_columns
+from clean_corpus.pipeline.core.switches import NULL_IS_OFF, read_switch
 
 
 class Section(BaseModel):
-    """Base of every section: frozen, no unknown keys."""
+    """Base of every section: frozen, no unknown keys, no booleans for numbers."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_boolean_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
+        return read_switch(cls.model_fields[str(info.field_name)], value)
+
+
+Threshold = Annotated[float | None, NULL_IS_OFF]
 
 
 class AudioConfig(Section):
@@ -18,7 +29,7 @@ class AudioConfig(Section):
 
     sample_rate: int = Field(16000, ge=8000, le=48000, description="rate of every clip, Hz")
     channel: Literal["mix"] | int = Field("mix", description="mean of all channels, or the number of one, from 0")
-    loudness_lufs: float | None = Field(-23.0, ge=-70, le=0, description="level of published clips; null leaves it")
+    loudness_lufs: Threshold = Field(-23.0, ge=-70, le=0, description="level of published clips; null leaves it")
     true_peak_db: float = Field(-1.0, ge=-20, le=0, description="highest true peak of published clips, dBTP")
     allow_truncated: bool = Field(False, description="use what is there of a file shorter than its header says")
 
@@ -57,30 +68,75 @@ class EnhanceConfig(Section):
 class ScoreConfig(Section):
     """Scoring of a clip before and after it is enhanced."""
 
-    clean_dir: LocationField | None = Field(
+    clean_dir: Annotated[LocationField | None, NULL_IS_OFF] = Field(
         None, description="folder of clean references, local or s3://, same relative name: adds PESQ, STOI, SI-SDR"
     )
 
 
 class GateConfig(Section):
-    """Thresholds on the version of a clip that would be published; null switches a check off.
+    """Thresholds on the version of a clip that would be published; null, or off, switches a check off.
 
     docs/GATE.md derives the defaults.
     """
 
-    dnsmos_ovrl_min: float | None = Field(2.6, description="DNSMOS P.835 overall, MOS")
-    dnsmos_sig_min: float | None = Field(3.0, description="DNSMOS P.835 speech, MOS")
-    dnsmos_bak_min: float | None = Field(3.5, description="DNSMOS P.835 background, MOS")
-    dnsmos_p808_min: float | None = Field(None, description="DNSMOS P.808 overall, MOS")
-    snr_db_min: float | None = Field(10.0, description="estimated SNR, dB")
-    clipping_ratio_max: float | None = Field(0.002, description="share of clipped samples of the raw recording")
-    bandwidth_hz_min: float | None = Field(5000.0, description="effective bandwidth of the raw recording, Hz")
-    speech_ratio_min: float | None = Field(0.15, description="share of the clip that is speech")
+    dnsmos_ovrl_min: Threshold = Field(2.6, description="DNSMOS P.835 overall, MOS")
+    dnsmos_sig_min: Threshold = Field(3.0, description="DNSMOS P.835 speech, MOS")
+    dnsmos_bak_min: Threshold = Field(3.5, description="DNSMOS P.835 background, MOS")
+    dnsmos_p808_min: Threshold = Field(None, description="DNSMOS P.808 overall, MOS")
+    snr_db_min: Threshold = Field(10.0, description="estimated SNR, dB")
+    clipping_ratio_max: Threshold = Field(0.002, description="share of clipped samples of the raw recording")
+    bandwidth_hz_min: Threshold = Field(5000.0, description="effective bandwidth of the raw recording, Hz")
+    speech_ratio_min: Threshold = Field(0.15, description="share of the clip that is speech")
     guard_sig_drop: float = Field(
         0.5, ge=0, description="keep the raw clip if enhancement lowers SIG by more than this"
     )
     guard_clipping_rise: float = Field(1e-4, ge=0, description="... or raises the clipping ratio by more than this")
     guard_level_drop_db: float = Field(6.0, gt=0, description="... or lowers the loudness by more than this")
+
+
+class ManifestConfig(Section):
+    """Reading of the tables, JSON lines and sidecars that give recordings their text."""
+
+    columns: str | None = Field(
+        None,
+        description="what the columns of tables are, for example audio|speaker|text: audio or id, text, normalised, "
+        "speaker, licence, consent, and _ for one to pass over; null: as the header line says, without one as LJSpeech",
+    )
+    separator: Literal["|", "\t", ";", ","] | None = Field(
+        None, description="between columns of tables: |, ;, a comma or tab; null: as the first line tells"
+    )
+    encoding: str | None = Field(
+        None, description="of manifests and sidecars without a byte order mark, for example windows-1252; null: UTF-8"
+    )
+    files: str | None = Field(
+        None, description="pattern of names that are tables besides metadata.csv, for example filelist*.txt"
+    )
+
+    @field_validator("columns")
+    @classmethod
+    def _known_columns(cls, value: str | None) -> str | None:
+        if value is not None:
+            declared_columns(value)
+        return value
+
+    @field_validator("separator", mode="before")
+    @classmethod
+    def _tab_by_name(cls, value: Any) -> Any:
+        return SEPARATORS.get(value, value) if isinstance(value, str) else value
+
+    @field_validator("encoding")
+    @classmethod
+    def _text_encoding(cls, value: str | None) -> str | None:
+        try:
+            if value is not None:
+                "a".encode(value).decode(value)
+                value = codecs.lookup(value).name
+        except (LookupError, UnicodeError):
+            raise ValueError("expected an encoding of text, for example windows-1252") from None
+        return value
+
+
+DEFAULT_MANIFEST = ManifestConfig()
 
 
 class S3Config(Section):
@@ -92,8 +148,10 @@ class S3Config(Section):
         description="another vendor's server; default AWS_ENDPOINT_URL_S3",
     )
     requester_pays: bool = Field(False, description="pay for what others' buckets give")
-    sse_kms_key_id: str | None = Field(None, description="encrypt what is written with this KMS key")
-    checksum: Literal["crc32", "crc32c", "sha1", "sha256"] | None = Field(
+    sse_kms_key_id: Annotated[str | None, NULL_IS_OFF] = Field(
+        None, description="encrypt what is written with this KMS key"
+    )
+    checksum: Annotated[Literal["crc32", "crc32c", "sha1", "sha256"] | None, NULL_IS_OFF] = Field(
         "crc32", description="sent with what is written, for the server to check; null for servers that know none"
     )
 
@@ -104,6 +162,7 @@ DEFAULT_S3 = S3Config()
 class PipelineConfig(Section):
     """The corpus side's sections together."""
 
+    manifest: ManifestConfig = ManifestConfig()
     audio: AudioConfig = AudioConfig()
     segment: SegmentConfig = SegmentConfig()
     dedup: DedupConfig = DedupConfig()

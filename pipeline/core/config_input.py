@@ -1,5 +1,6 @@
 """Settings from YAML files and command lines, checked against a model; every error names the wrong key."""
 
+import re
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -11,13 +12,49 @@ from clean_corpus.pipeline.core.errors import ConfigError, nearest
 Model = TypeVar("Model", bound=BaseModel)
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML in which only true and false are booleans, and no key may stand twice.
+
+    off, no, on and yes stay words, as in YAML 1.2: fields that are booleans take them, and numbers refuse them.
+    """
+
+    def compose_mapping_node(self, anchor: Any) -> Any:
+        node = super().compose_mapping_node(anchor)
+        seen = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value in seen - {"<<"}:
+                raise yaml.MarkedYAMLError(None, None, f"key {key.value!r} stands here again", key.start_mark)
+            seen.add(key.value if isinstance(key, yaml.ScalarNode) else id(key))
+        return node
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:bool"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:bool", re.compile(r"(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
+)
+
+
+def parse_yaml(text: str) -> Any:
+    """Return the value that YAML text means.
+
+    Raises: yaml.YAMLError if it is not YAML.
+
+    >>> parse_yaml("{level: off, near: true}")
+    {'level': 'off', 'near': True}
+    """
+    return yaml.load(text, _Loader)
+
+
 def load_yaml(path: Path) -> dict[str, Any]:
     """Return the mapping that a YAML file holds, empty for an empty file.
 
     Raises: ConfigError if the file is missing, is not YAML or is not a mapping.
     """
     try:
-        data = yaml.safe_load(path.read_text())
+        data = parse_yaml(path.read_text("utf-8-sig"))
     except FileNotFoundError:
         raise ConfigError(f"config {path}: no such file") from None
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
@@ -49,7 +86,7 @@ def override(data: dict[str, Any], assignments: list[str]) -> dict[str, Any]:
             if not isinstance(target, dict):
                 raise ConfigError(f"--set {text!r}: {section!r} is a value, not a section")
         try:
-            target[key] = yaml.safe_load(value)
+            target[key] = parse_yaml(value)
         except yaml.YAMLError as error:
             raise ConfigError(f"--set {text!r}: {error}") from None
     return result

@@ -1,10 +1,12 @@
 """Clean references: recordings of the same relative name in a folder of clean versions, local or in a bucket."""
 
+import os
 import tempfile
+import unicodedata
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from clean_corpus.pipeline.core.compute_lock import release_compute_lock
 from clean_corpus.pipeline.core.config import S3Config
@@ -54,14 +56,23 @@ def local_references(clean_dir: Location | None, sources: Iterable[str], config:
 
 
 def _find_local(folder: Path, source: str) -> Path | None:
-    stem = (folder / source).with_suffix("")
-    return next((p for suffix in SUFFIXES if (p := stem.with_name(stem.name + suffix)).is_file()), None)
+    paths = (folder / f"{stem}{suffix}" for stem in _stems(source) for suffix in SUFFIXES)
+    return next((path for path in paths if path.is_file()), None)
 
 
 def _find_in_bucket(folder: S3Folder, source: str, config: S3Config) -> S3Object | None:
-    stem = str(PurePosixPath(source).with_suffix(""))
-    if unsafe_name(stem):
+    if unsafe_name(source):
         return None
-    below = s3_objects.list_objects(folder.bucket, folder.key(f"{stem}."), config=config)
-    objects = {o.key: o for o in below}
-    return next((found for suffix in SUFFIXES if (found := objects.get(folder.key(stem + suffix)))), None)
+    for stem in _stems(source):
+        below = s3_objects.list_objects(folder.bucket, folder.key(f"{stem}."), config=config)
+        objects = {o.key: o for o in below}
+        for suffix in SUFFIXES:
+            if found := objects.get(folder.key(stem + suffix)):
+                return found
+    return None
+
+
+def _stems(source: str) -> list[str]:
+    """Return a name without its extension, as it is and in Unicode's composed and decomposed forms."""
+    stem = os.path.splitext(source)[0]
+    return list(dict.fromkeys((stem, *(unicodedata.normalize(form, stem) for form in ("NFC", "NFD")))))

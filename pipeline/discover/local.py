@@ -11,12 +11,13 @@ from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
+from clean_corpus.pipeline.core.config import DEFAULT_MANIFEST, ManifestConfig
 from clean_corpus.pipeline.core.errors import ConfigError
 from clean_corpus.pipeline.core.types import Recording
 from clean_corpus.pipeline.discover import manifests
 from clean_corpus.pipeline.discover.fetch import base_folder
-from clean_corpus.pipeline.discover.manifest_formats import is_manifest
-from clean_corpus.pipeline.discover.recordings import add
+from clean_corpus.pipeline.discover.manifest_formats import manifest_kind
+from clean_corpus.pipeline.discover.recordings import SIDECARS, add, composed, stem_of
 
 _HASH_THREADS = 4
 _WINDOW = 1024  # files that are hashed before their hashes are written down
@@ -28,7 +29,9 @@ _ERRORS = {
 }
 
 
-def find_in_folder(root: Path, db: sqlite3.Connection, exclude: Path | None) -> None:
+def find_in_folder(
+    root: Path, db: sqlite3.Connection, exclude: Path | None, manifest: ManifestConfig = DEFAULT_MANIFEST
+) -> None:
     """Put the recordings of a local folder, of one file or of one manifest into table `found`, with their hashes.
 
     Raises: ConfigError if `root` is absent or is `exclude`.
@@ -38,14 +41,21 @@ def find_in_folder(root: Path, db: sqlite3.Connection, exclude: Path | None) -> 
     if exclude is not None and root.resolve() == exclude.resolve():
         raise ConfigError(f"output {exclude} is the input folder itself; choose another folder, which may lie inside")
     folder, only = base_folder(root), None
-    if root.is_dir() or is_manifest(root.name):
+    if root.is_dir() or manifest_kind(root.name, manifest):
         only = None if root.is_dir() else root.name
         add(db, ((path, error, 0, None) for path, error in _walk(folder, exclude, db)))
     else:
-        sidecars = [path for suffix in (".txt", ".json") if (path := root.with_suffix(suffix)).is_file()]
-        add(db, ((path.name, None, 0, None) for path in (root, *sidecars)))
-    manifests.read_all(db, lambda _: nullcontext(folder), only=only)
+        add(db, ((name, None, 0, None) for name in (root.name, *_sidecars(root))))
+    manifests.read_all(db, lambda _: nullcontext(folder), root=folder, only=only, config=manifest)
     _hash_files(db, folder)
+
+
+def _sidecars(file: Path) -> Iterator[str]:
+    """Yield the names of the sidecars beside a file, which may be written in another Unicode normalisation."""
+    stem = composed(stem_of(os.fsencode(file.name)))
+    for name in map(os.fsencode, os.listdir(file.parent)):
+        if name.lower().endswith(SIDECARS) and composed(stem_of(name)) == stem and os.fsdecode(name) != file.name:
+            yield os.fsdecode(name)
 
 
 def verify_unchanged(folder: Path, recording: Recording) -> Recording:

@@ -2,6 +2,7 @@
 
 import os
 import sqlite3
+import unicodedata
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -11,12 +12,15 @@ _SCHEMA = """
 CREATE TABLE found (
     number INTEGER PRIMARY KEY,
     path BLOB NOT NULL UNIQUE, -- os.fsencode
+    composed BLOB, -- the path in Unicode's form NFC, where that is another
     source TEXT NOT NULL,
     size INTEGER NOT NULL DEFAULT 0, sha256 TEXT, etag TEXT, error TEXT,
     text TEXT, speaker TEXT, licence TEXT, consent TEXT,
     listed INTEGER NOT NULL DEFAULT 1 -- 0: a manifest or sidecar, or not among what was asked for
-)
+);
+CREATE INDEX found_composed ON found (composed) WHERE composed IS NOT NULL;
 """
+SIDECARS = (b".txt", b".json")
 COLUMNS = "found.path, source, size, sha256, text, speaker, licence, consent, error, etag"
 
 
@@ -50,33 +54,79 @@ class Recordings:
 
 def create_table(db: sqlite3.Connection) -> None:
     """Create the empty table `found`, once in a database."""
-    db.execute(_SCHEMA)
+    for statement in _SCHEMA.split(";\n"):
+        db.execute(statement)
 
 
 def add(db: sqlite3.Connection, found: Iterable[tuple[str, str | None, int, str | None]]) -> None:
     """Put rows (path, why it cannot be read, bytes, etag) into `found`; of two with one path the later one counts."""
     db.executemany(
-        "INSERT OR REPLACE INTO found (path, source, error, size, etag) VALUES (?, ?, ?, ?, ?)",
-        ((os.fsencode(path), printable(path), *rest) for path, *rest in found),
+        "INSERT OR REPLACE INTO found (path, composed, source, error, size, etag) VALUES (?, ?, ?, ?, ?, ?)",
+        ((*_both_forms(os.fsencode(path)), printable(path), *rest) for path, *rest in found),
     )
 
 
-def find_by_path(db: sqlite3.Connection, path: bytes) -> int | None:
-    """Return the number of the recording at a path, None if there is none."""
-    query = "SELECT number FROM found WHERE path = ? AND listed AND error IS NULL"
-    row = db.execute(query, (path,)).fetchone()
-    return int(row[0]) if row else None
+Found = tuple[int, bytes]
+"""Number and path of a recording in the table."""
 
 
-def find_by_start(db: sqlite3.Connection, start: bytes) -> list[tuple[int, bytes]]:
-    """Return numbers and paths of the recordings whose path is `start`, or continues it with a dot."""
-    query = "SELECT number, path FROM found WHERE (path = ? OR path > ? AND path < ?) AND listed AND error IS NULL"
+def find_by_path(db: sqlite3.Connection, path: bytes) -> list[Found]:
+    """Return the recording at a path, or those whose path differs from it in Unicode normalisation alone."""
+    query = "SELECT number, path FROM found WHERE {} = ? AND listed AND error IS NULL"
+    exact: list[Found] = db.execute(query.format("path"), (path,)).fetchall()
+    if exact or path.isascii():
+        return exact
+    normal = composed(path)
+    return [row for name in ("path", "composed") for row in db.execute(query.format(name), (normal,))]
+
+
+def find_by_name(db: sqlite3.Connection, name: bytes) -> list[Found]:
+    """Return the recordings whose path, with or without its extension, is `name`; normalised as `find_by_path`."""
+    exact = [found for found in _find_by_start(db, "path", name) if name in (found[1], stem_of(found[1]))]
+    if exact or name.isascii():
+        return exact
+    normal = composed(name)
+    starting = [*_find_by_start(db, "path", normal), *_find_by_start(db, "composed", normal)]
+    return [found for found in starting if normal in (composed(found[1]), stem_of(composed(found[1])))]
+
+
+def find_by_stem(db: sqlite3.Connection, stem: bytes) -> list[Found]:
+    """Return the recordings whose path without its extension is `stem`; normalised as `find_by_path`."""
+    exact = [found for found in _find_by_start(db, "path", stem) if stem_of(found[1]) == stem]
+    if any(not path.lower().endswith(SIDECARS) for _, path in exact) or stem.isascii():
+        return exact
+    normal = composed(stem)
+    starting = [*_find_by_start(db, "path", normal), *_find_by_start(db, "composed", normal)]
+    alike = [found for found in starting if stem_of(composed(found[1])) == normal]
+    return exact + [found for found in alike if found not in exact]
+
+
+def _find_by_start(db: sqlite3.Connection, column: str, start: bytes) -> list[Found]:
+    """Return the recordings whose path in a column is `start`, or continues it with a dot."""
+    query = (
+        f"SELECT number, path FROM found WHERE ({column} = ? OR {column} > ? AND {column} < ?) "
+        f"AND listed AND error IS NULL AND {column} IS NOT NULL"
+    )
     return db.execute(query, (start, start + b".", start + b"/")).fetchall()  # in ASCII, / follows on .
 
 
-def find_by_stem(db: sqlite3.Connection, stem: bytes) -> list[tuple[int, bytes]]:
-    """Return numbers and paths of the recordings whose path without its extension is `stem`."""
-    return [(number, path) for number, path in find_by_start(db, stem) if os.path.splitext(path)[0] == stem]
+def stem_of(path: bytes) -> bytes:
+    """Return a path without its extension."""
+    return os.path.splitext(path)[0]
+
+
+def composed(path: bytes) -> bytes:
+    """Return a path in Unicode's form NFC, in which names are compared: some systems write an e and its accent apart.
+
+    >>> composed("e\N{COMBINING ACUTE ACCENT}.wav".encode()) == "\N{LATIN SMALL LETTER E WITH ACUTE}.wav".encode()
+    True
+    """
+    return path if path.isascii() else os.fsencode(unicodedata.normalize("NFC", os.fsdecode(path)))
+
+
+def _both_forms(path: bytes) -> tuple[bytes, bytes | None]:
+    normal = composed(path)
+    return path, normal if normal != path else None
 
 
 def as_recording(row: tuple[Any, ...]) -> Recording:

@@ -7,18 +7,24 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from clean_corpus.pipeline.core.config import S3Config
+from clean_corpus.pipeline.core.config import DEFAULT_MANIFEST, ManifestConfig, S3Config
 from clean_corpus.pipeline.core.errors import ConfigError
 from clean_corpus.pipeline.core.locations import S3Folder
 from clean_corpus.pipeline.discover import manifests
 from clean_corpus.pipeline.discover.fetch import fetch_objects, unsafe_name
-from clean_corpus.pipeline.discover.manifest_formats import is_manifest
-from clean_corpus.pipeline.discover.recordings import add
+from clean_corpus.pipeline.discover.manifest_formats import manifest_kind
+from clean_corpus.pipeline.discover.recordings import SIDECARS, add, composed, stem_of
 from clean_corpus.pipeline.storage import s3_objects
 from clean_corpus.pipeline.storage.s3_objects import S3Object
 
 
-def find_in_bucket(root: S3Folder, db: sqlite3.Connection, exclude: S3Folder | None, config: S3Config) -> None:
+def find_in_bucket(
+    root: S3Folder,
+    db: sqlite3.Connection,
+    exclude: S3Folder | None,
+    config: S3Config,
+    manifest: ManifestConfig = DEFAULT_MANIFEST,
+) -> None:
     """Put the recordings of a prefix, of one object or of one manifest in a bucket into table `found`.
 
     Raises: ConfigError if nothing lies there, or it may not be listed.
@@ -26,10 +32,9 @@ def find_in_bucket(root: S3Folder, db: sqlite3.Connection, exclude: S3Folder | N
     folder, only = root, None
     add(db, _list_recordings(root, exclude, config))
     if not db.execute("SELECT 1 FROM found").fetchone():
-        folder, only = root.parent, root.name if is_manifest(root.name) else None
-        stem = os.path.splitext(root.name)[0]
+        folder, only = root.parent, root.name if manifest_kind(root.name, manifest) else None
         listed = _list_recordings(folder, exclude, config)
-        add(db, (row for row in listed if only or os.path.splitext(row[0])[0] == stem))
+        add(db, (row for row in listed if only or _belongs_to(row[0], root.name)))
         if not db.execute("SELECT 1 FROM found WHERE path = ?", (os.fsencode(root.name),)).fetchone():
             raise ConfigError(f"input {root}: no such object, and nothing lies below it")
 
@@ -43,7 +48,13 @@ def find_in_bucket(root: S3Folder, db: sqlite3.Connection, exclude: S3Folder | N
             fetch_objects(folder, [as_listed(path) for path in paths], Path(temporary), config)
             yield Path(temporary)
 
-    manifests.read_all(db, fetch, only=only)
+    manifests.read_all(db, fetch, root=folder, only=only, config=manifest)
+
+
+def _belongs_to(name: str, recording: str) -> bool:
+    """Return whether an object is the recording or its sidecar, whatever the normalisation of their names."""
+    stems = {composed(stem_of(os.fsencode(text))) for text in (name, recording)}
+    return name == recording or (len(stems) == 1 and os.fsencode(name).lower().endswith(SIDECARS))
 
 
 def _list_recordings(

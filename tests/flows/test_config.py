@@ -27,7 +27,7 @@ def test_fields_that_decide_over_a_clip_are_these_and_no_others():
     """A new field is an audible one unless it says otherwise: results that it changes would be reused."""
     assert set(RunConfig.model_fields) >= ELSEWHERE
     assert set(RunConfig.model_fields) - ELSEWHERE == {
-        "audio", "segment", "dedup", "shards", "enhance", "score", "gate", "enhancer",
+        "audio", "segment", "dedup", "shards", "enhance", "score", "gate", "manifest", "enhancer",
     }  # fmt: skip
 
 

@@ -50,3 +50,20 @@ def test_config_files(tmp_path):
         load_yaml(file)
     file.write_text("gate:\n  snr_db_min: 3\n")
     assert load_yaml(file) == {"gate": {"snr_db_min": 3}}
+
+
+@pytest.mark.parametrize("text", ["gate:\n  snr_db_min: 3\n  snr_db_min: 4\n", "gate: {}\naudio: {}\ngate: {}\n"])
+def test_a_key_that_stands_twice_is_refused(text, tmp_path):
+    (tmp_path / "run.yaml").write_text(text)
+    with pytest.raises(ConfigError, match="stands here again"):
+        load_yaml(tmp_path / "run.yaml")
+
+
+def test_merged_keys_are_not_repeated_ones(tmp_path):
+    (tmp_path / "run.yaml").write_text("a: &a {x: 1, y: 2}\nb: &b {<<: *a, x: 3}\nc: {<<: *b, y: 4}\n")
+    assert load_yaml(tmp_path / "run.yaml")["c"] == {"x": 3, "y": 4}
+
+
+def test_a_file_with_a_byte_order_mark(tmp_path):
+    (tmp_path / "run.yaml").write_bytes("\ufeffgate:\r\n  snr_db_min: 3\r\n".encode())
+    assert load_yaml(tmp_path / "run.yaml") == {"gate": {"snr_db_min": 3}}

@@ -61,3 +61,13 @@ def test_a_reference_that_changed_since_it_was_listed_is_an_error_that_names_it(
         local_references(S3Folder(BUCKET, "clean"), ["a.wav"], DEFAULT_S3),
     ):
         pass
+
+
+@pytest.mark.parametrize(("on_disk", "asked"), [("cafe\u0301", "caf\u00e9"), ("caf\u00e9", "cafe\u0301")])
+def test_references_are_found_in_another_normalisation(on_disk, asked, tmp_path, client):
+    (tmp_path / f"{on_disk}.wav").write_bytes(b"x")
+    bucket = S3Folder(BUCKET, f"{tmp_path.name}/forms")
+    client.put_object(Bucket=BUCKET, Key=bucket.key(f"{on_disk}.wav"), Body=b"x")
+    for folder in (tmp_path, bucket):
+        with local_references(folder, [f"{asked}.flac"], DEFAULT_S3) as references:
+            assert [path.name for path in references.values()] == [f"{on_disk}.wav"]

@@ -128,10 +128,10 @@ def test_one_manifest_gives_what_it_names(tmp_path):
     (tmp_path / "m.jsonl").write_text("\n".join(rows))
     (tmp_path / "c.txt").write_text("not asked for")
     recordings = find_all(tmp_path / "m.jsonl", exclude=None)
-    assert [recording.path for recording in recordings] == ["a.wav", "gone.wav", "m.jsonl"]
+    assert [recording.path for recording in recordings] == ["a.wav", "gone.wav", "m.jsonl:3"]
     assert recordings[0].metadata.text == "one"
-    assert recordings[1].error == "named in m.jsonl but not found"
-    assert recordings[2].error.startswith("malformed manifest: line 3: expected JSON")
+    assert recordings[1].error == "not found: named in m.jsonl line 2"
+    assert recordings[2].error.startswith("malformed manifest: m.jsonl line 3: expected JSON")
 
 
 def test_the_order_is_that_of_bytes(tmp_path):

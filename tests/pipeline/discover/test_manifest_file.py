@@ -21,19 +21,24 @@ def db():
         yield made
 
 
+def problems(db):
+    """Line and words of each problem that was noted."""
+    return db.execute("SELECT line, words FROM problem ORDER BY rowid").fetchall()
+
+
 @pytest.fixture
 def manifest(db, tmp_path):
     (tmp_path / "deep").mkdir()
-    return ManifestFile(db, 1, b"deep/m.jsonl", tmp_path)
+    return ManifestFile(db, 1, b"deep/m.jsonl", tmp_path, tmp_path)
 
 
 def test_a_manifest_knows_its_file_its_folder_and_the_roots_of_absolute_names(db, tmp_path):
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to("real")
-    manifest = ManifestFile(db, 1, b"deep/caf\xe9.jsonl", tmp_path / "link")
+    manifest = ManifestFile(db, 1, b"deep/caf\xe9.jsonl", tmp_path / "link", tmp_path)
     assert manifest.file == tmp_path / "link" / os.fsdecode(b"deep/caf\xe9.jsonl") and manifest.folder == b"deep"
     assert manifest.roots == (os.fsencode(tmp_path / "link"), os.fsencode((tmp_path / "real").resolve()))
-    assert ManifestFile(db, 1, b"m.jsonl", tmp_path).folder == b""
+    assert ManifestFile(db, 1, b"m.jsonl", tmp_path, tmp_path).folder == b""
 
 
 @pytest.mark.parametrize(
@@ -50,15 +55,15 @@ def test_a_manifest_knows_its_file_its_folder_and_the_roots_of_absolute_names(db
 def test_lines_that_are_not_blank_have_their_numbers(db, tmp_path, content, lines, packed):
     path, pack = ("m.jsonl.gz", gzip.compress) if packed else ("m.jsonl", bytes)
     (tmp_path / path).write_bytes(pack(content))
-    manifest = ManifestFile(db, 1, path.encode(), tmp_path)
-    assert list(manifest.lines()) == lines and manifest.problems == 0
+    manifest = ManifestFile(db, 1, path.encode(), tmp_path, tmp_path)
+    assert list(manifest.lines()) == lines and problems(db) == []
 
 
 @pytest.mark.parametrize(
     ("name", "content", "lines", "problem"),
     [
         ("m.jsonl", None, [], "cannot read: No such file or directory"),
-        ("m.jsonl", b"a\ncaf\xe9\n", [], "expected UTF-8: "),
+        ("m.jsonl", b"a\ncaf\xe9\n", [(1, "a")], "expected UTF-8, but byte 0xe9"),
         ("m.jsonl.gz", b"not packed", [], "cannot read: Not a gzipped file"),
         ("m.jsonl.gz", gzip.compress(b"a\n" * 9, mtime=0)[:-4], None, "cannot read: Compressed file ended before"),
     ],
@@ -66,50 +71,41 @@ def test_lines_that_are_not_blank_have_their_numbers(db, tmp_path, content, line
 def test_what_cannot_be_read_is_a_problem_and_no_error(db, tmp_path, name, content, lines, problem):
     if content is not None:
         (tmp_path / name).write_bytes(content)
-    manifest = ManifestFile(db, 1, name.encode(), tmp_path)
+    manifest = ManifestFile(db, 1, name.encode(), tmp_path, tmp_path)
     found = list(manifest.lines())
     assert lines is None or found == lines
-    assert manifest.problems == 1 and manifest.first_problem.startswith(problem)
+    [(_, words)] = problems(db)
+    assert words.startswith(problem)
 
 
-def test_problems_are_counted_and_the_first_is_kept(manifest, db):
-    manifest.add_problem("line 3: half \ud83d")
-    with manifest.noting_problems("line 9: "):
+def test_problems_are_noted_with_their_lines(manifest, db):
+    manifest.add_problem("half \ud83d", 3)
+    with manifest.noting_problems(9):
         raise ConfigError("expected JSON")
-    manifest.save_problems()
-    assert db.execute("SELECT problems, first FROM manifest").fetchall() == [(2, r"line 3: half \ud83d")]
+    with manifest.noting_problems():
+        raise ConfigError("of the whole file")
+    assert problems(db) == [(3, r"half \ud83d"), (9, "expected JSON"), (None, "of the whole file")]
 
 
-def test_a_bad_line_is_named_by_its_place(manifest):
-    with manifest.noting_problems("line 9: "):
-        raise ConfigError("expected JSON")
-    assert manifest.first_problem == "line 9: expected JSON"
-
-
-def test_errors_of_the_program_are_not_hidden(manifest):
+def test_errors_of_the_program_are_not_hidden(manifest, db):
     with pytest.raises(ZeroDivisionError), manifest.noting_problems():
         raise ZeroDivisionError
-    assert manifest.problems == 0
-
-
-def test_without_problems_the_row_stays_as_it_was(manifest, db):
-    manifest.save_problems()
-    assert db.execute("SELECT problems, first FROM manifest").fetchall() == [(0, None)]
+    assert problems(db) == []
 
 
 def test_statements_are_rows_of_their_manifest(manifest, db):
     manifest.add_statement(7, 3, 1.5, Metadata("hi", "ann", "CC0", "yes"))
-    manifest.add_statement(None, 4, 0.0, Metadata(), b"r1")
+    manifest.add_statement(None, 4, 0.0, Metadata(), part="p", lhotse_id=b"r1")
     assert db.execute("SELECT * FROM statement").fetchall() == [
-        (7, None, 1, 3, 1.5, "hi", "ann", "CC0", "yes"),
-        (None, b"r1", 1, 4, 0.0, None, None, None, None),
+        (7, None, 1, 3, 1.5, "", "hi", "ann", "CC0", "yes"),
+        (None, b"r1", 1, 4, 0.0, "p", None, None, None, None),
     ]
 
 
 def test_a_missing_file_is_noted_once_for_each_manifest(manifest, db, tmp_path):
     for _ in range(2):
-        manifest.add_missing(b"deep/a.wav")
-    ManifestFile(db, 2, b"n.jsonl", tmp_path).add_missing(b"deep/a.wav")
+        manifest.add_missing(b"deep/a.wav", 4)
+    ManifestFile(db, 2, b"n.jsonl", tmp_path, tmp_path).add_missing(b"deep/a.wav", 5)
     assert db.execute("SELECT * FROM missing ORDER BY manifest").fetchall() == [
-        (b"deep/a.wav", 1), (b"deep/a.wav", 2),
+        (b"deep/a.wav", 1, 4), (b"deep/a.wav", 2, 5),
     ]  # fmt: skip

@@ -5,26 +5,27 @@ import gzip
 import pytest
 
 from clean_corpus.pipeline.core.types import Metadata
-from clean_corpus.pipeline.discover.manifest_formats import encode_id, encode_name, is_ljspeech, is_manifest
+from clean_corpus.pipeline.discover.manifest_formats import encode_id, manifest_kind
+from clean_corpus.pipeline.discover.names import encode_name
 from tests.support.manifests import audio, found_rows, jsonl, lhotse_recording
 
 
 @pytest.mark.parametrize(
-    ("path", "manifest", "ljspeech"),
+    ("path", "kind"),
     [
-        ("metadata.csv", True, True),
-        ("deep/er/metadata.csv", True, True),
-        ("cuts.jsonl", True, False),
-        ("deep/cuts.jsonl.gz", True, False),
-        ("other-metadata.csv", False, False),
-        ("metadata.csv.wav", False, False),
-        ("metadata.csv/a.wav", False, False),
-        ("train.json", False, False),
-        ("a.wav.gz", False, False),
+        ("metadata.csv", "table"),
+        ("deep/er/metadata.csv", "table"),
+        ("cuts.jsonl", "jsonl"),
+        ("deep/cuts.jsonl.gz", "jsonl"),
+        ("other-metadata.csv", "maybe table"),
+        ("metadata.csv.wav", None),
+        ("metadata.csv/a.wav", None),
+        ("train.json", "maybe jsonl"),
+        ("a.wav.gz", None),
     ],
 )
-def test_a_manifest_is_known_by_its_name(path, manifest, ljspeech):
-    assert (is_manifest(path), is_ljspeech(path)) == (manifest, ljspeech)
+def test_a_manifest_is_known_by_its_name(path, kind):
+    assert manifest_kind(path) == kind
 
 
 @pytest.mark.parametrize(
@@ -52,7 +53,7 @@ def test_ljspeech_ids_and_columns(tmp_path):
         "set/d.e.wav": "dee",
         "set/gone": None,
     }
-    assert found["set/gone"].error == "named in set/metadata.csv but not found"
+    assert found["set/gone"].error == "not found: named in set/metadata.csv line 6"
 
 
 def test_nemo_rows_by_manifest_by_root_and_absolute(tmp_path):
@@ -76,7 +77,7 @@ def test_nemo_rows_by_manifest_by_root_and_absolute(tmp_path):
     }
     [lost] = [row for row in found.values() if row.error]
     assert lost.path.endswith("elsewhere/e.wav")
-    assert lost.error == "named in m/train.jsonl but not found"
+    assert lost.error == "not found: named in m/train.jsonl line 6"
 
 
 def test_absolute_names_through_a_linked_root(tmp_path):
@@ -107,11 +108,11 @@ def test_lhotse_recordings_with_supervisions(packed, tmp_path):
     (tmp_path / f"recordings{suffix}").write_bytes(pack(recordings))
     (tmp_path / f"supervisions{suffix}").write_bytes(pack(supervisions))
     found = found_rows(tmp_path)
-    assert sorted(found) == ["a.wav", "b.wav", "c.wav", f"supervisions{suffix}"]
+    assert sorted(found) == ["a.wav", "b.wav", "c.wav", f"supervisions{suffix}:3"]
     assert found["a.wav"].metadata == Metadata("hello world", "ann", "CC0", "yes")
     assert found["b.wav"].metadata == Metadata()
-    assert found["c.wav"].error == f"named in recordings{suffix} but not found"
-    assert "line 3: no recording in this folder's manifests has id 'who'" in found[f"supervisions{suffix}"].error
+    assert found["c.wav"].error == f"not found: named in recordings{suffix} line 3"
+    assert "line 3: no recording in this folder's manifests has id 'who'" in found[f"supervisions{suffix}:3"].error
 
 
 def test_lhotse_cuts(tmp_path):
@@ -132,7 +133,7 @@ def test_a_name_that_no_file_can_have_is_escaped(tmp_path):
     )
     found = found_rows(tmp_path)
     assert found["a.wav"].metadata.text == "one"
-    assert found[r"half \ud83d.wav"].error == "named in m.jsonl but not found"
+    assert found[r"half \ud83d.wav"].error == "not found: named in m.jsonl line 1"
 
 
 def test_an_id_of_ljspeech_is_a_name_with_or_without_its_extension(tmp_path):
@@ -160,4 +161,4 @@ def test_a_cut_without_supervisions_names_its_recording(tmp_path):
     (tmp_path / "cuts.jsonl").write_bytes(jsonl({"recording": lhotse_recording("ra", "a.wav")}))
     assert found_rows(tmp_path)["a.wav"].metadata == Metadata()
     (tmp_path / "cuts.jsonl").write_bytes(jsonl({"recording": lhotse_recording("ra", "gone.wav")}))
-    assert found_rows(tmp_path)["gone.wav"].error == "named in cuts.jsonl but not found"
+    assert found_rows(tmp_path)["gone.wav"].error == "not found: named in cuts.jsonl line 1"

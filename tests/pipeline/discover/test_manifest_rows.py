@@ -7,10 +7,10 @@ from clean_corpus.pipeline.core.types import Metadata
 from clean_corpus.pipeline.discover.manifest_rows import (
     Cut,
     LhotseRecording,
-    MetadataRow,
     NemoRow,
     Supervision,
     parse_row,
+    parse_sidecar,
 )
 
 SOURCE = '{"id": "r", "sources": [{"type": "file", "source": "a.wav"}]}'
@@ -30,8 +30,8 @@ def test_keys_tell_the_kind(content, kind):
 
 
 def test_values_of_any_type_become_text():
-    row = parse_row('{"text": " a ", "speaker": 7, "license": "CC0", "consent": {"by": "mail"}}', MetadataRow)
-    assert row.metadata() == Metadata("a", "7", "CC0", '{"by": "mail"}')
+    metadata, problem = parse_sidecar('{"text": " a ", "speaker": 7, "license": "CC0", "consent": {"by": "mail"}}')
+    assert (metadata, problem) == (Metadata("a", "7", "CC0", '{"by": "mail"}'), None)
 
 
 def test_custom_fields_of_a_supervision_are_overruled_by_its_own():

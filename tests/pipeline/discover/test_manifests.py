@@ -21,18 +21,18 @@ def test_a_sidecar_overrules_a_manifest_field_by_field(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("metadata.csv", b"a|one\nno bar here\n\n|x\n", "line 2: expected id|text, got 'no bar here' (and 1 more)"),
+        ("metadata.csv", b"no bar here\n\n|x\n", "metadata.csv line 1: expected id|text, got 'no bar here'"),
         ("metadata.csv", b"a|caf\xe9", "expected UTF-8"),
-        ("m.jsonl", b'{"audio_filepath": "a.wav"}\n{"audio', "line 2: expected JSON"),
+        ("m.jsonl", b'{"audio', "line 1: expected JSON"),
         ("m.jsonl", b'{"audio_filepath": 3}', "line 1: audio_filepath: Input should be a valid string, got 3"),
         ("m.jsonl", b"[1, 2]", "line 1: expected an object with one of audio_filepath, sources"),
         ("m.jsonl", b"[" * 100_000, "line 1: expected JSON"),
         ("m.jsonl", b'{"id": "r", "sources": [{"type": "command", "source": "rm"}]}', "Input should be 'file'"),
         ("m.jsonl.gz", b"not packed", "cannot read: Not a gzipped file"),
         ("m.jsonl.gz", gzip.compress(b'{"audio_filepath": "a.wav"}\n' * 99, mtime=0)[:-12], "cannot read: "),
-        ("a.json", b'["text"]', "Input should be a valid dictionary"),
+        ("a.json", b'["text"]', "expected an object with the keys text, speaker, licence, consent; got a list"),
         ("a.json", b"{", "expected JSON"),
-        ("a.txt", b"\xff\xfe", "expected UTF-8"),
+        ("a.txt", b"caf\xe9", "expected UTF-8"),
     ],
 )
 def test_a_malformed_manifest_has_its_row_and_stops_nothing(name, content, message, tmp_path):
@@ -58,7 +58,7 @@ def test_text_that_no_utf8_holds_is_escaped(tmp_path):
     assert found_rows(tmp_path)["a.wav"].metadata.text == r"half \ud83d pair"
 
 
-def test_of_two_lines_of_ljspeech_the_later_one_counts_and_of_two_manifests_too(tmp_path):
+def test_of_two_lines_that_differ_neither_counts_and_of_two_manifests_the_later_one(tmp_path):
     audio(tmp_path, "a.wav", "x/b.wav", "x/c.wav")
     (tmp_path / "metadata.csv").write_text("a|one\na|two\nx/b|csv\nx/c|csv\nx/c|\n")
     said = {"audio_filepath": "x/b.wav", "text": "of m", "speaker": "m"}
@@ -66,9 +66,18 @@ def test_of_two_lines_of_ljspeech_the_later_one_counts_and_of_two_manifests_too(
     (tmp_path / "x/a.jsonl").write_bytes(jsonl({"audio_filepath": "b.wav", "text": "of x/a"}))
     (tmp_path / "z.jsonl").write_bytes(jsonl({"audio_filepath": "x/b.wav", "consent": "z"}))
     found = found_rows(tmp_path)
-    assert found["a.wav"].metadata == Metadata("two")
+    assert found["a.wav"].metadata == Metadata()
+    assert found["metadata.csv:2"].error == (
+        "malformed manifest: metadata.csv line 2: 'a.wav': its text is 'two', and 'one' in line 1; "
+        "neither is used, keep one of the lines"
+    )
+    assert "line 5: nothing is said of 'x/c'" in found["metadata.csv:5"].error
+    assert found["metadata.csv"].error == (
+        "malformed manifest: metadata.csv: x/a.jsonl, which counts as the later by name, has another text for 1 of its "
+        "recordings, the first in line 3; keep one of them"
+    )
     assert found["x/b.wav"].metadata == Metadata("of x/a", "m", consent="z")
-    assert found["x/c.wav"].metadata == Metadata(None, "m"), "what a later line leaves empty is not known"
+    assert found["x/c.wav"].metadata == Metadata("csv", "m")
 
 
 def test_supervisions_may_come_first_and_ids_belong_to_a_folder(tmp_path):
@@ -82,8 +91,9 @@ def test_supervisions_may_come_first_and_ids_belong_to_a_folder(tmp_path):
         "one/a.wav": "one",
         "two/a.wav": "two",
     }
-    assert "line 3: expected an object" in found["one/a.jsonl"].error
-    assert found["one/a.jsonl"].error.endswith(" (and 3 more)"), "two more lines, and an id"
+    assert "line 2: no recording in this folder's manifests has id 'half " in found["one/a.jsonl:2"].error
+    for line in (3, 4, 5):
+        assert f"line {line}: expected an object" in found[f"one/a.jsonl:{line}"].error
 
 
 def test_what_was_found_with_an_error_keeps_it(tmp_path):
@@ -93,7 +103,7 @@ def test_what_was_found_with_an_error_keeps_it(tmp_path):
     (tmp_path / "m.jsonl").write_bytes(jsonl({"audio_filepath": "c.wav"}))
     found = found_rows(tmp_path)
     assert found["b.wav"].error == "broken link"
-    assert found["c.wav"].error == "named in a.jsonl but not found"
+    assert found["c.wav"].error == "not found: named in a.jsonl line 2"
 
 
 @pytest.mark.parametrize(

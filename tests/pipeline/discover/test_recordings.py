@@ -1,4 +1,4 @@
-"""The table of recordings: read as often as one likes, compared with other tables, searched by path and stem."""
+"""The table of recordings: read as often as one likes, compared with other tables, searched by path, name and stem."""
 
 import os
 from pathlib import Path
@@ -9,8 +9,8 @@ from clean_corpus.pipeline.discover.recordings import (
     Recordings,
     add,
     create_table,
+    find_by_name,
     find_by_path,
-    find_by_start,
     find_by_stem,
 )
 
@@ -55,16 +55,17 @@ def test_what_is_no_recording_is_not_lacking(tmp_path):
         assert recordings.absent("named") == (0, [])
 
 
-def test_recordings_are_found_by_path_start_and_stem():
+def test_recordings_are_found_by_path_name_and_stem():
     with scratch_database() as db:
         create_table(db)
         names = ["a.wav", "a.b.wav", "a", "a/x.wav", "ab.wav", "a-1.wav"]
         add(db, ((name, None, 0, None) for name in names))
         add(db, [("a.bad", "permission denied", 0, None)])
         paths = {number: os.fsdecode(path) for number, path in db.execute("SELECT number, path FROM found")}
-        assert paths[find_by_path(db, b"a.wav")] == "a.wav"
-        assert find_by_path(db, b"a.bad") is None and find_by_path(db, b"gone") is None
-        assert sorted(path for _, path in find_by_start(db, b"a")) == [b"a", b"a.b.wav", b"a.wav"]
+        assert [paths[number] for number, _ in find_by_path(db, b"a.wav")] == ["a.wav"]
+        assert find_by_path(db, b"a.bad") == [] == find_by_path(db, b"gone")
+        assert sorted(path for _, path in find_by_name(db, b"a")) == [b"a", b"a.wav"]
+        assert [path for _, path in find_by_name(db, b"a.b.wav")] == [b"a.b.wav"]
         assert sorted(path for _, path in find_by_stem(db, b"a")) == [b"a", b"a.wav"]
 
 
@@ -74,3 +75,17 @@ def test_of_two_with_one_path_the_later_one_counts():
         add(db, [("a.wav", None, 1, "first"), ("a.wav", "symlink loop", 2, None)])
         (recording,) = Recordings(db)
         assert (recording.size, recording.etag, recording.error) == (2, None, "symlink loop")
+
+
+def test_names_that_are_not_there_are_searched_composed():
+    composed, decomposed = "caf\u00e9", "cafe\u0301"
+    with scratch_database() as db:
+        create_table(db)
+        add(db, [(f"{decomposed}.wav", None, 0, None), (f"{decomposed}/x.wav", None, 0, None)])
+        for find_it in (find_by_name, find_by_stem):
+            assert [path for _, path in find_it(db, composed.encode())] == [f"{decomposed}.wav".encode()]
+        assert [path for _, path in find_by_path(db, f"{composed}/x.wav".encode())] == [f"{decomposed}/x.wav".encode()]
+        add(db, [(f"{composed}.wav", None, 0, None)])
+        for name in (composed, decomposed):
+            assert [path for _, path in find_by_path(db, f"{name}.wav".encode())] == [f"{name}.wav".encode()]
+            assert [path for _, path in find_by_name(db, name.encode())] == [f"{name}.wav".encode()]
