@@ -25,8 +25,6 @@ def configure() -> None:
     """
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     defaults = {
-        "DO_NOT_TRACK": "1",
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_LOGGING_LEVEL": "CRITICAL",  # errors are printed by us, once
         "PREFECT_SERVER_LOGGING_LEVEL": "CRITICAL",
     }

@@ -30,7 +30,7 @@ def connected(config: EngineConfig) -> Iterator[tuple[int, float]]:
     Raises: ConfigError if Ray is in use already, the cluster cannot be reached or refuses us, or this machine has too
     few GPUs.
     """
-    settings = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "token"}
+    settings = {"RAY_AUTH_MODE": "token"}
     if config.address:
         with _environment(settings), _joined(config.address) as nodes:
             yield _room(config, nodes)

