@@ -2,7 +2,8 @@
 
 import json
 import queue
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -116,6 +117,16 @@ def _score(system: str, frames: str | None, key: str, wave: Path, source: Path |
     return Spoken(system, frames, key, measures.measure(x, origin and origin[0], reference and reference[0], rate))
 
 
+def require_names(names: Iterable[str]) -> None:
+    """Refuse names of sets that cannot name a folder and a line of the report: whoever starts the flow chooses them.
+
+    Raises: ConfigError if one has other characters than letters, digits, - and _, or too many.
+    """
+    for name in names:
+        if not re.fullmatch(r"[\w-]{1,64}", name):
+            raise ConfigError(f"--set {name[:80]!r}: a set's name is 1 to 64 letters, digits, - and _")
+
+
 @flow(name="compare-vocoders")
 def compare_vocoders(
     sets: dict[str, list[str]], out: LocationField, config: CompareConfig, force: bool = False
@@ -124,9 +135,10 @@ def compare_vocoders(
 
     The first set trains for the budget, the others as many updates as it made, several at once where there are several
     GPUs; of sets that hold the very same audio one is trained. Finished work is not done again.
-    Raises: ConfigError if a set holds no shards or another comparison runs in `out`; what `aligned_sets.align` and
-    `train.train` raise.
+    Raises: ConfigError if a set's name cannot name a folder, it holds no shards or another comparison runs in `out`;
+    what `aligned_sets.align` and `train.train` raise.
     """
+    require_names(sets)
     shards = {name: find_shards(places, f"--set {name}") for name, places in sets.items()}
     for name, found in shards.items():
         if not found:

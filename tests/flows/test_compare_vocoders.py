@@ -128,3 +128,13 @@ def test_a_set_without_shards_is_named(sets, tmp_path, run):
     given = {"raw": [str(sets / "raw")], "x": [str(tmp_path / "none")]}
     with pytest.raises(ConfigError, match=r"--set x=.*none: no \.tar there"):
         comparison.compare_vocoders.fn(given, Path(tmp_path / "out"), config)
+
+
+@pytest.mark.parametrize("name", ["../../escaped", "a/b", "..", "", "a.b", "/tmp/x", "x" * 65, "a\n"])
+def test_a_set_whose_name_is_no_name_is_refused_by_the_flow_itself(sets, tmp_path, name):
+    """A deployed flow gets its sets from whoever starts it, and a set's name becomes folders that are written."""
+    config = comparison.CompareConfig.model_validate(SMALL)
+    given = {"raw": [str(sets / "raw")], name: [str(sets / "clean")]}
+    with pytest.raises(ConfigError, match="a set's name is 1 to 64 letters"):
+        comparison.compare_vocoders.fn(given, tmp_path / "out", config)
+    assert not (tmp_path / "out").exists() and not (tmp_path.parent / "escaped").exists()
