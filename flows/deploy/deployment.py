@@ -31,6 +31,8 @@ from prefect.workers.process import ProcessWorker
 from clean_corpus.flows.config import RunConfig
 from clean_corpus.flows.deploy import flow
 from clean_corpus.flows.observe.hooks import FROM_ENVIRONMENT
+from clean_corpus.flows.observe.permissions import require_permitted
+from clean_corpus.pipeline.core import telemetry
 from clean_corpus.pipeline.core.errors import CleanCorpusError, ConfigError
 
 FLOW = "clean-corpus"
@@ -73,6 +75,7 @@ def deploy(
     url = api_url(server)
     next_run = _next_run(cron, timezone)
     _refuse_secrets(parameters)
+    require_permitted(parameters)
     _require_server(url)
     settings = {PREFECT_API_URL: url, PREFECT_API_REQUEST_TIMEOUT: 30.0, PREFECT_CLIENT_MAX_RETRIES: 2}
     with temporary_settings(settings):
@@ -86,7 +89,7 @@ def deploy(
                     parameters=dict(parameters),
                     enforce_parameter_schema=True,
                     work_pool_name=pool,
-                    job_variables={"env": {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_S), "DO_NOT_TRACK": "1"}},
+                    job_variables={"env": {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_S), **telemetry.FORCED}},
                     entrypoint_type=EntrypointType.MODULE_PATH,  # a worker has the package, and no checkout
                 ).apply()
                 watch(client, str(deployment_id), f"{FLOW}/{name}", lost_after_s)
@@ -94,7 +97,7 @@ def deploy(
             raise CleanCorpusError(f"the Prefect server at {shown(url)} refused the deployment: {error}") from None
         except httpx.HTTPError as error:
             raise CleanCorpusError(f"the Prefect server at {shown(url)} went away: {type(error).__name__}") from None
-    prefect = f"PREFECT_API_URL={shown(url)} prefect"
+    prefect = f"DO_NOT_TRACK=1 PREFECT_API_URL={shown(url)} prefect"  # it starts before this package is imported
     return Deployed(
         name=f"{FLOW}/{name}",
         next_run=next_run,

@@ -11,6 +11,7 @@ from clean_corpus.flows.engines.base import EngineConfig
 from clean_corpus.flows.observe import hooks
 from clean_corpus.flows.observe.config import ObserveConfig
 from clean_corpus.flows.observe.hooks import HookConfig
+from clean_corpus.flows.observe.permissions import require_permitted, with_machine_settings
 from clean_corpus.pipeline.core.config import (
     AudioConfig,
     DedupConfig,
@@ -57,10 +58,13 @@ def clean_corpus(
     """Clean every recording below input into output; returns what run.json says. A section that is given replaces the
     deployment's whole section.
 
-    Raises: ConfigError before any work if a setting cannot work, and what clean_corpus.flows.clean_corpus raises.
+    Raises: ConfigError before any work if a setting cannot work or only the machine may set it, and what
+    clean_corpus.flows.clean_corpus raises.
     """
     parameters = locals()
-    return inner.fn(validate(RunConfig, {name: _set_fields(parameters[name]) for name in RunConfig.model_fields}))
+    given = {name: _set_fields(parameters[name]) for name in RunConfig.model_fields}
+    require_permitted(given)
+    return inner.fn(validate(RunConfig, with_machine_settings(given)))
 
 
 def _set_fields(value: Any) -> Any:

@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import re
 import subprocess
 import urllib.error
 import urllib.parse
@@ -11,6 +12,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, ValidationError, model_validator
 
+from clean_corpus.flows.observe.permissions import with_machine_settings
 from clean_corpus.pipeline.core.config import Section
 from clean_corpus.pipeline.core.errors import ConfigError
 from clean_corpus.pipeline.core.switches import NULL_IS_OFF
@@ -25,8 +27,8 @@ class Hook(Section):
 
     webhook: str | None = Field(
         None,
-        description="address for a POST of JSON, or env:NAME, the environment variable that holds an address with a "
-        "token: parameters of a deployment can be read by all who see the server",
+        description="env:NAME, the environment variable that holds the address for a POST of JSON: an address may hold "
+        "a token, and parameters of a run lie in the server's database",
     )
     command: list[str] | None = Field(
         None, min_length=1, description="program and arguments, run without a shell, JSON on standard input"
@@ -37,8 +39,11 @@ class Hook(Section):
     def _one_that_works(self) -> Self:
         if (self.webhook is None) == (self.command is None):
             raise ConfigError("a hook has either webhook or command")  # ours: pydantic's would print the address
-        if self.webhook is not None and not self.webhook.startswith(("http://", "https://", FROM_ENVIRONMENT)):
-            raise ConfigError(f"webhook of a hook: begin with http://, https:// or {FROM_ENVIRONMENT}NAME")
+        if self.webhook is not None and not re.fullmatch(rf"{FROM_ENVIRONMENT}\w+", self.webhook):
+            raise ConfigError(
+                "webhook of a hook: an address may hold a token, and a run's parameters are stored; put it into an "
+                f"environment variable and write {FROM_ENVIRONMENT}NAME"
+            )
         return self
 
 
@@ -57,7 +62,7 @@ def notify(flow: Any, flow_run: Any, state: Any) -> None:
     Prefect's worker calls it for crashed and cancelled runs, from a process of its own, as the run's is gone by then.
     """
     try:
-        config = _config(flow_run.parameters)
+        config = _config(flow_run)
         hook = config.on_finish if state.is_completed() else config.on_failure
         if hook:
             send(hook, payload(flow.name, str(flow_run.id), state, flow_run.parameters))
@@ -65,15 +70,21 @@ def notify(flow: Any, flow_run: Any, state: Any) -> None:
         log.warning("hook of run %s: %s", flow_run.id, type(error).__name__)
 
 
-def _config(parameters: dict[str, Any]) -> HookConfig:
-    """Return the hooks of a deployed flow, whose parameters are sections, or of one that has them all in `config`."""
-    given = parameters.get("hooks") or _get(parameters.get("config"), "hooks") or {}
+def _config(flow_run: Any) -> HookConfig:
+    """Return the hooks of a run, whose parameters are sections, or lie all in `config`.
+
+    Of a deployed run, whose parameters are anybody's, only what its machine permits counts.
+    """
+    given = flow_run.parameters.get("hooks") or _get(flow_run.parameters.get("config"), "hooks") or {}
     if isinstance(given, HookConfig):
-        return given
-    try:
-        return HookConfig.model_validate(given)
-    except (ValidationError, ConfigError):
-        return HookConfig()  # the run was refused for this very reason, which its state says
+        given = given.model_dump(exclude_unset=True)
+    deployed = getattr(flow_run, "deployment_id", None) is not None
+    for hooks in (given, {}):
+        try:
+            return HookConfig.model_validate(with_machine_settings({"hooks": hooks})["hooks"] if deployed else hooks)
+        except (ValidationError, ConfigError):
+            continue  # the run was refused for this very reason, which its state says; the machine's hooks still hold
+    return HookConfig()
 
 
 def _get(holder: object, name: str) -> Any:
@@ -133,12 +144,10 @@ class _Unset(Exception):
 
 
 def _address(webhook: str) -> str:
-    """Return the address itself where the setting names a variable that holds it.
+    """Return the address that the named environment variable holds.
 
     Raises: _Unset if there is no such variable.
     """
-    if not webhook.startswith(FROM_ENVIRONMENT):
-        return webhook
     name = webhook.removeprefix(FROM_ENVIRONMENT)
     if name not in os.environ:
         raise _Unset(f"environment variable {name} is not set where the worker runs")

@@ -18,10 +18,12 @@ import pytest
 import yaml
 
 from clean_corpus.flows.deploy import deployment as deploying
+from clean_corpus.flows.observe.permissions import PERMITTED
 from clean_corpus.pipeline.core.errors import CleanCorpusError, ConfigError
 from tests.support.paths import REPOSITORY
 
 PREFECT = str(Path(sys.executable).parent / "prefect")
+COMMANDS = "hooks.on_finish.command,hooks.on_failure.command"  # which the workers here permit
 ENDS = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
 
 
@@ -122,7 +124,7 @@ def prefect(tmp_path_factory):
     home, port = tmp_path_factory.mktemp("prefect"), free_port()
     environment = {k: v for k, v in os.environ.items() if not k.startswith("PREFECT_")} | {
         "HOME": str(home), "PREFECT_HOME": str(home), "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
-        "DO_NOT_TRACK": "1", "PREFECT_SERVER_ANALYTICS_ENABLED": "false", "OMP_NUM_THREADS": "1",
+        "DO_NOT_TRACK": "1", "PREFECT_SERVER_ANALYTICS_ENABLED": "false", "OMP_NUM_THREADS": "1", PERMITTED: COMMANDS,
         # a test does not wait as a server does
         "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "3", "PREFECT_WORKER_QUERY_SECONDS": "1",
         "PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS": "1",
@@ -206,6 +208,8 @@ def test_one_command_deploys_and_the_same_command_changes(prefect, command, tmp_
         ({"cron": "0 0 31 2 *"}, "--cron '0 0 31 2 .' *: never comes"),
         ({"timezone": "Europe/Berln"}, "--timezone 'Europe/Berln': no such time zone"),
         ({"more": {"hooks": {"on_finish": {"webhook": "https://h/token"}}}}, "hooks.on_finish.webhook: .* env:NAME"),
+        ({"more": {"hooks": {"on_finish": {"command": ["rm"]}}}}, "hooks.on_finish.command: not to be set by whoever"),
+        ({"more": {"observe": {"log_file": "/a"}}}, "observe.log_file: not to be set by whoever"),
     ],
 )
 def test_what_cannot_work_is_refused_before_anything_is_sent(tmp_path, changes, says):
@@ -279,10 +283,11 @@ def test_all_flows_deploy_from_a_checkout(prefect, from_checkout):
         assert not any(schedule["active"] for schedule in there["schedules"])
 
 
-def test_cancelled_then_finished_by_the_schedule_while_a_lost_run_is_noticed(prefect, corpus, tmp_path):
+def test_cancelled_then_finished_by_the_schedule_while_a_lost_run_is_noticed(prefect, corpus, tmp_path, monkeypatch):
     """One timeline, since each part waits for another: a run is cancelled, and the schedule's finishes its work; beside
     them a run's whole machine is killed."""
     told, lost_told = tmp_path / "told.jsonl", tmp_path / "lost.jsonl"
+    monkeypatch.setenv(PERMITTED, COMMANDS)
 
     def hooks(file: Path) -> dict:
         keep = [sys.executable, "-c", "import sys; print(sys.stdin.read(), file=open(sys.argv[1], 'a'))", str(file)]
