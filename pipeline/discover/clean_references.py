@@ -12,7 +12,7 @@ from clean_corpus.pipeline.core.compute_lock import release_compute_lock
 from clean_corpus.pipeline.core.config import S3Config
 from clean_corpus.pipeline.core.errors import ConfigError, DataError
 from clean_corpus.pipeline.core.locations import Location, S3Folder
-from clean_corpus.pipeline.discover.fetch import THREADS, fetch_objects, unsafe_name
+from clean_corpus.pipeline.discover.fetch import THREADS, fetch_objects
 from clean_corpus.pipeline.storage import s3_objects
 from clean_corpus.pipeline.storage.s3_objects import S3Object
 
@@ -61,7 +61,7 @@ def _find_local(folder: Path, source: str) -> Path | None:
 
 
 def _find_in_bucket(folder: S3Folder, source: str, config: S3Config) -> S3Object | None:
-    if unsafe_name(source):
+    if s3_objects.unsafe_name(source):
         return None
     for stem in _stems(source):
         below = s3_objects.list_objects(folder.bucket, folder.key(f"{stem}."), config=config)

@@ -17,7 +17,7 @@ from clean_corpus.pipeline.core.locations import Location, S3Folder
 from clean_corpus.pipeline.core.types import Recording
 from clean_corpus.pipeline.storage import s3_objects
 from clean_corpus.pipeline.storage.base import StorageError, explain_disk_errors
-from clean_corpus.pipeline.storage.s3_objects import ObjectChanged, S3Object
+from clean_corpus.pipeline.storage.s3_objects import ObjectUnavailable, S3Object
 
 THREADS = 8  # parallel downloads
 
@@ -66,29 +66,35 @@ def fetch_objects(folder: S3Folder, objects: Sequence[S3Object], target: Path, c
     Raises: StorageError if the service fails for good, or the disk is full; ConfigError if the credentials fail.
     """
 
-    def fetch(found: S3Object) -> str | None:
+    def fetch(found: S3Object) -> str | DataError | None:
         path = target / folder.relative(found.key)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with explain_disk_errors("temporary folder"):
                 s3_objects.download(found, path, config)
-        except ObjectChanged as error:
+        except ObjectUnavailable as error:
             return str(error)
         except DataError as error:
-            raise StorageError(f"input {error}; run the same command again: finished work is kept") from None
+            return error
         except OSError as error:
             return os.strerror(error.errno).lower() if error.errno else str(error)
         return None
 
     # this thread releases the lock: the threads that download could not, since they do not hold it
     with release_compute_lock(), ThreadPoolExecutor(THREADS) as threads:
-        return list(threads.map(fetch, objects))
+        ends = list(threads.map(fetch, objects))
+    failures = [end for end in ends if isinstance(end, DataError)]
+    if failures and not _is_of_some_objects(folder, failures, len(objects), config):
+        raise StorageError(f"input {failures[0]}; run the same command again: finished work is kept") from None
+    return [f"cannot be read: {end}" if isinstance(end, DataError) else end for end in ends]
 
 
-def unsafe_name(path: str) -> str | None:
-    """Return why an object's name cannot become a file's below a folder, None if it can.
-
-    >>> unsafe_name("a/../b.wav"), unsafe_name("a/b.wav")
-    ('its name points outside the folder', None)
-    """
-    return "its name points outside the folder" if {"", ".", ".."} & set(path.split("/")) else None
+def _is_of_some_objects(folder: S3Folder, failures: Sequence[DataError], total: int, config: S3Config) -> bool:
+    """Return whether requests failed for good because of their objects: others come, and the service answers now."""
+    if len(failures) == total > 1:
+        return False
+    try:
+        next(s3_objects.list_objects(folder.bucket, folder.key_prefix, config=config), None)
+    except DataError:
+        return False
+    return True

@@ -11,7 +11,7 @@ from clean_corpus.pipeline.core.config import DEFAULT_MANIFEST, ManifestConfig, 
 from clean_corpus.pipeline.core.errors import ConfigError
 from clean_corpus.pipeline.core.locations import S3Folder
 from clean_corpus.pipeline.discover import manifests
-from clean_corpus.pipeline.discover.fetch import fetch_objects, unsafe_name
+from clean_corpus.pipeline.discover.fetch import fetch_objects
 from clean_corpus.pipeline.discover.manifest_formats import manifest_kind
 from clean_corpus.pipeline.discover.recordings import SIDECARS, add, composed, stem_of
 from clean_corpus.pipeline.storage import s3_objects
@@ -45,10 +45,24 @@ def find_in_bucket(
     @contextmanager
     def fetch(paths: Sequence[str]) -> Iterator[Path]:
         with tempfile.TemporaryDirectory() as temporary:
-            fetch_objects(folder, [as_listed(path) for path in paths], Path(temporary), config)
+            ends = fetch_objects(folder, [as_listed(path) for path in paths], Path(temporary), config)
+            unread.update({path: end for path, end in zip(paths, ends, strict=True) if end})
             yield Path(temporary)
 
+    unread: dict[str, str] = {}
+    _refuse_objects_that_are_folders(db)
     manifests.read_all(db, fetch, root=folder, only=only, config=manifest)
+    for path, reason in unread.items():
+        db.execute("UPDATE found SET error = ? WHERE path = ? AND listed", (reason, os.fsencode(path)))
+
+
+def _refuse_objects_that_are_folders(db: sqlite3.Connection) -> None:
+    """Give every object whose key is also a folder of others an error; those below it are files as ever."""
+    db.execute(
+        "UPDATE found SET error = ? WHERE error IS NULL AND EXISTS (SELECT 1 FROM found AS other "
+        "WHERE other.path > CAST(found.path || '/' AS BLOB) AND other.path < CAST(found.path || '0' AS BLOB))",
+        ("its key is also a folder of other objects, which no file can be; rename the object",),
+    )
 
 
 def _belongs_to(name: str, recording: str) -> bool:
@@ -60,10 +74,14 @@ def _belongs_to(name: str, recording: str) -> bool:
 def _list_recordings(
     root: S3Folder, exclude: S3Folder | None, config: S3Config
 ) -> Iterator[tuple[str, str | None, int, str | None]]:
-    """Yield (path, why it cannot be read, bytes, etag) of every object below a prefix that is not hidden."""
+    """Yield (path, why it cannot be read, bytes, etag) of every object below a prefix that is not hidden.
+
+    An empty object whose key ends with a slash stands for a folder.
+    """
     excluded = exclude.key_prefix if exclude and exclude.bucket == root.bucket else None
     for found in s3_objects.list_objects(root.bucket, root.key_prefix, config=config):
         path = root.relative(found.key)
         hidden = any(part.startswith(".") and part not in (".", "..") for part in path.split("/"))
-        if path and not path.endswith("/") and not hidden and not (excluded and found.key.startswith(excluded)):
-            yield path, unsafe_name(path), found.size, found.etag
+        is_folder = not found.size and path.endswith("/")
+        if path and not is_folder and not hidden and not (excluded and found.key.startswith(excluded)):
+            yield path, s3_objects.unsafe_name(path), found.size, found.etag

@@ -91,14 +91,14 @@ def with_retries(function: Callable[..., Result], *arguments: Any, **keywords: A
     """Call a function, again after longer and longer pauses while its error may be transient, for RETRY_S at most."""
     from tenacity import stop_after_delay
 
-    return _retrying(_is_transient, stop_after_delay(RETRY_S))(function, *arguments, **keywords)
+    return _retrying(is_transient, stop_after_delay(RETRY_S))(function, *arguments, **keywords)
 
 
 def with_retries_until(until_s: float, function: Callable[..., Result], *arguments: Any, **keywords: Any) -> Result:
     """Call a function as `with_retries` does, but begin no further attempt later than `until_s` from now."""
     from tenacity import stop_before_delay
 
-    return _retrying(_is_transient, stop_before_delay(until_s))(function, *arguments, **keywords)
+    return _retrying(is_transient, stop_before_delay(until_s))(function, *arguments, **keywords)
 
 
 def with_retries_if_answered(function: Callable[..., object], *arguments: Any, **keywords: Any) -> bool:
@@ -115,7 +115,7 @@ def with_retries_if_answered(function: Callable[..., object], *arguments: Any, *
     try:
         _retrying(is_refusal, stop_after_delay(RETRY_S))(function, *arguments, **keywords)
     except Exception as error:
-        if is_refusal(error) or not _is_transient(error):
+        if is_refusal(error) or not is_transient(error):
             raise
         return False
     return True
@@ -132,7 +132,8 @@ def _retrying(is_repeated: Callable[[BaseException], bool], stop: Any) -> Any:
     )
 
 
-def _is_transient(error: BaseException) -> bool:
+def is_transient(error: BaseException) -> bool:
+    """Return whether a request may succeed when it is made again: the service is away, busy, or the network fails."""
     from botocore.exceptions import ClientError, HTTPClientError, IncompleteReadError
     from botocore.exceptions import ConnectionError as BotoConnectionError
     from s3transfer.exceptions import RetriesExceededError

@@ -18,10 +18,12 @@ from clean_corpus.pipeline.core.config import DEFAULT_S3, S3Config
 from clean_corpus.pipeline.core.errors import ConfigError, DataError
 from clean_corpus.pipeline.core.locations import SCHEME, parse_location
 from clean_corpus.pipeline.storage.s3_client import (
+    REFUSED,
     client,
     client_error,
     error_code,
     explain_request_errors,
+    is_transient,
     read_arguments,
     transfer,
     with_retries,
@@ -35,8 +37,11 @@ MISSING = {"404", "NoSuchKey", "NotFound"}
 CHANGED = {"412", "PreconditionFailed"}
 
 
-class ObjectChanged(DataError):
-    """A listed object cannot be had: it was replaced or deleted since, or may not be read."""
+class ObjectUnavailable(DataError):
+    """One listed object cannot be had, while others can: it was replaced, archived, encrypted by a lost key, ...
+
+    The message is a reason without the object's name.
+    """
 
 
 @dataclass(frozen=True, order=True, slots=True)
@@ -132,6 +137,27 @@ def head(bucket: str, key: str, config: S3Config) -> Head | None:
     return Head(answer["ContentLength"], answer["ETag"].strip('"'), (now - answer["LastModified"]).total_seconds())
 
 
+def unsafe_name(path: str) -> str | None:
+    """Return why an object's name cannot become a file's below a folder, None if it can.
+
+    >>> unsafe_name("a/../b.wav"), unsafe_name("a/b.wav")
+    ('its name points outside the folder', None)
+    >>> unsafe_name("a//b.wav")
+    'its key has an empty part (two slashes, or one at its start or end), which no file can have; rename the object'
+    """
+    parts = path.split("/")
+    if ".." in parts:
+        return "its name points outside the folder"
+    if "" in parts:
+        return (
+            "its key has an empty part (two slashes, or one at its start or end), which no file can have; rename the "
+            "object"
+        )
+    if "." in parts:
+        return "its key has the part '.', which no file can have; rename the object"
+    return None
+
+
 # ---- reading ---------------------------------------------------------------------------------------------------
 
 
@@ -151,8 +177,8 @@ def read(bucket: str, key: str, config: S3Config) -> bytes | None:
 def download(source: S3Object, target: Path, config: S3Config) -> None:
     """Write an object to a local file, provided that it is still the one that was listed.
 
-    Raises: ObjectChanged if it was replaced or deleted since, or it alone is forbidden; DataError and ConfigError as
-    `S3Object.opened`.
+    Raises: ObjectUnavailable if the server refuses this object; DataError if the bucket is gone or the service fails
+    for good, and ConfigError as `S3Object.opened`.
     """
     arguments = read_arguments(config) | ({"IfMatch": f'"{source.etag}"'} if source.etag else {})
     with explain_request_errors(str(source)), release_compute_lock():
@@ -161,11 +187,23 @@ def download(source: S3Object, target: Path, config: S3Config) -> None:
             with target.open("wb") as file:
                 _get(source, arguments, file, config)
         except client_error() as error:
-            if error_code(error) in CHANGED | MISSING:
-                raise ObjectChanged("source changed: it is not what was listed; run again") from None
-            if error_code(error) in {"403", "AccessDenied"}:
-                raise ObjectChanged("access denied") from None
+            if reason := _reason(error):
+                raise ObjectUnavailable(reason) from None
             raise
+
+
+def _reason(error: Any) -> str | None:
+    """Return why a GET was refused if that concerns its object alone; None if the service or the credentials fail."""
+    code = error_code(error)
+    if code in CHANGED | MISSING:
+        return "source changed: it is not what was listed; run again"
+    if code in {"403", "AccessDenied"}:
+        return "access denied"
+    if code == "InvalidObjectState":
+        return "archived (InvalidObjectState): restore it from its storage class, then run again"
+    if code == "NoSuchBucket" or code in REFUSED or is_transient(error):
+        return None
+    return f"the server refuses this object: {code}"
 
 
 def download_into(file: BinaryIO, bucket: str, key: str, config: S3Config) -> bool:

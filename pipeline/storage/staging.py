@@ -112,8 +112,8 @@ def objects_below(root: S3Folder, wanted: Callable[[str], bool] = bool) -> dict[
     named = ((root.relative(o.key), o) for o in s3_objects.list_objects(root.bucket, root.key_prefix))
     objects = {name: o for name, o in named if not name.endswith("/") and wanted(name)}
     for name in objects:
-        if {"", ".", ".."} & set(name.split("/")):
-            raise DataError(f"{root}: an object's name points outside the folder: {name!r}")
+        if problem := s3_objects.unsafe_name(name):
+            raise DataError(f"{root}: {problem}: {name!r}")
     return objects
 
 
