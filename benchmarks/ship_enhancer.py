@@ -9,9 +9,10 @@ import json
 from pathlib import Path
 
 from environment import machine
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
 from clean_corpus.enhancers import checkpoints
+from clean_corpus.pipeline.core.files import write_whole
 
 DATA = [
     {"name": "speech/train", "source": "LibriSpeech train-clean-100, one utterance a speaker", "licence": "CC BY 4.0"},
@@ -30,8 +31,7 @@ def main() -> None:
     target = checkpoints.WEIGHTS / f"{arguments.name}.safetensors"
     checkpoints.WEIGHTS.mkdir(exist_ok=True)
     weights = load_file(arguments.run / "best.safetensors")
-    save_file({k: v.half() if v.is_floating_point() else v for k, v in weights.items()}, target)
-    target.chmod(0o644)
+    write_whole(target, save({k: v.half() if v.is_floating_point() else v for k, v in weights.items()}))
     card |= {
         "data": DATA,
         "licence": "Apache-2.0; trained on the data listed, whose authors are to be named",

@@ -6,10 +6,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from clean_corpus.pipeline.core.errors import ConfigError
+from clean_corpus.pipeline.core.files import write_whole
 from clean_corpus.pipeline.training.loop import write_json
 from clean_corpus.vocoder.features import LogMel
 from clean_corpus.vocoder.wavenet import WaveNet
@@ -29,7 +30,7 @@ class Vocoder:
 
 def save_vocoder(path: Path, vocoder: Vocoder) -> None:
     """Write the weights to PATH, a .safetensors file, and the card beside them as .json."""
-    save_file({k: v.contiguous() for k, v in vocoder.network.state_dict().items()}, path)
+    write_whole(path, save({k: v.contiguous() for k, v in vocoder.network.state_dict().items()}))
     card = {"features": asdict(vocoder.mel), "speakers": list(vocoder.speakers), **vocoder.card}
     write_json(path.with_suffix(".json"), card)
 

@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from clean_corpus.pipeline.core.errors import ConfigError, DataError
+from clean_corpus.pipeline.core.files import write_whole
 from clean_corpus.pipeline.training.loop import MOVED, write_json
 
 FOLDER = "<folder>"  # placeholder for the folder of a stage's checkpoints in the paths that callbacks store
@@ -43,8 +44,8 @@ def save_training(run: Path, path: Path) -> int:
         "values": values,
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    save_file(tensors, path)
-    path.with_suffix(".json").write_text(json.dumps(about, separators=(",", ":")) + "\n")
+    write_whole(path, save(tensors))
+    write_whole(path.with_suffix(".json"), json.dumps(about, separators=(",", ":")).encode() + b"\n")
     return checkpoint["global_step"]
 
 

@@ -13,7 +13,7 @@ import torch
 from lightning.pytorch import Callback, Trainer, seed_everything
 from lightning.pytorch.callbacks import EarlyStopping, LearningRateMonitor, ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
@@ -27,6 +27,7 @@ from clean_corpus.enhancers.training.recordings import load_recordings, load_rir
 from clean_corpus.enhancers.training.shard_speech import ShardMixtures
 from clean_corpus.enhancers.training.steps import StepConfig, Supervised
 from clean_corpus.pipeline.core.errors import ConfigError, nearest
+from clean_corpus.pipeline.core.files import write_whole
 from clean_corpus.pipeline.core.locations import SCHEME
 from clean_corpus.pipeline.core.types import Audio
 from clean_corpus.pipeline.training.loop import (
@@ -186,7 +187,7 @@ def train(
         facts = _train_stage(name, stage, network, loaders, folder, config, say)
         network.load_state_dict(load_file(folder / "best.safetensors"))
     path = out / "best.safetensors"
-    save_file({k: v.contiguous() for k, v in network.state_dict().items()}, path)
+    write_whole(path, save({k: v.contiguous() for k, v in network.state_dict().items()}))
     write_json(path.with_suffix(".json"), _card(name, network, facts, config, speech, noise))
     return path
 
@@ -257,7 +258,7 @@ def _train_stage(
     state = {
         k.removeprefix("network."): v.contiguous() for k, v in chosen["state_dict"].items() if k.startswith("network.")
     }
-    save_file(state, folder / "best.safetensors")
+    write_whole(folder / "best.safetensors", save(state))
     key = {"val/si_sdr": "validation_si_sdr_db", "val/loss": "validation_loss"}[watched]
     facts = {"steps": int(chosen["global_step"]), key: round(float(best.best_model_score), 3)}
     write_json(finished, facts)

@@ -1,5 +1,7 @@
 """`clean-corpus enhance`: every recording of a folder denoised into another, without flow or server."""
 
+import os
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,14 +11,45 @@ from clean_corpus.enhancers import checkpoints
 from clean_corpus.flows.commands.parallel import call_in_workers
 from clean_corpus.flows.engines.base import WorkerDied
 from clean_corpus.pipeline.core.config import DEFAULT_S3
+from clean_corpus.pipeline.core.errors import ConfigError
+from clean_corpus.pipeline.core.files import write_whole
 from clean_corpus.pipeline.core.locations import Location, S3Folder
 from clean_corpus.pipeline.core.types import Recording
 from clean_corpus.pipeline.discover import find_all
-from clean_corpus.pipeline.discover.fetch import local_group
+from clean_corpus.pipeline.discover.fetch import base_folder, local_group
 from clean_corpus.pipeline.storage import open_store
 from clean_corpus.pipeline.storage.base import explain_disk_errors
 
 RECORDINGS_PER_CALL = 8
+WAV = ".wav"
+SOUND = frozenset(
+    [
+        ".wav",
+        ".flac",
+        ".mp3",
+        ".ogg",
+        ".oga",
+        ".opus",
+        ".aif",
+        ".aiff",
+        ".aifc",
+        ".au",
+        ".snd",
+        ".caf",
+        ".w64",
+        ".rf64",
+        ".m4a",
+        ".mp4",
+        ".aac",
+        ".3gp",
+        ".webm",
+        ".mka",
+        ".mkv",
+        ".wma",
+        ".amr",
+    ]
+)
+"""Suffixes of sound files: a.flac becomes a.wav beside an a.lab or a.pdf, and not beside an a.mp3."""
 
 
 def enhance_folder(
@@ -24,12 +57,14 @@ def enhance_folder(
 ) -> tuple[int, dict[str, str]]:
     """Denoise every recording below `source` to the same place below `output`; return their number, and failures.
 
-    Failures are texts by the recording's name. Raises: ConfigError if there are no such weights or `output` is
-    `source`.
+    Failures are texts by the recording's name. Raises: ConfigError if there are no such weights, or a recording would
+    be overwritten.
     """
     checkpoints.card(name)
     recordings = find_all(source, exclude=output)
     names = output_names(recordings)
+    if isinstance(source, Path) and isinstance(output, Path):
+        _refuse_overwriting(source, output, names)
     groups = [recordings[i : i + RECORDINGS_PER_CALL] for i in range(0, len(recordings), RECORDINGS_PER_CALL)]
     failed: dict[str, str] = {}
     count = 0
@@ -44,19 +79,51 @@ def enhance_folder(
 
 
 def output_names(recordings: Sequence[Recording]) -> dict[str, str]:
-    """Return the path that each recording is written to, by the path it is read from.
+    """Return the path that each recording is written to, by the path it is read from; no two have one.
 
-    The suffix becomes .wav; where two files differ in their suffix alone, .wav is appended to the second.
+    A .wav keeps its name, so that a pair is found by name whatever lies beside it. Of any other file the suffix becomes
+    .wav; where several sound files share a stem, .wav is appended to the name of each that is none.
     """
-    taken: set[str] = set()
-    names = {}
-    for recording in recordings:
-        name = str(Path(recording.path).with_suffix(".wav"))
-        if name in taken:
-            name = f"{recording.path}.wav"
+    paths = [recording.path for recording in recordings if not recording.error]
+    taken = {path for path in paths if path.endswith(WAV)}
+    names = {path: path for path in taken}
+    sound = Counter(_stem(path) for path in paths if Path(path).suffix.lower() in SOUND)
+    for path in sorted(set(paths) - taken, key=lambda path: (Path(path).suffix.lower() not in SOUND, path)):
+        name = _stem(path) + WAV
+        if name in taken or (sound[_stem(path)] > 1 and Path(path).suffix.lower() in SOUND):
+            name = path + WAV
+        while name in taken:
+            name += WAV
         taken.add(name)
-        names[recording.path] = name
+        names[path] = name
     return names
+
+
+def _stem(path: str) -> str:
+    return str(Path(path).with_suffix(""))
+
+
+def _refuse_overwriting(source: Path, output: Path, names: dict[str, str]) -> None:
+    """Raises: ConfigError if a file that would be written is one of the recordings, by whatever name or link."""
+    folder, inputs = base_folder(source), None
+    for path, name in names.items():
+        if not os.path.lexists(output / name):
+            continue
+        if inputs is None:
+            inputs = {_identity(folder / other) for other in names}
+        if _identity(output / name) in inputs:
+            raise ConfigError(
+                f"OUT_DIR {output}: {output / name}, which {path} would become, is a recording of the input itself; "
+                "choose another folder"
+            )
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _enhance_group(
@@ -73,7 +140,7 @@ def _enhance_group(
         target = output / names[path]
         with explain_disk_errors(f"output {target}"):
             target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(data)
+            write_whole(target, data)
 
     with local_group(source, group, DEFAULT_S3) as (folder, local_recordings):
         return enhance_files(local_recordings, folder, write, enhancer(name))

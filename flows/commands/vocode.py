@@ -50,7 +50,8 @@ def vocode(
 
     A source is a recording, a folder of them, log-mel frames as .npy (n_mels, T), or as .safetensors whose tensor is
     `log_mel` and whose metadata `features` are those of the card.
-    Raises: ConfigError if there is no vocoder, a source is not there, two have one name or the speaker is unknown.
+    Raises: ConfigError if there is no vocoder, a source is not there or would be overwritten, two have one name or the
+    speaker is unknown.
     """
     vocoder = load_vocoder(Path(download_cache.weights(str(checkpoint))))
     vocoder.network.to("cuda" if torch.cuda.is_available() else "cpu")
@@ -59,6 +60,7 @@ def vocode(
         folder = stack.enter_context(staging.output_folder(out))
         places = {str(stack.enter_context(staging.local_input(source))): str(source) for source in sources}
         files = _files([Path(here) for here in places])
+        _refuse_overwriting(files, folder)
         count, failed = _vocode(files, vocoder, number, folder, console, seed, batch_size, threads, score)
     for here, source in places.items():
         failed = {name.replace(here, source): error.replace(here, source) for name, error in failed.items()}
@@ -196,3 +198,11 @@ def _files(sources: Sequence[Path]) -> list[Path]:
             raise ConfigError(f"{path} and {stems[path.stem]} would both become {path.stem}.wav; rename one")
         stems[path.stem] = path
     return found
+
+
+def _refuse_overwriting(files: Sequence[Path], out: Path) -> None:
+    """Raises: ConfigError if a file that would be written is one of those that are read, by whatever name or link."""
+    for path in files:
+        target = out / f"{path.stem}.wav"
+        if target.exists() and any(target.samefile(other) for other in files):
+            raise ConfigError(f"{target} is one of the recordings themselves; choose another --out")

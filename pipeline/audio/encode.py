@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 import soundfile
 
+from clean_corpus.pipeline.core.files import write_whole
 from clean_corpus.pipeline.core.types import Audio
 
 
@@ -36,12 +37,12 @@ def encode_wav(x: Audio, sample_rate: int) -> bytes:
 
 
 def write_wav(path: Path, x: Audio, sample_rate: int) -> None:
-    """Write a mono 16-bit WAV file.
+    """Write a mono 16-bit WAV file, which is there whole or not at all.
 
     Shapes: x (N,), |x| <= 1, N >= 1.
     Raises: ValueError as `encode_flac`; OSError if the file cannot be written.
     """
-    path.write_bytes(encode_wav(x, sample_rate))
+    write_whole(path, encode_wav(x, sample_rate))
 
 
 def _encode(x: Audio, sample_rate: int, *, bits: Literal[16, 24], container: Literal["FLAC", "WAV"]) -> bytes:

@@ -1,6 +1,7 @@
 """A store in a local folder: objects are files that are written under a temporary name and renamed."""
 
 import os
+import secrets
 import shutil
 import tempfile
 import time
@@ -12,7 +13,10 @@ from typing import BinaryIO
 from filelock import FileLock, Timeout
 
 from clean_corpus.pipeline.core.errors import ConfigError
-from clean_corpus.pipeline.storage.base import Store, explain_disk_errors
+from clean_corpus.pipeline.core.files import new_file
+from clean_corpus.pipeline.storage.base import StorageError, Store, explain_disk_errors
+
+_CANNOT_COMMIT = "its file system has neither hard links nor locks, without which no version can be committed"
 
 
 class LocalStore(Store):
@@ -71,18 +75,12 @@ class LocalStore(Store):
         target = self.path(key)
         with explain_disk_errors(f"output {target}"):
             self._temporary.mkdir(parents=True, exist_ok=True)
-            file = tempfile.NamedTemporaryFile(dir=self._temporary, delete=False)  # noqa: SIM115 - closed below, then renamed
-            try:
-                with file:
-                    yield file
-                    file.flush()
-                    os.fsync(file.fileno())
-                os.chmod(file.name, 0o644)
+            with new_file(self._temporary) as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
                 target.parent.mkdir(parents=True, exist_ok=True)
                 os.replace(file.name, target)
-            except BaseException:
-                Path(file.name).unlink(missing_ok=True)
-                raise
 
     def delete(self, key: str) -> None:
         self.path(key).unlink(missing_ok=True)
@@ -92,16 +90,42 @@ class LocalStore(Store):
         with explain_disk_errors(f"output {target}"):
             self._temporary.mkdir(parents=True, exist_ok=True)
             target.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=self._temporary) as file:
+            with new_file(self._temporary) as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-                os.chmod(file.name, 0o644)
-                try:
-                    os.link(file.name, target)
-                except FileExistsError:
+                return self._place_if_absent(file.name, target)
+
+    def _place_if_absent(self, written: str, target: Path) -> bool:
+        """Give a written file its name unless that is taken; return False if it is. The file is whole from the start.
+
+        File systems without hard links (exFAT, many network and FUSE mounts) rename it while no one else may.
+        """
+        try:
+            os.link(written, target)
+        except FileExistsError:
+            return False
+        except OSError:
+            with FileLock(self.path("work/.create")):
+                if os.path.lexists(target):
                     return False
+                os.replace(written, target)
         return True
+
+    def _require_create(self) -> None:
+        """Try what the commit at the end of a run needs.
+
+        Raises: ConfigError if this file system cannot do it.
+        """
+        probe = f"work/tmp/probe-{secrets.token_hex(8)}"
+        try:
+            created = [self.create(probe, b"") for _ in range(2)]
+            self.delete(probe)
+        except (OSError, StorageError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise ConfigError(f"output {self.root}: {_CANNOT_COMMIT} ({reason}); choose a folder elsewhere") from None
+        if created != [True, False]:
+            raise ConfigError(f"output {self.root}: {_CANNOT_COMMIT}; choose a folder elsewhere")
 
     @contextmanager
     def folder(self, name: str) -> Iterator[Path]:
@@ -117,10 +141,16 @@ class LocalStore(Store):
             raise ConfigError(
                 f"output {self.root}: another run is writing there; wait for it or choose another"
             ) from None
+        except OSError as error:
+            raise ConfigError(
+                f"output {self.root}: its file system cannot lock files ({error.strerror}), so two runs could write "
+                "there at once; choose a folder elsewhere"
+            ) from None
         try:
             self._temporary.mkdir(parents=True, exist_ok=True)
             for entry in self._temporary.iterdir():
                 shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+            self._require_create()
             yield
         finally:
             lock.release()

@@ -1,6 +1,8 @@
 """Vocoders on disk: what was saved is loaded, and what does not fit its card is refused."""
 
 import json
+import os
+import stat
 
 import pytest
 import torch
@@ -50,3 +52,18 @@ def test_sizes_come_as_json_has_them():
     assert build(json.loads(json.dumps(SMALL)), ["a", "b"]).speaker.num_embeddings == 2
     with pytest.raises(ConfigError, match="layerz"):
         build({"layerz": 3}, [])
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o002, 0o664), (0o077, 0o600)])
+def test_others_may_read_weights_as_the_umask_says(tmp_path, umask, mode):
+    before = os.umask(umask)
+    try:
+        save_vocoder(tmp_path / "best.safetensors", Vocoder(small_wavenet(), LogMel(), (), {"sizes": SMALL}))
+    finally:
+        os.umask(before)
+    assert {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()} == {mode}
+
+
+def test_weights_are_the_bytes_that_safetensors_writes(saved, tmp_path):
+    save_file({k: v.contiguous() for k, v in small_wavenet().state_dict().items()}, tmp_path / "other.safetensors")
+    assert (tmp_path / "other.safetensors").read_bytes() == (saved / "best.safetensors").read_bytes()

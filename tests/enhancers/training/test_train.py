@@ -1,5 +1,8 @@
 """Training: it learns, it resumes as if it had not stopped, and it stops before a loss that is not finite."""
 
+import os
+import stat
+
 import numpy as np
 import pytest
 import torch
@@ -271,3 +274,14 @@ def test_settings_of_older_cards_load():
     assert training.TrainConfig(**old).steps_per_stage == 5250
     shipped = checkpoints.card(checkpoints.DEFAULT)["config"]
     assert training.TrainConfig.model_validate(shipped).batch_size == shipped["batch_size"]
+
+
+def test_others_may_read_every_file_of_a_training_as_the_umask_says(corpus, tmp_path):
+    before = os.umask(0o002)
+    try:
+        run(corpus, tmp_path / "out")
+    finally:
+        os.umask(before)
+    files = {path: stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "out").rglob("*") if path.is_file()}
+    assert {path.suffix for path in files} >= {".safetensors", ".json", ".ckpt"}
+    assert not {path.name: oct(mode) for path, mode in files.items() if mode != 0o664}

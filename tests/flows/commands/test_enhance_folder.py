@@ -1,12 +1,21 @@
-"""`clean-corpus enhance`: names of files written, and recordings whose worker dies."""
+"""`clean-corpus enhance`: names of files written, whole files in place of none, and recordings whose worker dies."""
 
+import dataclasses
+import errno
+import os
+
+import numpy as np
 import pytest
+import soundfile
 from rich.console import Console
 
+from clean_corpus.flows import worker_functions
 from clean_corpus.flows.commands import enhance_folder, parallel
 from clean_corpus.flows.engines.base import WorkerDied
+from clean_corpus.pipeline.audio import encode
 from clean_corpus.pipeline.core.errors import ConfigError
 from clean_corpus.pipeline.core.types import Recording
+from clean_corpus.pipeline.storage.base import StorageError
 from tests.support.inline import Inline
 
 QUIET = Console(quiet=True)
@@ -16,11 +25,108 @@ def recording(path: str) -> Recording:
     return Recording(path, path, 1, "0" * 64)
 
 
-def test_every_recording_gets_a_name_of_its_own():
-    paths = ["a/x.mp3", "a/x.flac", "b/x.wav", "y.tar.ogg"]
-    assert enhance_folder.output_names([recording(path) for path in paths]) == {
-        "a/x.mp3": "a/x.wav", "a/x.flac": "a/x.flac.wav", "b/x.wav": "b/x.wav", "y.tar.ogg": "y.tar.wav",
-    }  # fmt: skip
+@pytest.mark.parametrize(
+    "names",
+    [
+        {"a.flac": "a.flac.wav", "a.wav": "a.wav"},
+        {"a/x.mp3": "a/x.mp3.wav", "a/x.flac": "a/x.flac.wav", "b/x.wav": "b/x.wav", "y.tar.ogg": "y.tar.wav"},
+        {"a.flac": "a.flac.wav.wav", "a.wav": "a.wav", "a.flac.wav": "a.flac.wav"},
+        {"A.WAV": "A.WAV.wav", "A.wav": "A.wav"},
+        {"A.WAV": "A.wav", "a.wav": "a.wav"},
+        {"a.flac": "a.wav", "a.lab": "a.lab.wav", "a.TextGrid": "a.TextGrid.wav"},
+        {"a": "a.wav", "b/a": "b/a.wav"},
+        {"a.flac": "a.flac.wav", "a.wav": "a.wav", "a": "a.wav.wav"},
+        {".wav": ".wav"},
+    ],
+)
+def test_a_wav_keeps_its_name_and_no_two_recordings_are_written_to_one(names):
+    for order in (sorted(names), sorted(names, reverse=True)):
+        found = enhance_folder.output_names([recording(path) for path in order])
+        assert found == names and len(set(found.values())) == len(names)
+
+
+def test_a_recording_that_cannot_be_read_takes_no_name():
+    broken = dataclasses.replace(recording("a.wav"), error="broken link")
+    assert enhance_folder.output_names([broken, recording("a.flac")]) == {"a.flac": "a.wav"}
+
+
+@pytest.fixture
+def enhance(monkeypatch, tmp_path):
+    """Enhance by a network that halves everything, in this process."""
+    monkeypatch.setattr(parallel, "LocalEngine", Inline)
+    monkeypatch.setattr(worker_functions, "enhancer", lambda _: Halving())
+
+    def call(source, output):
+        return enhance_folder.enhance_folder(source, output, "default", 1, QUIET)
+
+    return call
+
+
+class Halving:
+    sample_rate = 16000
+
+    def __call__(self, noisy, lengths):
+        return noisy / 2
+
+
+def wave(level: float) -> np.ndarray:
+    return np.tile(np.array([0, level, 0, -level], np.float32), 400)
+
+
+def write(path, level: float):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    encode.write_wav(path, wave(level), 16000)
+
+
+def peak(path) -> float:
+    return round(float(np.abs(soundfile.read(path)[0]).max()), 2)
+
+
+def test_pairs_are_found_by_name(enhance, tmp_path):
+    write(tmp_path / "in" / "a.wav", 0.5)
+    soundfile.write(tmp_path / "in" / "a.flac", wave(0.2), 16000)
+    assert enhance(tmp_path / "in", tmp_path / "out") == (2, {})
+    assert {p.name: peak(p) for p in (tmp_path / "out").iterdir()} == {"a.wav": 0.25, "a.flac.wav": 0.1}
+
+
+@pytest.mark.parametrize("way", ["same", "one file", "through a link", "folder above", "link in OUT"])
+def test_a_recording_is_never_overwritten(enhance, tmp_path, way):
+    folder = tmp_path / "in"
+    write(folder / "a.wav", 0.5)
+    write(folder / "in" / "a.wav", 0.5)
+    source, output = folder, folder
+    if way == "one file":
+        source = folder / "a.wav"
+    if way == "through a link":
+        output = tmp_path / "link"
+        output.symlink_to(folder)
+    if way == "folder above":
+        output = tmp_path  # in/in/a.wav would become in/a.wav
+    if way == "link in OUT":
+        output = tmp_path / "out"
+        output.mkdir()
+        (output / "a.wav").hardlink_to(folder / "a.wav")
+    before = {path: path.read_bytes() for path in folder.rglob("*.wav")}
+    with pytest.raises(ConfigError, match="choose another folder"):
+        enhance(source, output)
+    assert {path: path.read_bytes() for path in folder.rglob("*.wav")} == before
+
+
+def test_a_written_file_is_whole_or_the_old_one(enhance, tmp_path, monkeypatch):
+    write(tmp_path / "in" / "a.wav", 0.5)
+    write(tmp_path / "out" / "a.wav", 0.75)
+    before = (tmp_path / "out" / "a.wav").read_bytes()
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(StorageError, match="No space left"):
+            enhance(tmp_path / "in", tmp_path / "out")
+    assert (tmp_path / "out" / "a.wav").read_bytes() == before and len(list((tmp_path / "out").iterdir())) == 1
+    assert enhance(tmp_path / "in", tmp_path / "out") == (1, {})
+    assert peak(tmp_path / "out" / "a.wav") == 0.25
 
 
 class Failing(Inline):

@@ -88,3 +88,13 @@ def test_files_that_cannot_be_spoken_are_named(voice, speak, tmp_path):
     assert "{'hop_length': 100}, the checkpoint's are of {'hop_length': 80}" in errors
     with pytest.raises(ConfigError, match="no such file"):
         speak(tmp_path / "absent.wav")
+
+
+def test_a_recording_is_never_overwritten_by_its_copy(voice, tmp_path):
+    encode.write_wav(tmp_path / "a.wav", tone(170, 0.5), RATE)
+    before = (tmp_path / "a.wav").read_bytes()
+    (tmp_path / "link").symlink_to(tmp_path)
+    for out in (tmp_path, tmp_path / "link"):
+        with pytest.raises(ConfigError, match=r"a\.wav is one of the recordings themselves; choose another --out"):
+            vocoding.vocode([tmp_path / "a.wav"], voice, out, CONSOLE, seed=0, speaker=None, batch_size=1, threads=1)
+    assert (tmp_path / "a.wav").read_bytes() == before

@@ -1,6 +1,10 @@
 """A folder's objects are whole or absent; a full or forbidden disk is explained, and one run at a time writes."""
 
 import errno
+import fcntl
+import os
+import stat
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -57,3 +61,67 @@ def test_a_run_removes_what_a_killed_one_left_and_keeps_others_out(tmp_path):
         assert list((tmp_path / "work" / "tmp").iterdir()) == []
         with pytest.raises(ConfigError, match="another run"), LocalStore(tmp_path).only_run():
             pass
+
+
+def without_links(monkeypatch, code: int) -> None:
+    def refuse(*_, **__) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(os, "link", refuse)
+
+
+@pytest.mark.parametrize("code", [errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EACCES, errno.EMLINK])
+def test_a_version_is_committed_where_there_are_no_hard_links(tmp_path, monkeypatch, code):
+    """As on exFAT, gcsfuse, some SMB and container mounts: of many that create one object, one wins, whole."""
+    without_links(monkeypatch, code)
+    store = LocalStore(tmp_path)
+    store.prepare()
+    with store.only_run(), ThreadPoolExecutor(8) as threads:
+        won = list(threads.map(lambda i: LocalStore(tmp_path).create("versions/1", b"%d" % i), range(8)))
+    assert won.count(True) == 1 and store.read("versions/1") == b"%d" % won.index(True)
+    assert list((tmp_path / "work" / "tmp").iterdir()) == []
+
+
+def test_a_folder_that_cannot_commit_is_refused_at_the_start(tmp_path, monkeypatch):
+    without_links(monkeypatch, errno.EPERM)
+    store = LocalStore(tmp_path)
+    store.prepare()
+    monkeypatch.setattr(os, "replace", os.link)
+    with pytest.raises(ConfigError, match=r"neither hard links nor locks.*choose a folder elsewhere"), store.only_run():
+        pass
+
+
+def test_a_folder_that_cannot_lock_is_refused_at_the_start(tmp_path, monkeypatch):
+    def refuse(*_, **__) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    store = LocalStore(tmp_path)
+    store.prepare()
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with pytest.raises(ConfigError, match=r"cannot lock files \(No locks available\)"), store.only_run():
+        pass
+
+
+def test_no_permissions_are_set_which_not_every_file_system_allows(tmp_path, monkeypatch):
+    """A FAT mount refuses any mode but its own."""
+
+    def refuse(*_, **__) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    for name in ("chmod", "fchmod"):
+        monkeypatch.setattr(os, name, refuse)
+    store = LocalStore(tmp_path)
+    store.write("a", b"1")
+    assert store.create("b", b"2")
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o002, 0o664), (0o077, 0o600)])
+def test_files_have_the_permissions_that_the_umask_leaves(tmp_path, umask, mode):
+    before = os.umask(umask)
+    try:
+        store = LocalStore(tmp_path)
+        store.write("a", b"1")
+        store.create("b", b"2")
+    finally:
+        os.umask(before)
+    assert [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in "ab"] == [mode, mode]
