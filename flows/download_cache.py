@@ -11,13 +11,15 @@ from clean_corpus.enhancers import checkpoints
 from clean_corpus.pipeline.core.config import DEFAULT_S3, S3Config
 from clean_corpus.pipeline.core.errors import ConfigError
 from clean_corpus.pipeline.core.locations import SCHEME, S3Folder, parse_location
+from clean_corpus.pipeline.core.surroundings import user_cache
 from clean_corpus.pipeline.storage import s3_objects, staging
+from clean_corpus.pipeline.storage.base import explain_disk_errors
 from clean_corpus.pipeline.storage.s3_objects import S3Object
 
 
 def folder() -> Path:
     """Return the folder where downloads stay for all later commands of this user."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "clean-corpus" / "weights"
+    return user_cache() / "weights"
 
 
 @cache
@@ -63,7 +65,8 @@ def _cached(objects: Mapping[str, S3Object], config: S3Config) -> Path:
     digest = hashlib.sha256(repr([(str(o), o.etag) for o in objects.values()]).encode()).hexdigest()
     target = folder() / digest[:32]
     if not target.is_dir():
-        target.parent.mkdir(parents=True, exist_ok=True)
+        with explain_disk_errors(f"cache {target.parent}"):
+            target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target.parent) as temporary:
             staging.download_objects(objects, Path(temporary, "whole"), config)
             try:

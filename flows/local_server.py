@@ -12,7 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from clean_corpus.pipeline.core.child_processes import Reaper
-from clean_corpus.pipeline.core.errors import CleanCorpusError
+from clean_corpus.pipeline.core.errors import CleanCorpusError, ConfigError
+from clean_corpus.pipeline.core.surroundings import user_cache
 
 START_TIMEOUT_S = 120
 _SERVE = "import sys; from clean_corpus.flows.local_server import serve; serve(int(sys.argv[1]))"
@@ -22,22 +23,27 @@ def configure() -> None:
     """Set what Prefect is to do in our commands; call this before prefect is imported. What the user has set stays.
 
     With PREFECT_API_URL set, runs go to that server, whose own settings hold.
+    Raises: ConfigError if Prefect's folder cannot be made.
     """
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     defaults = {
         "PREFECT_LOGGING_LEVEL": "CRITICAL",  # errors are printed by us, once
         "PREFECT_SERVER_LOGGING_LEVEL": "CRITICAL",
     }
     if "PREFECT_API_URL" not in os.environ:
         defaults |= {
-            "PREFECT_HOME": str(cache / "clean-corpus" / "prefect"),
+            "PREFECT_HOME": str(user_cache() / "prefect"),
             "PREFECT_LOGGING_TO_API_ENABLED": "false",
             "PREFECT_CLIENT_CSRF_SUPPORT_ENABLED": "false",  # a request more for each client, for browsers' sake
         }
     for name, value in defaults.items():
         os.environ.setdefault(name, value)
-    if "PREFECT_HOME" in os.environ:
-        Path(os.environ["PREFECT_HOME"]).mkdir(parents=True, exist_ok=True)
+    if home := os.environ.get("PREFECT_HOME"):
+        try:
+            Path(home).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(
+                f"PREFECT_HOME {home}: {error.strerror}; set it to a folder that can be written"
+            ) from None
 
 
 def is_helper() -> bool:

@@ -10,6 +10,7 @@ import typer
 from clean_corpus.flows.cli import deploy, evaluate, folder, listening, models, run, train, versions, vocoder
 from clean_corpus.flows.cli.console import console
 from clean_corpus.pipeline.core.errors import CleanCorpusError, ConfigError
+from clean_corpus.pipeline.core.surroundings import speak_utf8, writable_cache
 
 COMMANDS = {  # in the order of --help
     "run": run.run,
@@ -43,8 +44,10 @@ for name, command in COMMANDS.items():
 
 def main() -> None:
     """Run the command that the arguments name; an error is one line, with exit code 2 for a wrong setting, else 1."""
+    speak_utf8()
     try:
-        app()
+        with writable_cache():
+            app()
     except CleanCorpusError as error:
         console.print(f"error: {error}", markup=False, soft_wrap=True)
         sys.exit(2 if isinstance(error, ConfigError) else 1)

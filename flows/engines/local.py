@@ -15,6 +15,7 @@ from typing import Any, Self
 from clean_corpus.flows.engines.base import PRELOAD, EngineClosed, Result, WorkerDied
 from clean_corpus.pipeline.core import memory
 from clean_corpus.pipeline.core.child_processes import end_with_parent
+from clean_corpus.pipeline.core.surroundings import require_semaphores
 
 
 def _forkserver() -> BaseContext:
@@ -100,12 +101,13 @@ class LocalEngine:
 
     With `gpus` worker i sees the GPU i modulo their number and no other; with an empty list none; with None all that
     the machine has. More workers than GPUs let one read and write while another computes, and hold a model each.
-    Raises: ValueError if workers is less than 1.
+    Raises: ValueError if workers is less than 1; CleanCorpusError where processes cannot share semaphores.
     """
 
     def __init__(self, workers: int, gpus: list[str] | None = None) -> None:
         if workers < 1:
             raise ValueError(f"workers {workers}, at least 1 is needed")
+        require_semaphores()
         self.workers = self.slots = self.present = workers
         self._idle: queue.Queue[_Worker] = queue.Queue()
         self._changing, self._closed = threading.Lock(), False

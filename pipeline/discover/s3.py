@@ -61,7 +61,7 @@ def _refuse_objects_that_are_folders(db: sqlite3.Connection) -> None:
     db.execute(
         "UPDATE found SET error = ? WHERE error IS NULL AND EXISTS (SELECT 1 FROM found AS other "
         "WHERE other.path > CAST(found.path || '/' AS BLOB) AND other.path < CAST(found.path || '0' AS BLOB))",
-        ("its key is also a folder of other objects, which no file can be; rename the object",),
+        ("no file name: the key is also a folder of other objects; rename the object",),
     )
 
 

@@ -143,18 +143,15 @@ def unsafe_name(path: str) -> str | None:
     >>> unsafe_name("a/../b.wav"), unsafe_name("a/b.wav")
     ('its name points outside the folder', None)
     >>> unsafe_name("a//b.wav")
-    'its key has an empty part (two slashes, or one at its start or end), which no file can have; rename the object'
+    'no file name: the key has an empty part (two slashes, or one at its start or end); rename the object'
     """
     parts = path.split("/")
     if ".." in parts:
         return "its name points outside the folder"
     if "" in parts:
-        return (
-            "its key has an empty part (two slashes, or one at its start or end), which no file can have; rename the "
-            "object"
-        )
+        return "no file name: the key has an empty part (two slashes, or one at its start or end); rename the object"
     if "." in parts:
-        return "its key has the part '.', which no file can have; rename the object"
+        return "no file name: the key has the part '.'; rename the object"
     return None
 
 
@@ -200,10 +197,10 @@ def _reason(error: Any) -> str | None:
     if code in {"403", "AccessDenied"}:
         return "access denied"
     if code == "InvalidObjectState":
-        return "archived (InvalidObjectState): restore it from its storage class, then run again"
+        return "archived: InvalidObjectState; restore it from its storage class, then run again"
     if code == "NoSuchBucket" or code in REFUSED or is_transient(error):
         return None
-    return f"the server refuses this object: {code}"
+    return f"refused: the server does not give this object, {code}"
 
 
 def download_into(file: BinaryIO, bucket: str, key: str, config: S3Config) -> bool:

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from clean_corpus.pipeline.core.errors import CleanCorpusError, ConfigError
+from clean_corpus.pipeline.core.surroundings import require_semaphores
 
 
 class EpochSampler(Sampler[int]):
@@ -48,6 +49,7 @@ def loader(
     """
     if not workers:
         return DataLoader(dataset, batch_size, sampler=sampler)
+    require_semaphores()
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([type(dataset).__module__])
     return DataLoader(

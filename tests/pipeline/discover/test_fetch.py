@@ -88,7 +88,7 @@ def test_an_archived_object_is_its_own_row(client):
     put(client, root, "b.wav", StorageClass="GLACIER")
     assert errors(root, find_all(root, exclude=None)) == {
         "a.wav": None,
-        "b.wav": "archived (InvalidObjectState): restore it from its storage class, then run again",
+        "b.wav": "archived: InvalidObjectState; restore it from its storage class, then run again",
     }
     assert errors(root / "b.wav", find_all(root / "b.wav", exclude=None))["b.wav"].startswith("archived")
 
@@ -96,10 +96,14 @@ def test_an_archived_object_is_its_own_row(client):
 @pytest.mark.parametrize(
     ("code", "status", "reason"),
     [
-        ("KMS.DisabledException", 400, "the server refuses this object: KMS.DisabledException"),
-        ("InvalidRequest", 400, "the server refuses this object: InvalidRequest"),  # encrypted by a customer's key
-        ("XAmzContentSHA256Mismatch", 400, "the server refuses this object: XAmzContentSHA256Mismatch"),
-        ("MethodNotAllowed", 405, "the server refuses this object: MethodNotAllowed"),
+        ("KMS.DisabledException", 400, "refused: the server does not give this object, KMS.DisabledException"),
+        (
+            "InvalidRequest",
+            400,
+            "refused: the server does not give this object, InvalidRequest",
+        ),  # encrypted by a customer's key
+        ("XAmzContentSHA256Mismatch", 400, "refused: the server does not give this object, XAmzContentSHA256Mismatch"),
+        ("MethodNotAllowed", 405, "refused: the server does not give this object, MethodNotAllowed"),
         ("AccessDenied", 403, "access denied"),
         ("NoSuchKey", 404, "source changed: it is not what was listed; run again"),
         ("InternalError", 500, "cannot be read: s3://fetched/codes/a.wav: InternalError"),
@@ -133,12 +137,12 @@ def test_names_that_no_file_can_have_have_rows_with_the_reason_and_others_come(c
     root = S3Folder(BUCKET, "names")
     put(client, root, "a.wav", "a.wav/b.wav", "a.wav/deep/c.wav", "d//e.wav", "f/./g.wav", "h.wav/", "ok.wav")
     found = find_all(root, exclude=None)
-    folder = "its key is also a folder of other objects, which no file can be; rename the object"
-    empty = "its key has an empty part (two slashes, or one at its start or end), which no file can have"
+    folder = "no file name: the key is also a folder of other objects; rename the object"
+    empty = "no file name: the key has an empty part (two slashes, or one at its start or end)"
     rows = errors(root, found)
     assert {path: error and error.partition("; rename the object")[0] for path, error in rows.items()} == {
         "a.wav": folder.partition(";")[0], "a.wav/b.wav": None, "a.wav/deep/c.wav": None, "d//e.wav": empty,
-        "f/./g.wav": "its key has the part '.', which no file can have", "h.wav/": empty, "ok.wav": None,
+        "f/./g.wav": "no file name: the key has the part '.'", "h.wav/": empty, "ok.wav": None,
     }  # fmt: skip
     for recording in found:  # alone, as after a crash
         assert errors(root, [recording])[recording.path] == rows[recording.path]
@@ -150,4 +154,4 @@ def test_a_manifest_or_sidecar_that_cannot_be_had_is_named_with_the_reason(clien
     put(client, root, "a.txt", "metadata.csv", StorageClass="GLACIER")
     rows = {recording.path: recording.error for recording in find_all(root, exclude=None)}
     assert rows.keys() == {"a.wav", "b.wav", "a.txt", "metadata.csv"}
-    assert all(rows[name].startswith("archived (InvalidObjectState)") for name in ("a.txt", "metadata.csv"))
+    assert all(rows[name].startswith("archived: InvalidObjectState") for name in ("a.txt", "metadata.csv"))

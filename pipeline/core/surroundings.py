@@ -1,0 +1,95 @@
+"""What a process needs of the machine it starts on: a folder to keep things in, semaphores, names in UTF-8.
+
+Each either is made to work or ends in one sentence with the remedy.
+"""
+
+import io
+import locale
+import multiprocessing
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from clean_corpus.pipeline.core.child_processes import temporary_folder
+from clean_corpus.pipeline.core.errors import CleanCorpusError, ConfigError
+
+_LIBRARY_CACHES = {"MPLCONFIGDIR": "matplotlib", "NUMBA_CACHE_DIR": "numba", "TRITON_CACHE_DIR": "triton"}
+
+
+def user_cache() -> Path:
+    """Return the folder for what stays between this user's commands; it may not exist yet.
+
+    Raises: ConfigError if the user has no home.
+    """
+    try:
+        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    except RuntimeError:
+        raise ConfigError(
+            "this user has no home folder; set HOME or XDG_CACHE_HOME to one that can be written"
+        ) from None
+    return base / "clean-corpus"
+
+
+@contextmanager
+def writable_cache() -> Iterator[None]:
+    """Give the block, and processes it starts, a user's cache: a temporary one where the user's cannot be written.
+
+    Libraries put their caches there too, for each would complain, or refuse to work, by itself.
+    Raises: ConfigError if no temporary folder can be written either.
+    """
+    if folder := _writable_user_cache():
+        os.environ.setdefault("MPLCONFIGDIR", str(folder / "matplotlib"))
+        yield
+        return
+    with ExitStack() as stack:
+        try:
+            folder = stack.enter_context(temporary_folder("clean-corpus-cache-"))
+        except OSError as error:
+            raise ConfigError(
+                f"neither the home folder nor a temporary one can be written ({error.strerror}); set XDG_CACHE_HOME "
+                "and TMPDIR to folders that can"
+            ) from None
+        for name, library in _LIBRARY_CACHES.items():
+            os.environ.setdefault(name, str(folder / library))
+        os.environ["XDG_CACHE_HOME"] = str(folder)
+        yield
+
+
+def _writable_user_cache() -> Path | None:
+    """Return the user's cache if files can be made there, or it can be made itself."""
+    try:
+        folder = user_cache()
+    except ConfigError:
+        return None
+    existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    return folder if existing.is_dir() and os.access(existing, os.W_OK | os.X_OK) else None
+
+
+def require_semaphores() -> None:
+    """Refuse to start worker processes where they cannot share semaphores.
+
+    Raises: CleanCorpusError with the remedy.
+    """
+    try:
+        multiprocessing.get_context("forkserver").Lock()
+    except (OSError, ImportError) as error:
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        raise CleanCorpusError(
+            f"worker processes need semaphores, which lie in /dev/shm: {reason}; have it mounted with room and "
+            "permission to write (containers: --tmpfs /dev/shm, or --shm-size=64m)"
+        ) from None
+
+
+def speak_utf8() -> None:
+    """Have this process use UTF-8 for names, files and output; start it anew where its locale says another encoding.
+
+    What still cannot be printed is written as backslash escapes: no output ends a command.
+    """
+    encodings = {sys.getfilesystemencoding().lower(), locale.getpreferredencoding(False).lower()}
+    if not sys.flags.utf8_mode and encodings != {"utf-8"}:
+        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], os.environ | {"PYTHONUTF8": "1"})
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
