@@ -2,6 +2,9 @@
 
 import re
 
+import yaml
+
+from clean_corpus.pipeline.core.telemetry import FORCED
 from tests.infra.files import COMPOSE, DOCKERFILE, OPERATIONS, contents, output, program, services
 from tests.support.paths import REPOSITORY
 
@@ -50,3 +53,15 @@ def test_services_are_restricted_watched_and_limited():
         assert all(port.startswith("127.0.0.1:") for port in service.get("ports", [])), name
         if name != "s3":  # its own start script gives up root
             assert service["read_only"] is True and not service["user"].startswith("0"), name
+
+
+def test_images_and_deployments_have_the_switches_against_telemetry_before_any_program_starts():
+    """Prefect's and Ray's own programs start without this package, whose import sets them elsewhere."""
+    image = dict(re.findall(r"\b([A-Z][A-Z_]+)=(\S+)", DOCKERFILE.read_text()))
+    assert image.items() >= FORCED.items()
+    pool = yaml.safe_load(contents("prefect.yaml"))["definitions"]["pool"]
+    assert pool["job_variables"]["env"].items() >= FORCED.items()
+    for name, service in services().items():
+        ours = service["image"].startswith("clean-corpus:")
+        assert ours or name in ("postgres", "s3"), f"{name}: which switches does its image need?"
+        assert not ours or not FORCED.keys() & service.get("environment", {}).keys(), name
