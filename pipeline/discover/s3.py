@@ -52,8 +52,9 @@ def find_in_bucket(
     unread: dict[str, str] = {}
     _refuse_objects_that_are_folders(db)
     manifests.read_all(db, fetch, root=folder, only=only, config=manifest)
-    for path, reason in unread.items():
-        db.execute("UPDATE found SET error = ? WHERE path = ? AND listed", (reason, os.fsencode(path)))
+    for path, reason in unread.items():  # not "malformed": what lies in its place is an empty file
+        if only in (None, path):
+            db.execute("UPDATE found SET error = ?, listed = 1 WHERE path = ?", (reason, os.fsencode(path)))
 
 
 def _refuse_objects_that_are_folders(db: sqlite3.Connection) -> None:
