@@ -2,7 +2,6 @@
 
 import contextlib
 import io
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
@@ -10,8 +9,8 @@ from typing import Self
 import numpy as np
 import soundfile
 
-from clean_corpus.pipeline.audio import headers
 from clean_corpus.pipeline.audio.resample import ResampledStream
+from clean_corpus.pipeline.audio.sources import Frames, SoundFileSource, Source, explain
 from clean_corpus.pipeline.core.config import AudioConfig
 from clean_corpus.pipeline.core.errors import DataError
 from clean_corpus.pipeline.core.types import Audio
@@ -21,19 +20,6 @@ CODEC_VERSION = f"soundfile {soundfile.__version__}, {soundfile.__libsndfile_ver
 _BLOCK_S = 10.0
 _CHUNK = 4096  # frames per read: the most that is lost before the point where a truncated FLAC file breaks off
 _RATES_HZ = range(1000, 1_000_001)  # a header with another rate is wrong, and would turn a file into days or nothing
-_MP3_SLACK_S = 0.1  # encoders differ by a frame or two in the length that they announce
-_NOT_RECOGNISED = (1, 7)  # libsndfile: format not recognised; no MPEG frame after what looked like one
-
-
-class _Sequential(soundfile.SoundFile):
-    """A file that is read once from start to end.
-
-    soundfile seeks after every read of a seekable file; at the end of a truncated FLAC file that seek fails and
-    takes the last good read with it.
-    """
-
-    def seekable(self) -> bool:
-        return False
 
 
 class Reader:
@@ -50,7 +36,11 @@ class Reader:
     def __init__(self, path: Path, config: AudioConfig) -> None:
         self._config = config
         with contextlib.ExitStack() as stack:
-            self._open(path, stack)
+            self._source: Source = SoundFileSource(path, stack)
+            self.sample_rate_in_hz = self._source.sample_rate
+            self.channels_in = self._source.channels
+            self.format, self.subtype = self._source.format, self._source.subtype
+            self.frames_in = self._source.frames
             self._check_header()
             self._resources = stack.pop_all()
 
@@ -60,33 +50,14 @@ class Reader:
     def __exit__(self, *_: object) -> None:
         self._resources.close()
 
-    def _open(self, path: Path, stack: contextlib.ExitStack) -> None:
-        try:
-            self._file = stack.enter_context(path.open("rb", buffering=0))
-        except OSError as error:
-            raise DataError(f"cannot open: {error.strerror}") from None
-        self._size = os.fstat(self._file.fileno()).st_size
-        if self._size == 0:
-            raise DataError("empty file")
-        sound = stack.enter_context(_open_sound(self._file.fileno()))
-        self.frames_in = headers.announced_frames(self._file, sound)
-        if start := headers.find_unknown_length(self._file, sound.format):
-            self.frames_in = None
-            sound = stack.enter_context(_open_sound(stack.enter_context(headers.stream(self._file, *start))))
-        self._sound = sound
-        self.sample_rate_in_hz: int = sound.samplerate
-        self.channels_in: int = sound.channels
-        self.format: str = sound.format
-        self.subtype: str = sound.subtype
-
     def _check_header(self) -> None:
         if self.sample_rate_in_hz not in _RATES_HZ:
             raise DataError(f"sample rate is {self.sample_rate_in_hz} Hz, expected 1000 to 1000000 Hz")
         channel = self._config.channel
         if channel != "mix" and not 0 <= channel < self.channels_in:
             raise DataError(f"audio.channel is {channel}, file has {self.channels_in} channels, from 0")
-        if self.frames_in is not None:
-            self._check_length(self._sound.frames)
+        if self._source.frames_at_hand is not None:
+            self._check_length(self._source.frames_at_hand)
 
     def blocks(self) -> Iterator[Audio]:
         """Yield the recording from start to end, once; the blocks together equal the whole resampled (soxr, HQ).
@@ -116,30 +87,33 @@ class Reader:
 
     def _mono_chunks(self) -> Iterator[Audio]:
         n_read = 0
-        while self.frames_in is None or n_read < self.frames_in:
-            # never past the announced end: a FLAC file may carry an ID3 tag there, which libsndfile takes for damage
-            n_frames = _CHUNK if self.frames_in is None else min(_CHUNK, self.frames_in - n_read)
-            try:
-                frames = self._sound.read(n_frames, dtype="float32", always_2d=True)
-            except soundfile.LibsndfileError as error:
-                at_end = os.lseek(self._file.fileno(), 0, os.SEEK_CUR) == self._size
-                if self.frames_in is not None and at_end:
-                    break
-                raise DataError(f"{_explain(error)} at {n_read / self.sample_rate_in_hz:.3f} s") from None
-            if not len(frames):
-                break
+        for frames in self._frames():
             mono = frames.mean(axis=1) if self._config.channel == "mix" else frames[:, self._config.channel].copy()
             bad = np.flatnonzero(~np.isfinite(mono))
             if len(bad):
                 raise DataError(f"sample at {(n_read + bad[0]) / self.sample_rate_in_hz:.3f} s is {mono[bad[0]]}")
             n_read += len(frames)
             yield mono
+
+    def _frames(self) -> Iterator[Frames]:
+        """Yield all frames of the recording, (N, C) each, at its own rate."""
+        n_read = 0
+        while self.frames_in is None or n_read < self.frames_in:
+            # never past the announced end: a FLAC file may carry an ID3 tag there, which libsndfile takes for damage
+            n_frames = _CHUNK if self.frames_in is None else min(_CHUNK, self.frames_in - n_read)
+            try:
+                frames = self._source.read(n_frames)
+            except DataError as error:
+                raise DataError(f"{error} at {n_read / self.sample_rate_in_hz:.3f} s") from None
+            if not len(frames):
+                break
+            n_read += len(frames)
+            yield frames
         if self.frames_in is not None:
             self._check_length(n_read)
 
     def _check_length(self, n_present: int) -> None:
-        slack = _MP3_SLACK_S * self.sample_rate_in_hz if self.format == "MP3" else 0
-        if n_present < self.frames_in - slack and not self._config.allow_truncated:
+        if n_present < self.frames_in - self._source.slack and not self._config.allow_truncated:
             announced_s, present_s = self.frames_in / self.sample_rate_in_hz, n_present / self.sample_rate_in_hz
             raise DataError(
                 f"truncated: header announces {announced_s:.3f} s, file holds {present_s:.3f} s; "
@@ -165,7 +139,7 @@ def decode(data: bytes, *, mix: bool = False) -> tuple[Audio, int]:
     try:
         x, sample_rate = soundfile.read(io.BytesIO(data), dtype="float32")
     except soundfile.LibsndfileError as error:
-        raise DataError(_explain(error)) from None
+        raise DataError(explain(error)) from None
     if x.ndim != 1 and not mix:
         raise DataError(f"clip has {x.shape[1]} channels, expected 1")
     return x if x.ndim == 1 else x.mean(1), sample_rate
@@ -179,20 +153,5 @@ def length(data: bytes) -> tuple[int, int]:
     try:
         header = soundfile.info(io.BytesIO(data))
     except soundfile.LibsndfileError as error:
-        raise DataError(_explain(error)) from None
+        raise DataError(explain(error)) from None
     return header.frames, header.samplerate
-
-
-def _explain(error: soundfile.LibsndfileError) -> str:
-    if error.code in _NOT_RECOGNISED:
-        return "not audio: format not recognised"
-    text = error.error_string.removeprefix("Error : ").rstrip(".")
-    return f"cannot decode: {text}"
-
-
-def _open_sound(descriptor: int) -> _Sequential:
-    # a descriptor, since soundfile takes a path's or a named file's extension .raw for a format
-    try:
-        return _Sequential(descriptor, closefd=False)
-    except soundfile.LibsndfileError as error:
-        raise DataError(_explain(error)) from None
