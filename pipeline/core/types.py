@@ -79,6 +79,10 @@ class Clip:
 
     `error` makes it `failed`; `reject` (reason, sentence with the two values) makes it `rejected` before any network
     runs. Reasons of this kind: no_speech, too_short, duplicate, near_duplicate.
+
+    `clipping_ratio` and `bandwidth_hz` are of the clip as it was recorded, at `sample_rate_in_hz`. `channel` is the one
+    that was taken, from 0, or `mix`, and `channel_why` says why where the setting did not choose it. `input_gain_db` is
+    the gain from the recording to the raw clip.
     """
 
     clip_id: str
@@ -93,6 +97,11 @@ class Clip:
     metadata: Metadata = field(default_factory=Metadata)
     error: str | None = None
     reject: tuple[str, str] | None = None
+    channel: str | None = None
+    channel_why: str | None = None
+    input_gain_db: float | None = None
+    clipping_ratio: float | None = None
+    bandwidth_hz: float | None = None
 
     @property
     def origin(self) -> dict[str, object]:

@@ -17,6 +17,16 @@ from clean_corpus.pipeline.quality.scorer import SCORES
 
 ROWS_PER_GROUP = 10_000  # of the Parquet file, and of rows in memory
 _TEXT = ("text", "speaker", "licence", "consent")
+_RECORDED = (
+    "sample_rate_in_hz",
+    "channels_in",
+    "channel",
+    "channel_why",
+    "input_gain_db",
+    "clipping_ratio",
+    "bandwidth_hz",
+    "speech_s",
+)
 
 SCHEMA = pa.schema(
     [
@@ -27,6 +37,11 @@ SCHEMA = pa.schema(
         ("duration_s", pa.float64()),
         ("sample_rate_in_hz", pa.int32()),
         ("channels_in", pa.int32()),
+        ("channel", pa.string()),
+        ("channel_why", pa.string()),
+        ("input_gain_db", pa.float64()),
+        ("clipping_ratio", pa.float64()),
+        ("bandwidth_hz", pa.float64()),
         ("speech_s", pa.float64()),
         *[(name, pa.string()) for name in _TEXT],
         ("verdict", pa.string()),
@@ -84,9 +99,7 @@ def _record(row: Row) -> dict[str, object]:
     clip, decision = row.clip, row.decision
     return {
         **clip.origin,
-        "sample_rate_in_hz": clip.sample_rate_in_hz,
-        "channels_in": clip.channels_in,
-        "speech_s": clip.speech_s,
+        **{name: getattr(clip, name) for name in _RECORDED},
         **{name: getattr(clip.metadata, name) for name in _TEXT},
         "verdict": decision.verdict.value,
         "reason": decision.reason,

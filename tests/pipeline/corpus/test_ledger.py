@@ -20,7 +20,8 @@ def rows():
     text = Metadata(text="zwei Wörter", speaker="s1", licence="CC0")
     yield Row(Clip("b", "b.wav", "0" * 64, 0.0, 2.0, 48000, 2, 1.5, "h", text), KEPT, {"snr_db": 9.0}, {"snr_db": 30.0})
     yield Row(Clip("a-2", "a.wav", "1" * 64, 7.0, 3.0), LOW, {"snr_db": 3.0}, {"snr_db": None})
-    yield Row(Clip("a-1", "a.wav", "1" * 64, 0.0, 5.0), KEPT, {}, {}, gain_db=-2.5, shard="shards/x.tar")
+    recorded = {"channel": "1", "channel_why": "0 is silent", "input_gain_db": 31.5, "bandwidth_hz": 8000.0}
+    yield Row(Clip("a-1", "a.wav", "1" * 64, 0.0, 5.0, **recorded), KEPT, {}, {}, gain_db=-2.5, shard="shards/x.tar")
     yield Row(Clip("c", "c.txt", None), LOST, {}, {})
 
 
@@ -46,6 +47,8 @@ def test_rows_come_back_in_a_fixed_order_with_everything_known(written):
         "zwei Wörter", "s1", 9.0, 30.0,
     )  # fmt: skip
     assert (found[0]["gain_db"], found[0]["shard"]) == (-2.5, "shards/x.tar")
+    assert (found[0]["channel"], found[0]["channel_why"], found[0]["input_gain_db"]) == ("1", "0 is silent", 31.5)
+    assert (found[0]["bandwidth_hz"], found[0]["clipping_ratio"]) == (8000.0, None)
     assert (found[1]["reason"], found[1]["detail"], found[1]["chosen"]) == ("snr_db", "snr_db 3 < 15", "raw")
     assert found[1]["chosen_why"].startswith("enhancement lowered") and found[1]["after_snr_db"] is None
     assert {row["enhancer"] for row in found} == {"e"}
