@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from clean_corpus.pipeline.corpus.ledger import Row
 
 STAGES = ("ingest", "clean", "publish", "variant", "report")  # whose calls are made again when they fail
-MAX_REASONS = 32  # of clips, in metrics; texts of exceptions come in any number, series must not
+MAX_REASONS = 64  # of clips, in metrics; there are fewer, and series must not become many
 
 
 @dataclass

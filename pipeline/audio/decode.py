@@ -52,10 +52,10 @@ class Reader:
 
     def _check_header(self) -> None:
         if self.sample_rate_in_hz not in _RATES_HZ:
-            raise DataError(f"sample rate is {self.sample_rate_in_hz} Hz, expected 1000 to 1000000 Hz")
+            raise DataError(f"sample rate: {self.sample_rate_in_hz} Hz, expected 1000 to 1000000 Hz")
         channel = self._config.channel
         if channel != "mix" and not 0 <= channel < self.channels_in:
-            raise DataError(f"audio.channel is {channel}, file has {self.channels_in} channels, from 0")
+            raise DataError(f"no such channel: audio.channel is {channel}, file has {self.channels_in}, from 0")
         if self._source.frames_at_hand is not None:
             self._check_length(self._source.frames_at_hand)
 
@@ -91,7 +91,8 @@ class Reader:
             mono = frames.mean(axis=1) if self._config.channel == "mix" else frames[:, self._config.channel].copy()
             bad = np.flatnonzero(~np.isfinite(mono))
             if len(bad):
-                raise DataError(f"sample at {(n_read + bad[0]) / self.sample_rate_in_hz:.3f} s is {mono[bad[0]]}")
+                at_s = (n_read + bad[0]) / self.sample_rate_in_hz
+                raise DataError(f"not finite: sample at {at_s:.3f} s is {mono[bad[0]]}")
             n_read += len(frames)
             yield mono
 

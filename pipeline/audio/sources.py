@@ -66,7 +66,7 @@ class SoundFileSource:
         try:
             self._file = stack.enter_context(path.open("rb", buffering=0))
         except OSError as error:
-            raise DataError(f"cannot open: {error.strerror}") from None
+            raise DataError(f"cannot be read: {error.strerror}") from None
         self._size = os.fstat(self._file.fileno()).st_size
         if self._size == 0:
             raise DataError("empty file")

@@ -9,6 +9,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from clean_corpus.pipeline.core.reasons import Reason
+
 Audio = NDArray[np.float32]
 """Samples of one channel, (N,), full scale +-1."""
 
@@ -78,7 +80,7 @@ class Clip:
     """One row of the ledger before its scores: an utterance, or a whole recording that could not become one.
 
     `error` makes it `failed`; `reject` (reason, sentence with the two values) makes it `rejected` before any network
-    runs. Reasons of this kind: no_speech, too_short, duplicate, near_duplicate.
+    runs.
 
     `clipping_ratio` and `bandwidth_hz` are of the clip as it was recorded, at `sample_rate_in_hz`. `channel` is the one
     that was taken, from 0, or `mix`, and `channel_why` says why where the setting did not choose it. `input_gain_db` is
@@ -96,7 +98,7 @@ class Clip:
     pcm_sha256: str | None = None
     metadata: Metadata = field(default_factory=Metadata)
     error: str | None = None
-    reject: tuple[str, str] | None = None
+    reject: tuple[Reason, str] | None = None
     channel: str | None = None
     channel_why: str | None = None
     input_gain_db: float | None = None
@@ -117,10 +119,10 @@ class Clip:
 
 @dataclass(frozen=True)
 class Decision:
-    """The verdict on a clip: `reason` is the short class, `detail` the sentence with the two numbers."""
+    """The verdict on a clip: `reason` is one of a closed list, `detail` the sentence with the two numbers."""
 
     verdict: Verdict
-    reason: str | None = None
+    reason: Reason | None = None
     detail: str | None = None
     chosen: Literal["raw", "enhanced"] | None = None
     chosen_why: str | None = None

@@ -9,6 +9,7 @@ import numpy as np
 from clean_corpus.pipeline.audio import decode, segment
 from clean_corpus.pipeline.core.config import AudioConfig, PipelineConfig, SegmentConfig
 from clean_corpus.pipeline.core.errors import DataError
+from clean_corpus.pipeline.core.reasons import Reason
 from clean_corpus.pipeline.core.types import Audio, Clip, Recording
 from clean_corpus.pipeline.quality import fingerprint
 
@@ -45,7 +46,7 @@ def cut_recording(folder: Path, recording: Recording, config: PipelineConfig) ->
         yield replace(clip, clip_id=rest_id, offset_s=end / rate, error=text), None
         return
     if not count:
-        reject = ("no_speech", f"speech_s 0 < {limits.min_speech_s:g}")
+        reject = (Reason.NO_SPEECH, f"speech_s 0 < {limits.min_speech_s:g}")
         yield replace(clip, duration_s=total / rate, speech_s=0.0, reject=reject), None
 
 
@@ -54,9 +55,9 @@ def _clip(recording: Clip, cut: segment.Utterance, rate: int, limits: SegmentCon
     duration_s = len(cut.samples) / rate
     reject = None
     if duration_s < limits.min_s:
-        reject = ("too_short", f"duration_s {duration_s:.4g} < {limits.min_s:g}")
+        reject = (Reason.TOO_SHORT, f"duration_s {duration_s:.4g} < {limits.min_s:g}")
     elif cut.speech_s < limits.min_speech_s:
-        reject = ("no_speech", f"speech_s {cut.speech_s:.3g} < {limits.min_speech_s:g}")
+        reject = (Reason.NO_SPEECH, f"speech_s {cut.speech_s:.3g} < {limits.min_speech_s:g}")
     return replace(
         recording,
         clip_id=recording.clip_id if number is None else f"{recording.clip_id}-{number:05d}",

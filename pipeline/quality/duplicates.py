@@ -5,12 +5,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from tempfile import TemporaryFile
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from clean_corpus.pipeline.core.config import DedupConfig
+from clean_corpus.pipeline.core.reasons import Reason
 from clean_corpus.pipeline.core.records import RawShard
 from clean_corpus.pipeline.core.scratch_database import scratch_database
 from clean_corpus.pipeline.core.types import Clip
@@ -27,7 +27,7 @@ class Duplicate:
     """The first clip of the group that a clip is a copy of, and how it was recognised."""
 
     of: str
-    kind: Literal["duplicate", "near_duplicate"]
+    kind: Reason
     bit_error: float
 
 
@@ -53,9 +53,9 @@ def find_duplicates(clips: Iterable[tuple[str, str, NDArray[np.uint32]]], config
             bit_error, earlier = nearest[later]
             earlier_id = _clip_id(database, earlier)
             of = found[earlier_id].of if earlier_id in found else earlier_id
-            found[_clip_id(database, later)] = Duplicate(of, "near_duplicate", bit_error)
+            found[_clip_id(database, later)] = Duplicate(of, Reason.NEAR_DUPLICATE, bit_error)
     for clip_id, first in copies:
-        found[clip_id] = Duplicate(found[first].of if first in found else first, "duplicate", 0.0)
+        found[clip_id] = Duplicate(found[first].of if first in found else first, Reason.DUPLICATE, 0.0)
     return found
 
 

@@ -4,6 +4,7 @@ from typing import Literal
 
 from clean_corpus.pipeline.core.config import GateConfig
 from clean_corpus.pipeline.core.errors import ConfigError
+from clean_corpus.pipeline.core.reasons import Reason, reason_of
 from clean_corpus.pipeline.core.types import Clip, Decision, Scores, Verdict
 
 CHECKS: tuple[tuple[str, Literal["min", "max"]], ...] = (
@@ -72,20 +73,20 @@ def decide(before: Scores, after: Scores, config: GateConfig) -> Decision:
         value = (before if score in ("clipping_ratio", "bandwidth_hz") else scores).get(score)
         if value is None:
             detail = f"{score} could not be measured, wanted {'>=' if bound == 'min' else '<='} {limit:g}"
-            return Decision(Verdict.REJECTED, score, detail, chosen, why)
+            return Decision(Verdict.REJECTED, Reason(score), detail, chosen, why)
         if (value < limit) if bound == "min" else (value > limit):
             detail = f"{score} {value:.4g} {'<' if bound == 'min' else '>'} {limit:g}"
-            return Decision(Verdict.REJECTED, score, detail, chosen, why)
+            return Decision(Verdict.REJECTED, Reason(score), detail, chosen, why)
     return Decision(Verdict.KEPT, None, None, chosen, why)
 
 
 def failed(error: str) -> Decision:
-    """Return the end of a clip that an error took; its reason is the error up to the first colon.
+    """Return the end of a clip that an error took; its text is the detail.
 
-    >>> failed("truncated: header announces 2 s").reason
+    >>> str(failed("truncated: header announces 2 s").reason)
     'truncated'
     """
-    return Decision(Verdict.FAILED, error.partition(":")[0][:40].replace(" ", "_"), error)
+    return Decision(Verdict.FAILED, reason_of(error), error)
 
 
 def settled(clip: Clip) -> Decision | None:

@@ -17,6 +17,7 @@ from clean_corpus.flows.config import RunConfig
 from clean_corpus.pipeline.audio import decode, loudness
 from clean_corpus.pipeline.core.config_input import override, validate
 from clean_corpus.pipeline.core.errors import CleanCorpusError, ConfigError
+from clean_corpus.pipeline.core.reasons import Reason
 from clean_corpus.pipeline.corpus import versions
 from clean_corpus.pipeline.demo import corpus as demo
 from clean_corpus.pipeline.storage.local import LocalStore
@@ -113,7 +114,7 @@ def test_every_bad_input_ends_as_expected(corpus, finished):
         found = by_source.pop(printable(name))
         assert {row["verdict"] for row in found} <= expected.verdicts, (name, found)
         if expected.reason and found[0]["verdict"] != "kept":
-            assert expected.reason in found[0]["reason"], (name, found)
+            assert expected.reason == found[0]["reason"], (name, found)
     assert all(source.startswith("good/") for source in by_source), "a file that is not there has a row"
 
 
@@ -133,6 +134,7 @@ def test_in_is_kept_and_rejected_and_failed(finished):
     assert json.loads((output / "run.json").read_text())["counts"] == counts
     for row in ledger:
         assert (row["verdict"] == "kept") == (row["reason"] is None)
+        assert row["reason"] is None or Reason(row["reason"]) is not Reason.OTHER_ERROR, row
         assert row["detail"] or row["verdict"] == "kept"
 
 

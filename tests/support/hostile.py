@@ -56,7 +56,7 @@ def write_hostile(folder: Path) -> dict[str, Expected]:
         return signals.speech(SECONDS, seed=len(expected), sample_rate=sample_rate)
 
     # not audio
-    path("empty.wav", FAILED, "empty").write_bytes(b"")
+    path("empty.wav", FAILED, "empty_file").write_bytes(b"")
     path("ten-bytes.wav", FAILED, "not_audio").write_bytes(b"RIFF\x24\0\0\0WA")
     path("text.wav", FAILED, "not_audio").write_text("This is a letter and no recording.\n" * 50)
     Image.new("RGB", (64, 64), "teal").save(path("photo.mp3", FAILED, "not_audio"), "JPEG")
@@ -76,7 +76,7 @@ def write_hostile(folder: Path) -> dict[str, Expected]:
     # samples that are no speech, or no numbers
     spoilt = speech()
     spoilt[SPOILT_SAMPLE] = np.nan
-    soundfile.write(path("not-a-number.wav", FAILED, "nan"), spoilt, 16000, subtype="FLOAT")
+    soundfile.write(path("not-a-number.wav", FAILED, "not_finite"), spoilt, 16000, subtype="FLOAT")
     soundfile.write(path("one-sample.wav", REJECTED | FAILED), np.full(1, 0.1, np.float32), 16000)
     soundfile.write(path("silence.wav", REJECTED, "no_speech"), signals.silence(SECONDS, 16000), 16000)
     soundfile.write(path("direct-current.wav", REJECTED, "no_speech"), np.full(48000, 0.3, np.float32), 16000)

@@ -114,7 +114,7 @@ def test_mix_is_the_mean_and_a_channel_is_itself(tmp_path):
     np.testing.assert_array_equal(read(data, tmp_path, AudioConfig(channel=5)), x[:, 5])
     assert not read(data, tmp_path, AudioConfig(channel=4)).any()
     for missing in (8, -1):
-        with pytest.raises(DataError, match=rf"channel is {missing}, file has 8 channels"):
+        with pytest.raises(DataError, match=rf"channel is {missing}, file has 8,"):
             read(data, tmp_path, AudioConfig(channel=missing))
 
 
@@ -127,7 +127,7 @@ def test_values_over_full_scale_pass_through(tmp_path):
 def test_what_is_not_finite_is_named_with_its_place(value, shown, tmp_path):
     x = np.zeros((RATE * 2, 2), np.float32)
     x[24000, 1] = value
-    with pytest.raises(DataError, match=rf"^sample at 1\.500 s is {shown}$"):
+    with pytest.raises(DataError, match=rf"^not finite: sample at 1\.500 s is {shown}$"):
         read(encoded(x, subtype="FLOAT"), tmp_path)
 
 
@@ -151,7 +151,7 @@ def test_content_decides_and_not_the_name(tmp_path):
         (encoded(noise(100))[:44], "^no samples"),
         (encoded(noise(0)), "^no samples"),
         (encoded(noise(1), 44100), "^no samples: fewer than one at 16000 Hz$"),
-        (encoded(noise(100), 1), "^sample rate is 1 Hz, expected"),
+        (encoded(noise(100), 1), "^sample rate: 1 Hz, expected"),
         (encoded(noise(RATE), container="OGG", subtype="OPUS")[:300], "^cannot decode: .*malformed$"),
     ],
     ids=[
@@ -178,7 +178,7 @@ def test_one_sample_is_a_recording(tmp_path):
 
 
 def test_a_file_that_cannot_be_opened_says_why(tmp_path):
-    with pytest.raises(DataError, match=r"^cannot open: No such file"):
+    with pytest.raises(DataError, match=r"^cannot be read: No such file"):
         decode.open_recording(tmp_path / "gone.wav", RIGHT)
 
 

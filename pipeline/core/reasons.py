@@ -1,0 +1,123 @@
+"""The closed list of reasons for which a clip is not kept; what one clip adds to it stands in its detail."""
+
+import errno
+import os
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """Why a clip is rejected or failed. The text of an error begins with its reason in words and a colon.
+
+    A new kind of error is a new member and its row in MEANINGS: a text that begins otherwise counts as OTHER_ERROR.
+    """
+
+    # rejected before any network runs
+    NO_SPEECH = "no_speech"
+    TOO_SHORT = "too_short"
+    DUPLICATE = "duplicate"
+    NEAR_DUPLICATE = "near_duplicate"
+    # rejected by the gate, named by the score
+    SPEECH_RATIO = "speech_ratio"
+    CLIPPING_RATIO = "clipping_ratio"
+    BANDWIDTH_HZ = "bandwidth_hz"
+    SNR_DB = "snr_db"
+    DNSMOS_SIG = "dnsmos_sig"
+    DNSMOS_BAK = "dnsmos_bak"
+    DNSMOS_OVRL = "dnsmos_ovrl"
+    DNSMOS_P808 = "dnsmos_p808"
+    # failed: the file or object cannot be had
+    NOT_FOUND = "not_found"
+    MALFORMED_MANIFEST = "malformed_manifest"
+    NO_FILE_NAME = "no_file_name"
+    BROKEN_LINK = "broken_link"
+    SYMLINK_LOOP = "symlink_loop"
+    PERMISSION_DENIED = "permission_denied"
+    ACCESS_DENIED = "access_denied"
+    ARCHIVED = "archived"
+    REFUSED = "refused"
+    SOURCE_CHANGED = "source_changed"
+    CANNOT_BE_READ = "cannot_be_read"
+    # failed: what it holds cannot be used
+    EMPTY_FILE = "empty_file"
+    NOT_AUDIO = "not_audio"
+    UNSUPPORTED_FORMAT = "unsupported_format"
+    TRUNCATED = "truncated"
+    CANNOT_DECODE = "cannot_decode"
+    NO_SAMPLES = "no_samples"
+    NOT_FINITE = "not_finite"
+    SAMPLE_RATE = "sample_rate"
+    NO_SUCH_CHANNEL = "no_such_channel"
+    TOO_LARGE = "too_large"
+    # failed: a stage could not do its work
+    INGEST = "ingest"
+    ENHANCE = "enhance"
+    SCORE = "score"
+    PUBLISH = "publish"
+    WORKER = "worker"
+    TIMED_OUT = "timed_out"
+    OTHER_ERROR = "other_error"
+
+
+MEANINGS: dict[Reason, str] = {
+    Reason.NO_SPEECH: "holds less speech than `segment.min_speech_s`",
+    Reason.TOO_SHORT: "is shorter than `segment.min_s`",
+    Reason.DUPLICATE: "has the samples of another clip, which is named",
+    Reason.NEAR_DUPLICATE: "is another clip, which is named, coded, levelled or trimmed otherwise",
+    Reason.SPEECH_RATIO: "has a smaller share of speech than `gate.speech_ratio_min`",
+    Reason.CLIPPING_RATIO: "was recorded with a larger share of clipped samples than `gate.clipping_ratio_max`",
+    Reason.BANDWIDTH_HZ: "was recorded with less bandwidth than `gate.bandwidth_hz_min`",
+    Reason.SNR_DB: "has a lower SNR than `gate.snr_db_min`",
+    Reason.DNSMOS_SIG: "has a lower DNSMOS SIG than `gate.dnsmos_sig_min`",
+    Reason.DNSMOS_BAK: "has a lower DNSMOS BAK than `gate.dnsmos_bak_min`",
+    Reason.DNSMOS_OVRL: "has a lower DNSMOS OVRL than `gate.dnsmos_ovrl_min`",
+    Reason.DNSMOS_P808: "has a lower DNSMOS P.808 than `gate.dnsmos_p808_min`",
+    Reason.NOT_FOUND: "a manifest names it, and it is not there",
+    Reason.MALFORMED_MANIFEST: "a line of a manifest, or a sidecar, came to nothing",
+    Reason.NO_FILE_NAME: "an object's key is no name of a file",
+    Reason.BROKEN_LINK: "a link to nothing",
+    Reason.SYMLINK_LOOP: "a link that leads back to itself",
+    Reason.PERMISSION_DENIED: "the file system does not let it be read",
+    Reason.ACCESS_DENIED: "the bucket's credentials do not let it be read",
+    Reason.ARCHIVED: "the object lies in a storage class that has to be restored first",
+    Reason.REFUSED: "the server does not give this object",
+    Reason.SOURCE_CHANGED: "it was changed or taken away during the run",
+    Reason.CANNOT_BE_READ: "the disk or the server gave an error",
+    Reason.EMPTY_FILE: "no byte in it",
+    Reason.NOT_AUDIO: "no format of audio is recognised",
+    Reason.UNSUPPORTED_FORMAT: "a known format that this installation does not decode",
+    Reason.TRUNCATED: "it holds less than its header announces",
+    Reason.CANNOT_DECODE: "its coding is damaged",
+    Reason.NO_SAMPLES: "audio without a sample",
+    Reason.NOT_FINITE: "a sample is NaN or infinite",
+    Reason.SAMPLE_RATE: "its header states a sample rate that no recording has",
+    Reason.NO_SUCH_CHANNEL: "it lacks the channel that `audio.channel` names",
+    Reason.TOO_LARGE: "it exceeds a limit on length or size",
+    Reason.INGEST: "reading and cutting it ended in an error",
+    Reason.ENHANCE: "the network gave up on it",
+    Reason.SCORE: "it could not be scored",
+    Reason.PUBLISH: "its shard could not be written",
+    Reason.WORKER: "the worker process died with it",
+    Reason.TIMED_OUT: "work on it did not end in time",
+    Reason.OTHER_ERROR: "another error",
+}
+
+_SYSTEM = {errno.EACCES: Reason.PERMISSION_DENIED, errno.EPERM: Reason.PERMISSION_DENIED}
+_SYSTEM |= {errno.ELOOP: Reason.SYMLINK_LOOP, errno.ENOENT: Reason.SOURCE_CHANGED}
+_OF_SYSTEM_ERRORS = {
+    os.strerror(code).lower(): _SYSTEM.get(code, Reason.CANNOT_BE_READ) for code in sorted(errno.errorcode)
+}
+
+
+def reason_of(error: str) -> Reason:
+    """Return the reason that the text of an error begins with, in words; the rest of the text is its detail.
+
+    A text of the operating system's alone is one of three reasons, and any other text is another error.
+
+    >>> [str(reason_of(text)) for text in ("truncated: 3 s of 4 s", "Input/output error", "sample_at_3_s_is_nan")]
+    ['truncated', 'cannot_be_read', 'other_error']
+    """
+    head = error.partition(":")[0].strip()
+    try:
+        return Reason(head.replace(" ", "_"))
+    except ValueError:
+        return _OF_SYSTEM_ERRORS.get(head.lower(), Reason.OTHER_ERROR)
