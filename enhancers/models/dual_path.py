@@ -59,7 +59,7 @@ class CGCRNDualPath(nn.Module):
         first = limited(quotient(estimate, noisy), self.max_gain)
         correction = self.second(torch.cat((features, SECOND.features(estimate)), 1), frames)
         mask = limited(first + correction.float(), self.max_gain)
-        if self.second.training:  # its own: while a stage trains this part alone, the whole is in evaluation mode
+        if self.training:
             return mask
         mask = mask * post_filter_gain(mask, self.post_filter)
         return mask * level_gain(SECOND.estimate(mask, noisy), noisy).unsqueeze(1)

@@ -55,11 +55,17 @@ class Supervised(LightningModule):
             network.get_submodule(part).requires_grad_(True)
 
     def train(self, mode: bool = True) -> "Supervised":
-        """Set the mode of the parts that learn; the others keep their BatchNorm statistics."""
+        """Set the mode of the parts that learn, and of what they are parts of; the others keep BatchNorm's statistics.
+
+        So a network leaves out in every stage what it adds in use only: a post-filter, a level.
+        """
         super().train(mode)
         if mode and self.stage.parts:
             self.network.eval()
+            self.network.training = True
             for part in self.stage.parts:
+                for end in (i for i, letter in enumerate(part) if letter == "."):
+                    self.network.get_submodule(part[:end]).training = True
                 self.network.get_submodule(part).train()
         return self
 

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from clean_corpus.enhancers.models import dual_path
 from clean_corpus.enhancers.objectives import losses
 from clean_corpus.enhancers.table import method
 from clean_corpus.enhancers.training.steps import StepConfig, Supervised
@@ -30,6 +31,30 @@ def test_parts_that_do_not_learn_have_no_gradient_and_stay_in_evaluation_mode():
     assert module.stage.parts == ("second",)
     assert module.network.second.training and not module.network.first.training
     assert all(p.requires_grad == name.startswith("second.") for name, p in module.network.named_parameters())
+
+
+@pytest.mark.parametrize("stage", [0, 1, 2])
+def test_no_stage_trains_through_what_is_added_in_use_only(stage, monkeypatch):
+    """A post-filter and a level: what a stage leaves in evaluation mode must not bring them back."""
+
+    def refuse(*_):
+        raise AssertionError("in use only")
+
+    for name in ("post_filter_gain", "level_gain"):
+        monkeypatch.setattr(dual_path, name, refuse)
+    module = supervised("cgcrn-dual-path", stage, sizes=TINY).train()
+    run = module.row.domain.forward(module.network, *torch.randn(2, 1, 2000))
+    assert torch.isfinite(module.stage.target(run)[0]).all()
+    with pytest.raises(AssertionError, match="in use only"):
+        run.domain.enhance(module.eval().network, run.noisy, torch.tensor([2000]))
+
+
+def test_what_holds_a_part_that_learns_is_in_training_mode_and_its_other_parts_are_not():
+    module = supervised("dnn-dec", -1, sizes={"hidden": (4,), "speech_hidden": (4,), "noise_hidden": (4,), "code": 2})
+    network = module.train().network
+    assert network.training and network.speech_dae.training and network.speech_dae.decoder.training
+    assert not any(m.training for m in network.speech_dae.encoder.modules())
+    assert not any(m.training for m in module.eval().network.modules())
 
 
 class Resumed(Supervised):
