@@ -100,11 +100,11 @@ class WaveNet(nn.Module):
         c = self.condition(log_mel, speaker).narrow(-1, context * self.hop_length, x.shape[1]).transpose(1, 2)
         c = c.contiguous()
         x = self.embed(functional.pad(x[:, :-1], (1, 0)))
-        skips = torch.zeros((), device=x.device)
+        skips = torch.zeros(1, device=x.device)
         for block in self.blocks:
             x, skip = block(x, c)
-            skips = skips + skip
-        skips = (skips * math.sqrt(1 / len(self.blocks))).relu()
+            skips = skips + skip.float()  # half precision would lose a part of each layer's, one rounding after another
+        skips = (skips * math.sqrt(1 / len(self.blocks))).relu().to(self.hidden.weight.dtype)
         return pointwise(self.output, pointwise(self.hidden, skips).relu()).transpose(1, 2)
 
     def embed(self, x: Tensor) -> Tensor:

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from clean_corpus.vocoder.wavenet import WaveNet, smooth_class_weights
+from clean_corpus.vocoder import wavenet
+from clean_corpus.vocoder.wavenet import WaveNet, pointwise, smooth_class_weights
 from tests.support.wavenets import small_wavenet
 
 
@@ -63,6 +64,26 @@ def test_speakers_are_conditioned_on_and_asked_for():
         net.condition(mel)
     with pytest.raises(ValueError, match="without speakers"):
         small_wavenet().condition(mel, torch.tensor([0]))
+
+
+def test_in_half_precision_the_skips_of_many_layers_add_up_as_in_single(monkeypatch):
+    """256 from the first layer and 1 from each other: in bfloat16, whose steps are 2 there, these would add nothing."""
+    net, seen = small_wavenet(layers=30), []
+    for i, block in enumerate(net.blocks):
+        torch.nn.init.zeros_(block.skip.weight)
+        torch.nn.init.constant_(block.skip.bias, 1.0 if i else 256.0)
+
+    def noted(conv, x):
+        if conv is net.hidden:
+            seen.append(x)
+        return pointwise(conv, x)
+
+    monkeypatch.setattr(wavenet, "pointwise", noted)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        net(torch.zeros(1, 8), torch.zeros(1, 45, 1))
+    assert float(seen[0].mean()) * 30**0.5 == pytest.approx(256 + 29, rel=1e-3)
+    with torch.no_grad():
+        assert net.bfloat16()(torch.zeros(1, 8), torch.zeros(1, 45, 1, dtype=torch.bfloat16)).isfinite().all()
 
 
 def test_wrong_shapes_are_named():
