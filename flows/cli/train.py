@@ -81,12 +81,15 @@ def train_enhancer(
 def _enhancer_settings(
     recipe: "Recipe | None", config: str | None, budget: float | None, rirs: str | None, settings: list[str]
 ) -> "TrainConfig":
-    """Return the recipe's settings with those of the options laid over them, one after the other."""
+    """Return the recipe's settings with the file's, the options' and the single settings laid over them in turn.
+
+    The shorter epochs of a budget lie below the file, which may ask for others; the budget itself is an option.
+    """
     from clean_corpus.enhancers.training import recipes
     from clean_corpus.pipeline.core.config_input import override
 
     layers = [recipes.shortened(recipe, budget)] if budget else []
-    layers += [read_yaml(config), {"mix": {"rirs": rirs}} if rirs else {}]
+    layers += [read_yaml(config), {"mix": {"rirs": rirs}} if rirs else {}, {"budget_min": budget} if budget else {}]
     return recipes.settings(recipe, *layers, override({}, settings))
 
 

@@ -83,10 +83,12 @@ def test_wrong_arguments_are_one_clear_error(corpus, tmp_path, change, kind, wor
 def test_single_settings_lie_over_options_and_file_and_recipe(tmp_path):
     recipe = recipes.load_recipe("dccrn")
     path = tmp_path / "c.yaml"
-    path.write_text("batch_size: 7\nmix: {rirs: of-the-file, seconds: 2}\n")
+    path.write_text("batch_size: 7\nbudget_min: 60\nmix: {rirs: of-the-file, seconds: 2}\n")
     as_recipe = _enhancer_settings(recipe, None, None, None, [])
     assert as_recipe == recipes.settings(recipe)
     assert _enhancer_settings(recipe, None, 3, None, []).budget_min == 3
+    assert _enhancer_settings(recipe, str(path), None, None, []).budget_min == 60
+    assert _enhancer_settings(recipe, str(path), 3, None, ["budget_min=5"]).budget_min == 5
     of_file = _enhancer_settings(recipe, str(path), 3, None, [])
     assert (of_file.budget_min, of_file.batch_size, of_file.mix.rirs) == (3, 7, "of-the-file")
     of_options = _enhancer_settings(recipe, str(path), 3, "rooms", ["mix.seconds=1", "batch_size=9"])
@@ -141,7 +143,7 @@ def spoken(monkeypatch, tmp_path) -> list[tuple]:
 
 def test_what_is_given_reaches_the_training_of_a_vocoder(spoken, tmp_path):
     (tmp_path / "c.yaml").write_text("budget_min: 1\nsteps: 7\nbatch_size: 3\n")
-    more = ["--config", tmp_path / "c.yaml", "--budget", 2, "--set", "steps=9", "--force"]
+    more = ["--config", tmp_path / "c.yaml", "--budget", 2, "--set", "steps=9", "--force"]  # 1 minute in the file
     result = invoke("train-vocoder", tmp_path, "--out", tmp_path / "out", *more)
     ((shards, out, config, force),) = spoken
     assert ([Path(shard).name for shard in shards], out, force) == (["0.tar"], tmp_path / "out", True)
