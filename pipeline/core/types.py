@@ -7,12 +7,15 @@ from enum import StrEnum
 from typing import Literal
 
 import numpy as np
+from anyascii import anyascii
 from numpy.typing import NDArray
 
 from clean_corpus.pipeline.core.reasons import Reason
 
 Audio = NDArray[np.float32]
 """Samples of one channel, (N,), full scale +-1."""
+
+KEY_DIGITS = 16  # 64 bits: of 100 million recordings, two share them with a probability of 1 in 4,000
 
 
 class Verdict(StrEnum):
@@ -48,7 +51,8 @@ class Recording:
 
     `path` is the name relative to INPUT as the operating system has it (surrogate escapes for bytes that are not
     UTF-8), `source` the same name as valid UTF-8 for people and the ledger. `error` says why it cannot be read at all.
-    In a bucket the listing gives an `etag`; the hash of the content is known only after the download.
+    In a bucket the listing gives an `etag`; the hash of the content is known only after the download. `shares_key` says
+    that the key of another recording has the same digits, so that this one's has all of them.
     """
 
     path: str
@@ -58,17 +62,25 @@ class Recording:
     metadata: Metadata = Metadata()
     error: str | None = None
     etag: str | None = None
+    shares_key: bool = False
 
     @property
     def key(self) -> str:
-        """A WebDataset-safe name, unique to this path: ASCII without dots and slashes, at most 57 characters.
+        """A WebDataset-safe name, unique to this path: ASCII without dots and slashes, at most 65 characters.
 
-        >>> Recording("a/x.y 1.wav", "a/x.y 1.wav", 0, None).key
-        'x_y_1-3340be7e'
+        Other scripts are transliterated, so that people recognise a name.
+
+        >>> Recording("a/日本 1.wav", "a/日本 1.wav", 0, None).key
+        'RiBen_1-a1cd5ed91aaeb8bb'
         """
-        stem = self.source.rsplit("/", 1)[-1].rsplit(".", 1)[0]
-        digest = hashlib.sha256(self.path.encode("utf-8", "surrogateescape")).hexdigest()[:8]
-        return f"{re.sub(r'[^A-Za-z0-9_-]+', '_', stem)[:48].strip('_') or 'clip'}-{digest}"
+        stem = anyascii(self.source.rsplit("/", 1)[-1].rsplit(".", 1)[0])
+        digits = path_digest(self.path)[: None if self.shares_key else KEY_DIGITS]
+        return f"{re.sub(r'[^A-Za-z0-9_-]+', '_', stem)[:48].strip('_') or 'clip'}-{digits}"
+
+
+def path_digest(path: str) -> str:
+    """Return the hexadecimal digest of a path, whose first digits end a recording's key."""
+    return hashlib.sha256(path.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 Scores = dict[str, float | None]

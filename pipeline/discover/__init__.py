@@ -7,6 +7,7 @@ from clean_corpus.pipeline.core.config import DEFAULT_MANIFEST, DEFAULT_S3, Mani
 from clean_corpus.pipeline.core.locations import Location, S3Folder
 from clean_corpus.pipeline.core.scratch_database import scratch_database
 from clean_corpus.pipeline.core.types import Recording
+from clean_corpus.pipeline.discover.keys import refuse_shared_keys
 from clean_corpus.pipeline.discover.local import find_in_folder
 from clean_corpus.pipeline.discover.recordings import Recordings, create_table
 from clean_corpus.pipeline.discover.s3 import find_in_bucket
@@ -34,6 +35,7 @@ def find(
         find_in_bucket(root, db, exclude if isinstance(exclude, S3Folder) else None, s3, manifest)
     else:
         find_in_folder(root, db, exclude if isinstance(exclude, Path) else None, manifest)
+    refuse_shared_keys(db)
     return Recordings(db)
 
 

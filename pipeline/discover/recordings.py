@@ -16,12 +16,13 @@ CREATE TABLE found (
     source TEXT NOT NULL,
     size INTEGER NOT NULL DEFAULT 0, sha256 TEXT, etag TEXT, error TEXT,
     text TEXT, speaker TEXT, licence TEXT, consent TEXT,
+    shares_key INTEGER NOT NULL DEFAULT 0,
     listed INTEGER NOT NULL DEFAULT 1 -- 0: a manifest or sidecar, or not among what was asked for
 );
 CREATE INDEX found_composed ON found (composed) WHERE composed IS NOT NULL;
 """
 SIDECARS = (b".txt", b".json")
-COLUMNS = "found.path, source, size, sha256, text, speaker, licence, consent, error, etag"
+COLUMNS = "found.path, source, size, sha256, text, speaker, licence, consent, error, etag, shares_key"
 
 
 class Recordings:
@@ -131,8 +132,8 @@ def _both_forms(path: bytes) -> tuple[bytes, bytes | None]:
 
 def as_recording(row: tuple[Any, ...]) -> Recording:
     """Return the recording of a row of COLUMNS."""
-    path, source, size, sha256, *metadata, error, etag = row
-    return Recording(os.fsdecode(path), source, size, sha256, Metadata(*metadata), error, etag)
+    path, source, size, sha256, *metadata, error, etag, shares_key = row
+    return Recording(os.fsdecode(path), source, size, sha256, Metadata(*metadata), error, etag, bool(shares_key))
 
 
 def printable(path: str) -> str:
