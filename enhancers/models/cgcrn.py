@@ -1,5 +1,6 @@
 """CGCRN: causal convolutional encoder and decoder around grouped GRUs, paper [000]."""
 
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Literal
 
@@ -8,6 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from clean_corpus.enhancers.models.layers import DownConv, Memory, UpConv, expect, flatten_bins, halved, unflatten_bins
+
+Norms = Sequence[Callable[[Tensor], Tensor]]
 
 
 class CGCRN(nn.Module):
@@ -18,7 +21,8 @@ class CGCRN(nn.Module):
     Departs: with in_channels = out_channels = 2 the network takes a complex spectrum and gives a linear complex mask
     (option `crm` of SYSTEMS.md section 2.4).
     Size: 3,764,307 parameters (asserted in tests); `none` and `add` 3,676,515, `cat` 3,937,731, groups=1 6,910,035.
-    Shapes: features (B, in_channels, T, n_freq) -> (B, out_channels, T, n_freq), >= 0 where out_channels is 1.
+    Shapes: features (B, in_channels, T, n_freq) -> (B, out_channels, T, n_freq), >= 0 where out_channels is 1. `norms`
+    stand in for the network's own, in the order of `norms_in_order`.
     Raises: ValueError if the features have other channels or bins, or the bottleneck does not split into the groups.
     """
 
@@ -53,22 +57,28 @@ class CGCRN(nn.Module):
         self.activation = nn.LeakyReLU(slope)
         self.positive = out_channels == 1
 
-    def forward(self, features: Tensor, memory: Memory | None = None) -> Tensor:
+    @property
+    def norms_in_order(self) -> list[nn.BatchNorm2d]:
+        """The normalisations of the encoder from its first layer on, then those of the decoder from its last layer."""
+        return [*self.encoder_norms, *self.decoder_norms]
+
+    def forward(self, features: Tensor, memory: Memory | None = None, *, norms: Norms | None = None) -> Tensor:
         expect(features, channels=self.in_channels, n_freq=self.n_freq)
-        memory = memory or Memory()
+        memory, norms = memory or Memory(), norms or self.norms_in_order
+        levels = len(self.encoder)
         x, encoded = features, []
-        for conv, norm in zip(self.encoder, self.encoder_norms, strict=True):
+        for conv, norm in zip(self.encoder, norms[:levels], strict=True):
             x = self.activation(norm(conv(x, memory)))
             encoded.append(x)
         channels, parts = x.shape[1], flatten_bins(x).chunk(len(self.grus), -1)
         x = torch.cat([memory.recurrent(gru, part) for gru, part in zip(self.grus, parts, strict=True)], -1)
         x = unflatten_bins(x, channels)
-        for level in reversed(range(len(self.decoder))):
+        for level in reversed(range(levels)):
             if self.skip == "cat":
                 x = torch.cat((x, encoded[level]), 1)
             elif self.skip != "none":
                 x = x + self.skips[level](encoded[level])
-            x = self.decoder_norms[level](self.decoder[level](x, memory))
+            x = norms[levels + level](self.decoder[level](x, memory))
             if level:
                 x = self.activation(x)
         return functional.softplus(x) if self.positive else x

@@ -64,15 +64,17 @@ def load_enhancer(name_or_path: str, *, device: str = "cpu") -> "Enhancer | Scor
     about = card(name_or_path)
     row = method(about["method"])
     network = row.build(**{k: tuple(v) if isinstance(v, list) else v for k, v in about["sizes"].items()})
-    state, wanted = load_file(path), network.state_dict()
-    differing = [k for k in sorted(state.keys() | wanted.keys()) if _shape(state, k) != _shape(wanted, k)]
-    if differing:
-        first = "; ".join(f"{k}: file {_shape(state, k)}, network {_shape(wanted, k)}" for k in differing[:3])
-        raise ConfigError(f"{path} does not fit {about['method']} with sizes {about['sizes']}: {first}")
-    network.load_state_dict(state)
+    state = load_file(path)
+    try:
+        network.load_state_dict(state)  # some networks know what older files of theirs lack
+    except RuntimeError:
+        first = "; ".join(_differing(state, network.state_dict())[:3])
+        raise ConfigError(f"{path} does not fit {about['method']} with sizes {about['sizes']}: {first}") from None
     return Enhancer(row, network, name=about["name"], sha256=weights_sha256(name_or_path), device=device)
 
 
-def _shape(state: dict[str, Tensor], key: str) -> tuple[int, ...] | None:
-    """Return the shape of a tensor, or None if the state lacks it."""
-    return tuple(state[key].shape) if key in state else None
+def _differing(state: dict[str, Tensor], wanted: dict[str, Tensor]) -> list[str]:
+    """Return the names of tensors that only one side has, or that have two shapes, with both."""
+    shapes = [{name: tuple(x.shape) for name, x in side.items()} for side in (state, wanted)]
+    names = sorted(name for name in state.keys() | wanted.keys() if shapes[0].get(name) != shapes[1].get(name))
+    return [f"{name}: file {shapes[0].get(name)}, network {shapes[1].get(name)}" for name in names]

@@ -1,5 +1,7 @@
 """Two-pass CGCRN: the second pass, post-filter and level, limit of the gain."""
 
+import copy
+
 import pytest
 import torch
 
@@ -35,6 +37,37 @@ def test_makeup_raises_the_result_in_use_and_not_in_training():
     x = torch.randn(1, 2, 5, 161)
     assert torch.equal(plain(x), louder(x))
     assert torch.allclose(louder.eval()(x), 1.9952623 * plain.eval()(x))
+
+
+def test_each_pass_is_normalised_in_use_by_its_own_statistics():
+    """Statistics of the last batch alone: in use that batch must give what it gave in training."""
+    torch.manual_seed(0)
+    network = RefinedCGCRN(post_filter=0.0, **TINY).train()
+    for layer in network.modules():
+        if isinstance(layer, torch.nn.BatchNorm2d):
+            layer.momentum = 1.0
+    x = torch.randn(8, 2, 50, 161)
+    with torch.inference_mode():
+        learning = network(x)
+        assert (network.eval()(x) - learning).square().mean() < 1e-4 * learning.square().mean()  # var of n and n - 1
+
+
+def test_a_state_with_the_statistics_of_one_pass_gives_them_to_both():
+    """As in weights and unfinished trainings of before: with them the network computes what it did, bit for bit."""
+    torch.manual_seed(0)
+    network, x = RefinedCGCRN(**TINY), torch.randn(2, 2, 9, 161)
+    network(x)
+    old = {k: v for k, v in network.state_dict().items() if not k.startswith("second_statistics")}
+    other = copy.deepcopy(RefinedCGCRN(**TINY))  # as the running mean of the weights has it
+    holder = torch.nn.ModuleDict({"network": other})
+    holder.load_state_dict({f"network.{k}": v for k, v in old.items()})
+    assert torch.equal(other.second_statistics[0].running_mean, network.network.encoder_norms[0].running_mean)
+    assert torch.equal(other.second_statistics[-1].running_var, network.network.decoder_norms[-1].running_var)
+    assert not torch.equal(network.eval()(x), other.eval()(x))
+    network.load_state_dict(old)
+    assert torch.equal(network(x), other(x))
+    with pytest.raises(RuntimeError, match="Missing key"):
+        other.load_state_dict({k: v for k, v in old.items() if "running_var" not in k})
 
 
 @pytest.mark.parametrize("name", ["cgcrn-refined", "cgcrn-dual-path"])
