@@ -143,14 +143,14 @@ def disk_full(bench: Bench) -> str:
 
 
 def out_of_memory(bench: Bench) -> str:
-    """A giant clip, too large for any worker: one that takes more than 1.2 GB is killed, as by the kernel"""
+    """A giant clip in one shard with others: a worker that takes more than 1.2 GB is killed, as by the kernel"""
     x, rng = np.zeros(RATE * GIANT_S, np.float32), np.random.default_rng(0)
     x += 0.1 * rng.standard_normal(len(x)).astype(np.float32) * (1 + np.sin(np.arange(len(x)) / 3000))
     encode.write_wav(bench.work / "giant.wav", np.clip(x, -1, 1), RATE)
     for key in bench.sources()[:24]:
         bench.client.copy_object(Bucket=BUCKET, Key=key.replace("in/", "giant/", 1), CopySource=f"{BUCKET}/{key}")
     bench.client.upload_file(str(bench.work / "giant.wav"), BUCKET, "giant/giant.wav")
-    whole = ["segment.max_s=3000", "segment.min_speech_s=0", "shards.max_s=100"]
+    whole = ["segment.max_s=3000", "segment.min_speech_s=0", "shards.max_s=3000", "shards.max_clips=25"]
     process = bench.start(*(part for setting in whole for part in ("--set", setting)), source="giant")
     killed = 0
     while process.poll() is None:

@@ -48,7 +48,7 @@ class Sleepers:
         for _ in range(workers):
             self._free.put(None)
 
-    def run(self, function: Callable[..., Any], *args: object) -> Any:
+    def run(self, function: Callable[..., Any], *args: object, limit_s: float | None = None) -> Any:
         self._free.get()
         try:
             return function(*args)
@@ -147,7 +147,7 @@ class Simulated(Sleepers):
 
     report_mib = 0.0
 
-    def run(self, function: Callable[..., Any], *args: Any) -> Any:
+    def run(self, function: Callable[..., Any], *args: Any, limit_s: float | None = None) -> Any:
         return getattr(self, function.__name__)(*args)
 
     def ingest(self, config: Any, group: list[Any]) -> Any:

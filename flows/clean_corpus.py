@@ -221,7 +221,7 @@ class _Run:
     def _clean(self, found: Mapping[str, duplicates.Duplicate]) -> tuple[list[Shard], list[Shard]]:
         """Score, enhance, judge and publish all raw shards; return the tars of kept and those of rejected clips."""
 
-        def finish(raw: RawShard) -> shard_stages.FinishedShard:
+        def finish(raw: RawShard) -> list[shard_stages.FinishedShard]:
             return shard_stages.finish_shard(
                 self.engine, self.config, _name(raw), duplicates.marked(raw, found, self.config.dedup)
             )
@@ -230,14 +230,14 @@ class _Run:
         rejected: list[Shard] = []
         variants: set[str] = set()
         stage = Stage("clean", "shards", clean_shards, finish, _name)
-        for number, finished in self._each(stage, self.state.raw_shards(), self.state.n_raw_shards):
-            self._count(finished.stages)
-            self.state.set_enhanced(number, finished.enhanced)
-            self.state.add_rows(number, finished.rows)
-            self.observer.count_clips(finished.name, finished.rows)
-            kept += filter(None, [finished.tars.kept])
-            rejected += filter(None, [finished.tars.rejected])
-            variants |= {tar.key for tar in finished.variants}
+        for number, parts in self._each(stage, self.state.raw_shards(), self.state.n_raw_shards):
+            for finished in parts:
+                self._count(finished.stages)
+                self.state.add_rows(number, finished.rows, finished.enhanced)
+                self.observer.count_clips(finished.name, finished.rows)
+                kept += filter(None, [finished.tars.kept])
+                rejected += filter(None, [finished.tars.rejected])
+                variants |= {tar.key for tar in finished.variants}
         others = [key for name in shard_stages.VARIANTS for key in self.store.keys(f"variants/{name}")]
         for key in announcements.while_held(self.store, sorted(set(others) - variants), clock.now_s()):
             self.store.delete(key)  # of an earlier run

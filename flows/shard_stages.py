@@ -4,17 +4,18 @@ A task run has several groups or shards: tens of thousands of task runs would te
 more than the work they stand for. A call that fails is made again by itself, so that a shard costs no other its result.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt
 
 from clean_corpus.flows import worker_functions
 from clean_corpus.flows.config import RunConfig
-from clean_corpus.flows.engines.base import Engine, EngineClosed
+from clean_corpus.flows.engines.base import Engine, EngineClosed, WorkerHung, call_limit_s
 from clean_corpus.flows.observe import observer
-from clean_corpus.pipeline.core.errors import CleanCorpusError, ConfigError
+from clean_corpus.pipeline.core.errors import ConfigError, DataError
 from clean_corpus.pipeline.core.records import Ending, Ingested, Outcome, Published, RawShard, Shard, named_shards
 from clean_corpus.pipeline.core.types import Clip, Recording
 from clean_corpus.pipeline.corpus.ledger import Row
@@ -22,6 +23,7 @@ from clean_corpus.pipeline.quality.gate import decide, failed, settled
 from clean_corpus.pipeline.storage.base import StorageError
 
 ATTEMPTS = 3
+BYTES_PER_S = 32_000  # of a recording at 16 kHz: how long it is, as far as that is known before it is read
 VARIANTS = ("raw", "enhanced")
 
 
@@ -38,7 +40,16 @@ class StageResult:
 # ---- calls -----------------------------------------------------------------------------------------------------
 
 
-def call_with_retries(engine: Engine, stage: str, name: str, function: Callable[..., Any], *args: object) -> Any:
+def call_with_retries(
+    engine: Engine,
+    stage: str,
+    name: str,
+    function: Callable[..., Any],
+    *args: object,
+    attempts: int = ATTEMPTS,
+    again_if_hung: bool = True,
+    limit_s: float | None = None,
+) -> Any:
     """Call a function in a worker up to three times; return its result, or the exception of the last attempt.
 
     Raises: StorageError, ConfigError, EngineClosed at once: the run cannot go on.
@@ -48,13 +59,13 @@ def call_with_retries(engine: Engine, stage: str, name: str, function: Callable[
         observer.count_retry(stage, name, state.outcome and state.outcome.exception())
 
     retrying = Retrying(
-        stop=stop_after_attempt(ATTEMPTS),
-        retry=retry_if_exception(_may_pass),
+        stop=stop_after_attempt(attempts),
+        retry=retry_if_exception(lambda e: _may_pass(e) and (again_if_hung or not isinstance(e, WorkerHung))),
         before_sleep=count,
         reraise=True,
     )
     try:
-        return retrying(engine.run, function, *args)
+        return retrying(partial(engine.run, limit_s=limit_s), function, *args)
     except Exception as error:
         if not _may_pass(error):
             raise
@@ -90,7 +101,8 @@ class IngestedGroup:
 def ingest_group(engine: Engine, config: RunConfig, group: list[Recording]) -> IngestedGroup:
     """Cut a group of recordings into clips.
 
-    A group that kills its worker three times is read again one recording at a time, so that only one of them fails.
+    A group that kills its worker three times, or hangs, is read again one recording at a time, so that only those
+    fail that are at fault.
     """
     ingested = IngestedGroup()
     outcome = _ingest(engine, config, group, ingested)
@@ -109,7 +121,16 @@ def _ingest(
 ) -> Outcome[Ingested] | Exception:
     """Call the stage and add its results to `ingested`; return its outcome."""
     name = label(group[0].key, len(group))
-    outcome = call_with_retries(engine, "ingest", name, worker_functions.ingest, config, group)
+    outcome = call_with_retries(
+        engine,
+        "ingest",
+        name,
+        worker_functions.ingest,
+        config,
+        group,
+        again_if_hung=len(group) == 1,
+        limit_s=call_limit_s(config.engine, sum(recording.size for recording in group) / BYTES_PER_S),
+    )
     if isinstance(outcome, Exception):
         ingested.stages.append(StageResult("ingest", name, [], outcome))
         return outcome
@@ -133,7 +154,8 @@ def _unread_row(recording: Recording, problem: Exception) -> Row:
 
 @dataclass(frozen=True)
 class FinishedShard:
-    """A raw shard after enhancement, gate and publishing: its enhanced version, its tars, and a row for each clip."""
+    """A raw shard, or a part of one, after enhancement, gate and publishing: its enhanced version, its tars, and a row
+    for each clip. `problem` is why it has no result."""
 
     name: str
     stages: list[StageResult]
@@ -141,39 +163,84 @@ class FinishedShard:
     enhanced: Shard | None
     tars: Published
     variants: list[Shard]
+    problem: Exception | None = None
 
 
-def finish_shard(engine: Engine, config: RunConfig, name: str, raw: RawShard) -> FinishedShard:
-    """Score, enhance, judge and publish one raw shard.
+def finish_shard(engine: Engine, config: RunConfig, name: str, raw: RawShard) -> list[FinishedShard]:
+    """Score, enhance, judge and publish one raw shard; return it, or the parts into which it had to be divided.
 
-    Raises: CleanCorpusError if a variant could not be written: a comparison of other clips would be none.
+    A shard that kills its worker three times, or hangs, is halved, and so are its halves, so that only those clips fail
+    that are at fault.
     """
+    return _finish_or_halve(engine, config, name, raw, ATTEMPTS)
+
+
+def _finish_or_halve(engine: Engine, config: RunConfig, name: str, raw: RawShard, attempts: int) -> list[FinishedShard]:
+    whole = _finish(engine, config, name, raw, attempts)
+    if not (whole.problem and _is_divisible(raw, whole.problem)):
+        return [whole]
+    middle = len(raw.clips) // 2
+    parts: list[FinishedShard] = []
+    for some in (slice(middle), slice(middle, None)):
+        part = replace(raw, clips=raw.clips[some], fingerprints=raw.fingerprints[some])
+        parts += _finish_or_halve(engine, config, name, part, 1)  # a part that fails is halved too: no need to insist
+    parts[0].stages[:0] = [result for result in whole.stages if isinstance(result.outcome, Exception)]
+    return parts
+
+
+def _is_divisible(raw: RawShard, problem: Exception) -> bool:
+    """Return whether parts of a shard may end better than all of it: a DataError is of the file that all lie in."""
+    return len(raw.clips) > 1 and not isinstance(problem, DataError)
+
+
+def _finish(engine: Engine, config: RunConfig, name: str, raw: RawShard, attempts: int) -> FinishedShard:
+    """Take a shard through its stages, up to the first that gives nothing."""
     stages: list[StageResult] = []
-    cleaned = call_with_retries(engine, "clean", name, worker_functions.clean, config, raw)
-    stages += _results_of_cleaning(name, raw, cleaned)
-    enhanced = None if isinstance(cleaned, Exception) else cleaned.enhanced.result.shard
+    is_alone = len(raw.clips) == 1
 
     def call(stage: str, function: Callable[..., Any], *args: object) -> Any:
-        endings = [_ending(row) for row in rows]
-        outcome = call_with_retries(engine, stage, name, function, config, raw, enhanced, endings, *args)
-        stages.append(StageResult(stage, name, raw.clips, outcome))
-        return outcome
+        return call_with_retries(
+            engine,
+            stage,
+            name,
+            function,
+            config,
+            raw,
+            *args,
+            attempts=ATTEMPTS if is_alone else attempts,
+            again_if_hung=is_alone,
+            limit_s=call_limit_s(config.engine, sum(clip.duration_s for clip in raw.clips)),
+        )
 
+    cleaned = call("clean", worker_functions.clean)
+    stages += _results_of_cleaning(name, raw, cleaned)
     rows = [_judge(clip, cleaned, config) for clip in raw.clips]
-    published = call("publish", worker_functions.publish)
-    if isinstance(published, Exception):
-        tars = Published(None, None, {})
-        rows = [_failed_row(row, f"publish: {published}") for row in rows]
-    else:
-        tars = published.result
-        rows = [_published_row(row, tars) for row in rows]
-    variants = []
+    tars, variants, problem = NOTHING, list[Shard](), cleaned if isinstance(cleaned, Exception) else None
+    enhanced = None if isinstance(cleaned, Exception) else cleaned.enhanced.result.shard
+    if problem and _is_divisible(raw, problem):
+        return FinishedShard(name, stages, rows, None, NOTHING, [], problem)
+    endings = [_ending(row) for row in rows]
+    for stage, function, *which in _publishing(config):
+        outcome = call(stage, function, enhanced, endings, *which)
+        stages.append(StageResult(stage, name, raw.clips, outcome))
+        if isinstance(outcome, Exception):
+            rows = [_failed_row(row, f"publish: {outcome}") for row in rows]
+            return FinishedShard(name, stages, rows, enhanced, NOTHING, [], outcome)
+        if stage == "publish":
+            tars = outcome.result
+        else:
+            variants += named_shards(outcome.result)
+    return FinishedShard(name, stages, [_published_row(row, tars) for row in rows], enhanced, tars, variants, problem)
+
+
+NOTHING = Published(None, None, {})
+
+
+def _publishing(config: RunConfig) -> Iterator[tuple[Any, ...]]:
+    """Yield the name, function and further arguments of each call that writes a shard's clips for users."""
+    yield "publish", worker_functions.publish
     for variant in VARIANTS if config.variants else ():
-        written = call("variant", worker_functions.variant, variant)
-        if isinstance(written, Exception):
-            raise CleanCorpusError(f"variants of {raw.shard.key}: {written}; run the same command again")
-        variants += named_shards(written.result)
-    return FinishedShard(name, stages, rows, enhanced, tars, variants)
+        yield "variant", worker_functions.variant, variant
 
 
 def _results_of_cleaning(name: str, raw: RawShard, cleaned: worker_functions.Cleaned | Exception) -> list[StageResult]:
@@ -227,6 +294,9 @@ def write_report(
 
     Raises: the exception of the last attempt.
     """
-    problem = call_with_retries(engine, "report", "report", worker_functions.report, config, run, clip_shards)
+    limit_s = call_limit_s(config.engine, 0)
+    problem = call_with_retries(
+        engine, "report", "report", worker_functions.report, config, run, clip_shards, limit_s=limit_s
+    )
     if problem is not None:
         raise problem

@@ -68,13 +68,19 @@ def enhance_folder(
     groups = [recordings[i : i + RECORDINGS_PER_CALL] for i in range(0, len(recordings), RECORDINGS_PER_CALL)]
     failed: dict[str, str] = {}
     count = 0
-    for group, result in call_in_workers(
-        "enhance", groups, "groups", workers, console, _enhance_group, source, output, names, name
-    ):
-        if isinstance(result, WorkerDied):
-            result = {recording.source: str(result) for recording in group}
-        failed |= result
-        count += len(group) - len(result)
+    while groups:
+        alone: list[list[Recording]] = []  # of groups that killed their worker: only the one at fault is to fail
+        for group, result in call_in_workers(
+            "enhance", groups, "groups", workers, console, _enhance_group, source, output, names, name
+        ):
+            if isinstance(result, WorkerDied) and len(group) > 1:
+                alone += [[recording] for recording in group]
+                continue
+            if isinstance(result, WorkerDied):
+                result = {group[0].source: str(result)}
+            failed |= result
+            count += len(group) - len(result)
+        groups = alone
     return count, failed
 
 

@@ -26,6 +26,10 @@ class WorkerDied(CleanCorpusError):
     """A worker process ended in the middle of a call; the call may be made again."""
 
 
+class WorkerHung(WorkerDied):
+    """A call did not end within its time limit, and its worker process was ended."""
+
+
 class EngineClosed(CleanCorpusError):
     """The run is over, cancelled or failed, and its workers are gone."""
 
@@ -61,6 +65,13 @@ class EngineConfig(Section):
         300, gt=0, description="ray only: how long to go on without a single worker before giving up, seconds"
     )
 
+    call_limit_s: float | None = Field(
+        600,
+        gt=0,
+        description="a worker's call counts as a crash, and its process is ended, after so many seconds, and as many "
+        "again for every 2 minutes of audio in it; null: never",
+    )
+
     @field_validator("gpus_per_worker", "cpus_per_worker")
     @classmethod
     def _whole_ten_thousandths(cls, value: float | None) -> float | None:
@@ -80,6 +91,26 @@ class EngineConfig(Section):
         return value
 
 
+LIMIT_AUDIO_S = 120.0  # of audio that lets a call take engine.call_limit_s longer
+
+
+def call_limit_s(config: EngineConfig, audio_s: float) -> float | None:
+    """Return the time that a call with so much audio may take, None where there is no limit.
+
+    >>> call_limit_s(EngineConfig(), 600), call_limit_s(EngineConfig(call_limit_s=None), 600)
+    (3600.0, None)
+    """
+    return None if config.call_limit_s is None else config.call_limit_s * (1 + audio_s / LIMIT_AUDIO_S)
+
+
+def hung(function: Callable[..., object], limit_s: float, where: str) -> WorkerHung:
+    """Return the error of a call that did not end."""
+    return WorkerHung(
+        f"{where} was ended in {function.__name__}, which took longer than {limit_s:,.0f} s; if this machine is that "
+        "slow, set engine.call_limit_s higher"
+    )
+
+
 class Engine(Protocol):
     """Calls module-level functions in workers; a context manager, made by `open_engine`."""
 
@@ -90,6 +121,6 @@ class Engine(Protocol):
     present: int
     """Number of workers that are ready now."""
 
-    def run(self, function: Callable[..., Result], *args: object) -> Result: ...
+    def run(self, function: Callable[..., Result], *args: object, limit_s: float | None = None) -> Result: ...
     def __enter__(self) -> Self: ...
     def __exit__(self, *_: object) -> None: ...

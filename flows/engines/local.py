@@ -12,7 +12,7 @@ from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
 from typing import Any, Self
 
-from clean_corpus.flows.engines.base import PRELOAD, EngineClosed, Result, WorkerDied
+from clean_corpus.flows.engines.base import PRELOAD, EngineClosed, Result, WorkerDied, hung
 from clean_corpus.pipeline.core import memory
 from clean_corpus.pipeline.core.child_processes import end_with_parent
 from clean_corpus.pipeline.core.surroundings import require_semaphores
@@ -115,11 +115,11 @@ class LocalEngine:
         for worker in self._all:
             self._idle.put(worker)
 
-    def run(self, function: Callable[..., Result], *args: object) -> Result:
+    def run(self, function: Callable[..., Result], *args: object, limit_s: float | None = None) -> Result:
         """Call a module-level function in a worker that is free, wait for one if need be; return its result.
 
-        Raises: WorkerDied if the process ended; EngineClosed if the engine was left meanwhile; otherwise what the
-        function raised.
+        Raises: WorkerDied if the process ended; WorkerHung if the call took longer than `limit_s`; EngineClosed if the
+        engine was left meanwhile; otherwise what the function raised.
         """
         worker = self._idle.get()
         closed = EngineClosed(f"{function.__name__}: the run is over")
@@ -128,7 +128,15 @@ class LocalEngine:
                 if self._closed:
                     raise closed
                 call = worker.executor.submit(_call, function, *args)
-            return call.result()
+            return call.result(timeout=limit_s)
+        except TimeoutError:
+            if call.done():  # the function's own
+                return call.result()
+            with self._changing:
+                if self._closed:
+                    raise closed from None
+                worker = self._replace(worker)
+            raise hung(function, limit_s or 0, "worker process") from None
         except (BrokenProcessPool, CancelledError):
             with self._changing:
                 if self._closed:
@@ -140,10 +148,11 @@ class LocalEngine:
         finally:
             self._idle.put(worker)
 
-    def _replace(self, dead: _Worker) -> _Worker:
-        dead.stop()
-        self._all.discard(dead)
-        worker = _Worker(dead.gpu)
+    def _replace(self, lost: _Worker) -> _Worker:
+        """Start another worker in the place of one that is dead, or hangs and is ended."""
+        lost.stop(at_once=True)
+        self._all.discard(lost)
+        worker = _Worker(lost.gpu)
         self._all.add(worker)
         return worker
 

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, Self, TypeVar
 
-from clean_corpus.flows.engines.base import PRELOAD, EngineClosed, EngineConfig, NoWorkers, WorkerDied
+from clean_corpus.flows.engines.base import PRELOAD, EngineClosed, EngineConfig, NoWorkers, WorkerDied, hung
 from clean_corpus.flows.engines.ray_cluster import connected
 from clean_corpus.flows.engines.ray_worker import Worker, code_sha256
 from clean_corpus.pipeline.core.errors import CleanCorpusError
@@ -66,19 +66,28 @@ class RayEngine:
 
     # ---- calls
 
-    def run(self, function: Callable[..., Result], *args: object) -> Result:
+    def run(self, function: Callable[..., Result], *args: object, limit_s: float | None = None) -> Result:
         """Call a module-level function in a worker that is free, wait for one if need be; return its result.
 
-        Raises: WorkerDied if the process or its machine went; NoWorkers if there is none for config.start_timeout_s;
-        EngineClosed if the engine was left meanwhile; otherwise what the function raised.
+        A call that shares its worker may take longer than `limit_s`, since it waits for the others there.
+        Raises: WorkerDied if the process or its machine went, or a call that it shared with others hung; WorkerHung if
+        the call took longer than `limit_s` and had the worker to itself; NoWorkers if there is none for
+        config.start_timeout_s; EngineClosed if the engine was left meanwhile; otherwise what the function raised.
         """
         import ray
 
         pickled = ray.cloudpickle.dumps((function, args))
         name = hashlib.sha256(pickled).digest()
+        is_alone = name in self._suspects or self._each == 1
+        limit_s = limit_s and limit_s * (1 if is_alone else self._each)
         worker = self._take(alone=name in self._suspects)
         try:
-            succeeded, result = pickle.loads(ray.get(worker.handle.call.remote(pickled)))
+            succeeded, result = pickle.loads(ray.get(worker.handle.call.remote(pickled), timeout=limit_s))
+        except ray.exceptions.GetTimeoutError:
+            self._suspects.add(name)
+            self._replace(worker)
+            error = hung(function, limit_s or 0, f"worker on {worker.location}")
+            raise error if is_alone else WorkerDied(str(error)) from None
         except ray.exceptions.RayTaskError as error:
             raise CleanCorpusError(f"{function.__name__}: the worker's answer could not be read: {error}") from None
         except ray.exceptions.RayError as error:

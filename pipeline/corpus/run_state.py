@@ -11,7 +11,7 @@ _TABLES = """
     CREATE TABLE raw_shard (number INTEGER PRIMARY KEY, group_number INTEGER, source TEXT, name TEXT, body BLOB);
     CREATE INDEX raw_shard_order ON raw_shard (group_number, source, name);
     CREATE TABLE enhanced_shard (number INTEGER PRIMARY KEY, body BLOB);
-    CREATE TABLE row (source TEXT, offset_s REAL, clip_id TEXT, raw INTEGER, body BLOB);
+    CREATE TABLE row (source TEXT, offset_s REAL, clip_id TEXT, raw INTEGER, enhanced INTEGER, body BLOB);
     CREATE INDEX row_order ON row (source, offset_s, clip_id);
 """
 
@@ -48,17 +48,17 @@ class RunState:
         (count,) = self._database.execute("SELECT count(*) FROM raw_shard").fetchone()
         return count
 
-    def set_enhanced(self, number: int, enhanced: Shard | None) -> None:
-        """Note the enhanced shard that belongs to a raw one, None if nothing of it was enhanced."""
-        self._database.execute("INSERT INTO enhanced_shard VALUES (?, ?)", (number, pickle.dumps(enhanced)))
-
     # ---- rows
 
-    def add_rows(self, number: int | None, rows: Iterable[Row]) -> None:
-        """Add the rows of clips that lie in a raw shard, or in none."""
+    def add_rows(self, number: int | None, rows: Iterable[Row], enhanced: Shard | None = None) -> None:
+        """Add the rows of clips that lie in a raw shard, or in none, with the shard of their enhanced versions."""
+        twin = None
+        if enhanced:
+            statement = "INSERT INTO enhanced_shard (body) VALUES (?)"
+            twin = self._database.execute(statement, (pickle.dumps(enhanced),)).lastrowid
         self._database.executemany(
-            "INSERT INTO row VALUES (?, ?, ?, ?, ?)",
-            ((r.clip.source, r.clip.offset_s, r.clip.clip_id, number, pickle.dumps(r)) for r in rows),
+            "INSERT INTO row VALUES (?, ?, ?, ?, ?, ?)",
+            ((r.clip.source, r.clip.offset_s, r.clip.clip_id, number, twin, pickle.dumps(r)) for r in rows),
         )
 
     def rows(self) -> Iterator[Row]:
@@ -77,7 +77,7 @@ class RunState:
         found = self._database.execute(
             "SELECT row.clip_id, raw_shard.body, enhanced_shard.body FROM row "
             "JOIN raw_shard ON raw_shard.number = row.raw "
-            f"LEFT JOIN enhanced_shard ON enhanced_shard.number = row.raw WHERE row.clip_id IN ({marks})",
+            f"LEFT JOIN enhanced_shard ON enhanced_shard.number = row.enhanced WHERE row.clip_id IN ({marks})",
             list(clip_ids),
         )
         return {

@@ -253,7 +253,7 @@ def test_a_second_run_on_the_same_output_is_refused(corpus, tmp_path):
 
 def test_a_lost_clip_is_a_bug_that_stops_the_run(good_wav, tmp_path, monkeypatch):
     whole = shard_stages.finish_shard
-    monkeypatch.setattr(shard_stages, "finish_shard", lambda *args: replace(whole(*args), rows=[]))
+    monkeypatch.setattr(shard_stages, "finish_shard", lambda *args: [replace(part, rows=[]) for part in whole(*args)])
     with pytest.raises(CleanCorpusError, match="lacks 1 of 1 recordings"):
         run(good_wav, tmp_path / "out")
 

@@ -5,8 +5,8 @@ import pytest
 from clean_corpus.flows import shard_stages, worker_functions
 from clean_corpus.flows.clean_corpus import _per_task
 from clean_corpus.flows.config import RunConfig
-from clean_corpus.flows.engines.base import WorkerDied
-from clean_corpus.pipeline.core.errors import CleanCorpusError, ConfigError
+from clean_corpus.flows.engines.base import WorkerDied, WorkerHung
+from clean_corpus.pipeline.core.errors import ConfigError, DataError
 from clean_corpus.pipeline.core.records import Enhanced, Ingested, Outcome, Published, RawShard, Scored, Shard
 from clean_corpus.pipeline.core.types import Clip, Recording, Verdict
 from clean_corpus.pipeline.storage.base import StorageError
@@ -26,9 +26,11 @@ class Played:
 
     def __init__(self, **answers):
         self.answers, self.asked = {name: list(some) for name, some in answers.items()}, []
+        self.limits_s = []
 
-    def run(self, function, *args):
+    def run(self, function, *args, limit_s=None):
         self.asked.append((function.__name__, args))
+        self.limits_s.append(limit_s)
         some = self.answers[function.__name__]
         answer = some.pop(0) if len(some) > 1 else some[0]
         if isinstance(answer, Exception):
@@ -53,7 +55,7 @@ TARS = outcome(Published(Shard("shards/s.tar", "2" * 64, 9, 2), None, {"a": 1.5,
 
 def test_a_call_that_fails_twice_gives_its_result_the_third_time():
     engine = Played(clean=[WorkerDied("1"), WorkerDied("2"), cleaned()], publish=[TARS])
-    finished = shard_stages.finish_shard(engine, CONFIG, "g-000", RAW)
+    (finished,) = shard_stages.finish_shard(engine, CONFIG, "g-000", RAW)
     assert [name for name, _ in engine.asked] == ["clean"] * 3 + ["publish"]
     assert [(row.decision.verdict, row.gain_db, row.shard) for row in finished.rows] == [
         (Verdict.KEPT, 1.5, "shards/s.tar"), (Verdict.KEPT, -1.5, "shards/s.tar"),
@@ -69,38 +71,118 @@ def test_what_will_be_the_same_next_time_is_not_tried_again(fatal):
     assert len(engine.asked) == 1
 
 
-def test_a_shard_without_result_ends_as_failed_clip_by_clip():
-    engine = Played(clean=[WorkerDied("worker process died in clean")], publish=[outcome(Published(None, None, {}))])
-    finished = shard_stages.finish_shard(engine, CONFIG, "g-000", RAW)
+def test_a_shard_whose_file_is_damaged_ends_as_failed_clip_by_clip():
+    engine = Played(clean=[DataError("shard g: cut")], publish=[outcome(Published(None, None, {}))])
+    (finished,) = shard_stages.finish_shard(engine, CONFIG, "g-000", RAW)
     assert [(row.clip.clip_id, row.decision.verdict, row.decision.reason) for row in finished.rows] == [
         ("a", Verdict.FAILED, "worker"), ("b", Verdict.FAILED, "worker"),
     ]  # fmt: skip
-    assert finished.rows[0].decision.detail == "worker: worker process died in clean" and finished.enhanced is None
+    assert finished.rows[0].decision.detail == "worker: shard g: cut" and finished.enhanced is None
     assert [(result.stage, type(result.outcome)) for result in finished.stages] == [
-        ("clean", WorkerDied),
+        ("clean", DataError),
         ("publish", Outcome),
     ]
 
 
 def test_a_clip_that_a_ruler_cannot_read_fails_alone():
-    finished = shard_stages.finish_shard(
+    (finished,) = shard_stages.finish_shard(
         Played(clean=[cleaned(b="score: broken")], publish=[TARS]), CONFIG, "g-000", RAW
     )
     assert [row.decision.verdict for row in finished.rows] == [Verdict.KEPT, Verdict.FAILED]
     assert finished.rows[1].clip.error == "score: broken" and finished.rows[1].before == GOOD
 
 
-def test_clips_whose_tar_could_not_be_written_are_failed_with_their_scores():
-    engine = Played(clean=[cleaned()], publish=[RuntimeError("no")])
-    finished = shard_stages.finish_shard(engine, CONFIG, "g-000", RAW)
-    assert {row.decision.detail for row in finished.rows} == {"publish: no"} and finished.rows[0].after == GOOD
-    assert (finished.tars.kept, finished.tars.rejected) == (None, None)
+# ---- clips that take their worker with them
+
+IDS = [f"c{i:02d}" for i in range(16)]
+LONG = RawShard(
+    Shard("work/raw/g-000.tar", "0" * 64, 9, 16),
+    [Clip(i, f"{i}.wav", None, duration_s=6.0) for i in IDS],
+    [f"print {i}" for i in IDS],
+)
 
 
-def test_a_variant_that_could_not_be_written_ends_the_run():
-    engine = Played(clean=[cleaned()], publish=[TARS], variant=[TARS, RuntimeError("no")])
-    with pytest.raises(CleanCorpusError, match=r"variants of work/raw/g-000\.tar: no; run the same command again"):
-        shard_stages.finish_shard(engine, CONFIG.model_copy(update={"variants": True}), "g-000", RAW)
+class Poisoned:
+    """An engine in which some clips kill the worker in `clean`, and others in `publish` or `variant`."""
+
+    def __init__(self, *, error=WorkerDied, **poison):
+        self.error, self.poison, self.asked = error, poison, []
+
+    def run(self, function, config, raw, *args, limit_s=None):
+        name = function.__name__
+        ids = [clip.clip_id for clip in raw.clips]
+        assert raw.fingerprints == [f"print {i}" for i in ids]
+        self.asked.append((name, len(ids), round(limit_s)))
+        failed = {e.clip.clip_id for e in args[1] if e.clip.error} if args else set()
+        if set(ids) & set(self.poison.get(name, ())) - failed:
+            raise self.error(f"worker process died in {name}")
+        first, count = ids[0], len(ids) - len(failed)
+        if name == "clean":
+            scores = outcome(Scored(dict.fromkeys(ids, GOOD), {}))
+            return worker_functions.Cleaned(
+                scores, outcome(Enhanced(Shard(f"work/enhanced/{first}.tar", "1" * 64, 9, count), {})), scores
+            )
+        folder = "shards" if name == "publish" else f"variants/{args[2]}"
+        tar = Shard(f"{folder}/{first}.tar", "2" * 64, 9, count) if count else None
+        return outcome(Published(tar, None, dict.fromkeys(ids, 1.5)))
+
+
+def ends(parts):
+    return {row.clip.clip_id: (row.decision.verdict.value, row.shard) for part in parts for row in part.rows}
+
+
+@pytest.mark.parametrize("stage", ["clean", "publish", "variant"])
+def test_clips_that_kill_their_worker_fail_alone(stage):
+    config = CONFIG.model_copy(update={"variants": True})
+    engine = Poisoned(**{stage: ["c05", "c11"]})
+    parts = shard_stages.finish_shard(engine, config, "g-000", LONG)
+    found = ends(parts)
+    assert list(found) == IDS and [i for i in IDS if found[i][0] == "failed"] == ["c05", "c11"]
+    assert found["c04"] == ("kept", "shards/c04.tar") and found["c05"][1] is None
+    assert found["c00"] == found["c03"] == ("kept", "shards/c00.tar")
+    bad = next(row for part in parts for row in part.rows if row.clip.clip_id == "c05")
+    assert f"worker process died in {stage}" in bad.decision.detail
+    calls = [count for name, count, _ in engine.asked if name == stage]
+    assert calls[:3] == [16] * 3 and 8 in calls[3:]
+    assert sum(len(part.variants) for part in parts) == 2 * sum(part.tars.kept is not None for part in parts)
+    counted = [result for part in parts for result in part.stages if not isinstance(result.outcome, Exception)]
+    assert sum(len(r.clips) for r in counted if r.stage == "publish") >= 14
+    assert sum(isinstance(r.outcome, Exception) for part in parts for r in part.stages) == 9  # 1 + 2 + 2 + 2 + 2
+
+
+def test_a_shard_too_large_for_its_worker_ends_well_in_parts():
+    class Small(Poisoned):
+        def run(self, function, config, raw, *args, limit_s=None):
+            if len(raw.clips) > 4 and function.__name__ == "clean":
+                raise WorkerDied("out of memory")
+            return super().run(function, config, raw, *args, limit_s=limit_s)
+
+    parts = shard_stages.finish_shard(Small(), CONFIG, "g-000", LONG)
+    assert {verdict for verdict, _ in ends(parts).values()} == {"kept"} and list(ends(parts)) == IDS
+    assert [part.enhanced.key for part in parts] == [f"work/enhanced/c{i:02d}.tar" for i in (0, 4, 8, 12)]
+
+
+def test_a_call_that_hangs_is_not_made_again_but_for_halves_of_its_shard():
+    engine = Poisoned(error=WorkerHung, clean=["c03"])
+    parts = shard_stages.finish_shard(engine, CONFIG, "g-000", LONG)
+    assert [i for i, (verdict, _) in ends(parts).items() if verdict == "failed"] == ["c03"]
+    cleaned = [(count, limit_s) for name, count, limit_s in engine.asked if name == "clean"]
+    # 600 s, and as much again for each 120 s of audio
+    assert cleaned[:4] == [(16, 1080), (8, 840), (4, 720), (2, 660)] and cleaned[4:7] == [(2, 660), (1, 630), (1, 630)]
+    assert cleaned.count((1, 630)) == 4  # one fine, one three times
+
+
+def test_a_group_that_hangs_is_read_one_by_one():
+    group = [Recording(f"{name}.wav", f"{name}.wav", 320_000, "0" * 64) for name in "ab"]
+    fine, hung = outcome(Ingested([RAW], [])), WorkerHung("long")
+    engine = Played(ingest=[hung, fine, hung])
+    finished = shard_stages.ingest_group(engine, CONFIG, group)
+    assert [len(args[1]) for _, args in engine.asked] == [2, 1, 1, 1, 1] and len(finished.rows) == 1
+    assert engine.limits_s[:2] == pytest.approx([600 + 100, 600 + 50])
+    unlimited = RunConfig(input="in", output="out", engine={"call_limit_s": None})
+    engine = Played(ingest=[fine])
+    shard_stages.ingest_group(engine, unlimited, group)
+    assert engine.limits_s == [None]
 
 
 def test_a_group_that_kills_its_worker_is_read_one_by_one():

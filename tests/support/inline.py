@@ -22,7 +22,7 @@ class Inline:
     def __exit__(self, *_):
         pass
 
-    def run(self, function, *args):
+    def run(self, function, *args, limit_s=None):
         if function.__name__ == "ingest" and {r.source for r in args[1]} & self.poison:
             Inline.attempts += 1
             raise WorkerDied("worker process died in ingest")

@@ -133,18 +133,18 @@ class Failing(Inline):
     """An engine whose worker dies in the calls for one recording."""
 
     def run(self, function, group, *args):
-        if group[0].path == "bad.wav":
+        if "bad.wav" in [recording.path for recording in group]:
             raise WorkerDied("worker process died")
         return super().run(function, group, *args)
 
 
-def test_recordings_of_a_worker_that_died_fail_by_name(monkeypatch, tmp_path):
+def test_a_recording_that_kills_its_worker_fails_alone(monkeypatch, tmp_path):
     monkeypatch.setattr(parallel, "LocalEngine", Failing)
-    monkeypatch.setattr(enhance_folder, "RECORDINGS_PER_CALL", 1)
-    monkeypatch.setattr(enhance_folder, "find_all", lambda *_, **__: [recording("bad.wav"), recording("good.wav")])
-    monkeypatch.setattr(enhance_folder, "_enhance_group", lambda *_: {})
+    found = [recording("bad.wav"), recording("good.wav"), recording("silent.wav")]
+    monkeypatch.setattr(enhance_folder, "find_all", lambda *_, **__: found)
+    monkeypatch.setattr(enhance_folder, "_enhance_group", lambda group, *_: {r.source: "no audio" for r in group[2:]})
     count, failed = enhance_folder.enhance_folder(tmp_path, tmp_path / "out", "default-causal", 1, QUIET)
-    assert (count, failed) == (1, {"bad.wav": "worker process died"})
+    assert (count, failed) == (2, {"bad.wav": "worker process died"})
 
 
 def test_unknown_weights_are_refused_before_anything_is_read(tmp_path):

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from clean_corpus.flows.engines import open_engine
-from clean_corpus.flows.engines.base import EngineClosed, EngineConfig, WorkerDied
+from clean_corpus.flows.engines.base import EngineClosed, EngineConfig, WorkerDied, WorkerHung
 from clean_corpus.flows.engines.local import LocalEngine, warm_up
 from tests.support.paths import REPOSITORY
 
@@ -39,6 +39,21 @@ def test_a_dead_worker_is_an_error_that_names_the_call_and_is_replaced(engine):
     with pytest.raises(WorkerDied, match="died in die"):
         engine.run(die, None)
     assert engine.run(divmod, 7, 2) == (3, 1)
+
+
+def out_of_time() -> None:
+    raise TimeoutError("the function's own")
+
+
+def test_a_call_that_hangs_is_ended_with_its_worker_which_is_replaced(engine):
+    engine.run(divmod, 7, 2)
+    began = time.monotonic()
+    with pytest.raises(WorkerHung, match=r"in sleep, which took longer than 1 s; .* engine\.call_limit_s"):
+        engine.run(time.sleep, 600, limit_s=1)
+    assert time.monotonic() - began < 60
+    with pytest.raises(TimeoutError, match="the function's own"):
+        engine.run(out_of_time, limit_s=60)
+    assert engine.run(divmod, 7, 2, limit_s=60) == (3, 1)
 
 
 def test_leaving_by_an_exception_stops_workers_in_the_middle_of_calls_and_sends_callers_away():

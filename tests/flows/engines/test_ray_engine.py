@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import pytest
 
 from clean_corpus.flows.engines import open_engine, ray_cluster
-from clean_corpus.flows.engines.base import EngineClosed, EngineConfig, NoWorkers, WorkerDied
+from clean_corpus.flows.engines.base import EngineClosed, EngineConfig, NoWorkers, WorkerDied, WorkerHung
 from clean_corpus.pipeline.core.compute_lock import hold_compute_lock, release_compute_lock
 from clean_corpus.pipeline.core.errors import CleanCorpusError, ConfigError, DataError
 from clean_corpus.pipeline.storage.base import StorageError
@@ -86,7 +86,7 @@ def cluster(tmp_path_factory):
         patch.setenv("RAY_AUTH_TOKEN", "0123456789abcdef" * 4)
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         patch.setenv("RAY_prestart_worker_first_driver", "0")
-        patch.setenv("PYTHONPATH", str(REPOSITORY))  # workers find this module by name
+        patch.setenv("PYTHONPATH", f"{REPOSITORY}:{REPOSITORY}/src")  # workers find this module, and the same code
         patch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
         pytest.importorskip("ray", reason="extra `ray` is not installed")
         from ray.cluster_utils import Cluster
@@ -169,6 +169,14 @@ class TestTwoWorkers:
         with pytest.raises(WorkerDied, match=r"worker on .* \(process \d+\) died in die: out of memory, or a crash"):
             engine.run(die)
         assert engine.run(divmod, 7, 2) == (3, 1)
+
+    def test_a_call_that_hangs_is_ended_and_takes_the_blame_only_when_it_was_alone(self, engine):
+        with pytest.raises(WorkerDied, match=r"in sleep, which took longer than 1 s") as shared:
+            engine.run(time.sleep, 600, limit_s=0.5)
+        with pytest.raises(WorkerHung, match=r"worker on .* was ended in sleep") as alone:
+            engine.run(time.sleep, 600, limit_s=0.5)
+        assert not isinstance(shared.value, WorkerHung) and "engine.call_limit_s" in str(alone.value)
+        assert engine.run(divmod, 7, 2, limit_s=60) == (3, 1)
 
     def test_poison_kills_each_worker_it_gets_and_costs_others_one_attempt(self, engine):
         attempts = {}

@@ -307,7 +307,7 @@ def test_calls_made_again_reach_the_observer_of_their_run(tmp_path):
     from clean_corpus.flows.shard_stages import call_with_retries
 
     class Here:
-        def run(self, function, *args):
+        def run(self, function, *args, limit_s=None):
             return function(*args)
 
     tries: dict[str, int] = {}

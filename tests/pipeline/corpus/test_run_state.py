@@ -47,13 +47,14 @@ def test_a_clip_with_two_rows_is_named(state):
 def test_clips_are_found_in_their_shards(state):
     state.add_raw_shards(0, [raw("a", "a.wav"), raw("b", "b.wav"), raw("c", "c.wav")])
     enhanced = Shard("work/enhanced/a.tar", "1" * 64, 9, 1)
-    for number, shard in state.raw_shards():
-        state.add_rows(number, [row(shard.clips[0].clip_id, shard.clips[0].source)])
+    other = Shard("work/enhanced/a2.tar", "2" * 64, 9, 1)  # of a raw shard that was divided
+    state.add_rows(1, [row("a2", "a.wav")], other)
+    for (number, shard), twin in zip(state.raw_shards(), (enhanced, None, None), strict=True):
+        state.add_rows(number, [row(shard.clips[0].clip_id, shard.clips[0].source)], twin)
     state.add_rows(None, [row("unread", "u.wav")])
-    state.set_enhanced(1, enhanced)
-    state.set_enhanced(2, None)
-    assert state.clip_shards(["a", "b", "c", "unread"]) == {
+    assert state.clip_shards(["a", "a2", "b", "c", "unread"]) == {
         "a": (raw("a", "").shard, enhanced),
+        "a2": (raw("a", "").shard, other),
         "b": (raw("b", "").shard, None),
         "c": (raw("c", "").shard, None),
     }
