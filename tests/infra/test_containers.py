@@ -1,6 +1,7 @@
 """Dockerfile and compose files fit their schemas, copy what exists, and restrict and watch every service."""
 
 import re
+from typing import Any
 
 import yaml
 
@@ -53,6 +54,28 @@ def test_services_are_restricted_watched_and_limited():
         assert all(port.startswith("127.0.0.1:") for port in service.get("ports", [])), name
         if name != "s3":  # its own start script gives up root
             assert service["read_only"] is True and not service["user"].startswith("0"), name
+
+
+def test_keys_of_s3_and_the_way_to_it_are_the_workers_alone():
+    with_keys = {
+        name for name, service in services().items() if any("S3_SECRET_KEY" in str(v) for v in _values(service))
+    }
+    assert with_keys == {"s3", "worker"}
+    networks = {name: set(service["networks"]) for name, service in services().items()}
+    assert {name for name, some in networks.items() if some & networks["s3"]} == with_keys
+    assert {name for name, some in networks.items() if some & networks["postgres"]} == {"postgres", "prefect"}
+
+
+def _values(service: dict[str, Any]) -> list[object]:
+    return list(service.get("environment", {}).values())
+
+
+def test_of_the_s3_servers_ports_only_the_one_that_asks_for_keys_leaves_its_container():
+    flags = dict(flag.lstrip("-").partition("=")[::2] for flag in services()["s3"]["command"][1:])
+    assert flags["ip"] == flags["ip.bind"] == "127.0.0.1" and flags["s3.ip.bind"] == "0.0.0.0"
+    assert flags["s3.port.iceberg"] == flags["s3.port.lance"] == "0"
+    assert flags["s3.iam"] == flags["master.telemetry"] == "false"
+    assert "WEED_JWT_FILER_SIGNING_KEY" in services()["s3"]["environment"]  # without it anyone may make keys by gRPC
 
 
 def test_images_and_deployments_have_the_switches_against_telemetry_before_any_program_starts():

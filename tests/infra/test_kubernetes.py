@@ -79,6 +79,31 @@ def test_every_name_refers_to_an_object_or_to_a_documented_secret(rendered, name
     assert not [item for item in objects if item["kind"] == "Secret"]
 
 
+@pytest.mark.parametrize("name", KUSTOMIZATIONS)
+def test_only_pods_that_run_flows_have_keys_of_s3_and_a_way_to_it(rendered, name):
+    roles = {
+        item["metadata"]["name"]
+        for item in rendered[name]
+        if item["kind"] == "ServiceAccount" and "eks.amazonaws.com/role-arn" in item["metadata"].get("annotations", {})
+    }
+    for owner, template in pods(rendered[name]):
+        spec, labels = template["spec"], template["metadata"]["labels"]
+        runs_flows = labels["app.kubernetes.io/name"] in ("worker", "ray")
+        assert (spec["serviceAccountName"] in roles) is runs_flows, owner
+        containers = spec["containers"] + spec.get("initContainers", [])
+        has_keys = any(
+            source.get("secretRef", {}).get("name") == "s3" for c in containers for source in c.get("envFrom", [])
+        )
+        assert has_keys is runs_flows, owner
+        assert (443 in _egress_ports(rendered[name], labels)) is runs_flows, owner
+
+
+def _egress_ports(objects: list[dict[str, Any]], labels: dict[str, str]) -> set[int]:
+    policies = (item["spec"] for item in objects if item["kind"] == "NetworkPolicy")
+    chosen = (policy.get("egress", []) for policy in policies if _selects(policy["podSelector"], labels))
+    return {port["port"] for rules in chosen for rule in rules for port in rule.get("ports", [])}
+
+
 def _selects(selector: dict[str, Any], labels: dict[str, str]) -> bool:
     exact = selector.get("matchLabels", {})
     listed = selector.get("matchExpressions", [])
