@@ -1,5 +1,6 @@
 """Log-mel frames, the input from which the vocoder speaks."""
 
+import math
 from dataclasses import dataclass
 from functools import cache
 
@@ -11,6 +12,8 @@ from torch.nn import functional
 from clean_corpus.pipeline.core.errors import ConfigError
 
 FLOOR = 1e-10  # least energy before the logarithm: digital silence
+SILENCE = math.log(FLOOR)
+"""Every band of a silent frame. Such frames lie before and after an utterance, in training and in generation."""
 
 
 @dataclass(frozen=True)

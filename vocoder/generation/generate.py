@@ -8,7 +8,9 @@ import numpy as np
 import torch
 from threadpoolctl import threadpool_limits
 from torch import Tensor
+from torch.nn import functional
 
+from clean_corpus.vocoder.features import SILENCE
 from clean_corpus.vocoder.generation.cpu_loop import CpuLoop
 from clean_corpus.vocoder.generation.weights import Weights
 from clean_corpus.vocoder.wavenet import WaveNet
@@ -104,12 +106,14 @@ def _loop(weights: Weights, batch: int, device: torch.device, *, single: bool) -
 
 @torch.inference_mode()
 def _conditioning_blocks(network: WaveNet, log_mel: Tensor, speaker: int | None) -> Iterator[Tensor]:
-    """Yield the conditioning of one utterance block by block, (C, n) each, so that hours take little memory."""
+    """Yield the conditioning of one utterance block by block, (C, n) each, so that hours take little memory.
+
+    Silent frames surround the utterance, as in training.
+    """
     n_frames, hop, device = log_mel.shape[-1], network.hop_length, network.mel_mean.device
-    log_mel = log_mel.to(device)
+    log_mel = functional.pad(log_mel.to(device), (CONTEXT, CONTEXT), value=SILENCE)
     number = None if speaker is None else torch.tensor([speaker], device=device)
     for start in range(0, n_frames, BLOCK):
         stop = min(n_frames, start + BLOCK)
-        left, right = max(0, start - CONTEXT), min(n_frames, stop + CONTEXT)
-        c = network.condition(log_mel[None, :, left:right], number)[0]
-        yield c[:, (start - left) * hop : (stop - left) * hop]
+        c = network.condition(log_mel[None, :, start : stop + 2 * CONTEXT], number)[0]
+        yield c[:, CONTEXT * hop : (CONTEXT + stop - start) * hop]

@@ -30,7 +30,7 @@ class VocoderConfig(Section):
 
     steps: int = 200_000
     batch_size: int = 8
-    frames: int = 100  # of each segment
+    frames: int = 100  # of each segment, without those of its history
     learning_rate: float = 1e-3
     halve_after: int = Field(2, ge=1)  # rises of the validation loss in a row after which the rate is halved
     steps_per_epoch: int = 1000  # a checkpoint and a validation follow each epoch

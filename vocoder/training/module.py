@@ -10,6 +10,9 @@ from clean_corpus.vocoder.training.config import VocoderConfig
 from clean_corpus.vocoder.training.segments import CONTEXT
 from clean_corpus.vocoder.wavenet import WaveNet
 
+Batch = tuple[Tensor, Tensor, Tensor, Tensor]
+"""Samples, frames, the number of the first frame that counts, and speaker: items of `Segments`, stacked."""
+
 
 class VocoderModule(LightningModule):
     """A WaveNet with its likelihood as loss, and a held-out clip that it speaks at each validation.
@@ -21,13 +24,15 @@ class VocoderModule(LightningModule):
         super().__init__()
         self.network, self.config, self.example, self.example_speaker = network, config, example, speaker
 
-    def loss(self, batch: tuple[Tensor, Tensor, Tensor]) -> Tensor:
-        """Return the mean negative log-likelihood in nats per sample."""
-        x, log_mel, speaker = batch
+    def loss(self, batch: Batch) -> Tensor:
+        """Return the mean negative log-likelihood in nats per sample, of the samples that count."""
+        x, log_mel, first, speaker = batch
         condition = speaker if self.config.speaker_conditioning else None
-        return self.network.nll(x.clamp(-1, 1), log_mel, condition, context=CONTEXT).mean()
+        nll = self.network.nll(x.clamp(-1, 1), log_mel, condition, context=CONTEXT)
+        frame = torch.arange(x.shape[1], device=x.device) // self.network.hop_length - first[:, None]
+        return nll[(frame >= 0) & (frame < self.config.frames)].mean()
 
-    def training_step(self, batch: tuple[Tensor, Tensor, Tensor], index: int) -> Tensor:
+    def training_step(self, batch: Batch, index: int) -> Tensor:
         """Return the loss of a batch.
 
         Raises: FloatingPointError with the numbers of the segments if it is not finite.
@@ -42,7 +47,7 @@ class VocoderModule(LightningModule):
         self.log("train/nll", loss, prog_bar=True)
         return loss
 
-    def validation_step(self, batch: tuple[Tensor, Tensor, Tensor], index: int) -> None:
+    def validation_step(self, batch: Batch, index: int) -> None:
         """Log the loss of a held-out batch."""
         self.log("val/loss", self.loss(batch), prog_bar=True, sync_dist=True)
 

@@ -1,4 +1,9 @@
-"""Segments of clips with their frames, streamed from WebDataset shards as the input of training steps."""
+"""Segments of clips with their frames, streamed from WebDataset shards as the input of training steps.
+
+The samples of a segment that count for the loss are preceded by what the clip holds before them, as many frames as the
+network remembers. So each of them is predicted from the past that generation will have: speech in the middle of a clip,
+nothing at its start, where a segment begins with the clip and some of its first frames may not count.
+"""
 
 from collections.abc import Callable, Sequence
 
@@ -9,7 +14,7 @@ from torch.utils.data import Dataset
 
 from clean_corpus.pipeline.core.types import Audio
 from clean_corpus.pipeline.training.shard_stream import Blocks, Encoded, Shard, Shuffled
-from clean_corpus.vocoder.features import LogMel
+from clean_corpus.vocoder.features import SILENCE, LogMel
 from clean_corpus.vocoder.training.split import speaker_of
 
 CONTEXT = 4  # frames on each side of a segment, more than its conditioning depends on
@@ -18,7 +23,8 @@ CONTEXT = 4  # frames on each side of a segment, more than its conditioning depe
 class Segments(Dataset):
     """Endless random segments of clips, of which segment i is a function of (seed, i) alone.
 
-    Shapes: item -> samples (frames * hop_length,), log_mel (n_mels, frames + 2 CONTEXT), speaker () int64.
+    Of its history + frames frames, `frames` from number `first` on count.
+    Shapes: item -> as `cut_segment`, and speaker () int64.
     """
 
     def __init__(
@@ -29,11 +35,13 @@ class Segments(Dataset):
         speakers: Sequence[str],
         *,
         frames: int,
+        history: int,
         seed: int,
         length: int,
         shuffle_clips: int,
     ) -> None:
-        self.shards, self.mel, self.wanted, self.frames = list(shards), mel, wanted, frames
+        self.shards, self.mel, self.wanted = list(shards), mel, wanted
+        self.frames, self.history = frames, history
         self.speakers = {name: i for i, name in enumerate(speakers)}
         self.seed, self.length, self.shuffle_clips = seed, length, shuffle_clips
         self._blocks = Blocks(length, self._streams)
@@ -44,17 +52,27 @@ class Segments(Dataset):
     def _streams(self, block: int) -> list[Shuffled]:
         return [Shuffled(self.shards, self.shuffle_clips, (self.seed, 2, block), self.wanted)]
 
-    def __getitem__(self, index: int) -> tuple[Tensor, Tensor, Tensor]:
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         (clip,) = self._blocks.at(index)
         x = clip.decode(self.mel.sample_rate)
         rng = np.random.default_rng((self.seed, 1, index))
         start = int(rng.integers(0, max(1, len(x) // self.mel.hop_length - self.frames + 1)))
-        samples, log_mel = cut_segment(x, self.mel, start, self.frames)
-        return samples, log_mel, torch.tensor(self.speakers[speaker_of(clip)])
+        segment = cut_segment(x, self.mel, start, self.frames, self.history)
+        return *segment, torch.tensor(self.speakers[speaker_of(clip)])
 
 
-def cut_segment(x: Audio, mel: LogMel, start: int, frames: int) -> tuple[Tensor, Tensor]:
-    """Cut frames of a clip with their samples; beyond its ends lies silence.
+def cut_segment(x: Audio, mel: LogMel, start: int, frames: int, history: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Cut frames of a clip after those of their history, and say which frame of the result is the first that counts.
+
+    Shapes: x (N,) -> samples ((history + frames) * hop_length,), log_mel (n_mels, history + frames + 2 CONTEXT), first
+    () int64, at most `history`.
+    """
+    begin = max(0, start - history)
+    return *cut_frames(x, mel, begin, history + frames), torch.tensor(start - begin)
+
+
+def cut_frames(x: Audio, mel: LogMel, start: int, frames: int) -> tuple[Tensor, Tensor]:
+    """Cut frames of a clip with their samples; beyond its ends lies silence, in samples and in frames.
 
     Shapes: x (N,) -> (frames * hop_length,), (n_mels, frames + 2 CONTEXT).
     """
@@ -65,17 +83,19 @@ def cut_segment(x: Audio, mel: LogMel, start: int, frames: int) -> tuple[Tensor,
     wide[max(0, -first) : max(0, -first) + len(inside)] = inside
     samples = torch.as_tensor(wide)
     log_mel = mel(samples[None])[0, :, margin - CONTEXT : margin + frames + CONTEXT]
+    numbers = torch.arange(start - CONTEXT, start + frames + CONTEXT)
+    log_mel[:, (numbers < 0) | (numbers >= -(-len(x) // hop))] = SILENCE  # as generation has it, which knows no others
     return samples[margin * hop : (margin + frames) * hop], log_mel
 
 
-def middle_segments(clips: Sequence[Encoded], mel: LogMel, frames: int) -> tuple[Tensor, Tensor]:
+def middle_segments(clips: Sequence[Encoded], mel: LogMel, frames: int, history: int) -> tuple[Tensor, Tensor, Tensor]:
     """Cut the middle of each clip for validation.
 
-    Shapes: -> (B, frames * hop_length), (B, n_mels, frames + 2 CONTEXT).
+    Shapes: -> as `cut_segment`, with a first dimension of B clips.
     """
     middles = []
     for clip in clips:
         x = clip.decode(mel.sample_rate)
-        middles.append(cut_segment(x, mel, max(0, len(x) // mel.hop_length - frames) // 2, frames))
-    samples, log_mels = zip(*middles, strict=True)
-    return torch.stack(samples), torch.stack(log_mels)
+        middles.append(cut_segment(x, mel, max(0, len(x) // mel.hop_length - frames) // 2, frames, history))
+    samples, log_mels, firsts = map(torch.stack, zip(*middles, strict=True))
+    return samples, log_mels, firsts

@@ -66,7 +66,11 @@ def train(
         )
     clips = first_held_out(shards, held_out, config.validation_clips)
     module = VocoderModule(network, config, *_example(clips[0], mel, config, content.speakers))
-    loaders = _training_loader(shards, mel, held_out, content, config), _validation_loader(clips, mel, content, config)
+    history = -(-network.receptive_field // mel.hop_length)
+    loaders = (
+        _training_loader(shards, mel, held_out, content, config, history),
+        _validation_loader(clips, mel, content, config, history),
+    )
     state, facts = _fit(module, loaders, out, config, device, say)
     network.load_state_dict(state)
     card = _card(network, content, config, facts)
@@ -114,11 +118,17 @@ def _example(clip: Encoded, mel: LogMel, config: VocoderConfig, speakers: Sequen
 
 
 def _training_loader(
-    shards: Sequence[Shard], mel: LogMel, held_out: Callable[[Encoded], bool], content: Survey, config: VocoderConfig
+    shards: Sequence[Shard],
+    mel: LogMel,
+    held_out: Callable[[Encoded], bool],
+    content: Survey,
+    config: VocoderConfig,
+    history: int,
 ) -> DataLoader:
     segments = Segments(
-        shards, mel, partial(_is_kept, held_out), content.speakers, frames=config.frames, seed=config.seed,
-        length=min(config.steps_per_epoch, config.steps) * config.batch_size, shuffle_clips=config.shuffle_clips,
+        shards, mel, partial(_is_kept, held_out), content.speakers, frames=config.frames, history=history,
+        seed=config.seed, length=min(config.steps_per_epoch, config.steps) * config.batch_size,
+        shuffle_clips=config.shuffle_clips,
     )  # fmt: skip
     return loader(segments, config.batch_size, workers=config.workers, sampler=EpochSampler(len(segments)))
 
@@ -127,9 +137,11 @@ def _is_kept(held_out: Callable[[Encoded], bool], clip: Encoded) -> bool:
     return not held_out(clip)
 
 
-def _validation_loader(clips: Sequence[Encoded], mel: LogMel, content: Survey, config: VocoderConfig) -> DataLoader:
+def _validation_loader(
+    clips: Sequence[Encoded], mel: LogMel, content: Survey, config: VocoderConfig, history: int
+) -> DataLoader:
     numbers = torch.tensor([content.speakers.index(speaker_of(clip)) for clip in clips])
-    return DataLoader(TensorDataset(*middle_segments(clips, mel, config.frames), numbers), config.batch_size)
+    return DataLoader(TensorDataset(*middle_segments(clips, mel, config.frames, history), numbers), config.batch_size)
 
 
 def _fit(

@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from clean_corpus.vocoder.generation.generate import generate
+from clean_corpus.vocoder.features import LogMel
+from clean_corpus.vocoder.generation.generate import _conditioning_blocks, generate
+from clean_corpus.vocoder.training.segments import CONTEXT, cut_frames
+from tests.support.tones import tone
 from tests.support.wavenets import small_wavenet
 
 
@@ -23,6 +26,17 @@ def test_progress_counts_every_sample_once():
     net, made = small_wavenet(), []
     generate(net, [torch.randn(45, frames) for frames in (60, 7)], [0, 1], advance=made.append)
     assert made == [57 * net.hop_length, 10 * net.hop_length]  # blocks of 50 frames
+
+
+def test_conditioning_at_the_ends_is_that_of_training():
+    """Silent frames lie beyond them there, not frames of mean energy; in between blocks leave no seam."""
+    network, mel, x = small_wavenet(upsampling=(5, 4, 4)), LogMel(), tone(300)[1600:10500]  # 112 frames, loud at ends
+    network.mel_mean.fill_(-8.0)
+    _, log_mel = cut_frames(x, mel, 0, 112)
+    with torch.no_grad():
+        learnt = network.condition(log_mel[None])[0, :, CONTEXT * 80 : -CONTEXT * 80]
+        spoken = torch.cat(list(_conditioning_blocks(network, mel(torch.as_tensor(x)[None])[0], None)), 1)
+    assert torch.allclose(spoken, learnt, atol=1e-4)  # other lengths, other orders of float32 sums
 
 
 def test_seeds_are_as_many_as_utterances():

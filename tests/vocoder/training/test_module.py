@@ -3,20 +3,31 @@
 import pytest
 import torch
 
+from clean_corpus.vocoder.features import LogMel
 from clean_corpus.vocoder.training.config import VocoderConfig
 from clean_corpus.vocoder.training.module import VocoderModule
-from clean_corpus.vocoder.training.segments import CONTEXT
+from clean_corpus.vocoder.training.segments import CONTEXT, cut_frames, cut_segment
+from tests.support.tones import tone
 from tests.support.wavenets import small_wavenet
 
 
-def module():
-    return VocoderModule(small_wavenet(), VocoderConfig(), torch.zeros(45, 0), None)
-
-
-def test_the_loss_is_the_mean_over_samples():
-    batch = torch.rand(2, 80) - 0.5, torch.randn(2, 45, 10 + 2 * CONTEXT), torch.tensor([0, 1])
-    expected = small_wavenet().nll(batch[0], batch[1], context=CONTEXT).mean()
-    assert module().loss(batch).item() == pytest.approx(expected.item())
+def test_a_segments_loss_is_that_of_its_samples_in_the_whole_clip():
+    """In mid-speech, near the clip's start and at it: each sample is predicted from the past that it has there."""
+    network, mel, x = small_wavenet(layers=16, stacks=2, upsampling=(5, 4, 4)), LogMel(), tone(300)
+    history = -(-network.receptive_field // 80)
+    assert history == 7
+    network.mel_mean.fill_(-8.0)
+    module = VocoderModule(network, VocoderConfig(frames=12), torch.zeros(45, 0), None)
+    samples, log_mel = cut_frames(x, mel, 0, 200)
+    with torch.no_grad():
+        whole = network.nll(samples[None], log_mel[None], context=CONTEXT)[0]
+        for start in (100, 3, 0):
+            segment = cut_segment(x, mel, start, 12, history)
+            loss = module.loss((*(part[None] for part in segment), torch.tensor([0])))
+            assert loss.item() == pytest.approx(whole[start * 80 : (start + 12) * 80].mean().item(), abs=1e-5), start
+        parts = [torch.stack(parts) for parts in zip(*(cut_segment(x, mel, s, 12, 7) for s in (100, 3)), strict=True)]
+        both = [whole[s * 80 : (s + 12) * 80].mean().item() for s in (100, 3)]
+        assert module.loss((*parts, torch.tensor([0, 1]))).item() == pytest.approx(sum(both) / 2, abs=1e-5)
 
 
 def test_a_loss_that_is_not_finite_names_its_segments():
@@ -24,6 +35,11 @@ def test_a_loss_that_is_not_finite_names_its_segments():
         current_epoch, global_step = 2, 7
 
     broken = AtStepSeven(small_wavenet(), VocoderConfig(steps_per_epoch=10, batch_size=2), torch.zeros(45, 0), None)
-    batch = torch.zeros(2, 80), torch.full((2, 45, 10 + 2 * CONTEXT), torch.nan), torch.tensor([0, 1])
+    batch = (
+        torch.zeros(2, 80),
+        torch.full((2, 45, 10 + 2 * CONTEXT), torch.nan),
+        torch.tensor([0, 0]),
+        torch.tensor([0, 1]),
+    )
     with pytest.raises(FloatingPointError, match=r"loss nan at step 7, segments 46\.\.47 of seed 0"):
         broken.training_step(batch, 3)
