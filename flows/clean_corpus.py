@@ -257,9 +257,12 @@ class _Run:
             ledger.write(
                 self.state.rows(),
                 file,
-                enhancer=self.config.enhancer,
-                weights_sha256=self.weights_sha256,
-                config_sha256=hashlib.sha256(canonical_json(self._settings())).hexdigest(),
+                constants={
+                    "enhancer": self.config.enhancer,
+                    "weights_sha256": self.weights_sha256,
+                    "config_sha256": hashlib.sha256(canonical_json(self._settings())).hexdigest(),
+                    "dnsmos_windows": self.config.score.dnsmos_windows,
+                },
             )
 
     def _commit(self, table: Path, tars: tuple[list[Shard], list[Shard]], counted: dict[str, Any]) -> Manifest:
@@ -342,5 +345,5 @@ class _Run:
                 name: importlib.metadata.version(name)
                 for name in ("clean-corpus", "torch", "onnxruntime", "prefect", "webdataset", "soundfile", "soxr")
             },
-            "rulers": rulers(),
+            "rulers": rulers(self.config.score.dnsmos_windows),
         }

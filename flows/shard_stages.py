@@ -17,9 +17,9 @@ from clean_corpus.flows.engines.base import Engine, EngineClosed, WorkerHung, ca
 from clean_corpus.flows.observe import observer
 from clean_corpus.pipeline.core.errors import ConfigError, DataError
 from clean_corpus.pipeline.core.records import Ending, Ingested, Outcome, Published, RawShard, Shard, named_shards
-from clean_corpus.pipeline.core.types import Clip, Recording
+from clean_corpus.pipeline.core.types import Clip, Decision, Recording, Scores
 from clean_corpus.pipeline.corpus.ledger import Row
-from clean_corpus.pipeline.quality.gate import decide, failed, settled
+from clean_corpus.pipeline.quality.gate import decide, failed, recorded, settled
 from clean_corpus.pipeline.storage.base import StorageError
 
 ATTEMPTS = 3
@@ -265,10 +265,18 @@ def _judge(clip: Clip, cleaned: worker_functions.Cleaned | Exception, config: Ru
     stages = (cleaned.before, cleaned.enhanced, cleaned.after)
     before = cleaned.before.result.scores.get(clip.clip_id, {})
     after = cleaned.after.result.scores.get(clip.clip_id, {})
-    row = Row(clip, decide(before, after, config.gate), before, after)
+    row = Row(clip, _decision(clip, before, after, config), before, after)
     errors = (s.result.failed[clip.clip_id] for s in stages if clip.clip_id in s.result.failed)
     error = next(errors, None)
     return _failed_row(row, error) if error else row
+
+
+def _decision(clip: Clip, before: Scores, after: Scores, config: RunConfig) -> Decision:
+    """Return the gate's decision; where there can be none, the clip fails and the run goes on."""
+    try:
+        return decide(before, after, config.gate, recorded(clip))
+    except Exception as error:
+        return failed(f"gate: {type(error).__name__}: {error}")
 
 
 def _failed_row(row: Row, error: str) -> Row:
@@ -281,7 +289,7 @@ def _published_row(row: Row, tars: Published) -> Row:
 
 
 def _ending(row: Row) -> Ending:
-    return Ending(row.clip, row.decision, row.after if row.decision.chosen == "enhanced" else row.before)
+    return Ending(row.clip, row.decision, row.before, row.after)
 
 
 # ---- report ----------------------------------------------------------------------------------------------------

@@ -31,11 +31,11 @@ class Cleaned:
 
 
 @cache
-def scorer(speech_threshold: float) -> "Scorer":
+def scorer(speech_threshold: float, dnsmos_windows: Literal["whole", "speechmos"]) -> "Scorer":
     """Return this process's scorer."""
     from clean_corpus.pipeline.quality.scorer import Scorer
 
-    return Scorer(speech_threshold=speech_threshold)
+    return Scorer(speech_threshold=speech_threshold, dnsmos_windows=dnsmos_windows)
 
 
 @cache
@@ -70,7 +70,7 @@ def clean(config: RunConfig, raw: RawShard) -> Cleaned:
     from clean_corpus.pipeline.discover.clean_references import local_references
 
     store, weights = _store(config), download_cache.weights(config.enhancer, config.s3)
-    ruler = partial(scorer, config.segment.speech_threshold)
+    ruler = partial(scorer, config.segment.speech_threshold, config.score.dnsmos_windows)
     sources = [clip.source for clip in raw.wanted]
     with hold_compute_lock(), local_references(config.score.clean_dir, sources, config.s3) as references:
         before = score.score_shard(store, raw.shard, raw.wanted, ruler, config, references)

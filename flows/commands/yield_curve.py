@@ -61,4 +61,5 @@ def _score_clips(recording: Recording, config: RunConfig) -> list[tuple[float, S
     from clean_corpus.pipeline.corpus.score import score_clips
 
     with local_group(config.input, [recording], config.s3) as (folder, [local_recording]):
-        return score_clips(local_recording, folder, scorer(config.segment.speech_threshold), config)
+        ruler = scorer(config.segment.speech_threshold, config.score.dnsmos_windows)
+        return score_clips(local_recording, folder, ruler, config)

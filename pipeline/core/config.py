@@ -71,6 +71,9 @@ class ScoreConfig(Section):
     clean_dir: Annotated[LocationField | None, NULL_IS_OFF] = Field(
         None, description="folder of clean references, local or s3://, same relative name: adds PESQ, STOI, SI-SDR"
     )
+    dnsmos_windows: Literal["whole", "speechmos"] = Field(
+        "whole", description="DNSMOS of the whole clip, or of the windows of package speechmos, as published figures"
+    )
 
 
 class GateConfig(Section):
@@ -87,6 +90,12 @@ class GateConfig(Section):
     clipping_ratio_max: Threshold = Field(0.002, description="share of clipped samples of the raw recording")
     bandwidth_hz_min: Threshold = Field(5000.0, description="effective bandwidth of the raw recording, Hz")
     speech_ratio_min: Threshold = Field(0.15, description="share of the clip that is speech")
+    prefer: Literal["raw_if_good", "enhanced"] = Field(
+        "raw_if_good", description="publish a raw clip that passes all thresholds, these three too; or always enhance"
+    )
+    raw_snr_db_min: Threshold = Field(30.0, description="SNR of a raw clip that is published as it is, dB")
+    raw_dnsmos_bak_min: Threshold = Field(3.9, description="DNSMOS BAK of such a clip, MOS")
+    raw_bandwidth_hz_min: Threshold = Field(6500.0, description="bandwidth of such a clip, Hz")
     guard_sig_drop: float = Field(
         0.5, ge=0, description="keep the raw clip if enhancement lowers SIG by more than this"
     )

@@ -52,6 +52,7 @@ class Reason(StrEnum):
     INGEST = "ingest"
     ENHANCE = "enhance"
     SCORE = "score"
+    GATE = "gate"
     PUBLISH = "publish"
     WORKER = "worker"
     TIMED_OUT = "timed_out"
@@ -95,11 +96,22 @@ MEANINGS: dict[Reason, str] = {
     Reason.INGEST: "reading and cutting it ended in an error",
     Reason.ENHANCE: "the network gave up on it",
     Reason.SCORE: "it could not be scored",
+    Reason.GATE: "no decision could be made over its scores",
     Reason.PUBLISH: "its shard could not be written",
     Reason.WORKER: "the worker process died with it",
     Reason.TIMED_OUT: "work on it did not end in time",
     Reason.OTHER_ERROR: "another error",
 }
+
+
+class ChosenWhy(StrEnum):
+    """Why a version of a clip was chosen; the ledger's `chosen_why` begins with it, behind a colon are the numbers."""
+
+    DAMAGE = "damage"
+    RAW_IS_GOOD = "raw_is_good"
+    RAW_FALLS_SHORT = "raw_falls_short"
+    ENHANCED_PREFERRED = "enhanced_preferred"
+
 
 _SYSTEM = {errno.EACCES: Reason.PERMISSION_DENIED, errno.EPERM: Reason.PERMISSION_DENIED}
 _SYSTEM |= {errno.ELOOP: Reason.SYMLINK_LOOP, errno.ENOENT: Reason.SOURCE_CHANGED}

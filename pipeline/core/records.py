@@ -78,11 +78,12 @@ class Published:
 
 @dataclass(frozen=True)
 class Ending:
-    """A clip with its verdict and its scores, which go into the tar with it."""
+    """A clip with its verdict and the scores of its versions, raw and enhanced, which go into the tar with it."""
 
     clip: Clip
     decision: Decision
-    scores: Scores
+    before: Scores
+    after: Scores
 
 
 def named_shards(result: object) -> Iterator[Shard]:

@@ -18,6 +18,10 @@ Audio = NDArray[np.float32]
 KEY_DIGITS = 16  # 64 bits: of 100 million recordings, two share them with a probability of 1 in 4,000
 
 
+Version = Literal["raw", "enhanced"]
+"""The two versions of a clip."""
+
+
 class Verdict(StrEnum):
     """The three ends of a clip."""
 
@@ -136,5 +140,5 @@ class Decision:
     verdict: Verdict
     reason: Reason | None = None
     detail: str | None = None
-    chosen: Literal["raw", "enhanced"] | None = None
+    chosen: Version | None = None
     chosen_why: str | None = None

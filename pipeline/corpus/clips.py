@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from clean_corpus.pipeline.audio import decode, segment
+from clean_corpus.pipeline.audio import decode, loudness, segment
 from clean_corpus.pipeline.core.config import AudioConfig, PipelineConfig, SegmentConfig
 from clean_corpus.pipeline.core.errors import DataError
 from clean_corpus.pipeline.core.reasons import Reason
@@ -67,6 +67,18 @@ def _clip(recording: Clip, cut: segment.Utterance, rate: int, limits: SegmentCon
         pcm_sha256=fingerprint.pcm_sha256(cut.samples),
         reject=reject,
     )
+
+
+def as_published(x: Audio, config: AudioConfig) -> tuple[Audio, float]:
+    """Return a clip as it is published, at its final level in steps of 16 bits, and the gain that this takes, dB.
+
+    Shapes: x (N,) at config.sample_rate -> (N,).
+    """
+    x, gain_db = loudness.level(
+        x, config.sample_rate, loudness_lufs=config.loudness_lufs, true_peak_db=config.true_peak_db
+    )
+    steps = np.clip(np.rint(x * np.float32(32768)), -32768, 32767)
+    return steps / np.float32(32768), gain_db
 
 
 def read_whole(path: Path, config: AudioConfig) -> Audio:

@@ -1,7 +1,7 @@
 """The ledger: one Parquet row for every clip that came in, in a fixed order, and questions asked of it with DuckDB."""
 
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -17,6 +17,9 @@ from clean_corpus.pipeline.quality.scorer import SCORES
 
 ROWS_PER_GROUP = 10_000  # of the Parquet file, and of rows in memory
 _TEXT = ("text", "speaker", "licence", "consent")
+CONSTANTS = ("enhancer", "weights_sha256", "config_sha256", "dnsmos_windows")
+"""Columns with what a whole run was made with."""
+
 _RECORDED = (
     "sample_rate_in_hz",
     "channels_in",
@@ -51,9 +54,7 @@ SCHEMA = pa.schema(
         ("chosen_why", pa.string()),
         ("gain_db", pa.float64()),
         ("shard", pa.string()),
-        ("enhancer", pa.string()),
-        ("weights_sha256", pa.string()),
-        ("config_sha256", pa.string()),
+        *[(name, pa.string()) for name in CONSTANTS],
         *[(f"{when}_{score}", pa.float64()) for score in SCORES for when in ("before", "after")],
     ]
 )
@@ -71,14 +72,13 @@ class Row:
     shard: str | None = None
 
 
-def write(rows: Iterable[Row], file: BinaryIO, *, enhancer: str, weights_sha256: str, config_sha256: str) -> int:
+def write(rows: Iterable[Row], file: BinaryIO, *, constants: Mapping[str, str]) -> int:
     """Write rows, in the order of source, offset and id, as one Parquet file; return their number.
 
-    Equal rows give equal bytes.
+    `constants` holds the columns that are the same for all: CONSTANTS. Equal rows give equal bytes.
 
     Raises: ValueError if the rows are in another order.
     """
-    constants = {"enhancer": enhancer, "weights_sha256": weights_sha256, "config_sha256": config_sha256}
     written, last = 0, ("", -1.0, "")
     with pq.ParquetWriter(file, SCHEMA, compression="zstd") as writer:
         remaining = iter(rows)

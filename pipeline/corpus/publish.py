@@ -2,19 +2,20 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from typing import Any, Literal
+from typing import Any
 
-from clean_corpus.pipeline.audio import decode, loudness
-from clean_corpus.pipeline.core.config import AudioConfig, PipelineConfig
+from clean_corpus.pipeline.audio import decode
+from clean_corpus.pipeline.core.config import PipelineConfig
 from clean_corpus.pipeline.core.hashing import canonical_json, content_name
 from clean_corpus.pipeline.core.records import Ending, Outcome, Published, RawShard, Shard
-from clean_corpus.pipeline.core.types import Audio, Verdict
+from clean_corpus.pipeline.core.types import Audio, Verdict, Version
 from clean_corpus.pipeline.corpus import shards
+from clean_corpus.pipeline.corpus.clips import as_published
 from clean_corpus.pipeline.corpus.shards import Sample
 from clean_corpus.pipeline.corpus.stage_cache import cached, library_versions
 from clean_corpus.pipeline.storage.base import Store
 
-VERSION = 2  # raise it when the same clips and endings give other tars
+VERSION = 3  # raise it when the same clips and endings give other tars
 
 
 def publish_shard(
@@ -24,7 +25,7 @@ def publish_shard(
 
     Raises: DataError if a shard's bytes are not those that were written; StorageError if the output is full.
     """
-    facts = [_facts(ending) for ending in endings]
+    facts = [_facts(ending, _version(ending), config) for ending in endings]
     name = _name("publish", raw, enhanced, facts, config)
 
     def compute() -> Published:
@@ -38,7 +39,7 @@ def publish_shard(
                 clip_id = ending.clip.clip_id
                 x = audio[clip_id]
                 if verdict is Verdict.KEPT:
-                    x, gain_db = _levelled(x, config.audio)
+                    x, gain_db = as_published(x, config.audio)
                     gains_db[clip_id] = round(gain_db, 3)
                     fact = {**fact, "gain_db": gains_db[clip_id]}
                 yield _sample(clip_id, x, fact, config.audio.sample_rate)
@@ -55,7 +56,7 @@ def variant_shard(
     raw: RawShard,
     enhanced: Shard | None,
     endings: Sequence[Ending],
-    variant: Literal["raw", "enhanced"],
+    variant: Version,
     config: PipelineConfig,
 ) -> Outcome[Published]:
     """Write one variant of the kept clips at their final level, whichever variant was published: for comparisons.
@@ -63,14 +64,14 @@ def variant_shard(
     Clips that have no such variant are left out. The tar is `kept` of the result.
     Raises: as publish_shard.
     """
-    kept = {e.clip.clip_id: _facts(e) for e in endings if e.decision.verdict is Verdict.KEPT}
+    kept = {e.clip.clip_id: _facts(e, variant, config) for e in endings if e.decision.verdict is Verdict.KEPT}
     name = _name(f"variant {variant}", raw, enhanced, list(kept.values()), config)
 
     def compute() -> Published:
         shard = raw.shard if variant == "raw" else enhanced
         audio = dict(shards.read_clips(store, shard, set(kept))) if shard else {}
         samples = (
-            _sample(clip_id, _levelled(audio[clip_id], config.audio)[0], kept[clip_id], config.audio.sample_rate)
+            _sample(clip_id, as_published(audio[clip_id], config.audio)[0], kept[clip_id], config.audio.sample_rate)
             for clip_id in kept
             if clip_id in audio
         )
@@ -88,19 +89,12 @@ def _name(
 
 
 def _chosen_audio(store: Store, raw: RawShard, enhanced: Shard | None, endings: Sequence[Ending]) -> dict[str, Audio]:
-    """Return the samples that each clip is published with: the chosen version if kept, the raw one if rejected."""
-    chosen = {e.clip.clip_id: e.decision.chosen for e in endings if e.decision.verdict is Verdict.KEPT}
-    rejected = {e.clip.clip_id for e in endings if e.decision.verdict is Verdict.REJECTED}
-    audio = dict(
-        shards.read_clips(store, raw.shard, {i for i, version in chosen.items() if version == "raw"} | rejected)
-    )
+    """Return the samples of the version of each clip that lies in a tar."""
+    versions = {e.clip.clip_id: _version(e) for e in endings if e.decision.verdict is not Verdict.FAILED}
+    audio = dict(shards.read_clips(store, raw.shard, {i for i, version in versions.items() if version == "raw"}))
     if enhanced:
-        audio |= shards.read_clips(store, enhanced, {i for i, version in chosen.items() if version == "enhanced"})
+        audio |= shards.read_clips(store, enhanced, {i for i, version in versions.items() if version == "enhanced"})
     return audio
-
-
-def _levelled(x: Audio, config: AudioConfig) -> tuple[Audio, float]:
-    return loudness.level(x, config.sample_rate, loudness_lufs=config.loudness_lufs, true_peak_db=config.true_peak_db)
 
 
 def _sample(clip_id: str, x: Audio, facts: dict[str, Any], sample_rate: int) -> Sample:
@@ -108,7 +102,20 @@ def _sample(clip_id: str, x: Audio, facts: dict[str, Any], sample_rate: int) -> 
     return {"__key__": clip_id, "flac": encoded, "json": canonical_json(facts)}
 
 
-def _facts(ending: Ending) -> dict[str, Any]:
-    """Return what the tar says of a clip in its JSON member."""
-    clip = ending.clip
-    return {**clip.origin, **asdict(clip.metadata), **asdict(ending.decision), "scores": ending.scores}
+def _version(ending: Ending) -> Version:
+    """Return which version of a clip lies in the tar: the chosen one if it is kept, else the raw one."""
+    return ending.decision.chosen or "raw" if ending.decision.verdict is Verdict.KEPT else "raw"
+
+
+def _facts(ending: Ending, version: Version, config: PipelineConfig) -> dict[str, Any]:
+    """Return what the tar says of a clip in its JSON member; `scores` are of the version that lies beside it."""
+    clip, raw = ending.clip, version == "raw"
+    return {
+        **clip.origin,
+        **asdict(clip.metadata),
+        **asdict(ending.decision),
+        "version": version,
+        "scores": ending.before if raw else ending.after,
+        f"scores_{'enhanced' if raw else 'raw'}": ending.after if raw else ending.before,
+        "dnsmos_windows": config.score.dnsmos_windows,
+    }

@@ -12,12 +12,13 @@ from clean_corpus.pipeline.core.hashing import content_name, sha256_file
 from clean_corpus.pipeline.core.records import Outcome, Scored, Shard
 from clean_corpus.pipeline.core.types import Audio, Clip, Recording, Scores
 from clean_corpus.pipeline.corpus import shards
-from clean_corpus.pipeline.corpus.clips import cut_recording, read_recording, read_whole
+from clean_corpus.pipeline.corpus.clips import as_published, cut_recording, read_recording, read_whole
 from clean_corpus.pipeline.corpus.stage_cache import cached, library_versions
 from clean_corpus.pipeline.quality import scorer as scoring
+from clean_corpus.pipeline.quality.gate import recorded
 from clean_corpus.pipeline.storage.base import Store
 
-VERSION = 2  # raise it when the same samples get other scores
+VERSION = 3  # raise it when the same samples get other scores
 
 _read_reference = lru_cache(maxsize=1)(read_whole)  # the clips of one long recording follow each other
 
@@ -46,13 +47,23 @@ def score_shard(
             clip = clip_of[clip_id]
             try:
                 clean = _clean_version(clip, clean_references.get(clip.source), config.audio)
-                scores[clip_id] = scorer().score(x, sample_rate=config.audio.sample_rate, clean=clean)
+                scores[clip_id] = _scores(x, clean, scorer(), config.audio)
             except DataError as error:
                 failed[clip_id] = f"score: {error}"
             memory.return_freed_memory()
         return Scored(scores, failed)
 
     return cached(store, "score", name, Scored, compute)
+
+
+def _scores(x: Audio, clean: Audio | None, scorer: scoring.Scorer, config: AudioConfig) -> Scores:
+    """Score a clip as it would be published; loudness and clipping, which tell of damage, as it is.
+
+    Shapes: x (N,), clean (N,).
+    """
+    rate = config.sample_rate
+    published, _ = as_published(x, config)
+    return scorer.score(published, sample_rate=rate, clean=clean) | scoring.own_level(x, sample_rate=rate)
 
 
 def _name(
@@ -69,9 +80,10 @@ def _name(
         shard.sha256 if shard else None,
         [clip.clip_id for clip in clips],
         references,
-        scoring.rulers(),
+        scoring.rulers(config.score.dnsmos_windows),
+        config.audio.model_dump(include={"loudness_lufs", "true_peak_db"}),
         config.segment.speech_threshold,
-        library_versions("onnxruntime"),
+        library_versions("onnxruntime", "pyloudnorm", "soxr"),
     )
 
 
@@ -93,7 +105,7 @@ def score_file(
     try:
         x = read_recording(folder, recording, config)
         clean = read_whole(reference, config) if reference else None
-        return scorer.score(x, sample_rate=config.sample_rate, clean=clean)
+        return _scores(x, clean, scorer, config)
     except (DataError, OSError) as error:
         return str(error)
 
@@ -103,7 +115,7 @@ def score_clips(
 ) -> list[tuple[float, Scores]]:
     """Return duration in seconds and scores of each clip that a run would cut from a recording and not reject."""
     return [
-        (clip.duration_s, scorer.score(x, sample_rate=config.audio.sample_rate))
+        (clip.duration_s, _scores(x, None, scorer, config.audio) | recorded(clip))
         for clip, x in cut_recording(folder, recording, config)
         if x is not None and not clip.reject
     ]

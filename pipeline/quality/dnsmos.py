@@ -1,4 +1,4 @@
-"""DNSMOS: the opinion scores that package speechmos gives, at a fraction of its time."""
+"""DNSMOS: the opinion scores of package speechmos, of its own windows or of a whole clip, at a fraction of its time."""
 
 import hashlib
 import importlib.util
@@ -6,6 +6,7 @@ import math
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import onnxruntime
@@ -29,6 +30,10 @@ FRAME_HOP = 160  # of both networks
 FRAMES = 900  # per window
 FRAMES_PER_HOP = HOP // FRAME_HOP
 WINDOWS_AT_ONCE = 7  # 15 s
+
+Windows = Literal["whole", "speechmos"]
+"""Windows that cover a clip of any length, or those of package speechmos, which leave out what its rounding drops."""
+
 FRAMES_AT_ONCE = 300  # through the trunk, whose activations they hold below 50 MB
 
 TRUNK_IN = "mos_estimator_logpow/concat:0"  # (B, T, 320) frames
@@ -49,45 +54,48 @@ def network_path(file: str) -> Path:
     return Path(package.submodule_search_locations[0]) / "dnsmos_models" / file
 
 
-def rulers() -> dict[str, str]:
-    """Return what measures DNSMOS: ruler -> package, version, network and its hash."""
+def rulers(windows: Windows) -> dict[str, str]:
+    """Return what measures DNSMOS: ruler -> package, version, network and its hash, windows."""
     digests = {file: hashlib.sha256(network_path(file).read_bytes()).hexdigest()[:12] for file in NETWORKS.values()}
     package = f"speechmos {version('speechmos')}"
-    return {ruler: f"{package} {file} sha256 {digests[file]}" for ruler, file in NETWORKS.items()}
+    return {ruler: f"{package} {file} sha256 {digests[file]}, {windows} windows" for ruler, file in NETWORKS.items()}
 
 
 class Dnsmos:
-    """Compute P.835 and P.808 opinion scores, equal to those of speechmos within 1e-4.
+    """Compute P.835 and P.808 opinion scores: means over windows of 9.01 s, about one every second.
 
-    speechmos runs its networks over windows of 9.01 s, one every second. The P.835 network is convolutions, a global
-    maximum and a few dense layers. Here everything up to its last convolution (the trunk) runs once for all windows,
-    and for a short clip, which is repeated until it fills a window, once per period. Only the 24 frames at both ends
-    of each window, which its zero padding reaches, are computed again.
+    A clip shorter than a window is repeated until it fills one. `whole` windows cover all of a clip, and each counts
+    by the share of the clip that it adds, so that every second counts alike. `speechmos` takes the windows that package
+    does, and equals it within 1e-4: it hears at most the first 15 s, and no tail beyond its last window.
+
+    The P.835 network is convolutions, a global maximum and a few dense layers. Here everything up to its last
+    convolution (the trunk) runs once for all windows, and for a short clip once per period. Only the 24 frames at both
+    ends of each window, which its zero padding reaches, are computed again.
 
     Source: Reddy, Gopal & Cutler, ICASSP 2021 (P.808) and 2022 (P.835); speechmos.dnsmos.DNSMOS.__call__.
     Shapes: (N,) samples at 16 kHz in [-1, 1] -> score name -> MOS, mean of the windows.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, windows: Windows = "whole") -> None:
+        self._windows = windows
         self._trunk, self._head = map(session, p835_parts())
         self._p808 = session(network_path(NETWORKS["dnsmos_p808"]).read_bytes())
 
     def __call__(self, x: Audio) -> dict[str, float]:
         period = x.size
-        while x.size < WINDOW:
-            x = np.append(x, x)
-        hops = window_hops(x.size)
+        x, starts = whole_clip(x) if self._windows == "whole" else as_speechmos(x)
         raw, p808 = [], []
-        for i in range(0, len(hops), WINDOWS_AT_ONCE):
-            group = np.array(hops[i : i + WINDOWS_AT_ONCE])
-            stretch = x[group[0] * HOP : group[-1] * HOP + WINDOW]
-            first = FRAMES_PER_HOP * (group - group[0])
+        for i in range(0, len(starts), WINDOWS_AT_ONCE):
+            group = starts[i : i + WINDOWS_AT_ONCE]
+            stretch = x[group[0] * FRAME_HOP : group[-1] * FRAME_HOP + WINDOW]
+            first = group - group[0]
             raw.append(self._p835_raw(stretch, first, period))
             p808 += [self._p808.run(None, {"input_1": window[None]})[0] for window in _p808_features(stretch, first)]
-        mos = {"dnsmos_p808": float(np.mean(np.concatenate(p808)))}
+        share = shares(starts) if self._windows == "whole" else np.full(len(starts), 1 / len(starts))
+        mos = {"dnsmos_p808": float(share @ np.concatenate(p808)[:, 0])}
         heads = np.concatenate(raw).astype(np.float64).T  # (3, windows)
         for (name, polynomial), head in zip(P835_POLYNOMIALS.items(), heads, strict=True):
-            mos[name] = float(np.mean(np.polyval(polynomial, head)))
+            mos[name] = float(share @ np.polyval(polynomial, head))
         return mos
 
     def _p835_raw(self, x: Audio, first: NDArray[np.int64], period: int) -> NDArray[np.float32]:
@@ -125,11 +133,51 @@ class Dnsmos:
         return self._trunk.run(None, {TRUNK_IN: np.ascontiguousarray(frames)})[0]
 
 
+def whole_clip(x: Audio) -> tuple[Audio, NDArray[np.int64]]:
+    """Return a clip with its own beginning behind it up to the end of the last window, and where windows begin.
+
+    Windows are spread evenly, at most a second apart. Of a clip longer than a window at most 40 ms come twice.
+    Shapes: x (N,) -> (M,), M >= N; (W,) frames, multiples of STRIDE.
+
+    >>> [whole_clip(np.zeros(n, np.float32))[1].tolist() for n in (HOP, WINDOW, WINDOW + 1, 11 * HOP)]
+    [[0], [0], [0, 4], [0, 100, 200]]
+    """
+    steps = -(-max(0, x.size - WINDOW) // (STRIDE * FRAME_HOP))
+    x = np.resize(x, WINDOW + steps * STRIDE * FRAME_HOP)
+    n_windows = -(-steps * STRIDE // FRAMES_PER_HOP) + 1
+    return x, STRIDE * np.rint(np.linspace(0, steps, n_windows)).astype(np.int64)
+
+
+def shares(starts: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return how much each window counts if every frame counts once, shared among the windows that hold it.
+
+    Shapes: starts (W,) frames, from 0 -> (W,), sum 1.
+
+    >>> shares(np.array([0])).tolist(), shares(np.array([0, 901])).tolist()
+    ([1.0], [0.5, 0.5])
+    """
+    frames = WINDOW // FRAME_HOP
+    held = np.zeros(starts[-1] + frames)
+    for start in starts:
+        held[start : start + frames] += 1
+    return np.array([np.sum(1 / held[start : start + frames]) for start in starts]) / len(held)
+
+
+def as_speechmos(x: Audio) -> tuple[Audio, NDArray[np.int64]]:
+    """Return a clip, doubled until it fills a window, and the frames at which speechmos scores a window.
+
+    Shapes: x (N,) -> (M,), M >= N; (W,) frames.
+    """
+    while x.size < WINDOW:
+        x = np.append(x, x)
+    return x, FRAMES_PER_HOP * np.array(window_hops(x.size))
+
+
 def window_hops(n_samples: int) -> list[int]:
     """Return the hops at which speechmos scores a window.
 
     speechmos drops the windows that its rounding makes a sample short: 7 to 23 and 119 to 122. Of a clip of 30 s it
-    scores only the first half. So do we, because a score must mean what published scores mean.
+    scores only the first half.
 
     >>> window_hops(10 * HOP), window_hops(20 * HOP)
     ([0], [0, 1, 2, 3, 4, 5, 6])

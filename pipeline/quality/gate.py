@@ -1,13 +1,16 @@
-"""The gate: from the scores of a clip, raw and enhanced, to its verdict; and the guard against damage."""
+"""The gate: from the scores of a clip, raw and enhanced, to the version to publish and to its verdict."""
 
+from collections.abc import Iterator
 from typing import Literal
 
 from clean_corpus.pipeline.core.config import GateConfig
 from clean_corpus.pipeline.core.errors import ConfigError
-from clean_corpus.pipeline.core.reasons import Reason, reason_of
-from clean_corpus.pipeline.core.types import Clip, Decision, Scores, Verdict
+from clean_corpus.pipeline.core.reasons import ChosenWhy, Reason, reason_of
+from clean_corpus.pipeline.core.types import Clip, Decision, Scores, Verdict, Version
 
-CHECKS: tuple[tuple[str, Literal["min", "max"]], ...] = (
+Bound = Literal["min", "max"]
+
+CHECKS: tuple[tuple[str, Bound], ...] = (
     ("speech_ratio", "min"),
     ("clipping_ratio", "max"),
     ("bandwidth_hz", "min"),
@@ -19,65 +22,118 @@ CHECKS: tuple[tuple[str, Literal["min", "max"]], ...] = (
 )
 """(score, bound) in the order of the checks; the first that fails names the rejection."""
 
+STRICTER = ("bandwidth_hz", "snr_db", "dnsmos_bak")
+"""Scores that have a threshold of their own, gate.raw_SCORE_min, for a raw clip that is not to be enhanced."""
+
 
 def refuse_unreachable(config: GateConfig, ceilings: dict[str, float]) -> None:
     """Refuse a threshold that no clip can reach, before the first clip is scored.
 
     Raises: ConfigError that names threshold and ceiling.
     """
-    for score, bound in CHECKS:
-        limit = getattr(config, f"{score}_{bound}")
-        ceiling = ceilings.get(score)
-        if bound == "min" and limit is not None and ceiling is not None and limit > ceiling:
+    lowest = [(score, f"{score}_min") for score, bound in CHECKS if bound == "min"]
+    for score, name in [*lowest, *((score, f"raw_{score}_min") for score in STRICTER)]:
+        limit, ceiling = getattr(config, name), ceilings.get(score)
+        if limit is not None and ceiling is not None and limit > ceiling:
             raise ConfigError(
-                f"gate.{score}_min {limit} cannot be reached: this ruler ends at {ceiling}; choose a lower threshold"
+                f"gate.{name} {limit} cannot be reached: this ruler ends at {ceiling}; choose a lower threshold"
             )
 
 
-def damage(before: Scores, after: Scores, config: GateConfig) -> str | None:
-    """Return why the enhanced version must not replace the raw one, or None.
+def recorded(clip: Clip) -> Scores:
+    """Return the scores that are read from the recording at its own rate, those of them that were measured there."""
+    scores: Scores = {"clipping_ratio": clip.clipping_ratio, "bandwidth_hz": clip.bandwidth_hz}
+    return {name: value for name, value in scores.items() if value is not None}
 
-    The level is measured as loudness, which lost speech lowers and a quieter background hardly does.
+
+# ---- which version -----------------------------------------------------------------------------------------------
+
+
+def damage(before: Scores, after: Scores, config: GateConfig) -> str | None:
+    """Return in numbers why the enhanced version must not replace the raw one, or None.
+
+    A score that the raw version has and the enhanced one lacks is damage too: silence has no signal score, and where
+    all speech is gone there is no SNR. The level is measured as loudness, which lost speech lowers and a quieter
+    background hardly does.
     """
     checks = (
-        ("dnsmos_sig", "enhancement lowered", config.guard_sig_drop, -1),
-        ("clipping_ratio", "enhancement raised", config.guard_clipping_rise, 1),
-        ("loudness_lufs", "enhancement lowered", config.guard_level_drop_db, -1),
+        ("dnsmos_sig", config.guard_sig_drop, -1),
+        ("clipping_ratio", config.guard_clipping_rise, 1),
+        ("loudness_lufs", config.guard_level_drop_db, -1),
     )
-    for score, what, limit, sign in checks:
+    for score, limit, sign in checks:
         old, new = before.get(score), after.get(score)
         if old is not None and new is not None and sign * (new - old) > limit:
-            return f"{what} {score}: {old:.4g} -> {new:.4g}, allowed {limit:g}"
+            return f"{score} {old:.4g} -> {new:.4g}, allowed {sign * limit:+g}"
+    for score, old in before.items():
+        if old is not None and after.get(score) is None:
+            return f"{score} {old:.4g} -> not measurable"
     return None
 
 
-def decide(before: Scores, after: Scores, config: GateConfig) -> Decision:
+def choose(before: Scores, after: Scores, config: GateConfig, own: Scores) -> tuple[Version, ChosenWhy, str]:
+    """Return the version of a clip to publish if it passes the thresholds, why, and that in numbers.
+
+    `own` holds the scores that are read from the recording, whatever the version.
+    """
+    if harm := damage(before, after, config):
+        return "raw", ChosenWhy.DAMAGE, harm
+    if config.prefer == "enhanced":
+        return "enhanced", ChosenWhy.ENHANCED_PREFERRED, "gate.prefer is enhanced"
+    scores = before | own
+    for score, bound, limit in _limits(config, of_raw=True):
+        if problem := shortfall(score, bound, limit, scores.get(score)):
+            return "enhanced", ChosenWhy.RAW_FALLS_SHORT, problem
+    met = [f"{s} {scores[s]:.4g} >= {limit:g}" for s, _, limit in _limits(config, of_raw=True) if s in STRICTER]
+    return "raw", ChosenWhy.RAW_IS_GOOD, ", ".join(met)
+
+
+def _limits(config: GateConfig, *, of_raw: bool = False) -> Iterator[tuple[str, Bound, float]]:
+    """Yield score, bound and threshold of each check; `of_raw` those of a clip that is not to be enhanced."""
+    for score, bound in CHECKS:
+        limits = [getattr(config, f"{score}_{bound}")]
+        if of_raw and score in STRICTER:
+            limits.append(getattr(config, f"raw_{score}_min"))
+        limits = [limit for limit in limits if limit is not None]
+        if limits:
+            yield score, bound, max(limits)
+
+
+def shortfall(score: str, bound: Bound, limit: float, value: float | None) -> str | None:
+    """Return in numbers how a score falls short of a threshold, None if it does not.
+
+    >>> shortfall("snr_db", "min", 10.0, 9.5), shortfall("snr_db", "min", 10.0, 10.0)
+    ('snr_db 9.5 < 10', None)
+    """
+    if value is None:
+        return f"{score} could not be measured, wanted {'>=' if bound == 'min' else '<='} {limit:g}"
+    if (value < limit) if bound == "min" else (value > limit):
+        return f"{score} {value:.4g} {'<' if bound == 'min' else '>'} {limit:g}"
+    return None
+
+
+# ---- verdict -----------------------------------------------------------------------------------------------------
+
+
+def decide(before: Scores, after: Scores, config: GateConfig, own: Scores | None = None) -> Decision:
     """Keep or reject one clip that was scored raw and enhanced.
 
-    The guard chooses the version to publish; the thresholds apply to that one. A score that could not be measured
+    First the version to publish is chosen; the thresholds apply to that one. A score that could not be measured
     rejects: what is not known to be good is not kept. Clipping and bandwidth are faults of the recording that no mask
-    mends, so they are read from the raw version.
+    mends, so they are those of `own`, measured at the recording's own rate, or else of the raw version.
 
     >>> decide({"dnsmos_ovrl": 3.0}, {"dnsmos_ovrl": 2.0}, GateConfig.model_construct(
-    ...     guard_sig_drop=0.1, guard_clipping_rise=0.1, guard_level_drop_db=6,
+    ...     guard_sig_drop=0.1, guard_clipping_rise=0.1, guard_level_drop_db=6, prefer="enhanced",
     ...     dnsmos_ovrl_min=2.4, **{f"{s}_{b}": None for s, b in CHECKS if s != "dnsmos_ovrl"})).detail
     'dnsmos_ovrl 2 < 2.4'
     """
-    why = damage(before, after, config)
-    chosen: Literal["raw", "enhanced"] = "raw" if why else "enhanced"
-    scores = before if why else after
-    for score, bound in CHECKS:
-        limit = getattr(config, f"{score}_{bound}")
-        if limit is None:
-            continue
-        value = (before if score in ("clipping_ratio", "bandwidth_hz") else scores).get(score)
-        if value is None:
-            detail = f"{score} could not be measured, wanted {'>=' if bound == 'min' else '<='} {limit:g}"
-            return Decision(Verdict.REJECTED, Reason(score), detail, chosen, why)
-        if (value < limit) if bound == "min" else (value > limit):
-            detail = f"{score} {value:.4g} {'<' if bound == 'min' else '>'} {limit:g}"
-            return Decision(Verdict.REJECTED, Reason(score), detail, chosen, why)
-    return Decision(Verdict.KEPT, None, None, chosen, why)
+    of_recording = {name: before.get(name) for name in ("clipping_ratio", "bandwidth_hz")} | (own or {})
+    chosen, why, numbers = choose(before, after, config, of_recording)
+    scores = (before if chosen == "raw" else after) | of_recording
+    for score, bound, limit in _limits(config):
+        if problem := shortfall(score, bound, limit, scores.get(score)):
+            return Decision(Verdict.REJECTED, Reason(score), problem, chosen, f"{why}: {numbers}")
+    return Decision(Verdict.KEPT, None, None, chosen, f"{why}: {numbers}")
 
 
 def failed(error: str) -> Decision:

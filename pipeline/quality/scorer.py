@@ -19,10 +19,10 @@ SCORES: dict[str, str] = {
     "dnsmos_ovrl": "DNSMOS P.835, overall quality, MOS 1 to 3.93",
     "dnsmos_p808": "DNSMOS P.808, overall quality, MOS 1 to 5",
     "snr_db": "estimated ratio of speech to background, -10 to 60 dB",
-    "clipping_ratio": "share of samples cut off at the clip's ceiling, 0 to 1",
+    "clipping_ratio": "share of samples cut off at the clip's ceiling, before it is levelled, 0 to 1",
     "bandwidth_hz": "highest frequency that carries sound, 0 to half the sample rate, Hz",
     "speech_ratio": "share of the time that is speech, 0 to 1",
-    "loudness_lufs": "integrated loudness, -70 to about 0 LUFS",
+    "loudness_lufs": "integrated loudness before it is levelled, -70 to about 0 LUFS",
     "pesq_wb": "PESQ wide-band against the clean reference, MOS-LQO 1.04 to 4.64",
     "stoi": "short-time intelligibility against the clean reference, 0 to 1",
     "si_sdr_db": "scale-invariant signal to distortion against the clean reference, -100 to 100 dB",
@@ -49,18 +49,18 @@ _PACKAGES = {"loudness": "pyloudnorm", "pesq": "pesq", "stoi": "pystoi", "resamp
 
 
 @cache
-def rulers() -> dict[str, str]:
-    """Return what measures each score: package and version, for DNSMOS the hash of the network too."""
+def rulers(windows: dnsmos.Windows) -> dict[str, str]:
+    """Return what measures each score: package and version, for DNSMOS the hash of the network and its windows too."""
     packages = {name: f"{package} {version(package)}" for name, package in _PACKAGES.items()}
-    return {**dnsmos.rulers(), "speech": voice_activity.VAD_VERSION, **packages}
+    return {**dnsmos.rulers(windows), "speech": voice_activity.VAD_VERSION, **packages}
 
 
 class Scorer:
     """Measure all scores of a clip; one per process, since it holds the networks."""
 
-    def __init__(self, *, speech_threshold: float) -> None:
+    def __init__(self, *, speech_threshold: float, dnsmos_windows: dnsmos.Windows) -> None:
         self._speech_threshold = speech_threshold
-        self._dnsmos = dnsmos.Dnsmos()
+        self._dnsmos = dnsmos.Dnsmos(dnsmos_windows)
 
     def score(self, x: Audio, *, sample_rate: int, clean: Audio | None = None) -> Scores:
         """Return a value for every name of SCORES; None if it cannot be measured (silence, too short, no reference).
@@ -88,6 +88,15 @@ class Scorer:
             values["stoi"] = stoi(at_16k, clean_at_16k, extended=False)
             values["si_sdr_db"] = signal_measures.si_sdr_db(x, clean)
         return {name: _rounded(value) for name, value in values.items()}
+
+
+def own_level(x: Audio, *, sample_rate: int) -> Scores:
+    """Return the scores that levelling would change or hide: loudness and clipping.
+
+    Shapes: x (N,) samples at sample_rate, at the level that they came with.
+    """
+    loudness_lufs = loudness.loudness_lufs(x, sample_rate)
+    return {"clipping_ratio": _rounded(signal_measures.clipping_ratio(x)), "loudness_lufs": _rounded(loudness_lufs)}
 
 
 def at_scoring_rate(x: Audio, sample_rate: int) -> Audio:

@@ -22,6 +22,11 @@ SAMPLED = 100_000
 
 FAILED_SHOWN = 200
 
+_WHY = "replace(split_part(chosen_why, ':', 1), '_', ' ')"  # the class of it, in words
+
+RECORDED = ("clipping_ratio", "bandwidth_hz")
+"""Scores that the gate reads at the recording's own rate, columns of the ledger without `before_`."""
+
 _CARD = ("clip_id", "source", "offset_s", "duration_s", "text", "verdict", "reason", "detail", "chosen", "chosen_why")
 
 
@@ -62,6 +67,8 @@ class Sample:
     chosen: NDArray[np.object_]
     duration_s: NDArray[np.float64]
     scores: dict[str, Score]
+    recorded: dict[str, NDArray[np.float64]]
+    """Scores at the recording's own rate, NaN where not measured."""
 
 
 @dataclass(frozen=True)
@@ -69,8 +76,9 @@ class Figures:
     """Figures of a ledger that the report shows."""
 
     ends: Mapping[tuple[str, str], Count]
-    """(verdict, version if kept, else reason) -> clips and seconds."""
-    guarded: int
+    """(verdict, version and why it was chosen if kept, else reason) -> clips and seconds."""
+    raw: Mapping[str, int]
+    """Why the raw version was chosen -> kept clips of which it was published."""
     ovrl_before: float | None
     ovrl_after: float | None
     failed: list[dict[str, Any]]
@@ -101,38 +109,51 @@ def count(ledger: Path, heard: Sequence[str]) -> Figures:
             f"SELECT {', '.join([*_CARD, *scores])} FROM ledger WHERE clip_id IN (SELECT unnest(?))",
             params=[list(heard)],
         ).to_arrow_table()
-        guarded, before, after = _kept(connection, RANKED_BY in names)
+        before, after = _kept(connection, RANKED_BY in names)
         return Figures(
             ends=ends,
-            guarded=guarded,
+            raw=_published_raw(connection),
             ovrl_before=before,
             ovrl_after=after,
             failed=failed.to_pylist(),
             rows={row["clip_id"]: row for row in rows.to_pylist()},
-            sample=_sample(connection, names, Count.total(ends.values())),
+            sample=_sample(
+                connection, names, [name for name in RECORDED if name in columns], Count.total(ends.values())
+            ),
         )
 
 
 def _ends(connection: duckdb.DuckDBPyConnection) -> dict[tuple[str, str], Count]:
     rows = connection.sql(
-        """SELECT verdict, coalesce(if(verdict = 'kept', chosen, reason), 'None') AS label,
+        f"""SELECT verdict, coalesce(if(verdict = 'kept', concat_ws(', ', chosen, {_WHY}), reason), 'None') AS label,
                   count(*), sum(duration_s) FROM ledger GROUP BY ALL ORDER BY ALL"""
     )
     return {(verdict, label): Count(clips, seconds) for verdict, label, clips, seconds in rows.fetchall()}
 
 
-def _kept(connection: duckdb.DuckDBPyConnection, ranked: bool) -> tuple[int, float | None, float | None]:
-    """Return how many kept clips the guard left raw, and the mean ranking score raw and as published."""
+def _published_raw(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
+    rows = connection.sql(
+        f"""SELECT coalesce({_WHY}, 'None') AS why, count(*) FROM ledger WHERE verdict = 'kept' AND chosen = 'raw'
+            GROUP BY ALL ORDER BY ALL"""
+    )
+    return dict(rows.fetchall())
+
+
+def _kept(connection: duckdb.DuckDBPyConnection, ranked: bool) -> tuple[float | None, float | None]:
+    """Return the mean ranking score of kept clips, raw and as published."""
     before, after = (f"before_{RANKED_BY}", PUBLISHED.format(RANKED_BY)) if ranked else ("NULL::DOUBLE",) * 2
     (row,) = connection.sql(
-        f"""SELECT count(chosen_why), avg(before) FILTER (isfinite(before)), avg(after) FILTER (isfinite(after))
-            FROM (SELECT chosen_why, {before} AS before, {after} AS after FROM ledger WHERE verdict = 'kept')"""
+        f"""SELECT avg(before) FILTER (isfinite(before)), avg(after) FILTER (isfinite(after))
+            FROM (SELECT {before} AS before, {after} AS after FROM ledger WHERE verdict = 'kept')"""
     ).fetchall()
     return row
 
 
-def _sample(connection: duckdb.DuckDBPyConnection, names: Sequence[str], total: Count) -> Sample:
-    columns = ["verdict", "reason", "chosen", "duration_s", *(f"{w}_{n}" for n in names for w in ("before", "after"))]
+def _sample(
+    connection: duckdb.DuckDBPyConnection, names: Sequence[str], recorded: Sequence[str], total: Count
+) -> Sample:
+    scores = [f"{when}_{name}" for name in names for when in ("before", "after")]
+    columns = ["verdict", "reason", "chosen", "duration_s", *recorded, *scores]
     # in two steps: sorting whole rows by the hash would hold all of them
     ((last,),) = connection.sql(
         f"SELECT max(hash) FROM (SELECT sha256(clip_id) AS hash FROM ledger ORDER BY hash LIMIT {SAMPLED})"
@@ -148,6 +169,7 @@ def _sample(connection: duckdb.DuckDBPyConnection, names: Sequence[str], total: 
         **{name: np.array(table[name].to_pylist(), dtype=object) for name in ("verdict", "reason", "chosen")},
         duration_s=duration_s,
         scores={name: Score(_floats(table[f"before_{name}"]), _floats(table[f"after_{name}"])) for name in names},
+        recorded={name: _floats(table[name]) for name in recorded},
     )
 
 

@@ -75,7 +75,8 @@ def _summary(figures: Figures) -> dict[str, Any]:
     return {
         **{verdict.value: figures.of(verdict) for verdict in Verdict},
         "in": Count.total(figures.ends.values()),
-        "guarded": figures.guarded,
+        "raw": sum(figures.raw.values()),
+        "why_raw": figures.raw,
         "ovrl_before": figures.ovrl_before,
         "ovrl_after": figures.ovrl_after,
     }

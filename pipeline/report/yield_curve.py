@@ -1,6 +1,7 @@
 """Time that the gate would keep at each threshold of the ranking score, with and without enhancement."""
 
 from collections.abc import Iterator, Mapping
+from itertools import repeat
 from typing import Any, Literal
 
 import numpy as np
@@ -50,9 +51,10 @@ def _gated(sample: Sample, gate: Mapping[str, Any], version: Literal["raw", "enh
     rows = np.flatnonzero(reached)
     raw = _records({name: score.before for name, score in sample.scores.items()}, rows)
     enhanced = _records({name: score.after for name, score in sample.scores.items()}, rows)
-    for row, before, found in zip(rows, raw, enhanced, strict=True):
+    recorded = _records(sample.recorded, rows) if sample.recorded else repeat({})
+    for row, before, found, own in zip(rows, raw, enhanced, recorded, strict=False):
         after = before if version == "raw" else found
-        decision = decide(before, after, open_gate)
+        decision = decide(before, after, open_gate, {name: value for name, value in own.items() if value is not None})
         if decision.verdict is Verdict.KEPT:
             value = (before if decision.chosen == "raw" else after)[RANKED_BY]
             values[row] = np.nan if value is None else value

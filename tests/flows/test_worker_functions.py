@@ -47,7 +47,7 @@ def test_publishing_gets_the_endings_and_the_enhanced_shard(config, monkeypatch)
     calls = []
     for name in ("publish_shard", "variant_shard"):
         monkeypatch.setattr(publish, name, lambda *arguments, name=name: calls.append((name, arguments)) or name)
-    endings = [Ending(clip, failed("x"), {}) for clip in CLIPS]
+    endings = [Ending(clip, failed("x"), {}, {}) for clip in CLIPS]
     assert worker_functions.publish(config, RAW, ENHANCED, endings) == "publish_shard"
     assert worker_functions.variant(config, RAW, ENHANCED, endings, "raw") == "variant_shard"
     (_, (store, *published)), (_, (_, *varied)) = calls

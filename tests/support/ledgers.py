@@ -84,7 +84,7 @@ def mixed() -> list[dict]:
         before=3.2,
         after=2.7,
         chosen="raw",
-        chosen_why="enhancement lowered dnsmos_sig: 3.4 -> 3.2, allowed 0.1",
+        chosen_why="damage: dnsmos_sig 3.4 -> 3.2, allowed -0.1",
         duration_s=4.0,
     )
     rejected = [

@@ -54,4 +54,4 @@ def measure(wave: Audio, source: Audio | None, clean: Audio | None, sample_rate:
 
 @cache
 def _dnsmos() -> dnsmos.Dnsmos:
-    return dnsmos.Dnsmos()
+    return dnsmos.Dnsmos("speechmos")  # as published figures

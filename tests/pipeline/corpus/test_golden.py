@@ -80,7 +80,8 @@ def test_enhance(store, raw):
 
 
 def test_score(store, raw):
-    scores = score.score_shard(store, raw.shard, raw.clips, lambda: Scorer(speech_threshold=0.5), CONFIG, {}).result
+    ruler = Scorer(speech_threshold=0.5, dnsmos_windows="whole")
+    scores = score.score_shard(store, raw.shard, raw.clips, lambda: ruler, CONFIG, {}).result
     assert not scores.failed
     exact = {clip_id: [name for name, value in row.items() if value is None] for clip_id, row in scores.scores.items()}
     values = {name: [row[name] or 0.0 for row in scores.scores.values()] for name in next(iter(scores.scores.values()))}
@@ -94,8 +95,8 @@ def test_score(store, raw):
 
 def test_publish(store, raw):
     kept, rejected = (
-        Ending(raw.clips[0], Decision(Verdict.KEPT, chosen="raw"), {"snr_db": 12.5}),
-        Ending(raw.clips[1], Decision(Verdict.REJECTED, "snr_db", "snr_db 3 < 10", "raw"), {"snr_db": 3.0}),
+        Ending(raw.clips[0], Decision(Verdict.KEPT, chosen="raw"), {"snr_db": 12.5}, {}),
+        Ending(raw.clips[1], Decision(Verdict.REJECTED, "snr_db", "snr_db 3 < 10", "raw"), {"snr_db": 3.0}, {}),
     )
     result = publish.publish_shard(store, raw, None, [kept, rejected], CONFIG).result
     members, numbers = {}, {"gain_db": (list(result.gain_db.values()), 2e-3)}  # 1e-3 is what it is rounded to

@@ -12,8 +12,9 @@ from clean_corpus.pipeline.corpus.ledger import Row
 from clean_corpus.pipeline.corpus.run_state import RunState
 
 KEPT = Decision(Verdict.KEPT, chosen="enhanced")
-LOW = Decision(Verdict.REJECTED, "snr_db", "snr_db 3 < 15", "raw", "enhancement lowered dnsmos_sig: 3 -> 2")
+LOW = Decision(Verdict.REJECTED, "snr_db", "snr_db 3 < 15", "raw", "damage: dnsmos_sig 3 -> 2, allowed -0.5")
 LOST = Decision(Verdict.FAILED, "not_audio", "not audio: format not recognised")
+CONSTANTS = {name: name[0] for name in ledger.CONSTANTS}
 
 
 def rows():
@@ -34,7 +35,7 @@ def written(tmp_path):
         with scratch_database() as database, path.open("wb") as file:
             state = RunState(database)
             state.add_rows(None, some)
-            ledger.write(state.rows(), file, enhancer="e", weights_sha256="w", config_sha256="c")
+            ledger.write(state.rows(), file, constants=CONSTANTS)
         return path
 
     return write
@@ -50,8 +51,8 @@ def test_rows_come_back_in_a_fixed_order_with_everything_known(written):
     assert (found[0]["channel"], found[0]["channel_why"], found[0]["input_gain_db"]) == ("1", "0 is silent", 31.5)
     assert (found[0]["bandwidth_hz"], found[0]["clipping_ratio"]) == (8000.0, None)
     assert (found[1]["reason"], found[1]["detail"], found[1]["chosen"]) == ("snr_db", "snr_db 3 < 15", "raw")
-    assert found[1]["chosen_why"].startswith("enhancement lowered") and found[1]["after_snr_db"] is None
-    assert {row["enhancer"] for row in found} == {"e"}
+    assert found[1]["chosen_why"].startswith("damage: dnsmos_sig 3") and found[1]["after_snr_db"] is None
+    assert {(row["enhancer"], row["dnsmos_windows"]) for row in found} == {("e", "d")}
 
 
 def test_the_order_of_work_does_not_show_in_the_bytes(written):
@@ -61,7 +62,7 @@ def test_the_order_of_work_does_not_show_in_the_bytes(written):
 def test_rows_in_another_order_or_twice_are_refused():
     for some in (list(rows()), [next(rows())] * 2):
         with pytest.raises(ValueError, match="comes after"):
-            ledger.write(some, io.BytesIO(), enhancer="e", weights_sha256="w", config_sha256="c")
+            ledger.write(some, io.BytesIO(), constants=CONSTANTS)
 
 
 def test_row_groups_follow_each_other(monkeypatch, written):

@@ -16,9 +16,10 @@ from clean_corpus.pipeline.corpus.stage_cache import library_versions
 from clean_corpus.pipeline.storage.local import LocalStore
 
 RATE = 16000
+BEFORE, AFTER = {"snr_db": 12.5}, {"snr_db": 42.5}
 DECISIONS = {
     "enhanced": Decision(Verdict.KEPT, chosen="enhanced"),
-    "guarded": Decision(Verdict.KEPT, chosen="raw", chosen_why="enhancement lowered dnsmos_sig: 3.5 -> 2.9"),
+    "guarded": Decision(Verdict.KEPT, chosen="raw", chosen_why="damage: dnsmos_sig 3.5 -> 2.9, allowed -0.5"),
     "low": Decision(Verdict.REJECTED, "snr_db", "snr_db 3 < 10", "enhanced"),
     "lost": Decision(Verdict.FAILED, "enhance", "enhance: no memory"),
 }
@@ -46,7 +47,7 @@ def cleaned(store):
         return shards.write_shard(store, key, samples)
 
     clips = [Clip(name, f"{name}.wav", "0" * 64, metadata=Metadata(text=f"text of {name}")) for name in RAW]
-    endings = [Ending(clip, DECISIONS[clip.clip_id], {"snr_db": 12.5}) for clip in clips]
+    endings = [Ending(clip, DECISIONS[clip.clip_id], BEFORE, AFTER) for clip in clips]
     return RawShard(write("work/raw/g.tar", RAW), clips, [""] * 4), write("work/enhanced/g.tar", ENHANCED), endings
 
 
@@ -67,10 +68,16 @@ def test_kept_clips_have_their_final_level_and_rejected_ones_their_own(store, cl
         np.testing.assert_allclose(x, gain * source[name], atol=1.5 / 32768)  # 16 bits, and the gain of three digits
         assert loudness.loudness_lufs(x, RATE) == pytest.approx(-23.0, abs=0.05)
         assert facts["gain_db"] == result.gain_db[name] and facts["text"] == f"text of {name}"
-        assert facts["chosen"] == DECISIONS[name].chosen and facts["scores"] == {"snr_db": 12.5}
+        assert facts["chosen"] == facts["version"] == DECISIONS[name].chosen
+        both = (BEFORE, facts.get("scores_enhanced")) if name == "guarded" else (facts.get("scores_raw"), AFTER)
+        assert both == (BEFORE, AFTER) and facts["scores"] == both[name == "enhanced"]
+        assert facts["dnsmos_windows"] == "whole"
     x, facts = rejected["low"]
     np.testing.assert_allclose(x, RAW["low"], atol=1 / 32768)
     assert facts["detail"] == "snr_db 3 < 10" and "gain_db" not in facts
+    # the scores of what one hears there, and beside them, named, of the version that was rejected
+    assert (facts["chosen"], facts["version"], facts["scores"]) == ("enhanced", "raw", BEFORE)
+    assert facts["scores_enhanced"] == AFTER
 
 
 def test_a_peak_that_the_level_would_push_over_the_limit_holds_the_gain_back(store, cleaned):
@@ -91,7 +98,8 @@ def test_a_variant_holds_every_kept_clip_in_one_version(store, cleaned, variant,
     result = variant_shard(store, *cleaned, variant, PipelineConfig()).result
     found = published(store, result.kept)
     assert found.keys() == {"enhanced", "guarded"} and result.kept.key.startswith(f"variants/{variant}/")
-    for name, (x, _) in found.items():
+    for name, (x, facts) in found.items():
+        assert facts["version"] == variant and facts["scores"] == (BEFORE if variant == "raw" else AFTER)
         assert np.corrcoef(x, source[name])[0, 1] > 0.9999  # the same sound at another level
     without = variant_shard(store, cleaned[0], None, cleaned[2], variant, PipelineConfig()).result
     assert (without.kept is None) == (variant == "enhanced")
@@ -108,7 +116,7 @@ def test_a_name_depends_on_what_it_declares_alone(store, cleaned, monkeypatch):
             stage.VERSION,
             raw.shard.sha256,
             enhanced.sha256,
-            [stage._facts(ending) for ending in endings],
+            [stage._facts(ending, stage._version(ending), PipelineConfig()) for ending in endings],
             {"sample_rate": RATE, "loudness_lufs": -23.0, "true_peak_db": -1.0},
             decode.CODEC_VERSION,
             library_versions("pyloudnorm", "soxr", "webdataset"),

@@ -14,18 +14,20 @@ from clean_corpus.pipeline.corpus import score as stage
 from clean_corpus.pipeline.corpus import shards
 from clean_corpus.pipeline.corpus.score import score_clips, score_file, score_shard
 from clean_corpus.pipeline.corpus.stage_cache import library_versions
-from clean_corpus.pipeline.quality.scorer import rulers
+from clean_corpus.pipeline.quality.scorer import Scorer, rulers
 from clean_corpus.pipeline.storage.local import LocalStore
 from tests.support import signals
 
 RATE = 16000
+AS_IT_IS = {"loudness_lufs": None, "true_peak_db": 0.0}
+CONFIG = PipelineConfig(audio=AS_IT_IS)
 
 
 class Peak:
     """A scorer whose one score is the highest sample, and whether the clean reference is the clip itself."""
 
     def score(self, x, *, sample_rate, clean=None):
-        if np.abs(x).max() > 0.9:
+        if np.abs(x).max() > 0.8:
             raise DataError("too loud")
         return {"peak": float(np.abs(x).max()), "equal": None if clean is None else float(np.array_equal(clean, x))}
 
@@ -50,21 +52,19 @@ def ramp(second: int) -> np.ndarray:
 
 def test_each_clip_is_scored_and_the_one_at_fault_fails(store, written):
     shard, clips = written
-    outcome = score_shard(store, shard, clips, Peak, PipelineConfig(), {})
-    assert outcome.result.scores == {
-        "a-0": {"peak": 7999 / 2**15, "equal": None},
-        "a-1": {"peak": 15999 / 2**15, "equal": None},
-    }
+    outcome = score_shard(store, shard, clips, Peak, CONFIG, {})
+    peaks = {name: (row["peak"], row["equal"]) for name, row in outcome.result.scores.items()}
+    assert peaks == {"a-0": (7999 / 2**15, None), "a-1": (15999 / 2**15, None)}
     assert outcome.result.failed == {"b": "score: too loud"}
-    again = score_shard(store, shard, clips, lambda: pytest.fail("no work"), PipelineConfig(), {})
+    again = score_shard(store, shard, clips, lambda: pytest.fail("no work"), CONFIG, {})
     assert again.reused and again.result == outcome.result
-    assert score_shard(store, None, [], Peak, PipelineConfig(), {}).result.scores == {}
+    assert score_shard(store, None, [], Peak, CONFIG, {}).result.scores == {}
 
 
 def test_a_clip_is_held_against_its_own_stretch_of_the_clean_reference(store, written, tmp_path):
     shard, clips = written
     soundfile.write(tmp_path / "clean.wav", np.concatenate([ramp(0), ramp(1)]), RATE)
-    config = PipelineConfig(score={"clean_dir": str(tmp_path)})
+    config = PipelineConfig(audio=AS_IT_IS, score={"clean_dir": str(tmp_path)})
     outcome = score_shard(store, shard, clips, Peak, config, {"a.wav": tmp_path / "clean.wav"})
     assert [row["equal"] for row in outcome.result.scores.values()] == [1.0, 1.0]
     soundfile.write(tmp_path / "clean.wav", np.concatenate([ramp(0), ramp(0)]), RATE)
@@ -82,7 +82,8 @@ def test_a_name_depends_on_what_it_declares_alone(store, written, tmp_path, monk
     score_shard(store, shard, clips, Peak, PipelineConfig(), reference)
     score_shard(store, shard, clips, Peak, PipelineConfig(score={"clean_dir": str(tmp_path)}), reference)
     head = ("score", stage.VERSION, shard.sha256, ["a-0", "a-1", "b"])
-    tail = (rulers(), 0.5, library_versions("onnxruntime"))
+    level = {"loudness_lufs": -23.0, "true_peak_db": -1.0}
+    tail = (rulers("whole"), level, 0.5, library_versions("onnxruntime", "pyloudnorm", "soxr"))
     digest = sha256_file(tmp_path / "clean.wav")
     assert parts[0] == (*head, [], *tail)
     assert parts[1][:4] == head and parts[1][4][0] == [digest, digest, None] and parts[1][5:] == tail
@@ -91,15 +92,34 @@ def test_a_name_depends_on_what_it_declares_alone(store, written, tmp_path, monk
 def test_a_file_is_scored_or_says_why_not(tmp_path):
     soundfile.write(tmp_path / "a.wav", ramp(1), RATE)
     recording = Recording("a.wav", "a.wav", 9, None)
-    assert score_file(recording, tmp_path, None, Peak(), AudioConfig()) == {"peak": 15999 / 2**15, "equal": None}
-    assert score_file(recording, tmp_path, tmp_path / "a.wav", Peak(), AudioConfig())["equal"] == 1.0
+    found = score_file(recording, tmp_path, None, Peak(), CONFIG.audio)
+    assert (found["peak"], found["equal"]) == (15999 / 2**15, None)
+    assert score_file(recording, tmp_path, tmp_path / "a.wav", Peak(), CONFIG.audio)["equal"] == 1.0
     gone = Recording("gone.wav", "gone.wav", 9, None)
     assert "No such file" in score_file(gone, tmp_path, None, Peak(), AudioConfig())
+
+
+def test_a_clip_is_scored_at_the_level_that_it_is_published_at(store):
+    """P.835 hears level: what arrives at -20 and at -45 dBFS is published alike, so it ends alike."""
+    loud = signals.noisy_speech(4, 15.0, seed=1)
+    loud *= np.float32(0.1 / np.sqrt(np.mean(loud**2)))
+    x = {"loud": loud, "soft": loud * np.float32(10 ** (-25 / 20))}
+    samples = ({"__key__": name, "flac": shards.encode_clip(y, RATE, bits=24)} for name, y in x.items())
+    shard = shards.write_shard(store, "work/raw/l-000.tar", samples)
+    ruler = Scorer(speech_threshold=0.5, dnsmos_windows="whole")
+    clips = [Clip(name, f"{name}.wav", None, 0.0, 4.0) for name in x]
+    scores = score_shard(store, shard, clips, lambda: ruler, PipelineConfig(), {}).result.scores
+    loud_scores, soft_scores = scores.values()
+    assert loud_scores["loudness_lufs"] - soft_scores["loudness_lufs"] == pytest.approx(25, abs=0.01), "its own"
+    for name in ("dnsmos_sig", "dnsmos_bak", "dnsmos_ovrl", "snr_db", "speech_ratio"):
+        assert soft_scores[name] == pytest.approx(loud_scores[name], abs=0.02), name
+    unlevelled = [ruler.score(y, sample_rate=RATE)["dnsmos_ovrl"] for y in x.values()]
+    assert abs(unlevelled[0] - unlevelled[1]) > 0.1, "the opinion of the same speech at two levels"
 
 
 def test_clips_that_a_run_would_reject_at_once_are_not_scored(tmp_path: Path):
     soundfile.write(tmp_path / "speech.wav", signals.speech(3, seed=0), RATE)
     soundfile.write(tmp_path / "silent.wav", signals.silence(3, RATE), RATE)
-    ((duration_s, scores),) = score_clips(Recording("speech.wav", "", 9, None), tmp_path, Peak(), PipelineConfig())
+    ((duration_s, scores),) = score_clips(Recording("speech.wav", "", 9, None), tmp_path, Peak(), CONFIG)
     assert duration_s == 3.0 and scores["peak"] > 0.1
     assert score_clips(Recording("silent.wav", "", 9, None), tmp_path, Peak(), PipelineConfig()) == []

@@ -29,7 +29,12 @@ def speechmos() -> Speechmos:
 
 @pytest.fixture(scope="module")
 def ours() -> Dnsmos:
-    return Dnsmos()
+    return Dnsmos("speechmos")
+
+
+@pytest.fixture(scope="module")
+def whole() -> Dnsmos:
+    return Dnsmos("whole")
 
 
 def assert_equal_scores(ours: dict[str, float], theirs: dict[str, float]) -> None:
@@ -58,6 +63,41 @@ def test_equals_speechmos_on_a_real_clip(ours, speechmos, real_data, name):
         pytest.skip(f"no {name} in {real_data}")
     x, _ = sf.read(paths[-1], dtype="float32")
     assert_equal_scores(ours(x), speechmos(x, RATE, False))
+
+
+# a clip that is repeated, and one whose end is that of no window of speechmos
+@pytest.mark.parametrize("n_samples", [3 * RATE, 10 * RATE + 77])
+def test_a_whole_clip_is_the_weighted_mean_of_windows_that_cover_it(whole, speechmos, n_samples):
+    x = signals.noisy_speech(13, 12.0, seed=1)[:n_samples]
+    padded, starts = dnsmos.whole_clip(x)
+    ends = starts * dnsmos.FRAME_HOP + dnsmos.WINDOW
+    assert starts[0] == 0 and n_samples <= ends[-1] == len(padded) and np.all(np.diff(starts) <= dnsmos.FRAMES_PER_HOP)
+    np.testing.assert_array_equal(padded[:n_samples], x)
+    windows = [speechmos(padded[end - dnsmos.WINDOW : end], RATE, False) for end in ends]
+    share = dnsmos.shares(starts)
+    means = {name: float(share @ [window[name] for window in windows]) for name in windows[0]}
+    assert share.sum() == pytest.approx(1)
+    assert_equal_scores(whole(x), means)
+
+
+def test_every_second_of_a_clip_counts_alike():
+    _, starts = dnsmos.whole_clip(np.zeros(20 * RATE, np.float32))
+    share, frames = dnsmos.shares(starts), dnsmos.WINDOW // dnsmos.FRAME_HOP
+    heard = np.zeros(starts[-1] + frames)
+    held = sum((np.arange(len(heard)) >= s) & (np.arange(len(heard)) < s + frames) for s in starts)
+    for start, weight in zip(starts, share, strict=True):
+        part = slice(start, start + frames)
+        heard[part] += weight / np.sum(1 / held[part]) / held[part]
+    assert np.ptp(heard) < 1e-9
+
+
+def test_a_tail_beyond_the_last_whole_window_is_heard(ours, whole):
+    """Speechmos hears 10.01 s of 11.9 s, and nothing of the noise that follows."""
+    clean = signals.noisy_speech(11.9, 40.0, seed=1)
+    spoilt = clean.copy()
+    spoilt[-int(1.8 * RATE) :] = 0.1 * np.random.default_rng(0).standard_normal(int(1.8 * RATE))
+    assert ours(spoilt)["dnsmos_bak"] == ours(clean)["dnsmos_bak"]
+    assert whole(spoilt)["dnsmos_bak"] < whole(clean)["dnsmos_bak"] - 0.1
 
 
 def test_the_trunk_runs_once_per_frame_not_once_per_window(ours, monkeypatch):

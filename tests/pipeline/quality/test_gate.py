@@ -5,15 +5,16 @@ import pytest
 from clean_corpus.pipeline.core.config import GateConfig
 from clean_corpus.pipeline.core.errors import ConfigError
 from clean_corpus.pipeline.core.types import Clip, Verdict
-from clean_corpus.pipeline.quality.gate import decide, refuse_unreachable, settled
+from clean_corpus.pipeline.quality.gate import decide, recorded, refuse_unreachable, settled
 from clean_corpus.pipeline.quality.scorer import CEILINGS
 
 GATE = GateConfig(
     dnsmos_ovrl_min=2.5, dnsmos_sig_min=3.0, dnsmos_bak_min=3.0, dnsmos_p808_min=None, snr_db_min=15,
     bandwidth_hz_min=3400,
     clipping_ratio_max=0.01, speech_ratio_min=0.3, guard_sig_drop=0.1, guard_clipping_rise=0.001,
-    guard_level_drop_db=6,
+    guard_level_drop_db=6, raw_snr_db_min=25, raw_dnsmos_bak_min=3.8, raw_bandwidth_hz_min=7000,
 )  # fmt: skip
+ENHANCED = GATE.model_copy(update={"prefer": "enhanced"})
 GOOD = {
     "dnsmos_sig": 3.5, "dnsmos_bak": 4.0, "dnsmos_ovrl": 3.1, "dnsmos_p808": 3.6, "snr_db": 30.0, "clipping_ratio": 0.0,
     "bandwidth_hz": 7900.0, "speech_ratio": 0.8, "loudness_lufs": -25.0,
@@ -23,7 +24,7 @@ GOOD = {
 def test_a_good_clip_is_kept_enhanced():
     decision = decide(GOOD | {"dnsmos_ovrl": 2.0}, GOOD, GATE)
     assert (decision.verdict, decision.reason, decision.chosen, decision.chosen_why) == (
-        Verdict.KEPT, None, "enhanced", None,
+        Verdict.KEPT, None, "enhanced", "raw_falls_short: dnsmos_ovrl 2 < 2.5",
     )  # fmt: skip
 
 
@@ -63,14 +64,80 @@ def test_a_threshold_of_none_is_not_checked():
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"dnsmos_sig": 3.3}, "lowered dnsmos_sig: 3.5 -> 3.3"),
-        ({"clipping_ratio": 0.005}, "raised clipping_ratio: 0 -> 0.005"),
-        ({"loudness_lufs": -32.0}, "lowered loudness_lufs: -25 -> -32"),
+        ({"dnsmos_sig": 3.3}, "dnsmos_sig 3.5 -> 3.3, allowed -0.1"),
+        ({"clipping_ratio": 0.005}, "clipping_ratio 0 -> 0.005, allowed +0.001"),
+        ({"loudness_lufs": -32.0}, "loudness_lufs -25 -> -32, allowed -6"),
     ],
 )
 def test_the_guard_keeps_raw_when_enhancement_damages(change, words):
-    decision = decide(GOOD, GOOD | change, GATE)
-    assert decision.verdict is Verdict.KEPT and decision.chosen == "raw" and words in decision.chosen_why
+    decision = decide(GOOD, GOOD | change, ENHANCED)
+    assert (decision.verdict, decision.chosen, decision.chosen_why) == (Verdict.KEPT, "raw", f"damage: {words}")
+
+
+SILENCE = dict.fromkeys(GOOD) | {"clipping_ratio": 0.0, "speech_ratio": 0.0}
+
+
+@pytest.mark.parametrize(
+    ("after", "lost"),
+    [
+        (SILENCE, "dnsmos_sig 3.5"),  # nothing is left: neither level nor opinion
+        (GOOD | {"loudness_lufs": None}, "loudness_lufs -25"),  # so little that no block is over -70 LUFS
+        (GOOD | {"snr_db": None, "speech_ratio": 0.0}, "snr_db 30"),  # sound is left, and no speech in it
+        ({}, "dnsmos_sig 3.5"),  # not scored at all
+    ],
+)
+@pytest.mark.parametrize("prefer", ["raw_if_good", "enhanced"])
+def test_what_cannot_be_measured_any_more_is_damage(after, lost, prefer):
+    decision = decide(GOOD, after, GATE.model_copy(update={"prefer": prefer}))
+    assert (decision.verdict, decision.chosen) == (Verdict.KEPT, "raw")
+    assert decision.chosen_why == f"damage: {lost} -> not measurable"
+
+
+def test_what_could_not_be_measured_before_is_no_damage():
+    decision = decide(GOOD | {"dnsmos_sig": None, "pesq_wb": None}, GOOD, GATE)
+    assert (decision.chosen, decision.chosen_why) == (
+        "enhanced", "raw_falls_short: dnsmos_sig could not be measured, wanted >= 3",
+    )  # fmt: skip
+
+
+def test_a_raw_clip_that_is_good_is_published_as_it_is():
+    decision = decide(GOOD, GOOD | {"snr_db": 55.0, "dnsmos_ovrl": 3.2}, GATE)
+    assert (decision.verdict, decision.chosen) == (Verdict.KEPT, "raw")
+    assert decision.chosen_why == "raw_is_good: bandwidth_hz 7900 >= 7000, snr_db 30 >= 25, dnsmos_bak 4 >= 3.8"
+    assert decide(GOOD, GOOD, ENHANCED).chosen_why == "enhanced_preferred: gate.prefer is enhanced"
+
+
+@pytest.mark.parametrize(
+    ("score", "value", "words"),
+    [
+        ("snr_db", 24.9, "snr_db 24.9 < 25"),  # each stricter threshold
+        ("dnsmos_bak", 3.7, "dnsmos_bak 3.7 < 3.8"),
+        ("bandwidth_hz", 6900.0, "bandwidth_hz 6900 < 7000"),
+        ("dnsmos_ovrl", 2.4, "dnsmos_ovrl 2.4 < 2.5"),  # each of all
+        ("speech_ratio", 0.2, "speech_ratio 0.2 < 0.3"),
+        ("snr_db", None, "snr_db could not be measured, wanted >= 25"),
+    ],
+)
+def test_a_raw_clip_that_is_not_good_enough_is_enhanced(score, value, words):
+    decision = decide(GOOD | {score: value}, GOOD, GATE)
+    assert (decision.chosen, decision.chosen_why) == ("enhanced", f"raw_falls_short: {words}")
+
+
+def test_the_stricter_of_two_thresholds_holds_for_raw_and_null_switches_one_off():
+    strict = GATE.model_copy(update={"snr_db_min": 40.0})
+    assert "snr_db 30 < 40" in decide(GOOD, GOOD | {"snr_db": 45.0}, strict).chosen_why
+    off = GATE.model_copy(update={"raw_snr_db_min": None})
+    assert decide(GOOD | {"snr_db": 16.0}, GOOD, off).chosen == "raw"
+
+
+def test_clipping_and_bandwidth_are_those_of_the_recording_where_they_were_measured():
+    """At 16 kHz, 48 kHz speech that was clipped at half scale reads nearly 0."""
+    clip = Clip("a", "a.wav", None, clipping_ratio=0.05, bandwidth_hz=20000.0)
+    decision = decide(GOOD, GOOD, GATE, recorded(clip))
+    assert (decision.reason, decision.detail) == ("clipping_ratio", "clipping_ratio 0.05 > 0.01")
+    assert decision.chosen == "enhanced" and "clipping_ratio 0.05 > 0.01" in decision.chosen_why
+    assert recorded(Clip("a", "a.wav", None, bandwidth_hz=3400.0)) == {"bandwidth_hz": 3400.0}
+    assert decide(GOOD, GOOD, GATE, recorded(Clip("a", "a.wav", None))).verdict is Verdict.KEPT
 
 
 def test_a_raw_clip_kept_by_the_guard_is_held_against_the_thresholds_itself():
@@ -89,6 +156,8 @@ def test_clipping_and_bandwidth_are_the_recordings_own():
 def test_a_threshold_beyond_the_ruler_is_refused(score, limit):
     with pytest.raises(ConfigError, match=rf"gate\.{score}_min {limit} cannot be reached"):
         refuse_unreachable(GATE.model_copy(update={f"{score}_min": limit}), CEILINGS)
+    with pytest.raises(ConfigError, match=r"gate\.raw_dnsmos_bak_min 4\.9 cannot be reached"):
+        refuse_unreachable(GATE.model_copy(update={"raw_dnsmos_bak_min": 4.9}), CEILINGS)
     refuse_unreachable(GateConfig(), CEILINGS)
 
 

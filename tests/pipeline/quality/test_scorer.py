@@ -21,7 +21,7 @@ RATE = 16000
 
 @pytest.fixture(scope="module")
 def scorer() -> scoring.Scorer:
-    return scoring.Scorer(speech_threshold=0.5)
+    return scoring.Scorer(speech_threshold=0.5, dnsmos_windows="whole")
 
 
 def test_ceilings_are_those_of_the_polynomials():
@@ -121,9 +121,11 @@ def test_bad_shapes_are_refused_with_both_values(scorer):
 
 
 def test_rulers_name_every_version():
-    rulers = scoring.rulers()
-    assert rulers["dnsmos_p835"] == "speechmos 0.0.1.1 sig_bak_ovr.onnx sha256 " + rulers["dnsmos_p835"][-12:]
-    assert rulers["dnsmos_p835"][-12:] != rulers["dnsmos_p808"][-12:]
+    rulers = scoring.rulers("whole")
+    hashes = [rulers[name].split()[4].rstrip(",") for name in ("dnsmos_p835", "dnsmos_p808")]
+    assert rulers["dnsmos_p835"] == f"speechmos 0.0.1.1 sig_bak_ovr.onnx sha256 {hashes[0]}, whole windows"
+    assert hashes[0] != hashes[1] and [*map(len, hashes)] == [12, 12]
+    assert scoring.rulers("speechmos")["dnsmos_p808"].endswith(", speechmos windows")
     assert {ruler.split()[0] for ruler in rulers.values()} == {
         "speechmos", "silero-vad", "pyloudnorm", "pesq", "pystoi", "soxr",
     }  # fmt: skip

@@ -52,13 +52,13 @@ def test_every_end_is_counted_with_its_seconds(tmp_path):
     figures = counts.count(ledger(tmp_path, mixed()), ["guarded", "low-1"])
     assert figures.ends == {
         ("kept", "enhanced"): Count(12, 18.0),
-        ("kept", "raw"): Count(1, 4.0),
+        ("kept", "raw, damage"): Count(1, 4.0),
         ("rejected", "dnsmos_ovrl"): Count(3, 4.5),
         ("rejected", "duplicate"): Count(1, 1.5),
         ("rejected", HOSTILE): Count(1, 1.5),
         ("failed", "decode"): Count(2, 0.0),
     }
-    assert figures.of(Verdict.REJECTED) == Count(5, 7.5) and figures.guarded == 1
+    assert figures.of(Verdict.REJECTED) == Count(5, 7.5) and figures.raw == {"damage": 1}
     assert (figures.ovrl_before, figures.ovrl_after) == (pytest.approx(33.8 / 13), pytest.approx(37.7 / 13))
     assert [row["clip_id"] for row in figures.failed] == ["f-1", "f-2"]
     assert figures.rows.keys() == {"guarded", "low-1"} and figures.rows["low-1"]["after_dnsmos_ovrl"] == 2.1

@@ -29,7 +29,7 @@ def test_figures_equal_those_of_the_ledger(report):
         "failed-duration": "0.0 s",
         "ovrl-before": f"{(12 * 2.55 + 3.2) / 13:.2f}",
         "ovrl-after": f"{(12 * 2.875 + 3.2) / 13:.2f}",
-        "guarded": "7.7 %",
+        "raw": "7.7 %",
         # the gate's own rule gives back what was kept; without enhancement 8 clips from 2.4 up and the guarded one
         "yield-enhanced": "22.0 s",
         "yield-raw": "16.0 s",
