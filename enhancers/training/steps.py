@@ -13,6 +13,7 @@ from clean_corpus.enhancers.method import Method, Stage
 from clean_corpus.enhancers.objectives import losses
 from clean_corpus.enhancers.training.mixing import MixConfig
 from clean_corpus.pipeline.core.config import Section
+from clean_corpus.pipeline.training.loop import first_index, stop_together
 
 LEARNING_RATE = 1e-3
 
@@ -92,15 +93,17 @@ class Supervised(LightningModule):
     def total(self, terms: dict[str, Tensor], batch_size: int, index: int) -> Tensor:
         """Return the sum of the terms, and log each.
 
-        Raises: FloatingPointError that names the pairs if the sum is not finite.
+        Raises: FloatingPointError that names the pairs if the sum is not finite, here or in another process.
         """
-        total = torch.stack(list(terms.values())).sum()
+        total, problem = torch.stack(list(terms.values())).sum(), None
         if not torch.isfinite(total):
-            first = (self.current_epoch * self.config.steps_per_epoch + index) * self.config.batch_size
-            raise FloatingPointError(
+            epoch = min(self.config.steps_per_epoch, self.config.steps_per_stage) * self.config.batch_size
+            first = first_index(self.current_epoch, epoch) + index * self.config.batch_size
+            problem = (
                 f"loss {total.item()} at step {self.global_step}, pairs {first}..{first + batch_size - 1} of seed "
                 f"{self.config.seed}, terms { {k: v.item() for k, v in terms.items()} }; weights were not updated"
             )
+        stop_together(problem, total.device)
         self.log_dict({f"train/{k}": v for k, v in terms.items()})
         return total
 

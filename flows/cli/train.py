@@ -10,6 +10,7 @@ import typer
 from clean_corpus.flows.cli.console import console, ended_by_signals
 from clean_corpus.flows.cli.options import TrainingConfigFile, TrainingOut
 from clean_corpus.flows.cli.settings import read_yaml
+from clean_corpus.pipeline.core.errors import DataError
 
 if TYPE_CHECKING:
     from clean_corpus.enhancers.training.recipes import Recipe
@@ -27,14 +28,24 @@ RecipeName = Annotated[str | None, typer.Option(help="a paper's settings; defaul
 
 @contextmanager
 def training_process() -> Iterator[None]:
-    """Prepare this process for a flow that trains; a helper of Lightning's for another GPU prints nothing."""
+    """Prepare this process for a flow that trains.
+
+    A helper of Lightning's for another GPU prints nothing but what it alone could not read: it ends with an error, and
+    the first process is killed then without a word.
+    """
     from clean_corpus.flows import local_server
 
     local_server.configure()
     with ended_by_signals("interrupted; the same command continues from the last checkpoint"):
         console.quiet = local_server.is_helper()
         console.print("starting")
-        yield
+        try:
+            yield
+        except FloatingPointError:  # in a helper only; the first process stops with the same words and prints them
+            raise typer.Exit(1) from None
+        except DataError:
+            console.quiet = False
+            raise
 
 
 def train_enhancer(

@@ -32,10 +32,41 @@ class EpochSampler(Sampler[int]):
         return self.length
 
     def __iter__(self) -> Iterator[int]:
-        distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
-        rank, processes = (torch.distributed.get_rank(), torch.distributed.get_world_size()) if distributed else (0, 1)
-        first = (self.epoch * processes + rank) * self.length
+        first = first_index(self.epoch, self.length)
         return iter(range(first, first + self.length))
+
+
+def first_index(epoch: int, length: int) -> int:
+    """Return the first index of this process's share of an epoch, which has `length` indices for each process."""
+    rank, processes = _rank_and_processes()
+    return (epoch * processes + rank) * length
+
+
+def _rank_and_processes() -> tuple[int, int]:
+    """Return this process's number among those that train together, and how many they are."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        return torch.distributed.get_rank(), torch.distributed.get_world_size()
+    return 0, 1
+
+
+def stop_together(problem: str | None, device: torch.device) -> None:
+    """Raise what went wrong in any of the processes that train together, in all of them.
+
+    One that stopped alone would leave the others waiting for its gradients. So each calls this at the same point of a
+    step, with None if all is well.
+
+    Raises: FloatingPointError with the problems of those that have one.
+    """
+    _, processes = _rank_and_processes()
+    problems = [problem]
+    if processes > 1:
+        failed = torch.tensor(float(problem is not None), device=device)
+        torch.distributed.all_reduce(failed)
+        if failed:
+            problems = [None] * processes
+            torch.distributed.all_gather_object(problems, problem)
+    if found := [each for each in problems if each]:
+        raise FloatingPointError("; ".join(found))
 
 
 def loader(

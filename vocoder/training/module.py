@@ -5,6 +5,7 @@ from lightning.pytorch import LightningModule
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 
+from clean_corpus.pipeline.training.loop import first_index, stop_together
 from clean_corpus.vocoder.generation.generate import generate
 from clean_corpus.vocoder.training.config import VocoderConfig
 from clean_corpus.vocoder.training.segments import CONTEXT
@@ -35,15 +36,17 @@ class VocoderModule(LightningModule):
     def training_step(self, batch: Batch, index: int) -> Tensor:
         """Return the loss of a batch.
 
-        Raises: FloatingPointError with the numbers of the segments if it is not finite.
+        Raises: FloatingPointError with the numbers of the segments if it is not finite, here or in another process.
         """
-        loss = self.loss(batch)
+        loss, problem = self.loss(batch), None
         if not torch.isfinite(loss):
-            first = (self.current_epoch * self.config.steps_per_epoch + index) * self.config.batch_size
-            raise FloatingPointError(
+            epoch = min(self.config.steps_per_epoch, self.config.steps) * self.config.batch_size
+            first = first_index(self.current_epoch, epoch) + index * self.config.batch_size
+            problem = (
                 f"loss {loss.item()} at step {self.global_step}, segments {first}..{first + len(batch[0]) - 1} of "
                 f"seed {self.config.seed}; weights were not updated"
             )
+        stop_together(problem, loss.device)
         self.log("train/nll", loss, prog_bar=True)
         return loss
 

@@ -4,12 +4,13 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import typer
 
 from clean_corpus.enhancers.training import recipes, saved_state
 from clean_corpus.flows import train_enhancer as training
 from clean_corpus.flows import train_vocoder as vocoder_training
 from clean_corpus.flows.cli import console
-from clean_corpus.flows.cli.train import _enhancer_settings
+from clean_corpus.flows.cli.train import _enhancer_settings, training_process
 from clean_corpus.pipeline.core.errors import ConfigError, DataError
 from tests.support.commands import invoke
 from tests.support.trainings import training_arguments, write_training_corpus
@@ -107,6 +108,16 @@ def test_a_helper_for_another_gpu_trains_without_a_flow_and_prints_nothing(corpu
     monkeypatch.setattr(training, "train_enhancer", lambda *_: pytest.fail("a flow of its own"))
     result = invoke(*training_arguments(corpus, tmp_path / "out"))
     assert seen[0][3] == tmp_path / "out" / "shared" and result.output == ""
+
+
+def test_a_helper_prints_what_it_alone_could_not_read_and_no_loss_that_stops_all(monkeypatch):
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    with pytest.raises(typer.Exit) as stopped, training_process():
+        raise FloatingPointError("loss nan, pairs 4..7")
+    assert stopped.value.exit_code == 1 and console.console.quiet
+    with pytest.raises(DataError), training_process():
+        raise DataError("shard x.tar: cut")
+    assert not console.console.quiet  # so that the program prints the error
 
 
 # ---- saving and restoring

@@ -16,9 +16,12 @@ from clean_corpus.pipeline.training.loop import (
     _nearer,
     checkpoint,
     claim,
+    first_index,
     loader,
+    stop_together,
     write_json,
 )
+from tests.support.two_processes import in_two_processes
 
 
 def trainer(loss: float, rate: float = 1.0):
@@ -106,3 +109,19 @@ def test_json_is_replaced_whole(tmp_path):
     write_json(tmp_path / "a.json", {"a": 2})
     assert json.loads((tmp_path / "a.json").read_text()) == {"a": 2}
     assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_what_stops_one_process_stops_all_with_its_words():
+    def work(rank):
+        torch.distributed.init_process_group("gloo", rank=rank, world_size=2)
+        stop_together(None, torch.device("cpu"))
+        with pytest.raises(FloatingPointError) as stopped:
+            stop_together(f"loss nan, pairs {first_index(3, 10)}.." if rank else None, torch.device("cpu"))
+        with pytest.raises(FloatingPointError, match="0 too; 1 too"):
+            stop_together(f"{rank} too", torch.device("cpu"))
+        return str(stopped.value)
+
+    assert in_two_processes(work) == ["loss nan, pairs 70.."] * 2
+    stop_together(None, torch.device("cpu"))
+    with pytest.raises(FloatingPointError, match="alone"):
+        stop_together("alone", torch.device("cpu"))

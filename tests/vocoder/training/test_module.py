@@ -8,6 +8,7 @@ from clean_corpus.vocoder.training.config import VocoderConfig
 from clean_corpus.vocoder.training.module import VocoderModule
 from clean_corpus.vocoder.training.segments import CONTEXT, cut_frames, cut_segment
 from tests.support.tones import tone
+from tests.support.two_processes import in_two_processes
 from tests.support.wavenets import small_wavenet
 
 
@@ -30,16 +31,25 @@ def test_a_segments_loss_is_that_of_its_samples_in_the_whole_clip():
         assert module.loss((*parts, torch.tensor([0, 1]))).item() == pytest.approx(sum(both) / 2, abs=1e-5)
 
 
-def test_a_loss_that_is_not_finite_names_its_segments():
+def test_a_loss_that_is_not_finite_names_its_segments_in_every_process():
     class AtStepSeven(VocoderModule):
-        current_epoch, global_step = 2, 7
+        current_epoch, global_step, log = 2, 7, staticmethod(lambda *_, **__: None)
 
-    broken = AtStepSeven(small_wavenet(), VocoderConfig(steps_per_epoch=10, batch_size=2), torch.zeros(45, 0), None)
-    batch = (
-        torch.zeros(2, 80),
-        torch.full((2, 45, 10 + 2 * CONTEXT), torch.nan),
-        torch.tensor([0, 0]),
-        torch.tensor([0, 1]),
-    )
+    config = VocoderConfig(steps_per_epoch=10, batch_size=2)
+    broken = AtStepSeven(small_wavenet(), config, torch.zeros(45, 0), None)
+
+    def step(value):
+        log_mel = torch.full((2, 45, 10 + 2 * CONTEXT), value)
+        return broken.training_step((torch.zeros(2, 80), log_mel, torch.zeros(2), torch.tensor([0, 1])), 3)
+
+    def work(rank):
+        torch.distributed.init_process_group("gloo", rank=rank, world_size=2)
+        with pytest.raises(FloatingPointError) as stopped:
+            step(torch.nan if rank else 0.0)
+        return str(stopped.value)
+
+    assert step(0.0).isfinite()
     with pytest.raises(FloatingPointError, match=r"loss nan at step 7, segments 46\.\.47 of seed 0"):
-        broken.training_step(batch, 3)
+        step(torch.nan)
+    first, second = in_two_processes(work)  # rank 1 is in the second half of the third epoch's 40
+    assert first == second and "loss nan at step 7, segments 106..107 of seed 0" in first
