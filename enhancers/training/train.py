@@ -248,7 +248,7 @@ def _train_stage(
         extras.append(Lines(say, f"{stage.name}: ", watched, config.steps_per_stage))
     stops = EarlyStopping(watched, mode=mode, patience=config.patience, check_on_train_epoch_end=False)
     callbacks = [*extras, best, latest, LearningRateMonitor(), stops]
-    trainer = _trainer(folder, config, callbacks, stages=len(config.stages or row.schedule), clip=not adversarial)
+    trainer = _trainer(folder, config, callbacks, module, stages=len(config.stages or row.schedule))
     resume = folder / "last.ckpt"
     if stage.prepare and not resume.exists():
         batches = islice(loaders[0], PREPARE_BATCHES)
@@ -265,14 +265,25 @@ def _train_stage(
     return facts
 
 
-def _trainer(folder: Path, config: TrainConfig, callbacks: list[Callback], *, stages: int, clip: bool) -> Trainer:
+def strategy(module: Supervised, devices: int) -> str:
+    """Return Lightning's name of the way in which so many devices share a training.
+
+    Of two players one is left out by each backward pass, which DDP takes for a mistake unless it is told to look.
+    """
+    return "ddp_find_unused_parameters_true" if devices > 1 and not module.automatic_optimization else "auto"
+
+
+def _trainer(
+    folder: Path, config: TrainConfig, callbacks: list[Callback], module: Supervised, *, stages: int
+) -> Trainer:
     """Return Lightning's trainer of one of several stages, which share the time that the settings allow."""
     return Trainer(
         max_epochs=config.epochs,
         max_steps=-1 if config.epochs else config.steps,
         max_time=timedelta(minutes=config.budget_min / stages) if config.budget_min else None,
         precision=config.precision or ("bf16-mixed" if torch.cuda.is_available() else "32-true"),
-        gradient_clip_val=config.clip_norm if clip else None,
+        strategy=strategy(module, torch.cuda.device_count()),
+        gradient_clip_val=config.clip_norm if module.automatic_optimization else None,
         default_root_dir=folder,
         logger=TensorBoardLogger(folder.parents[1], name="", version=f"tensorboard/{folder.name}"),
         callbacks=callbacks,
