@@ -59,17 +59,18 @@ class World:
         self.now_s = 1000.0
         self.objects: dict[str, Stored] = {}
         self.in_flight: list[Request] = []
-        self.created: list[str] = []  # every key that a conditional put made, in order
+        self.written: list[str] = []  # every key that was put, in order
+        self.numbers: list[int] = []  # every fencing number that a run was given, in order
         self._count = 0
 
     def put(self, key: str, data: bytes) -> None:
         self._count += 1
+        self.written.append(key)
         self.objects[key] = Stored(data, self.now_s, self._count)
 
     def create(self, key: str, data: bytes) -> bool:
         if key in self.objects:
             return False
-        self.created.append(key)
         self.put(key, data)
         return True
 
@@ -164,9 +165,9 @@ class Actor:
             self.step()
         raise AssertionError(f"no end after {limit} requests; the next is {self.pending}")
 
-    def until(self, name: str, key: str) -> None:
-        """Run on until a certain request is the next."""
-        while not (self.pending and (self.pending.name, self.pending.key) == (name, key)):
+    def until(self, name: str | None, key: str) -> None:
+        """Run on until a request of that name, or of any, is the next; `key` is what its key begins with."""
+        while not (self.pending and name in (None, self.pending.name) and self.pending.key.startswith(key)):
             assert not self.is_over, f"it ended before {name} {key}: {self.error}"
             self.step()
 
@@ -278,6 +279,7 @@ class MemoryStore(lease.LeasableStore):
     @contextmanager
     def only_run(self) -> Iterator[None]:
         self.lease = lease.Lease(self)
+        self.world.numbers.append(self.lease.number)
         try:
             yield
         finally:

@@ -1,0 +1,352 @@
+"""Runs that meet on one bucket, one request apart; and each rule of the protocol taken out, so that a case ends badly."""
+
+import inspect
+import textwrap
+
+import pytest
+
+from clean_corpus.pipeline.core.errors import ConfigError
+from clean_corpus.pipeline.corpus import announcements, versions
+from clean_corpus.pipeline.storage import lease
+from clean_corpus.pipeline.storage.base import StorageError
+from tests.support.interleaving import LATENESS_S
+from tests.support.protocol import SHARDS, Bucket, collect, collect_all_but_the_newest, roll_back, write
+
+
+@pytest.fixture
+def bucket(monkeypatch):
+    return Bucket(monkeypatch)
+
+
+def with_an_unnamed_shard(bucket):
+    """Two versions, and a shard that neither names: of a run that died."""
+    for names in ("a", "b"):
+        bucket.run(write, names)
+    bucket.world.put("shards/d.tar", SHARDS["d"])
+
+
+# ---- a commit and a deletion
+
+
+def test_what_a_halted_collector_is_about_to_delete_is_not_committed(bucket):
+    bucket.keep = 1
+    for names in ("a", "b", "c"):
+        bucket.run(write, names)  # version 1, which names a, goes with the third
+    late = bucket.actor(collect_all_but_the_newest)
+    late.until("try_delete", "shards/b.tar")
+    again = bucket.run(write, "b")
+    late.step()
+    bucket.check()
+    assert isinstance(again.error, StorageError) and "is being deleted" in str(again.error)
+    late.finish()
+    assert bucket.run(write, "b").result.version == 4
+    bucket.check()
+
+
+def test_what_is_about_to_be_committed_is_not_deleted(bucket):
+    with_an_unnamed_shard(bucket)
+    writer = bucket.actor(write, "d")
+    writer.until("create", "versions/0003/manifest.json")
+    bucket.world.now_s += 100
+    collector = bucket.run(collect)
+    writer.step()
+    bucket.check()
+    assert collector.error is None and "shards/d.tar" in bucket.world.objects
+    assert list(bucket.manifests()) == [1, 2, 3]
+
+
+def test_what_has_been_committed_since_the_versions_were_read_is_not_deleted(bucket):
+    with_an_unnamed_shard(bucket)
+    writer = bucket.actor(write, "d")
+    writer.until("create", "versions/0003/manifest.json")
+    bucket.world.now_s += 100
+    collector = bucket.actor(collect)
+    collector.until("list", "fence/commits")
+    writer.step()
+    writer.step()  # its announcement is gone again
+    assert not [key for key in bucket.world.objects if key.startswith("fence/commits")]
+    collector.finish()
+    bucket.check()
+    assert collector.error is None and list(bucket.manifests()) == [1, 2, 3]
+
+
+def test_what_a_commit_without_an_answer_names_is_not_deleted(bucket):
+    with_an_unnamed_shard(bucket)
+    writer = bucket.actor(write, "d")
+    writer.until("create", "versions/0003/manifest.json")
+    writer.step("late")
+    writer.finish()
+    assert isinstance(writer.error, StorageError)
+    assert bucket.run(collect).error is None
+    bucket.world.deliver(0)
+    bucket.check()
+    assert list(bucket.manifests()) == [1, 2, 3]
+
+
+@pytest.mark.parametrize("later_s", [0, LATENESS_S / 2 - 50])
+def test_what_a_deletion_without_an_answer_may_take_is_not_committed(bucket, later_s):
+    with_an_unnamed_shard(bucket)
+    collector = bucket.actor(collect)
+    collector.until("try_delete", "shards/d.tar")
+    collector.step("late")
+    collector.finish()
+    bucket.world.now_s += later_s
+    writer = bucket.run(write, "d")
+    bucket.world.deliver(0)
+    bucket.check()
+    assert isinstance(writer.error, StorageError) and "shards/d.tar is being deleted" in str(writer.error)
+    bucket.world.now_s += LATENESS_S + 1
+    assert bucket.run(write, "d").result.version == 3
+    bucket.check()
+
+
+def test_a_collector_that_is_slow_deletes_nothing_that_its_announcement_no_longer_covers(bucket):
+    with_an_unnamed_shard(bucket)
+    collector = bucket.actor(collect)
+    collector.until("list", "fence/commits")
+    for _ in range(2):  # slow, but no request is late
+        bucket.world.now_s += LATENESS_S / 3
+        collector.step()
+    while not collector.is_over and collector.pending.name != "try_delete":
+        collector.step()
+    bucket.world.now_s += LATENESS_S / 2 - 1
+    assert bucket.run(write, "d").error is None
+    if not collector.is_over:
+        collector.finish()
+    bucket.check()
+    assert list(bucket.manifests()) == [2, 3]
+
+
+@pytest.mark.parametrize("left", [None, b"cut"])
+def test_a_version_whose_object_is_gone_or_cut_is_not_committed(bucket, left):
+    writer = bucket.actor(write, "ab")
+    writer.until("list", "versions")
+    del bucket.world.objects["shards/a.tar"]
+    if left:
+        bucket.world.put("shards/a.tar", left)
+    writer.finish()
+    bucket.check()
+    assert isinstance(writer.error, StorageError)
+    assert f"shards/a.tar has {len(left or b'')} bytes" in str(writer.error)
+    assert not bucket.manifests()
+    assert bucket.run(write, "ab").result.version == 1
+
+
+# ---- numbers
+
+
+def test_a_halted_writer_finds_its_number_taken_although_that_version_was_dropped(bucket):
+    bucket.run(write, "a")
+    halted = bucket.actor(write, "b")
+    halted.until("create", "versions/0002/manifest.json")
+    for names in ("c", "d", "ac", "ad"):
+        bucket.run(write, names)
+    assert list(bucket.manifests()) == [4, 5]
+    halted.finish()
+    bucket.check()
+    assert isinstance(halted.error, ConfigError) and "another run published version 2" in str(halted.error)
+
+
+def test_of_two_writers_with_one_base_one_commits(bucket):
+    for names in ("a", "b"):
+        bucket.run(write, names)
+    halted = bucket.actor(write, "a")
+    halted.until(None, "versions/0003/manifest.json")
+    bucket.world.now_s += 100
+    assert bucket.run(roll_back, 1).result is None
+    halted.finish()
+    bucket.check()
+    assert isinstance(halted.error, ConfigError) and bucket.manifests()[3].again == 1
+
+
+def test_a_number_is_never_given_again(bucket):
+    halted = bucket.actor(write, "a")
+    halted.until("create", "work/lease/00000001.json")
+    bucket.run(write, "b")
+    holder = bucket.actor(write, "c")
+    holder.until("put", "shards/c.tar")
+    halted.finish()
+    bucket.check()
+    assert isinstance(halted.error, ConfigError) and bucket.world.numbers == [1, 2]
+    holder.finish()
+    assert holder.error is None
+    bucket.check()
+
+
+def test_of_two_runs_that_begin_at_one_moment_one_is_refused(bucket):
+    one, other = bucket.actor(write, "a"), bucket.actor(write, "b")
+    for actor in (one, other):
+        actor.until("create", "work/lease/00000001.json")
+    one.step()
+    other.finish()
+    one.finish()
+    bucket.check()
+    assert one.error is None and isinstance(other.error, ConfigError) and bucket.world.numbers == [1]
+
+
+# ---- runs that were taken over
+
+
+def test_a_run_that_was_taken_over_publishes_and_collects_nothing(bucket):
+    bucket.keep = 1
+    for names in ("a", "b"):
+        bucket.run(write, names)
+    one, other = bucket.actor(write, "c"), bucket.actor(collect_all_but_the_newest)
+    one.until("put", "shards/c.tar")
+    other.until("sleep", "")
+    other.finish()  # it waits until the first is taken for dead
+    assert list(bucket.manifests()) == [2]
+    one.finish()
+    assert isinstance(one.error, lease.LeaseLost) and list(bucket.manifests()) == [2]
+    late = bucket.actor(collect_all_but_the_newest)
+    late.until("list", "versions")
+    bucket.run(write, "d")
+    late.finish()
+    assert isinstance(late.error, lease.LeaseLost)
+    bucket.check()
+
+
+def test_a_run_that_was_taken_over_commits_nothing_on_top_of_its_successor(bucket):
+    bucket.run(write, "a")
+    halted = bucket.actor(write, "a")
+    halted.until("list", "versions")
+    bucket.world.now_s += 100
+    assert bucket.run(write, "c").error is None
+    halted.finish()
+    bucket.check()
+    assert isinstance(halted.error, lease.LeaseLost) and list(bucket.manifests()) == [1, 2]
+
+
+def test_a_collector_that_was_taken_over_deletes_no_more(bucket):
+    with_an_unnamed_shard(bucket)
+    halted = bucket.actor(collect)
+    halted.until("list", "fence/commits")
+    bucket.world.now_s += 100
+    assert isinstance(bucket.run(write, "d").error, StorageError)
+    halted.finish()
+    assert "shards/d.tar" in bucket.world.objects, "a run that had been taken over deleted"
+    assert isinstance(halted.error, lease.LeaseLost)
+
+
+def test_a_version_that_a_rollback_is_about_to_bring_back_keeps_its_objects(bucket):
+    for names in ("a", "b"):
+        bucket.run(write, names)
+    back = bucket.actor(roll_back, 1)
+    back.until("create", "versions/0003/manifest.json")
+    bucket.world.now_s += 100
+    bucket.keep = 1
+    assert bucket.run(collect_all_but_the_newest).error is None  # version 1 and what only it names are too old
+    back.finish()
+    bucket.check()
+    assert list(bucket.manifests()) == [2, 3]
+
+
+def test_a_lease_of_an_older_release_is_respected(bucket):
+    for names in ("a", "c"):
+        bucket.run(write, names)
+    bucket.world.put("work/lease/00000001.json", b'{"pid": 1}')  # there numbers began anew after each release
+    other = bucket.actor(write, "b")
+    other.until("sleep", "")
+    bucket.world.put("work/lease/00000001.json", b'{"pid": 1, "beats": 1}')
+    other.finish()
+    assert isinstance(other.error, ConfigError) and "another run is writing" in str(other.error)
+    bucket.world.now_s += 100
+    assert bucket.run(write, "b").result.fence == 3
+
+
+# ---- each rule is needed
+
+GONE, TWICE, OVER = "of version . is gone", "a number was given twice", "that had been taken over"
+NEWER, REREAD = (
+    "announcements.announced_commits(store, known[-1])",
+    "_named(store, set(numbers(store)).difference(known))",
+)
+
+WEAKENED = {  # a rule -> the function it stands in, its text, a weaker one, the case that then ends badly, and how
+    "commits are heeded by deletions": (
+        versions, "_delete_announced", NEWER, "set()", test_what_is_about_to_be_committed_is_not_deleted, GONE,
+    ),
+    "versions are read a second time": (
+        versions, "_delete_announced", REREAD, "set()",
+        test_what_has_been_committed_since_the_versions_were_read_is_not_deleted, GONE,
+    ),
+    "... and after the commits": (
+        versions, "_delete_announced", f"spared = {NEWER}\n        spared |= {REREAD}",
+        f"spared = {REREAD}\n        spared |= {NEWER}",
+        test_what_has_been_committed_since_the_versions_were_read_is_not_deleted, GONE,
+    ),
+    "deletions are heeded by commits": (
+        versions, "_refuse_lost", "announcements.announced_deletions(store)", "set()",
+        test_what_a_halted_collector_is_about_to_delete_is_not_committed, GONE,
+    ),
+    "deletions without an answer stay announced": (
+        announcements, "end_deletion", "if doubtful", "if False",
+        lambda bucket: test_what_a_deletion_without_an_answer_may_take_is_not_committed(bucket, 0), GONE,
+    ),
+    "... for as long as a request may be late": (
+        announcements, "announced_deletions", "age_s > store.lateness_s", "age_s > store.lateness_s / 4",
+        lambda bucket: test_what_a_deletion_without_an_answer_may_take_is_not_committed(bucket, LATENESS_S / 2 - 50),
+        GONE,
+    ),
+    "... and nothing is deleted after half of that": (
+        announcements, "while_held", "clock.now_s() - start_s > store.lateness_s / 2", "False",
+        test_a_collector_that_is_slow_deletes_nothing_that_its_announcement_no_longer_covers, GONE,
+    ),
+    "a commit without an answer stays announced": (
+        versions, "publish", "    is_committed = store.create(",
+        "    announcements.withdraw(store, announcement)\n    is_committed = store.create(",
+        test_what_a_commit_without_an_answer_names_is_not_deleted, GONE,
+    ),
+    "... as long as its base is the newest version": (
+        announcements, "announced_commits", '["base"] < newest', '["base"] <= newest',
+        test_what_is_about_to_be_committed_is_not_deleted, GONE,
+    ),
+    "objects are looked at before a commit": (
+        versions, "_refuse_lost", "if sizes.get(named.key) != named.size", "if False",
+        lambda bucket: test_a_version_whose_object_is_gone_or_cut_is_not_committed(bucket, None), GONE,
+    ),
+    "... and so is their size": (
+        versions, "_refuse_lost", "if sizes.get(named.key) != named.size", "if named.key not in sizes",
+        lambda bucket: test_a_version_whose_object_is_gone_or_cut_is_not_committed(bucket, b"cut"), GONE,
+    ),
+    "a version is dropped before its objects are deleted": (
+        versions, "gc", 'store.write(_dropped(version), b"")', "pass",
+        test_what_a_halted_collector_is_about_to_delete_is_not_committed, GONE,
+    ),
+    "a dropped version's number stays taken": (
+        versions, "_delete_dropped_manifests", "age_s <= store.lateness_s", "False",
+        test_a_halted_writer_finds_its_number_taken_although_that_version_was_dropped, GONE,
+    ),
+    "a commit is a conditional put": (
+        versions, "publish", "is_committed = store.create(", "is_committed = not store.write(",
+        test_of_two_writers_with_one_base_one_commits, "of one base one version",
+    ),
+    "a claim ends with a look at who got further": (
+        lease.Lease, "_claim", "self.check()", "pass", test_a_number_is_never_given_again, TWICE,
+    ),
+    "... and leaves a mark": (
+        lease.Lease, "_claim", "self._store.create(mark, self._content())", "True",
+        test_a_number_is_never_given_again, TWICE,
+    ),
+    "who publishes looks who has taken over": (
+        versions, "publish", "store.fence()", "store.lease.number",
+        test_a_run_that_was_taken_over_commits_nothing_on_top_of_its_successor, OVER,
+    ),
+    "who deletes looks who has taken over": (
+        announcements, "while_held", "store.fence()", "pass",
+        test_a_collector_that_was_taken_over_deletes_no_more, OVER,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("rule", WEAKENED)
+def test_without_a_rule_one_of_the_cases_ends_badly(rule, monkeypatch):
+    owner, name, text, weaker, case, problem = WEAKENED[rule]
+    function = getattr(owner, name)
+    source = textwrap.dedent(inspect.getsource(function))
+    assert text in source, f"{name} has changed; write what the rule {rule!r} stands on now"
+    scope = {}
+    exec(source.replace(text, weaker), function.__globals__, scope)
+    monkeypatch.setattr(owner, name, scope[name])
+    with pytest.raises(AssertionError, match=problem):
+        case(Bucket(monkeypatch))
