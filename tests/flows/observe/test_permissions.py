@@ -12,6 +12,8 @@ GUARDED = [
     {"hooks": {"on_failure": {"command": ["rm", "x"]}}},
     {"observe": {"log_file": "/home/me/.bashrc"}},
     {"observe": {"metrics_file": "/etc/x.prom"}},
+    {"s3": {"endpoint_url": "http://elsewhere:9000"}},
+    {"engine": {"kind": "ray", "address": "elsewhere:6379"}},
 ]
 
 
@@ -33,15 +35,23 @@ def test_other_settings_and_empty_ones_are_anybodys():
     require_permitted(given)
     assert with_machine_settings(given) == given
     require_permitted({"hooks": None, "observe": {}})
+    given = {"engine": {"kind": "ray", "address": "auto", "workers": 3}, "s3": {"checksum": None, "endpoint_url": None}}
+    require_permitted(given)
+    assert with_machine_settings(given) == given
 
 
 def test_the_machines_file_is_below_the_parameters_and_above_what_they_may_not_set(tmp_path, monkeypatch):
     file = tmp_path / "machine.yaml"
-    file.write_text("observe: {log: json, log_file: /var/log/x}\nhooks: {on_failure: {command: [a]}}\n")
+    file.write_text(
+        "observe: {log: json, log_file: /var/log/x}\nhooks: {on_failure: {command: [a]}}\n"
+        "s3: {endpoint_url: 'http://ours:9000', checksum: null}\nengine: {workers: 2}\n"
+    )
     monkeypatch.setenv(MACHINE_FILE, str(file))
-    given = {"observe": {"log": "text", "log_file": "/tmp/y"}, "hooks": {"on_failure": {"command": ["b"]}}, "s3": {}}
+    given = {"observe": {"log": "text", "log_file": "/tmp/y"}, "hooks": {"on_failure": {"command": ["b"]}}}
+    given["s3"] = {"endpoint_url": "http://theirs", "checksum": "sha1"}
     assert with_machine_settings(given) == {
-        "observe": {"log": "text", "log_file": "/var/log/x"}, "hooks": {"on_failure": {"command": ["a"]}}, "s3": {},
+        "observe": {"log": "text", "log_file": "/var/log/x"}, "hooks": {"on_failure": {"command": ["a"]}},
+        "s3": {"endpoint_url": "http://ours:9000", "checksum": "sha1"}, "engine": {"workers": 2},
     }  # fmt: skip
 
 
