@@ -1,11 +1,10 @@
 """Locations that users write as text: a local path, or a folder in a bucket."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
+from pydantic import PlainSerializer, PlainValidator, WithJsonSchema
 
 from clean_corpus.pipeline.core.errors import ConfigError
 
@@ -87,8 +86,8 @@ def parse_location(text: str | Location) -> Location:
     return S3Folder(bucket, prefix.strip("/"))
 
 
-def _validate(value: Any) -> Any:
-    if isinstance(value, Mapping):
+def _validate(value: Any) -> Location:
+    if not isinstance(value, str | Path | S3Folder):
         raise ValueError("a local path or s3://BUCKET/FOLDER")
     try:
         return parse_location(value)
@@ -97,6 +96,6 @@ def _validate(value: Any) -> Any:
 
 
 LocationField = Annotated[
-    Path | S3Folder, BeforeValidator(_validate), PlainSerializer(str), WithJsonSchema({"type": "string"})
+    Path | S3Folder, PlainValidator(_validate), PlainSerializer(str), WithJsonSchema({"type": "string"})
 ]
 """The type of a configuration's field that holds a location: text in YAML, JSON and a deployment's parameters."""

@@ -32,5 +32,9 @@ def test_fields_that_decide_over_a_clip_are_these_and_no_others():
 
 
 def test_a_configuration_is_plain_data_and_back_again():
-    config = validate(RunConfig, {"input": "in", "output": "s3://b/out", "gate": {"snr_db_min": 3}})
+    some = {"gate": {"snr_db_min": 3}, "score": {"clean_dir": "clean"}, "observe": {"log_file": "a.log"}}
+    config = validate(RunConfig, {"input": "in", "output": "s3://b/out", **some})
     assert RunConfig.model_validate(json.loads(config.model_dump_json())) == config
+    assert RunConfig.model_validate_json(config.model_dump_json()) == config
+    with pytest.raises(ConfigError, match=r"input: .*a local path or s3://BUCKET/FOLDER"):
+        validate(RunConfig, {"input": 3, "output": "out"})
