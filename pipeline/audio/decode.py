@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
@@ -9,13 +10,18 @@ from typing import Self
 import numpy as np
 import soundfile
 
+from clean_corpus.pipeline.audio import other_formats
+from clean_corpus.pipeline.audio.opening import open_source
 from clean_corpus.pipeline.audio.resample import ResampledStream
-from clean_corpus.pipeline.audio.sources import Frames, SoundFileSource, Source, explain
+from clean_corpus.pipeline.audio.sources import Frames, Truncated, explain
 from clean_corpus.pipeline.core.config import AudioConfig
 from clean_corpus.pipeline.core.errors import DataError
 from clean_corpus.pipeline.core.types import Audio
 
 CODEC_VERSION = f"soundfile {soundfile.__version__}, {soundfile.__libsndfile_version__}"
+DECODERS_VERSION = f"{CODEC_VERSION}, {other_formats.version()}"  # of what reads recordings of any format
+
+LOG = logging.getLogger("clean_corpus")
 
 _BLOCK_S = 10.0
 _CHUNK = 4096  # frames per read: the most that is lost before the point where a truncated FLAC file breaks off
@@ -33,10 +39,11 @@ class Reader:
     configuration names, holds less than it announces, holds NaN or Inf, or cannot be decoded.
     """
 
-    def __init__(self, path: Path, config: AudioConfig) -> None:
+    def __init__(self, path: Path, config: AudioConfig, name: str) -> None:
         self._config = config
+        self._name = name
         with contextlib.ExitStack() as stack:
-            self._source: Source = SoundFileSource(path, stack)
+            self._source = open_source(path, stack)
             self.sample_rate_in_hz = self._source.sample_rate
             self.channels_in = self._source.channels
             self.format, self.subtype = self._source.format, self._source.subtype
@@ -49,6 +56,9 @@ class Reader:
 
     def __exit__(self, *_: object) -> None:
         self._resources.close()
+        if messages := self._source.messages:
+            others = f" (and {len(messages) - 1} more)" if len(messages) > 1 else ""
+            LOG.warning("%s: its decoder says: %s%s", self._name, messages[0], others)
 
     def _check_header(self) -> None:
         if self.sample_rate_in_hz not in _RATES_HZ:
@@ -99,13 +109,14 @@ class Reader:
     def _frames(self) -> Iterator[Frames]:
         """Yield all frames of the recording, (N, C) each, at its own rate."""
         n_read = 0
-        while self.frames_in is None or n_read < self.frames_in:
-            # never past the announced end: a FLAC file may carry an ID3 tag there, which libsndfile takes for damage
-            n_frames = _CHUNK if self.frames_in is None else min(_CHUNK, self.frames_in - n_read)
+        while True:
             try:
-                frames = self._source.read(n_frames)
+                frames = self._source.read(_CHUNK)
             except DataError as error:
-                raise DataError(f"{error} at {n_read / self.sample_rate_in_hz:.3f} s") from None
+                if isinstance(error, Truncated) and self._config.allow_truncated:
+                    break
+                words, semicolon, remedy = str(error).partition(";")
+                raise DataError(f"{words} at {n_read / self.sample_rate_in_hz:.3f} s{semicolon}{remedy}") from None
             if not len(frames):
                 break
             n_read += len(frames)
@@ -122,12 +133,14 @@ class Reader:
             )
 
 
-def open_recording(path: Path, config: AudioConfig) -> Reader:
-    """Open a recording of any format that libsndfile reads, recognised by its content and never by its name.
+def open_recording(path: Path, config: AudioConfig, name: str | None = None) -> Reader:
+    """Open a recording of any known format, recognised by its content and never by its name.
+
+    What a decoder remarks is logged with `name`, the path if there is none.
 
     Raises: DataError, see Reader.
     """
-    return Reader(path, config)
+    return Reader(path, config, name or str(path))
 
 
 def decode(data: bytes, *, mix: bool = False) -> tuple[Audio, int]:
@@ -140,7 +153,7 @@ def decode(data: bytes, *, mix: bool = False) -> tuple[Audio, int]:
     try:
         x, sample_rate = soundfile.read(io.BytesIO(data), dtype="float32")
     except soundfile.LibsndfileError as error:
-        raise DataError(explain(error)) from None
+        raise explain(error) from None
     if x.ndim != 1 and not mix:
         raise DataError(f"clip has {x.shape[1]} channels, expected 1")
     return x if x.ndim == 1 else x.mean(1), sample_rate
@@ -154,5 +167,5 @@ def length(data: bytes) -> tuple[int, int]:
     try:
         header = soundfile.info(io.BytesIO(data))
     except soundfile.LibsndfileError as error:
-        raise DataError(explain(error)) from None
+        raise explain(error) from None
     return header.frames, header.samplerate

@@ -1,15 +1,14 @@
 """Sources of a recording's frames: one interface for every library that decodes, and the one of libsndfile."""
 
 import contextlib
-import os
-from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from clean_corpus.pipeline.audio import headers
+from clean_corpus.pipeline.audio.decoder_messages import collected
+from clean_corpus.pipeline.audio.splice import Part, Splice
 from clean_corpus.pipeline.core.errors import DataError
 
 Frames = NDArray[np.float32]
@@ -17,6 +16,7 @@ Frames = NDArray[np.float32]
 
 _MP3_SLACK_S = 0.1  # encoders differ by a frame or two in the length that they announce
 _NOT_RECOGNISED = (1, 7)  # libsndfile: format not recognised; no MPEG frame after what looked like one
+_UNKNOWN_FRAMES = 1 << 62  # libsndfile returns 2**63 - 1 where a header announces nothing
 
 
 class Source(Protocol):
@@ -24,7 +24,7 @@ class Source(Protocol):
 
     `frames` is the number of frames that the header announces, None where it announces nothing; `frames_at_hand` the
     number that the library finds without reading them, at most as many. A recording that ends up to `slack` frames
-    before what it announces is whole.
+    before what it announces is whole. `messages` are the remarks of the library so far.
     """
 
     sample_rate: int
@@ -34,6 +34,7 @@ class Source(Protocol):
     frames: int | None
     frames_at_hand: int | None
     slack: int
+    messages: list[str]
 
     def read(self, n_frames: int) -> Frames:
         """Return the next frames, at most so many; none at the end.
@@ -41,6 +42,14 @@ class Source(Protocol):
         Shapes: -> (N, C), N <= n_frames.
         Raises: DataError (without name and place) if they cannot be decoded.
         """
+
+
+class NotRecognised(DataError):
+    """No library that is there knows the format of a file."""
+
+
+class Truncated(DataError):
+    """A file breaks off before its end, and what came until then is whole."""
 
 
 class _Sequential(soundfile.SoundFile):
@@ -55,59 +64,60 @@ class _Sequential(soundfile.SoundFile):
 
 
 class SoundFileSource:
-    """A file of any format that libsndfile reads, recognised by its content and never by its name.
+    """A part of a file in any format that libsndfile reads, recognised by its content and never by its name.
 
     What it opens is closed with `stack`.
 
-    Raises: DataError if the file cannot be opened, is empty or is not audio.
+    Raises: DataError if it cannot be opened, NotRecognised if it is of no format that libsndfile knows.
     """
 
-    def __init__(self, path: Path, stack: contextlib.ExitStack) -> None:
+    def __init__(self, file: BinaryIO, part: Part, stack: contextlib.ExitStack) -> None:
+        self.messages: list[str] = []
+        self._splice = Splice(file, part)
         try:
-            self._file = stack.enter_context(path.open("rb", buffering=0))
-        except OSError as error:
-            raise DataError(f"cannot be read: {error.strerror}") from None
-        self._size = os.fstat(self._file.fileno()).st_size
-        if self._size == 0:
-            raise DataError("empty file")
-        sound = stack.enter_context(_open_sound(self._file.fileno()))
-        self.frames = headers.announced_frames(self._file, sound)
-        if start := headers.find_unknown_length(self._file, sound.format):
-            self.frames = None
-            sound = stack.enter_context(_open_sound(stack.enter_context(headers.stream(self._file, *start))))
+            with collected(self.messages):
+                sound = stack.enter_context(_Sequential(self._splice))
+        except soundfile.LibsndfileError as error:
+            raise self._explained(error) from None
         self._sound = sound
-        self.frames_at_hand = None if self.frames is None else sound.frames
         self.sample_rate: int = sound.samplerate
         self.channels: int = sound.channels
         self.format: str = sound.format
         self.subtype: str = sound.subtype
         self.slack = int(_MP3_SLACK_S * self.sample_rate) if self.format == "MP3" else 0
+        self.frames_at_hand: int | None = sound.frames if sound.frames < _UNKNOWN_FRAMES else None
+        self.frames = None if self.frames_at_hand is None else round(self.frames_at_hand / part.share)
+        self._n_read = 0
 
     def read(self, n_frames: int) -> Frames:
         """Return the next frames, see Source; none where a file with a known length is cut off.
 
         Raises: DataError if they cannot be decoded.
         """
+        if self.frames is not None:
+            # never past the announced end: a FLAC file may carry an ID3 tag there, which libsndfile takes for damage
+            n_frames = min(n_frames, self.frames - self._n_read)
         try:
-            return self._sound.read(n_frames, dtype="float32", always_2d=True)
+            with collected(self.messages) if self.format == "MP3" else contextlib.nullcontext():
+                frames = self._sound.read(n_frames, dtype="float32", always_2d=True)
         except soundfile.LibsndfileError as error:
-            at_end = os.lseek(self._file.fileno(), 0, os.SEEK_CUR) == self._size
-            if self.frames is not None and at_end:
-                return np.zeros((0, self.channels), np.float32)
-            raise DataError(explain(error)) from None
+            if self.frames is None or self._splice.tell() < self._splice.size or self._splice.error:
+                raise self._explained(error) from None
+            frames = np.zeros((0, self.channels), np.float32)
+        if self._splice.error:
+            raise DataError(f"cannot be read: {self._splice.error.strerror}")
+        self._n_read += len(frames)
+        return frames
+
+    def _explained(self, error: soundfile.LibsndfileError) -> DataError:
+        if self._splice.error:
+            return DataError(f"cannot be read: {self._splice.error.strerror}")
+        return explain(error)
 
 
-def explain(error: soundfile.LibsndfileError) -> str:
+def explain(error: soundfile.LibsndfileError) -> DataError:
     """Return libsndfile's error in words of the ledger."""
     if error.code in _NOT_RECOGNISED:
-        return "not audio: format not recognised"
+        return NotRecognised("not audio: format not recognised")
     text = error.error_string.removeprefix("Error : ").rstrip(".")
-    return f"cannot decode: {text}"
-
-
-def _open_sound(descriptor: int) -> _Sequential:
-    # a descriptor, since soundfile takes a path's or a named file's extension .raw for a format
-    try:
-        return _Sequential(descriptor, closefd=False)
-    except soundfile.LibsndfileError as error:
-        raise DataError(explain(error)) from None
+    return DataError(f"cannot decode: {text}")

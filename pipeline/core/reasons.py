@@ -43,6 +43,7 @@ class Reason(StrEnum):
     UNSUPPORTED_FORMAT = "unsupported_format"
     TRUNCATED = "truncated"
     CANNOT_DECODE = "cannot_decode"
+    JOINED = "joined"
     NO_SAMPLES = "no_samples"
     NOT_FINITE = "not_finite"
     SAMPLE_RATE = "sample_rate"
@@ -88,6 +89,7 @@ MEANINGS: dict[Reason, str] = {
     Reason.UNSUPPORTED_FORMAT: "a known format that this installation does not decode",
     Reason.TRUNCATED: "it holds less than its header announces",
     Reason.CANNOT_DECODE: "its coding is damaged",
+    Reason.JOINED: "it goes on with a recording of another rate or other channels, which is not read",
     Reason.NO_SAMPLES: "audio without a sample",
     Reason.NOT_FINITE: "a sample is NaN or infinite",
     Reason.SAMPLE_RATE: "its header states a sample rate that no recording has",

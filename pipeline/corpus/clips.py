@@ -34,7 +34,7 @@ def cut_recording(folder: Path, recording: Recording, config: PipelineConfig) ->
             yield block
 
     try:
-        with decode.open_recording(folder / recording.path, config.audio) as reader:
+        with decode.open_recording(folder / recording.path, config.audio, recording.source) as reader:
             clip = replace(clip, sample_rate_in_hz=reader.sample_rate_in_hz, channels_in=reader.channels_in)
             for cut in segment.utterances(counted(reader.blocks()), limits, sample_rate=rate):
                 whole = cut.start == 0 and len(cut.samples) == total

@@ -79,7 +79,7 @@ def test_a_name_depends_on_what_it_declares_alone(store, source, monkeypatch):
         {"sample_rate": 16000, "channel": "mix", "allow_truncated": False},
         config.segment.model_dump(),
         config.shards.model_dump(),
-        decode.CODEC_VERSION,
+        decode.DECODERS_VERSION,
         voice_activity.VAD_VERSION,
         library_versions("onnxruntime", "soxr", "webdataset"),
     )
@@ -89,7 +89,7 @@ def test_another_version_or_library_is_another_name(store, source, monkeypatch):
     names = [run(store, source).name]
     monkeypatch.setattr(ingest, "VERSION", ingest.VERSION + 1)
     names.append(run(store, source).name)
-    monkeypatch.setattr(decode, "CODEC_VERSION", "soundfile 99")
+    monkeypatch.setattr(decode, "DECODERS_VERSION", "soundfile 99")
     names.append(run(store, source).name)
     monkeypatch.setattr(ingest, "library_versions", lambda *names: ["soxr 99"])
     names.append(run(store, source).name)

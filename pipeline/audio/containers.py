@@ -1,0 +1,70 @@
+"""Recordings in a file: the one that it holds, or all that were joined end to end."""
+
+import os
+import re
+from typing import BinaryIO
+
+from clean_corpus.pipeline.audio import headers, mpeg, ogg
+from clean_corpus.pipeline.audio.splice import Part
+from clean_corpus.pipeline.audio.tags import skip_tags
+
+MAX_PARTS = 10_000
+_FLAC = re.compile(rb"fLaC[\x00\x80]\x00\x00\x22")  # begins a file; its first block is 34 bytes long
+
+
+def split(file: BinaryIO, size: int) -> list[Part]:
+    """Return the recordings in a file, one after the other, without the tags and the padding around them.
+
+    What is damaged or not recognised behind the first is a part with a problem. The parts are as many as there are,
+    but at most MAX_PARTS.
+    """
+    parts: list[Part] = []
+    position = 0
+    while (start := skip_tags(file, position, size)) < size:
+        if len(parts) >= MAX_PARTS:
+            return [*parts[:MAX_PARTS], Part(size, size, problem=f"too large: more than {MAX_PARTS} recordings joined")]
+        found, position = _first(file, start, size)
+        if not found and parts:
+            problem = f"cannot decode: damaged: {size - start} bytes from byte {start} on are not audio"
+            return [*parts, Part(size, size, problem=problem)]
+        parts += found or [Part(start, size)]
+    return parts
+
+
+def _first(file: BinaryIO, start: int, size: int) -> tuple[list[Part], int]:
+    """Return the recording that begins at a position, and those of its kind behind it; and where they end.
+
+    None for a format that is not taken apart.
+    """
+    if samples := headers.find_samples(file, start, size):
+        parts, end = headers.split(file, samples, start, size)
+        if samples.codec in headers.RIFF_MPEG:
+            last = min(parts[-1].end, samples.offset + (samples.size or size))
+            if mpeg.starts_here(file, samples.offset, last):
+                return _mpeg_in_wav(file, samples, last, parts[-1].share), end
+        return parts, end
+    head = os.pread(file.fileno(), 8, start)
+    if head[:4] == ogg.MARK:
+        return ogg.split(file, start, size), size
+    if _FLAC.match(head):
+        end = headers.next_beginning(file, _flac_frames(file, start, size), size)
+        return [Part(start, end)], end
+    if mpeg.starts_here(file, start, size):
+        return mpeg.split(file, start, size), size
+    return [], size
+
+
+def _mpeg_in_wav(file: BinaryIO, samples: headers.Samples, end: int, share: float) -> list[Part]:
+    parts = mpeg.split(file, samples.offset, end)
+    if share < 1:
+        problem = f"truncated: header announces {samples.size} bytes of audio, file holds {end - samples.offset}"
+        parts.append(Part(end, end, problem=problem))
+    return parts
+
+
+def _flac_frames(file: BinaryIO, start: int, end: int) -> int:
+    """Return where the frames of a FLAC file begin, behind its metadata. Source: RFC 9639, section 8."""
+    position, is_last = start + 4, False
+    while not is_last and position < end and len(head := os.pread(file.fileno(), 4, position)) == 4:
+        is_last, position = head[0] >= 0x80, position + 4 + int.from_bytes(head[1:], "big")
+    return min(position, end)
