@@ -1,200 +1,262 @@
-"""All orders in which runs can meet on one bucket: writers, collectors and rollbacks, halted, killed and late.
+"""Runs that meet on one bucket: what is known to be dangerous, one request apart, and all orders that are found.
 
-The code under test is the project's own lease and versions; hypothesis chooses the order of requests, the fate of
-each, and the clock. test_protocol_cases.py has what is known to be dangerous, case by case.
+The invariants are those of docs/ARCHITECTURE.md, "Two runs, one bucket".
 """
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import run_state_machine_as_test
 
-from clean_corpus.pipeline.corpus import versions
-from tests.support.interleaving import LATENESS_S, is_explained
-from tests.support.protocol import Bucket, collect, objects_of, roll_back, write
-
-POINTS = (  # a request that decides something: what others do right before it is most telling
-    "create versions/",
-    "create versions/",
-    "try_delete ",
-    "try_delete ",
-    "list fence/commits",
-    "list fence/deletions",
-    "put fence/deletions",
-    "put fence/commits",
-    "create work/lease",
-    "create fence/",
-    "list versions",
-    "put versions/",
-)
+from clean_corpus.pipeline.core.errors import ConfigError
+from clean_corpus.pipeline.storage import lease
+from clean_corpus.pipeline.storage.base import StorageError
+from tests.support.interleaving import LATENESS_S
+from tests.support.protocol import SHARDS, Bucket, collect, collect_all_but_the_newest, roll_back, write
+from tests.support.protocol_machine import Protocol
 
 
-NAMES = st.sampled_from(["a", "b", "c", "ab", "bc", "d"])
-PROGRAMS = st.one_of(NAMES.map(lambda names: (write, names)), st.sampled_from([(collect,), (roll_back,)]))
+@pytest.fixture
+def bucket(monkeypatch):
+    return Bucket(monkeypatch)
 
 
-class Protocol(RuleBasedStateMachine):
-    """Up to three processes at a time."""
+def with_an_unnamed_shard(bucket):
+    """Two versions, and a shard that neither names: of a run that died."""
+    for names in ("a", "b"):
+        bucket.run(write, names)
+    bucket.world.put("shards/d.tar", SHARDS["d"])
 
-    def __init__(self):
-        super().__init__()
-        self.patch = pytest.MonkeyPatch()
-        self.bucket = Bucket(self.patch)
-        self.actors = []
-        for names in ("a", "b", "c"):
-            self.bucket.run(write, names)
-        for key, data in objects_of("d").items():  # of a run that died
-            self.bucket.world.put(key, data)
 
-    def _start(self, function, *arguments):
-        self._settle()
-        self.actors.append(self.bucket.actor(function, *arguments))
+# ---- a commit and a deletion
 
-    def _settle(self):
-        for actor in self.actors:
-            assert is_explained(actor.error), repr(actor.error)
-        self.actors = [actor for actor in self.actors if not actor.is_over]
 
-    def _chosen(self, index):
-        return self.actors[index % len(self.actors)]
+def test_what_a_halted_collector_is_about_to_delete_is_not_committed(bucket):
+    bucket.keep = 1
+    for names in ("a", "b", "c"):
+        bucket.run(write, names)  # version 1, which names a, goes with the third
+    late = bucket.actor(collect_all_but_the_newest)
+    late.until("try_delete", "shards/b.tar")
+    again = bucket.run(write, "b")
+    late.step()
+    bucket.check()
+    assert isinstance(again.error, StorageError) and "is being deleted" in str(again.error)
+    late.finish()
+    assert bucket.run(write, "b").result.version == 4
+    bucket.check()
 
-    def _has_room(self):
-        return sum(not actor.is_over for actor in self.actors) < 3
 
-    def _is_busy(self):
-        return any(not actor.is_over for actor in self.actors)
+def test_what_is_about_to_be_committed_is_not_deleted(bucket):
+    with_an_unnamed_shard(bucket)
+    writer = bucket.actor(write, "d")
+    writer.until("create", "versions/0003/manifest.json")
+    bucket.world.now_s += 100
+    collector = bucket.run(collect)
+    writer.step()
+    bucket.check()
+    assert collector.error is None and "shards/d.tar" in bucket.world.objects
+    assert list(bucket.manifests()) == [1, 2, 3]
 
-    @precondition(_has_room)
-    @rule(names=NAMES)
-    def start_writer(self, names):
-        self._start(write, names)
 
-    @precondition(_has_room)
-    @rule()
-    def start_collector(self):
-        self._start(collect)
+def test_what_has_been_committed_since_the_versions_were_read_is_not_deleted(bucket):
+    with_an_unnamed_shard(bucket)
+    writer = bucket.actor(write, "d")
+    writer.until("create", "versions/0003/manifest.json")
+    bucket.world.now_s += 100
+    collector = bucket.actor(collect)
+    collector.until("list", "fence/commits")
+    writer.step()
+    writer.step()  # its announcement is gone again
+    assert not [key for key in bucket.world.objects if key.startswith("fence/commits")]
+    collector.finish()
+    bucket.check()
+    assert collector.error is None and list(bucket.manifests()) == [1, 2, 3]
 
-    @precondition(lambda self: self._has_room() and len(self.bucket.manifests()) > 1)
-    @rule(back=st.integers(2, 3))
-    def start_rollback(self, back):
-        self._start(roll_back, [*self.bucket.manifests()][-back:][0])
 
-    @precondition(_is_busy)
-    @rule(index=st.integers(0, 2), steps=st.integers(1, 60))
-    def go_on(self, index, steps):
-        self._settle()
-        self._run(self._chosen(index), steps)
+def test_what_a_commit_without_an_answer_names_is_not_deleted(bucket):
+    with_an_unnamed_shard(bucket)
+    writer = bucket.actor(write, "d")
+    writer.until("create", "versions/0003/manifest.json")
+    writer.step("late")
+    writer.finish()
+    assert isinstance(writer.error, StorageError)
+    assert bucket.run(collect).error is None
+    bucket.world.deliver(0)
+    bucket.check()
+    assert list(bucket.manifests()) == [1, 2, 3]
 
-    @precondition(_has_room)
-    @rule(
-        one=PROGRAMS,
-        point=st.sampled_from(POINTS),
-        fate=st.sampled_from(["done", "done", "late", "unanswered"]),
-        others=st.lists(PROGRAMS, min_size=1, max_size=2),
-        seconds=st.sampled_from([0, 100]),
-    )
-    def overtake(self, one, point, fate, others, seconds):
-        """One process is halted at a point, or its request is lost there, for as long as others take for their work."""
-        self._start_program(one)
-        halted = self.actors[-1]
-        self._run(halted, 400, point)
-        if fate != "done" and halted.pending and halted.pending.changes:
-            halted.step(fate)
-            self._run(halted, 400)
-        self.bucket.world.now_s += seconds
-        for other in others:
-            if self._has_room():
-                self._start_program(other)
-                self._run(self.actors[-1], 400)
-        self._run(halted, 400)
-        if self.bucket.world.in_flight:
-            self.deliver(0)
 
-    def _start_program(self, program):
-        function, *arguments = program
-        self._start(function, *([min(self.bucket.manifests())] if function is roll_back else arguments))
+@pytest.mark.parametrize("later_s", [0, LATENESS_S / 2 - 50])
+def test_what_a_deletion_without_an_answer_may_take_is_not_committed(bucket, later_s):
+    with_an_unnamed_shard(bucket)
+    collector = bucket.actor(collect)
+    collector.until("try_delete", "shards/d.tar")
+    collector.step("late")
+    collector.finish()
+    bucket.world.now_s += later_s
+    writer = bucket.run(write, "d")
+    bucket.world.deliver(0)
+    bucket.check()
+    assert isinstance(writer.error, StorageError) and "shards/d.tar is being deleted" in str(writer.error)
+    bucket.world.now_s += LATENESS_S + 1
+    assert bucket.run(write, "d").result.version == 3
+    bucket.check()
 
-    def _run(self, actor, steps, point=None):
-        """Run on, to the end or to a request that begins with `point`."""
-        for _ in range(steps):
-            if actor.is_over:
-                return
-            actor.step()
-            self.bucket.check()
-            if point and actor.pending and f"{actor.pending.name} {actor.pending.key}".startswith(point):
-                return
 
-    @precondition(_is_busy)
-    @rule(index=st.integers(0, 2), point=st.sampled_from(POINTS))
-    def go_on_until(self, index, point):
-        self._settle()
-        self._run(self._chosen(index), 400, point)
+def test_a_collector_that_is_slow_deletes_nothing_that_its_announcement_no_longer_covers(bucket):
+    with_an_unnamed_shard(bucket)
+    collector = bucket.actor(collect)
+    collector.until("list", "fence/commits")
+    for _ in range(2):  # slow, but no request is late
+        bucket.world.now_s += LATENESS_S / 3
+        collector.step()
+    while not collector.is_over and collector.pending.name != "try_delete":
+        collector.step()
+    bucket.world.now_s += LATENESS_S / 2 - 1
+    assert bucket.run(write, "d").error is None
+    if not collector.is_over:
+        collector.finish()
+    bucket.check()
+    assert list(bucket.manifests()) == [2, 3]
 
-    @precondition(_is_busy)
-    @rule(index=st.integers(0, 2))
-    def finish(self, index):
-        self.go_on(index, 400)
 
-    @precondition(_is_busy)
-    @rule(index=st.integers(0, 2), fate=st.sampled_from(["unanswered", "late", "twice"]))
-    def lose(self, index, fate):
-        self._settle()
-        actor = self._chosen(index)
-        if actor.pending.changes:
-            actor.step(fate)
+@pytest.mark.parametrize("left", [None, b"cut"])
+def test_a_version_whose_object_is_gone_or_cut_is_not_committed(bucket, left):
+    writer = bucket.actor(write, "ab")
+    writer.until("list", "versions")
+    del bucket.world.objects["shards/a.tar"]
+    if left:
+        bucket.world.put("shards/a.tar", left)
+    writer.finish()
+    bucket.check()
+    assert isinstance(writer.error, StorageError)
+    assert f"shards/a.tar has {len(left or b'')} bytes" in str(writer.error)
+    assert not bucket.manifests()
+    assert bucket.run(write, "ab").result.version == 1
 
-    @precondition(_is_busy)
-    @rule(index=st.integers(0, 2), is_sent=st.booleans())
-    def kill(self, index, is_sent):
-        self._settle()
-        actor = self._chosen(index)
-        if is_sent and actor.pending.changes:
-            self.bucket.world.in_flight.append(actor.pending)
-        actor.kill()
-        self.actors.remove(actor)
 
-    @precondition(lambda self: self.bucket.world.in_flight)
-    @rule(index=st.integers(0, 9))
-    def deliver(self, index):
-        self.bucket.world.deliver(index % len(self.bucket.world.in_flight))
+# ---- numbers
 
-    @precondition(_is_busy)
-    @rule(index=st.integers(0, 2))
-    def renew(self, index):
-        self._settle()
-        held = self._chosen(index).store.lease
-        if held and self._has_room():
-            self._start(lambda store: held.renew())
 
-    @rule(seconds=st.sampled_from([1, 70, 150]))
-    def wait(self, seconds):
-        self.bucket.world.now_s += seconds
+def test_a_halted_writer_finds_its_number_taken_although_that_version_was_dropped(bucket):
+    bucket.run(write, "a")
+    halted = bucket.actor(write, "b")
+    halted.until("create", "versions/0002/manifest.json")
+    for names in ("c", "d", "ac", "ad"):
+        bucket.run(write, names)
+    assert list(bucket.manifests()) == [4, 5]
+    halted.finish()
+    bucket.check()
+    assert isinstance(halted.error, ConfigError) and "another run published version 2" in str(halted.error)
 
-    @invariant()
-    def holds(self):
-        self.bucket.check()
 
-    def teardown(self):
-        try:
-            for actor in self.actors:
-                actor.kill()
-            while self.bucket.world.in_flight:
-                self.bucket.world.deliver(0)
-                self.bucket.check()
-            self._nothing_stays_in_the_way()
-        finally:
-            self.patch.undo()
+def test_of_two_writers_with_one_base_one_commits(bucket):
+    for names in ("a", "b"):
+        bucket.run(write, names)
+    halted = bucket.actor(write, "a")
+    halted.until(None, "versions/0003/manifest.json")
+    bucket.world.now_s += 100
+    assert bucket.run(roll_back, 1).result is None
+    halted.finish()
+    bucket.check()
+    assert isinstance(halted.error, ConfigError) and bucket.manifests()[3].again == 1
 
-    def _nothing_stays_in_the_way(self):
-        """Once late requests are over, a run publishes, and nothing is left but what its versions name."""
-        self.bucket.world.now_s += 2 * LATENESS_S
-        for names in ("abcd", "abc"):
-            last = self.bucket.run(write, names)
-            assert last.error is None, repr(last.error)
-            self.bucket.check()
-        named = {shard.key for manifest in self.bucket.manifests().values() for shard in manifest.objects}
-        assert {key for key in self.bucket.world.objects if key.startswith(versions.FOLDERS)} == named
-        assert not [key for key in self.bucket.world.objects if key.startswith("work/lease/")]
+
+def test_a_number_is_never_given_again(bucket):
+    halted = bucket.actor(write, "a")
+    halted.until("create", "work/lease/00000001.json")
+    bucket.run(write, "b")
+    holder = bucket.actor(write, "c")
+    holder.until("put", "shards/c.tar")
+    halted.finish()
+    bucket.check()
+    assert isinstance(halted.error, ConfigError) and bucket.world.numbers == [1, 2]
+    holder.finish()
+    assert holder.error is None
+    bucket.check()
+
+
+def test_of_two_runs_that_begin_at_one_moment_one_is_refused(bucket):
+    one, other = bucket.actor(write, "a"), bucket.actor(write, "b")
+    for actor in (one, other):
+        actor.until("create", "work/lease/00000001.json")
+    one.step()
+    other.finish()
+    one.finish()
+    bucket.check()
+    assert one.error is None and isinstance(other.error, ConfigError) and bucket.world.numbers == [1]
+
+
+# ---- runs that were taken over
+
+
+def test_a_run_that_was_taken_over_publishes_and_collects_nothing(bucket):
+    bucket.keep = 1
+    for names in ("a", "b"):
+        bucket.run(write, names)
+    one, other = bucket.actor(write, "c"), bucket.actor(collect_all_but_the_newest)
+    one.until("put", "shards/c.tar")
+    other.until("sleep", "")
+    other.finish()  # it waits until the first is taken for dead
+    assert list(bucket.manifests()) == [2]
+    one.finish()
+    assert isinstance(one.error, lease.LeaseLost) and list(bucket.manifests()) == [2]
+    late = bucket.actor(collect_all_but_the_newest)
+    late.until("list", "versions")
+    bucket.run(write, "d")
+    late.finish()
+    assert isinstance(late.error, lease.LeaseLost)
+    bucket.check()
+
+
+def test_a_run_that_was_taken_over_commits_nothing_on_top_of_its_successor(bucket):
+    bucket.run(write, "a")
+    halted = bucket.actor(write, "a")
+    halted.until("list", "versions")
+    bucket.world.now_s += 100
+    assert bucket.run(write, "c").error is None
+    halted.finish()
+    bucket.check()
+    assert isinstance(halted.error, lease.LeaseLost) and list(bucket.manifests()) == [1, 2]
+
+
+def test_a_collector_that_was_taken_over_deletes_no_more(bucket):
+    with_an_unnamed_shard(bucket)
+    halted = bucket.actor(collect)
+    halted.until("list", "fence/commits")
+    bucket.world.now_s += 100
+    assert isinstance(bucket.run(write, "d").error, StorageError)
+    halted.finish()
+    assert "shards/d.tar" in bucket.world.objects, "a run that had been taken over deleted"
+    assert isinstance(halted.error, lease.LeaseLost)
+
+
+def test_a_version_that_a_rollback_is_about_to_bring_back_keeps_its_objects(bucket):
+    for names in ("a", "b"):
+        bucket.run(write, names)
+    back = bucket.actor(roll_back, 1)
+    back.until("create", "versions/0003/manifest.json")
+    bucket.world.now_s += 100
+    bucket.keep = 1
+    assert bucket.run(collect_all_but_the_newest).error is None  # version 1 and what only it names are too old
+    back.finish()
+    bucket.check()
+    assert list(bucket.manifests()) == [2, 3]
+
+
+def test_a_lease_of_an_older_release_is_respected(bucket):
+    for names in ("a", "c"):
+        bucket.run(write, names)
+    bucket.world.put("work/lease/00000001.json", b'{"pid": 1}')  # there numbers began anew after each release
+    other = bucket.actor(write, "b")
+    other.until("sleep", "")
+    bucket.world.put("work/lease/00000001.json", b'{"pid": 1, "beats": 1}')
+    other.finish()
+    assert isinstance(other.error, ConfigError) and "another run is writing" in str(other.error)
+    bucket.world.now_s += 100
+    assert bucket.run(write, "b").result.fence == 3
+
+
+# ---- all orders
 
 
 def test_the_invariants_hold_in_every_order_that_hypothesis_finds():
