@@ -6,7 +6,7 @@ import json
 import queue
 import sqlite3
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -19,30 +19,27 @@ from prefect.cache_policies import NO_CACHE
 from prefect.futures import PrefectFuture
 from prefect.runtime import flow_run
 
-from clean_corpus.enhancers import checkpoints
-from clean_corpus.flows import download_cache, shard_stages
+from clean_corpus.flows import shard_stages
+from clean_corpus.flows.checks import check
 from clean_corpus.flows.config import ELSEWHERE, RunConfig
 from clean_corpus.flows.engines import open_engine
 from clean_corpus.flows.engines.base import Engine
 from clean_corpus.flows.observe import artifacts, hooks, progress
 from clean_corpus.flows.observe import observer as observe
 from clean_corpus.pipeline.core import clock
-from clean_corpus.pipeline.core.errors import CleanCorpusError, ConfigError
+from clean_corpus.pipeline.core.errors import CleanCorpusError
 from clean_corpus.pipeline.core.hashing import canonical_json, sha256_file
-from clean_corpus.pipeline.core.locations import Location
 from clean_corpus.pipeline.core.records import RawShard, Shard
 from clean_corpus.pipeline.core.scratch_database import scratch_database
-from clean_corpus.pipeline.core.types import Recording
+from clean_corpus.pipeline.core.types import Recording, Scores
 from clean_corpus.pipeline.corpus import announcements, ledger, versions
 from clean_corpus.pipeline.corpus.run_state import RunState
 from clean_corpus.pipeline.corpus.versions import Manifest
 from clean_corpus.pipeline.discover import find
-from clean_corpus.pipeline.discover.clean_references import require_folder
 from clean_corpus.pipeline.discover.groups import Groups, group_recordings
 from clean_corpus.pipeline.discover.recordings import Recordings
-from clean_corpus.pipeline.quality import duplicates
-from clean_corpus.pipeline.quality.gate import refuse_unreachable
-from clean_corpus.pipeline.quality.scorer import CEILINGS, rulers
+from clean_corpus.pipeline.quality import best_copy, duplicates
+from clean_corpus.pipeline.quality.scorer import rulers
 from clean_corpus.pipeline.report import listening_picks
 from clean_corpus.pipeline.storage import open_store
 from clean_corpus.pipeline.storage.base import Store
@@ -50,6 +47,11 @@ from clean_corpus.pipeline.storage.base import Store
 
 @task(name="ingest", task_run_name="ingest {label}", cache_policy=NO_CACHE)
 def ingest_groups(label: str, work_through: Callable[[], None]) -> None:
+    work_through()
+
+
+@task(name="copies", task_run_name="copies {label}", cache_policy=NO_CACHE)
+def score_copies(label: str, work_through: Callable[[], None]) -> None:
     work_through()
 
 
@@ -75,7 +77,7 @@ def clean_corpus(config: RunConfig) -> dict[str, Any]:
     Raises: ConfigError before any work if a setting cannot work or another run uses the output; StorageError if the
     output cannot be written.
     """
-    weights = _check(config)
+    weights = check(config)
     store = open_store(config.output, config.s3)
     store.prepare()
     run = flow_run.get_id() or "local"
@@ -87,30 +89,6 @@ def clean_corpus(config: RunConfig) -> dict[str, Any]:
     ):
         observer.set_workers(engine.workers)
         return _Run(config, weights, store, engine, observer, database).all_stages()
-
-
-def _check(config: RunConfig) -> str:
-    """Refuse settings that cannot work before anything is read; return the hash of the weights."""
-    refuse_unreachable(config.gate, CEILINGS)
-    weights = download_cache.weights(config.enhancer, config.s3)
-    rate = checkpoints.card(weights)["sample_rate"]
-    if rate != config.audio.sample_rate:
-        raise ConfigError(
-            f"enhancer {config.enhancer} works at {rate} Hz, audio.sample_rate is {config.audio.sample_rate}; "
-            f"set audio.sample_rate={rate}"
-        )
-    if config.score.clean_dir:
-        require_folder(config.score.clean_dir, "score.clean_dir", config.s3)
-    if _same(config.input, config.output):
-        raise ConfigError(f"INPUT and OUTPUT are both {config.input}; choose another OUTPUT")
-    return checkpoints.weights_sha256(weights)
-
-
-def _same(one: Location, other: Location) -> bool:
-    """Return whether two locations are one."""
-    if isinstance(one, Path) and isinstance(other, Path):
-        return one.resolve() == other.resolve()
-    return one == other
 
 
 def _name(raw: RawShard) -> str:
@@ -185,10 +163,7 @@ class _Run:
             )
             groups = group_recordings(self.store, recordings, self.config.shards.max_clips)
         self._ingest(groups)
-        with self.observer.timed("deduplicate"):
-            compared = duplicates.to_compare(raw for _, raw in self.state.raw_shards())
-            found = duplicates.find_duplicates(compared, self.config.dedup)
-        tars = self._clean(found)
+        tars = self._clean(self._choose_copies())
         self._check_nothing_vanished(recordings)
         with tempfile.TemporaryDirectory() as folder:
             table = Path(folder, "ledger.parquet")
@@ -218,13 +193,34 @@ class _Run:
             self.state.add_rows(None, ingested.rows)
             self.observer.count_clips(None, ingested.rows)
 
-    def _clean(self, found: Mapping[str, duplicates.Duplicate]) -> tuple[list[Shard], list[Shard]]:
+    def _choose_copies(self) -> best_copy.Choice:
+        """Find the clips that are one recording, score them as they came, and choose the best of each."""
+        with self.observer.timed("deduplicate"):
+            compared = duplicates.to_compare(raw for _, raw in self.state.raw_shards())
+            groups = duplicates.find_copies(compared, self.config.dedup)
+            clips, numbers = best_copy.members(groups, self.state.raw_shards() if groups else ())
+        choose = partial(best_copy.choose, groups, clips, gate=self.config.gate, config=self.config.dedup)
+        first = choose({})  # of equal samples, one is scored
+
+        def score(raw: RawShard) -> shard_stages.StageResult:
+            return shard_stages.score_raw(self.engine, self.config, _name(raw), first.marked(raw))
+
+        scores: dict[str | None, Scores] = {}
+        stage = Stage("copies", "shards", score_copies, score, _name)
+        wanted = ((number, raw) for number, raw in self.state.raw_shards() if number in numbers)
+        for _, result in self._each(stage, wanted, len(numbers)):
+            self._count([result])
+            if not isinstance(result.outcome, Exception):
+                found = result.outcome.result.scores
+                scored = (clip for clip in result.clips if clip.clip_id in clips and clip.clip_id in found)
+                scores |= {clip.pcm_sha256: found[clip.clip_id] for clip in scored}
+        return choose(scores)
+
+    def _clean(self, copies: best_copy.Choice) -> tuple[list[Shard], list[Shard]]:
         """Score, enhance, judge and publish all raw shards; return the tars of kept and those of rejected clips."""
 
         def finish(raw: RawShard) -> list[shard_stages.FinishedShard]:
-            return shard_stages.finish_shard(
-                self.engine, self.config, _name(raw), duplicates.marked(raw, found, self.config.dedup)
-            )
+            return shard_stages.finish_shard(self.engine, self.config, _name(raw), copies.marked(raw))
 
         kept: list[Shard] = []
         rejected: list[Shard] = []

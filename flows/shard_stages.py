@@ -149,6 +149,16 @@ def _unread_row(recording: Recording, problem: Exception) -> Row:
     return Row(clip, failed(error), {}, {})
 
 
+# ---- copies ----------------------------------------------------------------------------------------------------
+
+
+def score_raw(engine: Engine, config: RunConfig, name: str, raw: RawShard) -> StageResult:
+    """Score the raw clips of one shard, for the choice between copies."""
+    limit_s = call_limit_s(config.engine, sum(clip.duration_s for clip in raw.clips))
+    outcome = call_with_retries(engine, "score before", name, worker_functions.score_raw, config, raw, limit_s=limit_s)
+    return StageResult("score before", name, raw.to_score, outcome)
+
+
 # ---- clean, judge, publish -------------------------------------------------------------------------------------
 
 
@@ -249,7 +259,7 @@ def _results_of_cleaning(name: str, raw: RawShard, cleaned: worker_functions.Cle
         return [StageResult("clean", name, raw.clips, cleaned)]
     survivors = [clip for clip in raw.wanted if clip.clip_id not in cleaned.enhanced.result.failed]
     return [
-        StageResult("score before", name, raw.wanted, cleaned.before),
+        StageResult("score before", name, raw.to_score, cleaned.before),
         StageResult("enhance", name, raw.wanted, cleaned.enhanced),
         StageResult("score after", name, survivors, cleaned.after),
     ]
@@ -258,7 +268,8 @@ def _results_of_cleaning(name: str, raw: RawShard, cleaned: worker_functions.Cle
 def _judge(clip: Clip, cleaned: worker_functions.Cleaned | Exception, config: RunConfig) -> Row:
     """Return a clip's ledger row with the gate's decision over it."""
     if decision := settled(clip):
-        return Row(clip, decision, {}, {})
+        scores = {} if isinstance(cleaned, Exception) else cleaned.before.result.scores
+        return Row(clip, decision, scores.get(clip.clip_id, {}), {})
     if isinstance(cleaned, Exception):
         error = f"worker: {cleaned}"
         return Row(replace(clip, error=error), failed(error), {}, {})

@@ -63,6 +63,17 @@ def ingest(config: RunConfig, group: Sequence[Recording]) -> Outcome[Ingested]:
         return ingest_group(_store(config), config.input, group, config)
 
 
+def score_raw(config: RunConfig, raw: RawShard) -> Outcome[Scored]:
+    """Run the stage `score` (before) on one raw shard; `clean` finds the result again."""
+    from clean_corpus.pipeline.corpus import score
+    from clean_corpus.pipeline.discover.clean_references import local_references
+
+    ruler = partial(scorer, config.segment.speech_threshold, config.score.dnsmos_windows)
+    sources = [clip.source for clip in raw.to_score]
+    with hold_compute_lock(), local_references(config.score.clean_dir, sources, config.s3) as references:
+        return score.score_shard(_store(config), raw.shard, raw.to_score, ruler, config, references)
+
+
 def clean(config: RunConfig, raw: RawShard) -> Cleaned:
     """Run the stages `score` (before), `enhance` and `score` (after) on one raw shard."""
     from clean_corpus.enhancers.serving.identity import identity
@@ -71,9 +82,9 @@ def clean(config: RunConfig, raw: RawShard) -> Cleaned:
 
     store, weights = _store(config), download_cache.weights(config.enhancer, config.s3)
     ruler = partial(scorer, config.segment.speech_threshold, config.score.dnsmos_windows)
-    sources = [clip.source for clip in raw.wanted]
+    sources = [clip.source for clip in raw.to_score]
     with hold_compute_lock(), local_references(config.score.clean_dir, sources, config.s3) as references:
-        before = score.score_shard(store, raw.shard, raw.wanted, ruler, config, references)
+        before = score.score_shard(store, raw.shard, raw.to_score, ruler, config, references)
         name = identity(weights)
         enhanced = enhance.enhance_shard(store, raw, lambda: enhancer(weights), name, config)
         survivors = [clip for clip in raw.wanted if clip.clip_id not in enhanced.result.failed]

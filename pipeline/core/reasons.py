@@ -63,8 +63,8 @@ class Reason(StrEnum):
 MEANINGS: dict[Reason, str] = {
     Reason.NO_SPEECH: "holds less speech than `segment.min_speech_s`",
     Reason.TOO_SHORT: "is shorter than `segment.min_s`",
-    Reason.DUPLICATE: "has the samples of another clip, which is named",
-    Reason.NEAR_DUPLICATE: "is another clip, which is named, coded, levelled or trimmed otherwise",
+    Reason.DUPLICATE: "has the samples of another clip; the copy that is kept is named",
+    Reason.NEAR_DUPLICATE: "is another clip coded, levelled or trimmed otherwise; the copy that is kept is named",
     Reason.SPEECH_RATIO: "has a smaller share of speech than `gate.speech_ratio_min`",
     Reason.CLIPPING_RATIO: "was recorded with a larger share of clipped samples than `gate.clipping_ratio_max`",
     Reason.BANDWIDTH_HZ: "was recorded with less bandwidth than `gate.bandwidth_hz_min`",

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from clean_corpus.pipeline.core.reasons import Reason
 from clean_corpus.pipeline.core.types import Clip, Decision, Scores
 
 Result = TypeVar("Result")
@@ -38,8 +39,13 @@ class RawShard:
     fingerprints: list[str]
 
     @property
+    def to_score(self) -> list[Clip]:
+        """The clips whose raw version is scored: those to enhance, and those that another copy may be better than."""
+        return [clip for clip in self.clips if not clip.reject or clip.reject[0] == Reason.NEAR_DUPLICATE]
+
+    @property
     def wanted(self) -> list[Clip]:
-        """The clips to enhance and score: those that are not rejected yet."""
+        """The clips to enhance and judge: those that are not rejected yet."""
         return [clip for clip in self.clips if not clip.reject]
 
 

@@ -1,8 +1,8 @@
 """Clips that are the same recording: equal samples, or the same sound re-encoded, re-levelled or trimmed."""
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from itertools import pairwise
 from tempfile import TemporaryFile
 
@@ -10,10 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clean_corpus.pipeline.core.config import DedupConfig
-from clean_corpus.pipeline.core.reasons import Reason
 from clean_corpus.pipeline.core.records import RawShard
 from clean_corpus.pipeline.core.scratch_database import scratch_database
-from clean_corpus.pipeline.core.types import Clip
 from clean_corpus.pipeline.quality import shared_codes
 from clean_corpus.pipeline.quality.alignment import Block, similar_clips
 from clean_corpus.pipeline.quality.fingerprint import from_text
@@ -23,20 +21,21 @@ BLOCK = 2**22  # frames of whole clips that are compared with those of another b
 
 
 @dataclass(frozen=True)
-class Duplicate:
-    """The first clip of the group that a clip is a copy of, and how it was recognised."""
+class Copies:
+    """Clips that are one recording, by name in the order in which they came.
 
-    of: str
-    kind: Reason
-    bit_error: float
+    `bit_error` is that to the most similar other one with other samples, 0 where all have the same.
+    """
+
+    bit_error: dict[str, float]
 
 
-def find_duplicates(clips: Iterable[tuple[str, str, NDArray[np.uint32]]], config: DedupConfig) -> dict[str, Duplicate]:
-    """Return the clips that repeat an earlier one; the first of each group is not among them.
+def find_copies(clips: Iterable[tuple[str, str, NDArray[np.uint32]]], config: DedupConfig) -> list[Copies]:
+    """Return the groups of clips that are one recording; a clip without a copy is in none.
 
-    A near duplicate of a near duplicate is in the same group; `bit_error` is that to the most similar earlier clip.
+    A near duplicate of a near duplicate is in the same group, so that the groups do not depend on the order.
     The clips are read once. What is known of each lies in files without a name where TMPDIR says, some 12 kB for 5 s
-    of speech if there are a million; memory holds 12 bytes a clip, the duplicates, and blocks of fixed size.
+    of speech if there are a million; memory holds 12 bytes a clip, the copies, and blocks of fixed size.
 
     Source: Haitsma & Kalker 2002, section 6: exact codes are looked up, then the aligned blocks compared bit by bit.
     Departs: the overlap must be most of both clips, so that an excerpt is no duplicate.
@@ -44,19 +43,35 @@ def find_duplicates(clips: Iterable[tuple[str, str, NDArray[np.uint32]]], config
     """
     with scratch_database() as database, TemporaryFile() as file:
         distinct = FingerprintFile(file)
-        copies = _separate_copies(clips, database, distinct if config.near else None)
-        nearest: dict[int, tuple[float, int]] = {}
+        equal = _separate_copies(clips, database, distinct if config.near else None)
+        nearest: dict[int, float] = {}
+        first: dict[int, int] = {}  # a clip -> an earlier one of its group
         for earlier, later, bit_error in _similar(distinct, config.max_bit_error):
-            nearest[later] = min(nearest.get(later, (bit_error, earlier)), (bit_error, earlier))
-        found: dict[str, Duplicate] = {}
-        for later in sorted(nearest):
-            bit_error, earlier = nearest[later]
-            earlier_id = _clip_id(database, earlier)
-            of = found[earlier_id].of if earlier_id in found else earlier_id
-            found[_clip_id(database, later)] = Duplicate(of, Reason.NEAR_DUPLICATE, bit_error)
-    for clip_id, first in copies:
-        found[clip_id] = Duplicate(found[first].of if first in found else first, Reason.DUPLICATE, 0.0)
-    return found
+            for number in (earlier, later):
+                nearest[number] = min(nearest.get(number, bit_error), bit_error)
+            one, other = sorted((_first(first, earlier), _first(first, later)))
+            first[other] = one
+        by_first: dict[str, dict[str, float]] = {}
+        group_of: dict[str, dict[str, float]] = {}
+        for number in sorted(nearest):
+            clip_id = _clip_id(database, number)
+            group = by_first.setdefault(_clip_id(database, _first(first, number)), {})
+            group[clip_id] = nearest[number]
+            group_of[clip_id] = group
+    for clip_id, original in equal:
+        group = group_of.get(original) or by_first.setdefault(original, {original: 0.0})
+        group[clip_id] = group[original]
+    return [Copies(group) for group in by_first.values()]
+
+
+def _first(first: dict[int, int], number: int) -> int:
+    """Return the first clip of a group, and shorten the way to it."""
+    way = []
+    while (before := first.get(number, number)) != number:
+        way.append(number)
+        number = before
+    first.update(dict.fromkeys(way, number))
+    return number
 
 
 def _separate_copies(
@@ -122,16 +137,3 @@ def to_compare(raws: Iterable[RawShard]) -> Iterator[tuple[str, str, NDArray[np.
         for clip, text in zip(raw.clips, raw.fingerprints, strict=True):
             if not clip.reject and clip.pcm_sha256 is not None:
                 yield clip.clip_id, clip.pcm_sha256, from_text(text)
-
-
-def marked(raw: RawShard, found: Mapping[str, Duplicate], config: DedupConfig) -> RawShard:
-    """Return the shard with every clip that repeats an earlier one rejected."""
-
-    def mark(clip: Clip) -> Clip:
-        duplicate = found.get(clip.clip_id)
-        if duplicate is None:
-            return clip
-        detail = f"of {duplicate.of}: bit error {duplicate.bit_error:.3g} <= {config.max_bit_error:g}"
-        return replace(clip, reject=(duplicate.kind, detail))
-
-    return replace(raw, clips=[mark(clip) for clip in raw.clips])

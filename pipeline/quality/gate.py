@@ -22,6 +22,9 @@ CHECKS: tuple[tuple[str, Bound], ...] = (
 )
 """(score, bound) in the order of the checks; the first that fails names the rejection."""
 
+UNMENDABLE: tuple[tuple[str, Bound], ...] = (("clipping_ratio", "max"), ("bandwidth_hz", "min"))
+"""Checks of faults that no network mends: they are read from the recording, whatever the version."""
+
 STRICTER = ("bandwidth_hz", "snr_db", "dnsmos_bak")
 """Scores that have a threshold of their own, gate.raw_SCORE_min, for a raw clip that is not to be enhanced."""
 
@@ -127,7 +130,7 @@ def decide(before: Scores, after: Scores, config: GateConfig, own: Scores | None
     ...     dnsmos_ovrl_min=2.4, **{f"{s}_{b}": None for s, b in CHECKS if s != "dnsmos_ovrl"})).detail
     'dnsmos_ovrl 2 < 2.4'
     """
-    of_recording = {name: before.get(name) for name in ("clipping_ratio", "bandwidth_hz")} | (own or {})
+    of_recording = {name: before.get(name) for name, _ in UNMENDABLE} | (own or {})
     chosen, why, numbers = choose(before, after, config, of_recording)
     scores = (before if chosen == "raw" else after) | of_recording
     for score, bound, limit in _limits(config):

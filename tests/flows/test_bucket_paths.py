@@ -10,9 +10,9 @@ import soundfile
 from clean_corpus.enhancers import checkpoints
 from clean_corpus.enhancers.training import recordings
 from clean_corpus.enhancers.training.train import TrainConfig
-from clean_corpus.flows import clean_corpus as flow
 from clean_corpus.flows import download_cache, local_server, worker_functions
 from clean_corpus.flows import train_enhancer as training
+from clean_corpus.flows.checks import check
 from clean_corpus.flows.commands import parallel
 from clean_corpus.flows.config import RunConfig
 from clean_corpus.pipeline.audio import decode, encode
@@ -136,7 +136,7 @@ def test_clean_references_of_a_run_are_fetched_a_shard_at_a_time_and_name_what_w
     about = {"input": tmp_path / "in", "output": tmp_path / "out", "s3": S3Config(endpoint_url=s3_server)}
     local = RunConfig.model_validate({**about, "score": {"clean_dir": str(tmp_path / "clean")}})
     config = RunConfig.model_validate({**about, "score": {"clean_dir": f"{there.at}/clean"}})
-    assert config.model_dump(mode="json")["score"] == {"clean_dir": f"{there.at}/clean"}
+    assert config.model_dump(mode="json")["score"]["clean_dir"] == f"{there.at}/clean"
     (raw,) = worker_functions.ingest(local, find_all(local.input, exclude=None)).result.shards
     made = worker_functions.clean(local, raw)
     assert not made.before.reused and made.before.result.scores[raw.wanted[0].clip_id]["pesq_wb"] > 1
@@ -152,10 +152,10 @@ def test_clean_references_of_a_run_are_fetched_a_shard_at_a_time_and_name_what_w
         assert (again.before.name, again.after.name) == (made.before.name, made.after.name)
         assert again.before.reused and again.after.reused
         assert [key.rpartition("/")[2] for key in fetched] == ["a.wav"], "once, and no other"
-        flow._check(config)
+        check(config)
         gone = RunConfig.model_validate({**about, "score": {"clean_dir": f"{there.at}/g"}})
         with pytest.raises(ConfigError, match=f"^score.clean_dir {there.at}/g: no such folder"):
-            flow._check(gone)
+            check(gone)
     finally:
         monkeypatch.undo()
         s3_client._client_of.cache_clear()

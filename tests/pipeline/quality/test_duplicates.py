@@ -2,6 +2,8 @@
 
 import io
 from collections import Counter, defaultdict
+from itertools import permutations
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -14,7 +16,7 @@ from clean_corpus.pipeline.core.records import RawShard, Shard
 from clean_corpus.pipeline.core.types import Audio, Clip
 from clean_corpus.pipeline.demo.speakers import speak
 from clean_corpus.pipeline.quality import alignment, duplicates, shared_codes
-from clean_corpus.pipeline.quality.duplicates import Duplicate, find_duplicates, marked, to_compare
+from clean_corpus.pipeline.quality.duplicates import find_copies, to_compare
 from clean_corpus.pipeline.quality.fingerprint import fingerprint, pcm_sha256, to_text
 from tests.support.paths import DATA
 
@@ -37,6 +39,29 @@ def originals() -> list[Audio]:
     rng = np.random.default_rng(0)
     spoken = [_speak(text) for text in SENTENCES]
     return [mix_at_snr(x, coloured_noise(rng, len(x), slope=1), 40.0) for x in spoken]
+
+
+class Duplicate(NamedTuple):
+    """The first clip of a group that another one is in, and how it is alike."""
+
+    of: str
+    kind: str
+    bit_error: float
+
+
+def find_duplicates(rows, config: DedupConfig) -> dict[str, Duplicate]:
+    """Copies by name, without the first of each group."""
+    rows = list(rows)
+    digest_of = {clip_id: digest for clip_id, digest, _ in rows}
+    found = {}
+    for group in find_copies(iter(rows), config):
+        (first, _), *others = group.bit_error.items()
+        seen = {digest_of[first]}
+        for clip_id, bit_error in others:
+            equal = digest_of[clip_id] in seen
+            found[clip_id] = Duplicate(first, "duplicate" if equal else "near_duplicate", 0.0 if equal else bit_error)
+            seen.add(digest_of[clip_id])
+    return found
 
 
 def _row(clip_id: str, x: Audio):
@@ -177,7 +202,7 @@ def _found_one_by_one(rows, max_bit_error: float) -> dict[str, Duplicate]:
             for j, u in same[n + 1 : n + 1 + shared_codes.MAX_NEXT]:
                 if i != j:
                     votes[i, j][u - t] += 1
-    nearest = {}
+    pairs = []
     for (i, j), of_pair in votes.items():
         overlaps = {}
         for offset in of_pair:
@@ -192,11 +217,18 @@ def _found_one_by_one(rows, max_bit_error: float) -> dict[str, Duplicate]:
             wrong = overlaps[offset]
             error = sum(x.bit_count() for x in wrong) / (32 * len(wrong)) if len(wrong) >= alignment.MIN_FRAMES else 1.0
             if error <= max_bit_error:
-                nearest[j] = min(nearest.get(j, (error, i)), (error, i))
+                pairs.append((error, i, j))
+    group_of = list(range(len(distinct)))
+    nearest = {}
+    for error, i, j in pairs:
+        old, new = sorted((group_of[i], group_of[j]), reverse=True)
+        group_of = [new if group == old else group for group in group_of]
+        for k in (i, j):
+            nearest[k] = min(nearest.get(k, error), error)
     found = {}
-    for j, (error, i) in sorted(nearest.items()):
-        earlier = distinct[i][0]
-        found[distinct[j][0]] = Duplicate(found[earlier].of if earlier in found else earlier, "near_duplicate", error)
+    for k, error in nearest.items():
+        if group_of[k] != k:
+            found[distinct[k][0]] = Duplicate(distinct[group_of[k]][0], "near_duplicate", error)
     for clip_id, digest, _ in rows:
         first = first_of[digest]
         if first != clip_id:
@@ -232,7 +264,7 @@ def test_all_of_a_long_overlap_is_compared():
     assert find_duplicates(rows, DedupConfig()) == {}
 
 
-def test_shards_are_compared_and_marked(originals):
+def test_clips_that_are_rejected_already_are_not_compared(originals):
     def clip(clip_id, x, reject=None):
         return Clip(clip_id, f"{clip_id}.wav", None, pcm_sha256=pcm_sha256(x), reject=reject)
 
@@ -249,13 +281,24 @@ def test_shards_are_compared_and_marked(originals):
         (clip_id, pcm_sha256(y)) for clip_id, y in (("b", x), ("c", other), ("d", x), ("e", x / 4))
     ]
     assert all(np.array_equal(codes, fingerprint(x, sample_rate=RATE)) for codes in (rows[0][2], rows[2][2]))
-    found = find_duplicates(rows, DedupConfig())
-    assert marked(first, found, DedupConfig()) == first
-    after = marked(second, found, DedupConfig())
-    assert (after.shard, after.fingerprints) == (second.shard, second.fingerprints)
-    assert [clip.clip_id for clip in after.clips] == ["c", "d", "e"]
-    assert [clip.reject and clip.reject[0] for clip in after.clips] == [None, "duplicate", "near_duplicate"]
-    assert after.clips[1].reject == ("duplicate", "of b: bit error 0 <= 0.25")
+    (group,) = find_copies(rows, DedupConfig())
+    assert list(group.bit_error) == ["b", "e", "d"] and group.bit_error["d"] == group.bit_error["b"] < 0.1
+
+
+def test_groups_do_not_depend_on_the_order():
+    """A clip between two others that are not alike is a copy of both, and all three are one recording."""
+    rng = np.random.default_rng(0)
+    codes = rng.integers(1, 2**32, 400, np.uint32)
+    ends = [codes.copy(), codes.copy()]
+    ends[0][:100] ^= np.uint32(0x0FFF)  # 12 of 32 bits in a quarter of the frames, another quarter in the other
+    ends[1][100:200] ^= np.uint32(0x0FFF)
+    rows = [("a", "1", ends[0]), ("b", "2", ends[1]), ("c", "3", codes)]
+    groups = []
+    for order in permutations(rows):
+        (group,) = find_copies(order, DedupConfig(max_bit_error=0.1))
+        groups.append(group.bit_error)
+    assert all(group == {"a": 3 / 32, "b": 3 / 32, "c": 3 / 32} for group in groups)
+    assert find_copies(rows[:2], DedupConfig(max_bit_error=0.1)) == [], "these two alone are 6 / 32 apart"
 
 
 @pytest.mark.skipif(not (DATA / "crowd").is_dir(), reason=f"no real recordings in {DATA}/crowd")

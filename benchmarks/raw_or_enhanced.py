@@ -1,0 +1,146 @@
+"""Derive from what on a raw clip is better published as it is than enhanced: gate.raw_*_min.
+
+usage: python benchmarks/raw_or_enhanced.py [MEASURED.json]     measures the mixes unless the file is there, and writes
+  the section `choice` of the documents
+
+Mixes of speech/train and noise/train, -5 to 30 dB. The fixed pairs of tools/make_pairs.py, which judge the result,
+share no recording with them.
+"""
+
+import argparse
+import json
+from collections.abc import Iterator
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import soxr
+from documents import table, write_section
+from environment import DATA
+from resemblyzer import VoiceEncoder, preprocess_wav
+
+from clean_corpus.enhancers import checkpoints
+from clean_corpus.enhancers.serving.enhancer import load_enhancer
+from clean_corpus.pipeline.audio.synthetic import mix_at_snr
+from clean_corpus.pipeline.core.config import PipelineConfig
+from clean_corpus.pipeline.core.types import Audio
+from clean_corpus.pipeline.corpus.clips import as_published
+from clean_corpus.pipeline.corpus.enhance import enhance_clips
+from clean_corpus.pipeline.quality import scorer as scoring
+from clean_corpus.pipeline.quality.gate import STRICTER, choose
+
+RATE = 16000
+SNRS_DB = (-5, 0, 5, 10, 15, 20, 25, 30)
+UTTERANCES, SECONDS = 24, 5
+GRID = {
+    "snr_db": (15.0, 20.0, 25.0, 30.0, 35.0, 40.0),
+    "dnsmos_bak": (3.5, 3.6, 3.7, 3.8, 3.9, 4.0),
+    "bandwidth_hz": (5000.0, 6000.0, 7000.0),
+}
+WITNESSES = ("pesq_wb", "likeness")
+CONFIG = PipelineConfig()
+Mix = dict[str, dict[str, float | None]]
+"""Scores of the versions raw and enhanced, and under `mix` the SNR."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("measured", type=Path, nargs="?", help="scores of the mixes, read if it is there, else written")
+    file = parser.parse_args().measured
+    if file and file.exists():
+        mixes = json.loads(file.read_text())
+    else:
+        mixes = list(measured())
+        if file:
+            file.write_text(json.dumps(mixes))
+    write_section("choice", derivation(mixes))
+
+
+# ---- measuring ---------------------------------------------------------------------------------------------------
+
+
+def measured() -> Iterator[Mix]:
+    """Yield the scores of every mix, raw and enhanced, as each would be published."""
+    enhancer, voices = load_enhancer(checkpoints.DEFAULT), VoiceEncoder("cpu", verbose=False)
+    ruler = scoring.Scorer(speech_threshold=CONFIG.segment.speech_threshold, dnsmos_windows="whole")
+    speech = sorted((DATA / "speech/train").rglob("*.flac")) or sorted((DATA / "speech/train").rglob("*.ogg"))
+    noises = sorted((DATA / "noise/train").glob("*/*.ogg"))
+    rng = np.random.default_rng(0)
+    for number, path in enumerate(speech[:: len(speech) // UTTERANCES][:UTTERANCES]):
+        clean = _read(path)[: SECONDS * RATE]
+        own_voice = voices.embed_utterance(preprocess_wav(clean, RATE))
+        for snr_db in SNRS_DB:
+            noise = np.resize(_read(noises[rng.integers(len(noises))]), len(clean))
+            raw = mix_at_snr(clean, noise + 1e-4 * rng.standard_normal(len(clean)).astype(np.float32), snr_db)
+            raw *= np.float32(min(1.0, 0.95 / np.abs(raw).max()))
+            (enhanced,) = enhance_clips([raw], enhancer, CONFIG.enhance, sample_rate=RATE)
+            mix: Mix = {"mix": {"snr_db": snr_db, "utterance": number}}
+            for version, x in (("raw", raw), ("enhanced", enhanced)):
+                published, _ = as_published(x, CONFIG.audio)
+                mix[version] = ruler.score(published, sample_rate=RATE) | scoring.own_level(x, sample_rate=RATE)
+                mix[version]["pesq_wb"] = scoring.pesq_lqo(published, clean, "wb")
+                mix[version]["likeness"] = float(voices.embed_utterance(preprocess_wav(published, RATE)) @ own_voice)
+            yield mix
+
+
+def _read(path: Path) -> Audio:
+    x, rate = soundfile.read(path, dtype="float32")
+    return x if rate == RATE else soxr.resample(x, rate, RATE)
+
+
+# ---- choosing ----------------------------------------------------------------------------------------------------
+
+
+def chosen_raw(mixes: list[Mix], **limits: float) -> np.ndarray:
+    """Return for each mix whether the gate would publish it as it is."""
+    gate = CONFIG.gate.model_copy(update={f"raw_{score}_min": limit for score, limit in limits.items()})
+    scores = [({k: v for k, v in m[w].items() if k not in WITNESSES} for w in ("raw", "enhanced")) for m in mixes]
+    return np.array([choose(*both, gate, {})[0] == "raw" for both in scores])
+
+
+def gains(mixes: list[Mix], raw: np.ndarray) -> np.ndarray:
+    """Return what the choice gains over always enhancing: (SNRs, WITNESSES), means."""
+    level = np.array([mix["mix"]["snr_db"] for mix in mixes])
+    gain = np.array([[mix["raw"][w] - mix["enhanced"][w] for w in WITNESSES] for mix in mixes]) * raw[:, None]
+    return np.array([np.nanmean(gain[level == snr_db], axis=0) for snr_db in SNRS_DB])
+
+
+def best(mixes: list[Mix]) -> dict[str, float]:
+    """Return the thresholds that at no SNR are worse than always enhancing, and that gain most PESQ.
+
+    Raises: ValueError if there are none.
+    """
+    found: tuple[float, dict[str, float]] | None = None
+    for values in product(*GRID.values()):
+        limits = dict(zip(GRID, values, strict=True))
+        gain = gains(mixes, chosen_raw(mixes, **limits))
+        if (gain >= 0).all() and (found is None or gain[:, 0].sum() > found[0] + 1e-9):
+            found = float(gain[:, 0].sum()), limits
+    if found is None:
+        raise ValueError(f"no thresholds of {GRID} are at no SNR worse than always enhancing")
+    return found[1]
+
+
+def derivation(mixes: list[Mix]) -> str:
+    """Return the table of the choice by SNR, with the derived thresholds and with those of the settings."""
+    derived = best(mixes)
+    settings = {score: getattr(CONFIG.gate, f"raw_{score}_min") for score in STRICTER}
+    raw = chosen_raw(mixes, **settings)
+    level = np.array([mix["mix"]["snr_db"] for mix in mixes])
+    rows = []
+    for snr_db in SNRS_DB:
+        here = [mix for mix in mixes if mix["mix"]["snr_db"] == snr_db]
+        row: list[object] = [f"{snr_db} dB", f"{raw[level == snr_db].mean():.0%}"]
+        for witness, digits in zip(WITNESSES, (2, 3), strict=True):
+            values = [[mix[version][witness] for mix in here] for version in ("raw", "enhanced")]
+            values.append(list(np.where(raw[level == snr_db], *values)))
+            row += [f"{np.nanmean(part):.{digits}f}" for part in values]
+        rows.append(row)
+    heads = [f"{name}, {version}" for name in ("PESQ", "likeness") for version in ("raw", "enhanced", "chosen")]
+    words = "; ".join(f"`raw_{score}_min` {derived[score]:g}, set {settings[score]:g}" for score in GRID)
+    return f"{table(['mixes of', 'published raw', *heads], rows)}\n\nDerived of {len(mixes)} mixes: {words}."
+
+
+if __name__ == "__main__":
+    main()

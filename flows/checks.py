@@ -1,0 +1,39 @@
+"""Settings of a run that cannot work are refused before anything is read."""
+
+from pathlib import Path
+
+from clean_corpus.enhancers import checkpoints
+from clean_corpus.flows import download_cache
+from clean_corpus.flows.config import RunConfig
+from clean_corpus.pipeline.core.errors import ConfigError
+from clean_corpus.pipeline.core.locations import Location
+from clean_corpus.pipeline.discover.clean_references import require_folder
+from clean_corpus.pipeline.quality.gate import refuse_unreachable
+from clean_corpus.pipeline.quality.scorer import CEILINGS
+
+
+def check(config: RunConfig) -> str:
+    """Refuse settings that cannot work before anything is read; return the hash of the weights.
+
+    Raises: ConfigError that names the setting.
+    """
+    refuse_unreachable(config.gate, CEILINGS)
+    weights = download_cache.weights(config.enhancer, config.s3)
+    rate = checkpoints.card(weights)["sample_rate"]
+    if rate != config.audio.sample_rate:
+        raise ConfigError(
+            f"enhancer {config.enhancer} works at {rate} Hz, audio.sample_rate is {config.audio.sample_rate}; "
+            f"set audio.sample_rate={rate}"
+        )
+    if config.score.clean_dir:
+        require_folder(config.score.clean_dir, "score.clean_dir", config.s3)
+    if _same(config.input, config.output):
+        raise ConfigError(f"INPUT and OUTPUT are both {config.input}; choose another OUTPUT")
+    return checkpoints.weights_sha256(weights)
+
+
+def _same(one: Location, other: Location) -> bool:
+    """Return whether two locations are one."""
+    if isinstance(one, Path) and isinstance(other, Path):
+        return one.resolve() == other.resolve()
+    return one == other

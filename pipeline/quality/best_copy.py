@@ -1,0 +1,136 @@
+"""The copy of a recording that is kept: the best by what was measured of each, with what is known of all of them."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from clean_corpus.pipeline.core.config import DedupConfig, GateConfig
+from clean_corpus.pipeline.core.reasons import Reason
+from clean_corpus.pipeline.core.records import RawShard
+from clean_corpus.pipeline.core.types import Clip, Metadata, Scores, overlay
+from clean_corpus.pipeline.quality.duplicates import Copies
+from clean_corpus.pipeline.quality.gate import UNMENDABLE, recorded, shortfall
+
+
+@dataclass(frozen=True)
+class Duplicate:
+    """What becomes of a clip in whose place a copy is kept; `detail` names that one and what it has over the clip."""
+
+    kind: Reason
+    detail: str
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Of all groups of copies: name of a clip that is not kept -> what it is, of one that is kept -> its metadata."""
+
+    duplicates: Mapping[str, Duplicate]
+    metadata: Mapping[str, Metadata]
+
+    def marked(self, raw: RawShard) -> RawShard:
+        """Return the shard with every clip rejected that is not the best of its copies."""
+
+        def mark(clip: Clip) -> Clip:
+            clip = replace(clip, metadata=self.metadata.get(clip.clip_id, clip.metadata))
+            duplicate = self.duplicates.get(clip.clip_id)
+            return replace(clip, reject=(duplicate.kind, duplicate.detail)) if duplicate else clip
+
+        return replace(raw, clips=[mark(clip) for clip in raw.clips])
+
+
+NO_COPIES = Choice({}, {})
+
+Measure = Callable[[Clip, Scores, GateConfig], float]
+"""A number of which more is better; it is coarse, so that a difference in it can be heard and is no rounding."""
+
+
+def _unmendable(clip: Clip, scores: Scores, gate: GateConfig) -> float:
+    own = {name: scores.get(name) for name, _ in UNMENDABLE} | recorded(clip)
+    limits = [(name, bound, getattr(gate, f"{name}_{bound}")) for name, bound in UNMENDABLE]
+    return sum(limit is None or shortfall(n, bound, limit, own[n]) is None for n, bound, limit in limits)
+
+
+def _score(name: str, step: float) -> Measure:
+    def measure(clip: Clip, scores: Scores, _: GateConfig) -> float:
+        value = (scores | recorded(clip)).get(name)
+        return -1e9 if value is None else round(value / step) * step
+
+    return measure
+
+
+MEASURES: tuple[tuple[str, Measure], ...] = (
+    ("checks passed that no network mends", _unmendable),
+    ("dnsmos_ovrl", _score("dnsmos_ovrl", 0.1)),
+    ("bandwidth_hz", _score("bandwidth_hz", 500.0)),
+    ("snr_db", _score("snr_db", 3.0)),
+    ("speech_s", lambda clip, *_: round(clip.speech_s or 0.0, 1)),
+    ("facts in manifests", lambda clip, *_: sum(value is not None for value in vars(clip.metadata).values())),
+    ("sample_rate_in_hz", lambda clip, *_: clip.sample_rate_in_hz or 0),
+)
+"""What makes the better copy, the weightiest first; of equal ones the first by name is kept."""
+
+
+def members(groups: Iterable[Copies], raws: Iterable[tuple[int, RawShard]]) -> tuple[dict[str, Clip], list[int]]:
+    """Return the clips of all groups by name, and the numbers of the shards that hold one which is to be scored.
+
+    Clips of equal samples have equal scores, so a group that has only such needs none.
+    """
+    in_group = {clip_id: number for number, group in enumerate(groups) for clip_id in group.bit_error}
+    clips: dict[str, Clip] = {}
+    shards_of: dict[int, set[int]] = {}
+    digests: dict[int, set[str | None]] = {}
+    for number, raw in raws:
+        for clip in raw.clips:
+            if (group := in_group.get(clip.clip_id)) is not None:
+                clips[clip.clip_id] = clip
+                shards_of.setdefault(group, set()).add(number)
+                digests.setdefault(group, set()).add(clip.pcm_sha256)
+    several = (shards_of[group] for group, found in digests.items() if len(found) > 1)
+    return clips, sorted(set().union(*several))
+
+
+def choose(
+    groups: Iterable[Copies],
+    clips: Mapping[str, Clip],
+    scores: Mapping[str | None, Scores],
+    gate: GateConfig,
+    config: DedupConfig,
+) -> Choice:
+    """Return the best clip of each group, whatever the order of groups and clips.
+
+    `scores` maps pcm_sha256 to scores; a clip without any comes behind those that have some. The best one gets the
+    metadata that it lacks from the others, the better ones first.
+    """
+    duplicates: dict[str, Duplicate] = {}
+    metadata: dict[str, Metadata] = {}
+    for group in groups:
+        ranked = sorted(
+            ((_ranks(clips[name], scores, gate), clips[name]) for name in group.bit_error),
+            key=lambda pair: ([-rank for rank in pair[0]], pair[1].clip_id),
+        )
+        (best_ranks, best), *others = ranked
+        seen = {best.pcm_sha256}
+        for ranks, clip in others:
+            alike = f"bit error {group.bit_error[clip.clip_id]:.3g} <= {config.max_bit_error:g}"
+            alike = "equal samples" if clip.pcm_sha256 == best.pcm_sha256 else alike
+            kind = Reason.DUPLICATE if clip.pcm_sha256 in seen else Reason.NEAR_DUPLICATE
+            detail = f"of {best.clip_id}: {alike}; {_difference(best_ranks, ranks)}"
+            duplicates[clip.clip_id] = Duplicate(kind, detail)
+            seen.add(clip.pcm_sha256)
+        known = best.metadata
+        for _, clip in others:
+            known = overlay(clip.metadata, known)
+        if known != best.metadata:
+            metadata[best.clip_id] = known
+    return Choice(duplicates, metadata)
+
+
+def _ranks(clip: Clip, scores: Mapping[str | None, Scores], gate: GateConfig) -> Sequence[float]:
+    return [measure(clip, scores.get(clip.pcm_sha256, {}), gate) for _, measure in MEASURES]
+
+
+def _difference(best: Sequence[float], other: Sequence[float]) -> str:
+    """Return in numbers what decided between two copies."""
+    for (name, _), more, less in zip(MEASURES, best, other, strict=True):
+        if more != less:
+            return f"{name} {less:.4g} < {more:.4g}" if less > -1e9 else f"{name} could not be measured"
+    return "alike, and later by name"
