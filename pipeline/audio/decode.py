@@ -13,7 +13,7 @@ import soundfile
 from clean_corpus.pipeline.audio import other_formats
 from clean_corpus.pipeline.audio.opening import open_source
 from clean_corpus.pipeline.audio.resample import ResampledStream
-from clean_corpus.pipeline.audio.sources import Frames, Truncated, explain
+from clean_corpus.pipeline.audio.sources import UNKNOWN_FRAMES, Frames, SequentialFile, Truncated, explain
 from clean_corpus.pipeline.core.config import AudioConfig
 from clean_corpus.pipeline.core.errors import DataError
 from clean_corpus.pipeline.core.types import Audio
@@ -25,6 +25,7 @@ LOG = logging.getLogger("clean_corpus")
 
 _BLOCK_S = 10.0
 _CHUNK = 4096  # frames per read: the most that is lost before the point where a truncated FLAC file breaks off
+_MAX_CLIP = 2**27  # samples of a clip in memory: two hours at 16 kHz, 512 MiB
 _RATES_HZ = range(1000, 1_000_001)  # a header with another rate is wrong, and would turn a file into days or nothing
 
 
@@ -68,6 +69,7 @@ class Reader:
             raise DataError(f"no such channel: audio.channel is {channel}, file has {self.channels_in}, from 0")
         if self._source.frames_at_hand is not None:
             self._check_length(self._source.frames_at_hand)
+        self._check_size(self.frames_in or 0, "header announces")
 
     def blocks(self) -> Iterator[Audio]:
         """Yield the recording from start to end, once; the blocks together equal the whole resampled (soxr, HQ).
@@ -120,9 +122,20 @@ class Reader:
             if not len(frames):
                 break
             n_read += len(frames)
+            self._check_size(n_read, "file holds more than")
             yield frames
         if self.frames_in is not None:
             self._check_length(n_read)
+
+    def _check_size(self, n_frames: int, words: str) -> None:
+        hours, gigabytes = n_frames / self.sample_rate_in_hz / 3600, n_frames * self.channels_in * 4 / 1e9
+        for value, unit, setting in (
+            (hours, "h", "max_hours"),
+            (gigabytes, "GB of samples", "max_decoded_gb"),
+        ):
+            if value > (limit := getattr(self._config, setting)):
+                remedy = "split it, or raise the setting"
+                raise DataError(f"too large: {words} {value:.4g} {unit}, audio.{setting} is {limit:g}; {remedy}")
 
     def _check_length(self, n_present: int) -> None:
         if n_present < self.frames_in - self._source.slack and not self._config.allow_truncated:
@@ -148,19 +161,24 @@ def decode(data: bytes, *, mix: bool = False) -> tuple[Audio, int]:
 
     With `mix`, of several channels their mean.
     Shapes: -> (N,).
-    Raises: DataError if the bytes are not audio, are damaged or, without `mix`, are not mono.
+    Raises: DataError if the bytes are not audio, are damaged, hold hours or, without `mix`, are not mono.
     """
     try:
-        x, sample_rate = soundfile.read(io.BytesIO(data), dtype="float32")
+        with SequentialFile(io.BytesIO(data)) as sound:
+            if sound.channels != 1 and not mix:
+                raise DataError(f"clip has {sound.channels} channels, expected 1")
+            limit = _MAX_CLIP // sound.channels
+            is_long = limit < sound.frames < UNKNOWN_FRAMES
+            x = sound.read(0 if is_long else min(sound.frames, limit + 1), dtype="float32")
+            if is_long or len(x) > limit:
+                raise DataError(f"too large: clip has more than the {limit} frames that are decoded in memory; cut it")
+            return x.copy() if x.ndim == 1 else x.mean(1), sound.samplerate
     except soundfile.LibsndfileError as error:
         raise explain(error) from None
-    if x.ndim != 1 and not mix:
-        raise DataError(f"clip has {x.shape[1]} channels, expected 1")
-    return x if x.ndim == 1 else x.mean(1), sample_rate
 
 
 def length(data: bytes) -> tuple[int, int]:
-    """Return the number of samples and the rate in Hz that the header of an encoded clip in memory announces.
+    """Return the number of samples and the rate in Hz of an encoded clip in memory, as its header says if it does.
 
     Raises: DataError if the bytes are not audio.
     """
@@ -168,4 +186,6 @@ def length(data: bytes) -> tuple[int, int]:
         header = soundfile.info(io.BytesIO(data))
     except soundfile.LibsndfileError as error:
         raise explain(error) from None
+    if header.frames >= UNKNOWN_FRAMES:  # written to a pipe
+        return len(decode(data, mix=True)[0]), header.samplerate
     return header.frames, header.samplerate

@@ -16,7 +16,7 @@ Frames = NDArray[np.float32]
 
 _MP3_SLACK_S = 0.1  # encoders differ by a frame or two in the length that they announce
 _NOT_RECOGNISED = (1, 7)  # libsndfile: format not recognised; no MPEG frame after what looked like one
-_UNKNOWN_FRAMES = 1 << 62  # libsndfile returns 2**63 - 1 where a header announces nothing
+UNKNOWN_FRAMES = 1 << 62  # libsndfile returns 2**63 - 1 where a header announces nothing
 
 
 class Source(Protocol):
@@ -52,7 +52,7 @@ class Truncated(DataError):
     """A file breaks off before its end, and what came until then is whole."""
 
 
-class _Sequential(soundfile.SoundFile):
+class SequentialFile(soundfile.SoundFile):
     """A file that is read once from start to end.
 
     soundfile seeks after every read of a seekable file; at the end of a truncated FLAC file that seek fails and
@@ -76,7 +76,7 @@ class SoundFileSource:
         self._splice = Splice(file, part)
         try:
             with collected(self.messages):
-                sound = stack.enter_context(_Sequential(self._splice))
+                sound = stack.enter_context(SequentialFile(self._splice))
         except soundfile.LibsndfileError as error:
             raise self._explained(error) from None
         self._sound = sound
@@ -85,7 +85,7 @@ class SoundFileSource:
         self.format: str = sound.format
         self.subtype: str = sound.subtype
         self.slack = int(_MP3_SLACK_S * self.sample_rate) if self.format == "MP3" else 0
-        self.frames_at_hand: int | None = sound.frames if sound.frames < _UNKNOWN_FRAMES else None
+        self.frames_at_hand: int | None = sound.frames if sound.frames < UNKNOWN_FRAMES else None
         self.frames = None if self.frames_at_hand is None else round(self.frames_at_hand / part.share)
         self._n_read = 0
 

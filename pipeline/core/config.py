@@ -32,6 +32,10 @@ class AudioConfig(Section):
     loudness_lufs: Threshold = Field(-23.0, ge=-70, le=0, description="level of published clips; null leaves it")
     true_peak_db: float = Field(-1.0, ge=-20, le=0, description="highest true peak of published clips, dBTP")
     allow_truncated: bool = Field(False, description="use what is there of a file shorter than its header says")
+    max_hours: float = Field(24.0, gt=0, description="a longer recording fails as too_large, hours")
+    max_decoded_gb: float = Field(
+        100.0, gt=0, description="... or one with more samples, all channels, 4 bytes each, GB"
+    )
 
 
 class SegmentConfig(Section):
@@ -117,6 +121,9 @@ class ManifestConfig(Section):
     encoding: str | None = Field(
         None, description="of manifests and sidecars without a byte order mark, for example windows-1252; null: UTF-8"
     )
+    max_lines: int = Field(10_000_000, ge=1, description="further lines of one manifest are not read")
+    max_mb: int = Field(4096, ge=1, description="what one manifest holds beyond this, unpacked, is not read, MiB")
+    max_sidecar_kb: int = Field(1024, ge=1, description="a larger sidecar is not read, KiB")
     files: str | None = Field(
         None, description="pattern of names that are tables besides metadata.csv, for example filelist*.txt"
     )

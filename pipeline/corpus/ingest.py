@@ -68,7 +68,7 @@ def _decisive(config: PipelineConfig) -> tuple[object, ...]:
     """Return what decides the raw shards besides the recordings."""
     return (
         VERSION,
-        config.audio.model_dump(include={"sample_rate", "channel", "allow_truncated"}),
+        config.audio.model_dump(include={"sample_rate", "channel", "allow_truncated", "max_hours", "max_decoded_gb"}),
         config.segment.model_dump(),
         config.shards.model_dump(),
         decode.DECODERS_VERSION,

@@ -1,6 +1,7 @@
 """One manifest or sidecar on its way into the scratch database: its lines, its errors, and the tables it fills."""
 
 import gzip
+import io
 import os
 import sqlite3
 import zlib
@@ -14,7 +15,7 @@ from clean_corpus.pipeline.core.config import DEFAULT_MANIFEST, ManifestConfig
 from clean_corpus.pipeline.core.errors import ConfigError
 from clean_corpus.pipeline.core.locations import Location
 from clean_corpus.pipeline.core.types import Metadata
-from clean_corpus.pipeline.discover.text_lines import decode_text, decoded_lines
+from clean_corpus.pipeline.discover.text_lines import Limited, decode_text, decoded_lines
 
 TABLES = {
     # in the order in which later ones overrule; `used` counts what its lines name or say
@@ -31,7 +32,6 @@ TABLES = {
     # of a manifest whose text for some recordings is another than that of one which counts more
     "overruled": "manifest INTEGER, by INTEGER, count INTEGER, line INTEGER, PRIMARY KEY (manifest, by)",
 }
-MAX_SIDECAR = 2**20  # bytes
 
 
 @dataclass
@@ -86,11 +86,11 @@ class ManifestFile:
     def decoded_lines(self) -> Iterator[tuple[int, str, str | None]]:
         """Yield the number, from 1, the text, and None or the problem of each line that is not blank, one at a time.
 
-        Raises: OSError, EOFError, zlib.error if the file cannot be read.
+        Raises: OSError, EOFError, zlib.error if the file cannot be read; ConfigError if it is too large.
         """
         opener = gzip.open if self.path.lower().endswith(b".gz") else open
-        with opener(self.file, "rb") as file:
-            yield from decoded_lines(file, self.config.encoding)
+        with opener(self.file, "rb") as file, io.BufferedReader(Limited(file, self.config.max_mb * 2**20)) as limited:
+            yield from decoded_lines(limited, self.config.encoding, self.config.max_lines)
 
     def first_lines(self, count: int) -> list[str]:
         """Return the first few readable lines that are not blank; none if the file cannot be read."""
@@ -100,7 +100,7 @@ class ManifestFile:
                 found += [line] if problem is None else []
                 if len(found) == count:
                     break
-        except (OSError, EOFError, zlib.error):
+        except (ConfigError, OSError, EOFError, zlib.error):
             pass
         return found
 
@@ -119,9 +119,10 @@ class ManifestFile:
         Raises: ConfigError if it is too large for one, or is in another encoding.
         """
         with open(self.file, "rb") as file:
-            data = file.read(MAX_SIDECAR + 1)
-        if len(data) > MAX_SIDECAR:
-            raise ConfigError(f"larger than {MAX_SIDECAR} bytes, which is more than a sidecar of one recording holds")
+            data = file.read(self.config.max_sidecar_kb * 1024 + 1)
+        if len(data) > self.config.max_sidecar_kb * 1024:
+            limit = f"manifest.max_sidecar_kb, {self.config.max_sidecar_kb} KiB"
+            raise ConfigError(f"larger than {limit}, and not read; is it the text of one recording?")
         text, problem = decode_text(data, self.config.encoding)
         if problem is not None:
             raise ConfigError(problem)

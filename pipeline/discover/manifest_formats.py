@@ -32,6 +32,7 @@ from clean_corpus.pipeline.discover.tables import (
     unknown_header,
     wrong_count,
 )
+from clean_corpus.pipeline.discover.text_lines import MAX_LINE
 
 Kind = Literal["table", "jsonl", "maybe table", "maybe jsonl"]
 _MAX_QUOTED = 50  # lines of one row
@@ -136,7 +137,7 @@ def _rows(manifest: ManifestFile, dialect: Dialect) -> Iterator[tuple[int, list[
     while (line := waiting.popleft() if waiting else next(lines, None)) is not None:
         number, text = line
         row, taken = split_columns(text, dialect.separator, dialect.quoting), 0
-        while row is None and taken < _MAX_QUOTED:
+        while row is None and taken < _MAX_QUOTED and len(text) < MAX_LINE:
             if taken == len(waiting):
                 if (more := next(lines, None)) is None:
                     break

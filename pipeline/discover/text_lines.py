@@ -5,6 +5,8 @@ import io
 from collections.abc import Iterator
 from typing import IO, Any
 
+from clean_corpus.pipeline.core.errors import ConfigError
+
 MAX_LINE = 4 * 2**20  # characters
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -16,6 +18,26 @@ _MARKS = (
 _UNREADABLE = "\ufffd"
 
 
+class Limited(io.RawIOBase):
+    """A binary file that fails with a ConfigError instead of giving more than so many bytes, packed ones unpacked."""
+
+    def __init__(self, file: IO[bytes], max_bytes: int) -> None:
+        super().__init__()
+        self._file, self._max_bytes, self._n_read = file, max_bytes, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        data = self._file.read(len(buffer))
+        self._n_read += len(data)
+        if self._n_read > self._max_bytes:
+            limit = f"manifest.max_mb, {self._max_bytes >> 20} MiB unpacked"
+            raise ConfigError(f"larger than {limit}; the rest is not read: split it, or raise the setting")
+        buffer[: len(data)] = data
+        return len(data)
+
+
 def encoding_by_mark(start: bytes) -> str | None:
     """Return the encoding that a file's byte order mark tells, None if it begins with none.
 
@@ -25,17 +47,24 @@ def encoding_by_mark(start: bytes) -> str | None:
     return next((encoding for mark, encoding in _MARKS if start.startswith(mark)), None)
 
 
-def decoded_lines(file: Any, encoding: str | None) -> Iterator[tuple[int, str, str | None]]:
+def decoded_lines(
+    file: Any, encoding: str | None, max_lines: int | None = None
+) -> Iterator[tuple[int, str, str | None]]:
     """Yield number, from 1, text, and None or what is wrong, of each line of a binary file that is not blank.
 
     A byte order mark overrules `encoding`; without either it is UTF-8. Lines end as in Python's universal newlines,
     and one longer than MAX_LINE characters is passed over without its text, so memory stays bounded.
+
+    Raises: ConfigError at the line after the last of `max_lines`.
     """
     encoding = encoding_by_mark(file.peek(4)[:4]) or encoding or "utf-8"
     wide = encoding.startswith(("utf-16", "utf-32", "utf_16", "utf_32"))
     # Latin-1 maps each byte to a character, so that lines are split before they are decoded
     text = io.TextIOWrapper(file, encoding if wide else "latin-1", errors="replace" if wide else "strict")
     for number, (line, whole) in enumerate(_read_lines(text), 1):
+        if max_lines is not None and number > max_lines:
+            limit = f"manifest.max_lines, {max_lines}"
+            raise ConfigError(f"more lines than {limit}; the rest is not read: split it, or raise the setting")
         if not whole:
             yield number, "", f"longer than {MAX_LINE} characters"
             continue

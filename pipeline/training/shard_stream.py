@@ -30,6 +30,7 @@ from clean_corpus.pipeline.storage import open_store
 from clean_corpus.pipeline.storage.s3_objects import S3Object, find_objects
 
 MEMBERS = (".flac", ".wav", ".ogg")  # decoded by libsndfile; of others only .json is read, nothing is unpickled
+MAX_BYTES = 2**28  # of one clip's members together
 END_BYTES = 1024  # zeros that every tar ends with
 
 Shard = Path | S3Object
@@ -167,6 +168,11 @@ def clips(shard: Shard) -> Iterator[Encoded]:
                     raise DataError(f"shard {shard}: member {name!r} points outside the shard")
                 if not member.isreg():
                     continue
+                held = sum(len(clip.data) for clip in waiting if clip.key == _key(name))
+                if member.issparse() or member.size + held > MAX_BYTES:
+                    raise DataError(
+                        f"shard {shard}: {name!r} has {member.size} bytes, {MAX_BYTES} are allowed; split it"
+                    )
                 if waiting and _key(name) != waiting[0].key:
                     yield from waiting
                     waiting = []

@@ -76,7 +76,7 @@ def test_a_name_depends_on_what_it_declares_alone(store, source, monkeypatch):
         "ingest",
         group,
         ingest.VERSION,
-        {"sample_rate": 16000, "channel": "mix", "allow_truncated": False},
+        {"sample_rate": 16000, "channel": "mix", "allow_truncated": False, "max_hours": 24.0, "max_decoded_gb": 100.0},
         config.segment.model_dump(),
         config.shards.model_dump(),
         decode.DECODERS_VERSION,

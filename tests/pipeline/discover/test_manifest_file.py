@@ -5,6 +5,7 @@ import os
 
 import pytest
 
+from clean_corpus.pipeline.core.config import ManifestConfig
 from clean_corpus.pipeline.core.errors import ConfigError
 from clean_corpus.pipeline.core.scratch_database import scratch_database
 from clean_corpus.pipeline.core.types import Metadata
@@ -109,3 +110,15 @@ def test_a_missing_file_is_noted_once_for_each_manifest(manifest, db, tmp_path):
     assert db.execute("SELECT * FROM missing ORDER BY manifest").fetchall() == [
         (b"deep/a.wav", 1, 4), (b"deep/a.wav", 2, 5),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("bomb", [b"c\n", b"\n", b"x" * 2**20])  # lines, blank lines, one line without an end
+def test_what_exceeds_a_limit_is_not_read_and_said(db, tmp_path, bomb):
+    (tmp_path / "m.jsonl.gz").write_bytes(gzip.compress(b"a\nb\n" + bomb * (2**21 // len(bomb)), 1))
+    manifest = ManifestFile(db, 1, b"m.jsonl.gz", tmp_path, tmp_path, ManifestConfig(max_lines=1000, max_mb=1))
+    lines = list(manifest.lines())
+    assert lines[:2] == [(1, "a"), (2, "b")] and len(lines) <= 1000
+    [(line, words)] = problems(db)
+    assert line is None and "the rest is not read" in words
+    assert ("manifest.max_mb, 1 MiB" if len(bomb) > 2 else "manifest.max_lines, 1000") in words
+    assert manifest.first_lines(2) == ["a", "b"]

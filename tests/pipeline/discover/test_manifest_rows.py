@@ -29,6 +29,14 @@ def test_keys_tell_the_kind(content, kind):
     assert type(parse_row(content)) is kind
 
 
+def test_a_row_of_many_keys_or_levels_is_refused_at_once():
+    keys = ", ".join(f'"{i}": 0' for i in range(100_000))
+    with pytest.raises(ConfigError, match="key '99999' stands twice"):
+        parse_row(f'{{{keys}, "99999": 1}}')
+    with pytest.raises(ConfigError, match="expected JSON"):
+        parse_row("[" * 10**6)
+
+
 def test_values_of_any_type_become_text():
     metadata, problem = parse_sidecar('{"text": " a ", "speaker": 7, "license": "CC0", "consent": {"by": "mail"}}')
     assert (metadata, problem) == (Metadata("a", "7", "CC0", '{"by": "mail"}'), None)

@@ -80,4 +80,7 @@ def test_a_sidecar_that_is_too_large_for_one(tmp_path):
     audio(tmp_path, "a.wav")
     (tmp_path / "a.txt").write_bytes(b"a" * (2**20 + 1))
     found = {recording.path: recording for recording in find_all(tmp_path, exclude=None)}
-    assert "larger than 1048576 bytes" in found["a.txt"].error and found["a.wav"].metadata == Metadata()
+    assert (
+        "larger than manifest.max_sidecar_kb, 1024 KiB" in found["a.txt"].error
+        and found["a.wav"].metadata == Metadata()
+    )

@@ -100,3 +100,13 @@ def test_an_index_gets_the_same_clips_whatever_was_read_before(shards):
     resumed = blocks()
     for index in (6, 7, 3, 11, 0):  # ahead, next, back, far, to the beginning
         assert [clip.key for clip in resumed.at(index)] == wanted[index]
+
+
+def test_members_that_would_fill_the_memory_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("clean_corpus.pipeline.training.shard_stream.MAX_BYTES", 1000)
+    for members in ({"a.wav": wav(0.0, 600)}, {"a.wav": wav(0.0, 200), "a.flac": wav(0.0, 200), "a.json": b" " * 500}):
+        write_tar(tmp_path / "x.tar", members)
+        with pytest.raises(DataError, match="bytes, 1000 are allowed"):
+            list(clips(tmp_path / "x.tar"))
+    write_tar(tmp_path / "x.tar", {name: wav(0.0, 200) for name in ("a.wav", "b.wav", "c.wav")})
+    assert len(list(clips(tmp_path / "x.tar"))) == 3
