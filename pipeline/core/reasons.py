@@ -31,6 +31,7 @@ class Reason(StrEnum):
     NO_FILE_NAME = "no_file_name"
     BROKEN_LINK = "broken_link"
     SYMLINK_LOOP = "symlink_loop"
+    KEY_TAKEN = "key_taken"
     PERMISSION_DENIED = "permission_denied"
     ACCESS_DENIED = "access_denied"
     ARCHIVED = "archived"
@@ -78,6 +79,7 @@ MEANINGS: dict[Reason, str] = {
     Reason.NO_FILE_NAME: "an object's key is no name of a file",
     Reason.BROKEN_LINK: "a link to nothing",
     Reason.SYMLINK_LOOP: "a link that leads back to itself",
+    Reason.KEY_TAKEN: "the hash of its path ends the key of another recording too, which is named",
     Reason.PERMISSION_DENIED: "the file system does not let it be read",
     Reason.ACCESS_DENIED: "the bucket's credentials do not let it be read",
     Reason.ARCHIVED: "the object lies in a storage class that has to be restored first",
