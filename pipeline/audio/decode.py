@@ -3,7 +3,7 @@
 import contextlib
 import io
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Self
 
@@ -40,7 +40,7 @@ class Reader:
     configuration names, holds less than it announces, holds NaN or Inf, or cannot be decoded.
     """
 
-    def __init__(self, path: Path, config: AudioConfig, name: str) -> None:
+    def __init__(self, path: Path, config: AudioConfig, name: str | None) -> None:
         self._config = config
         self._name = name
         with contextlib.ExitStack() as stack:
@@ -57,7 +57,7 @@ class Reader:
 
     def __exit__(self, *_: object) -> None:
         self._resources.close()
-        if messages := self._source.messages:
+        if self._name is not None and (messages := self._source.messages):
             others = f" (and {len(messages) - 1} more)" if len(messages) > 1 else ""
             LOG.warning("%s: its decoder says: %s%s", self._name, messages[0], others)
 
@@ -71,16 +71,17 @@ class Reader:
             self._check_length(self._source.frames_at_hand)
         self._check_size(self.frames_in or 0, "header announces")
 
-    def blocks(self) -> Iterator[Audio]:
+    def blocks(self, mono: Callable[[Frames], Audio] | None = None) -> Iterator[Audio]:
         """Yield the recording from start to end, once; the blocks together equal the whole resampled (soxr, HQ).
 
+        `mono` makes one channel, (N,), of frames (N, C); without it the configuration says which is taken.
         Shapes: -> (N,) each, N about 10 s at config.sample_rate, the last one shorter; never empty.
         Raises: DataError, see the class; so blocks that came before an error belong to a recording that failed.
         """
         parts: list[Audio] = []
         n_samples = 0
         yielded = False
-        for part in self._resampled():
+        for part in self._resampled(mono or self._configured):
             parts.append(part)
             n_samples += len(part)
             if n_samples >= _BLOCK_S * self._config.sample_rate:
@@ -91,25 +92,32 @@ class Reader:
         elif not yielded:
             raise DataError(f"no samples: fewer than one at {self._config.sample_rate} Hz")
 
-    def _resampled(self) -> Iterator[Audio]:
+    def _configured(self, frames: Frames) -> Audio:
+        return frames.mean(axis=1) if self._config.channel == "mix" else frames[:, self._config.channel].copy()
+
+    def _resampled(self, mono: Callable[[Frames], Audio]) -> Iterator[Audio]:
         stream = ResampledStream(self.sample_rate_in_hz, self._config.sample_rate)
-        for chunk in self._mono_chunks():
+        for chunk in self._mono_chunks(mono):
             yield stream.push(chunk)
         yield stream.flush()
 
-    def _mono_chunks(self) -> Iterator[Audio]:
+    def _mono_chunks(self, mono: Callable[[Frames], Audio]) -> Iterator[Audio]:
         n_read = 0
-        for frames in self._frames():
-            mono = frames.mean(axis=1) if self._config.channel == "mix" else frames[:, self._config.channel].copy()
-            bad = np.flatnonzero(~np.isfinite(mono))
+        for frames in self.frames():
+            chunk = mono(frames)
+            bad = np.flatnonzero(~np.isfinite(chunk))
             if len(bad):
                 at_s = (n_read + bad[0]) / self.sample_rate_in_hz
-                raise DataError(f"not finite: sample at {at_s:.3f} s is {mono[bad[0]]}")
+                raise DataError(f"not finite: sample at {at_s:.3f} s is {chunk[bad[0]]}")
             n_read += len(frames)
-            yield mono
+            yield chunk
 
-    def _frames(self) -> Iterator[Frames]:
-        """Yield all frames of the recording, (N, C) each, at its own rate."""
+    def frames(self) -> Iterator[Frames]:
+        """Yield all frames of the recording from start to end, once, at its own rate, NaN and Inf as they are.
+
+        Shapes: -> (N, C) each.
+        Raises: DataError, see the class.
+        """
         n_read = 0
         while True:
             try:
@@ -146,14 +154,14 @@ class Reader:
             )
 
 
-def open_recording(path: Path, config: AudioConfig, name: str | None = None) -> Reader:
+def open_recording(path: Path, config: AudioConfig, name: str | None = None, *, log_messages: bool = True) -> Reader:
     """Open a recording of any known format, recognised by its content and never by its name.
 
-    What a decoder remarks is logged with `name`, the path if there is none.
+    What a decoder remarks is logged with `name`, the path if there is none, unless another pass logs it.
 
     Raises: DataError, see Reader.
     """
-    return Reader(path, config, name or str(path))
+    return Reader(path, config, (name or str(path)) if log_messages else None)
 
 
 def decode(data: bytes, *, mix: bool = False) -> tuple[Audio, int]:

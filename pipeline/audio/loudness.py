@@ -6,6 +6,7 @@ from clean_corpus.pipeline.audio.resample import resample
 from clean_corpus.pipeline.core.types import Audio
 
 _BLOCK_S = 0.4
+SILENCE = 1e-6  # -120 dBFS; 24 bits end at -138
 
 
 def loudness_lufs(x: Audio, sample_rate: int) -> float | None:
@@ -51,16 +52,21 @@ def true_peak_db(x: Audio, sample_rate: int) -> float:
 def level(x: Audio, sample_rate: int, *, loudness_lufs: float | None, true_peak_db: float) -> tuple[Audio, float]:
     """Return the clip at a loudness, or as near as its true peak allows, and the gain in dB: no limiter, no distortion.
 
-    With None for `loudness_lufs`, only a clip that exceeds the true peak is lowered; silence stays as it is.
+    With None for `loudness_lufs`, only a clip that exceeds the true peak is lowered; silence stays as it is. A clip is
+    measured with its peak at full scale, so that the gate of -70 LUFS does not decide over one that is soft.
     Shapes: x (N,) -> (N,), |x| <= 1 for a limit up to 0 dBTP.
 
     >>> y, gain_db = level(np.ones(160, np.float32), 16000, loudness_lufs=-20.0, true_peak_db=-1.0)
     >>> round(gain_db, 6), round(float(y[0]), 6)
     (-20.0, 0.1)
     """
-    measured_lufs, measured_peak_db = _measure(x, sample_rate)
-    wanted_db = 0.0 if loudness_lufs is None or measured_lufs is None else loudness_lufs - measured_lufs
-    gain_db = min(wanted_db, true_peak_db - measured_peak_db)
+    peak = float(np.abs(x).max(initial=0.0))
+    if peak < SILENCE:
+        return x.astype(np.float32), 0.0
+    measured_lufs, measured_peak_db = _measure((x / peak).astype(np.float32), sample_rate)
+    peak_db = 20 * float(np.log10(peak))
+    wanted_db = 0.0 if loudness_lufs is None or measured_lufs is None else loudness_lufs - measured_lufs - peak_db
+    gain_db = min(wanted_db, true_peak_db - measured_peak_db - peak_db)
     return (x * np.float64(10 ** (gain_db / 20))).astype(np.float32), gain_db
 
 

@@ -28,7 +28,9 @@ class AudioConfig(Section):
     """Decoding, and the level of published clips."""
 
     sample_rate: int = Field(16000, ge=8000, le=48000, description="rate of every clip, Hz")
-    channel: Literal["mix"] | int = Field("mix", description="mean of all channels, or the number of one, from 0")
+    channel: Literal["mix"] | int = Field(
+        "mix", description="mean of all, or the loudest good one where one is at fault; or the number of one, from 0"
+    )
     loudness_lufs: Threshold = Field(-23.0, ge=-70, le=0, description="level of published clips; null leaves it")
     true_peak_db: float = Field(-1.0, ge=-20, le=0, description="highest true peak of published clips, dBTP")
     allow_truncated: bool = Field(False, description="use what is there of a file shorter than its header says")

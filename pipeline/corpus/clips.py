@@ -7,11 +7,17 @@ from pathlib import Path
 import numpy as np
 
 from clean_corpus.pipeline.audio import decode, loudness, segment
-from clean_corpus.pipeline.core.config import AudioConfig, PipelineConfig, SegmentConfig
+from clean_corpus.pipeline.core.config import AudioConfig, PipelineConfig
 from clean_corpus.pipeline.core.errors import DataError
 from clean_corpus.pipeline.core.reasons import Reason
-from clean_corpus.pipeline.core.types import Audio, Clip, Recording
+from clean_corpus.pipeline.core.types import Audio, Clip, Recording, Scores
+from clean_corpus.pipeline.corpus.intake import look_over, take_in
 from clean_corpus.pipeline.quality import fingerprint
+from clean_corpus.pipeline.quality.recorded import RecordedMeasures
+
+REACH_S = 60.0  # of the measures of a recording, besides two clips: what waits in the stages of the stream
+FADE_S = 0.005
+RAW_LUFS, RAW_PEAK_DB = -23.0, -1.0  # of clips in raw shards: all that listens to them hears speech at one level
 
 
 def cut_recording(folder: Path, recording: Recording, config: PipelineConfig) -> Iterator[tuple[Clip, Audio | None]]:
@@ -26,6 +32,7 @@ def cut_recording(folder: Path, recording: Recording, config: PipelineConfig) ->
         yield replace(clip, error=recording.error), None
         return
     rate, limits, count, end, total = config.audio.sample_rate, config.segment, 0, 0, 0
+    path = folder / recording.path
 
     def counted(blocks: Iterator[Audio]) -> Iterator[Audio]:
         nonlocal total
@@ -34,11 +41,15 @@ def cut_recording(folder: Path, recording: Recording, config: PipelineConfig) ->
             yield block
 
     try:
-        with decode.open_recording(folder / recording.path, config.audio, recording.source) as reader:
+        with decode.open_recording(path, config.audio, recording.source) as reader:
             clip = replace(clip, sample_rate_in_hz=reader.sample_rate_in_hz, channels_in=reader.channels_in)
-            for cut in segment.utterances(counted(reader.blocks()), limits, sample_rate=rate):
+            intake = look_over(path, config.audio)
+            clip = replace(clip, channel=str(intake.channel), channel_why=intake.why)
+            measures = RecordedMeasures(clip.sample_rate_in_hz, step=intake.step, reach_s=REACH_S + 2 * limits.max_s)
+            blocks = counted(take_in(reader, intake, sample_rate=rate, measures=measures))
+            for cut in segment.utterances(intake.amplified(blocks), limits, sample_rate=rate):
                 whole = cut.start == 0 and len(cut.samples) == total
-                yield _clip(clip, cut, rate, limits, None if whole else count), cut.samples
+                yield _clip(clip, cut, config, None if whole else count, intake.gain_db, measures)
                 count, end = count + 1, cut.start + len(cut.samples)
     except (DataError, OSError) as error:
         text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
@@ -50,23 +61,53 @@ def cut_recording(folder: Path, recording: Recording, config: PipelineConfig) ->
         yield replace(clip, duration_s=total / rate, speech_s=0.0, reject=reject), None
 
 
-def _clip(recording: Clip, cut: segment.Utterance, rate: int, limits: SegmentConfig, number: int | None) -> Clip:
-    """Return the clip of one utterance, rejected if it is too short; `number` is None for a recording kept whole."""
-    duration_s = len(cut.samples) / rate
+def _clip(
+    recording: Clip,
+    cut: segment.Utterance,
+    config: PipelineConfig,
+    number: int | None,
+    gain_db: float,
+    measures: RecordedMeasures,
+) -> tuple[Clip, Audio]:
+    """Return the clip of one utterance, rejected if it is too short, and its samples at the level of raw shards.
+
+    `number` is None for a recording kept whole; `gain_db` is the gain that the utterance has already.
+    """
+    rate, limits = config.audio.sample_rate, config.segment
+    offset_s, duration_s = cut.start / rate, len(cut.samples) / rate
     reject = None
     if duration_s < limits.min_s:
         reject = (Reason.TOO_SHORT, f"duration_s {duration_s:.4g} < {limits.min_s:g}")
     elif cut.speech_s < limits.min_speech_s:
         reject = (Reason.NO_SPEECH, f"speech_s {cut.speech_s:.3g} < {limits.min_speech_s:g}")
-    return replace(
+    samples, further_db = loudness.level(
+        _faded(cut.samples, rate), rate, loudness_lufs=RAW_LUFS, true_peak_db=RAW_PEAK_DB
+    )
+    clipping_ratio, bandwidth_hz = measures.of(offset_s, duration_s)
+    clip = replace(
         recording,
         clip_id=recording.clip_id if number is None else f"{recording.clip_id}-{number:05d}",
-        offset_s=cut.start / rate,
+        offset_s=offset_s,
         duration_s=duration_s,
         speech_s=round(cut.speech_s, 3),
-        pcm_sha256=fingerprint.pcm_sha256(cut.samples),
+        pcm_sha256=fingerprint.pcm_sha256(samples),
         reject=reject,
+        input_gain_db=round(gain_db + further_db, 3),
+        clipping_ratio=clipping_ratio,
+        bandwidth_hz=bandwidth_hz,
     )
+    return clip, samples
+
+
+def _faded(x: Audio, sample_rate: int) -> Audio:
+    """Return a clip whose first and last 5 ms rise from zero and fall to it: none begins or ends with a click.
+
+    Shapes: x (N,) -> (N,).
+    """
+    n = min(round(FADE_S * sample_rate), len(x) // 2)
+    slope = (np.arange(n, dtype=np.float32) + 0.5) / max(n, 1)
+    rise = np.square(np.sin(np.pi / 2 * slope), dtype=np.float32)
+    return np.concatenate((x[:n] * rise, x[n : len(x) - n], x[len(x) - n :] * rise[::-1]))
 
 
 def as_published(x: Audio, config: AudioConfig) -> tuple[Audio, float]:
@@ -82,13 +123,28 @@ def as_published(x: Audio, config: AudioConfig) -> tuple[Audio, float]:
 
 
 def read_whole(path: Path, config: AudioConfig) -> Audio:
-    """Decode a whole recording into memory.
+    """Decode a whole recording into memory: the channel that a run would take, without mean and rumble.
+
+    Its level stays as it is.
+    Shapes: -> (N,) at config.sample_rate.
+    Raises: DataError if it cannot be decoded to its end.
+    """
+    return read_measured(path, config)[0]
+
+
+def read_measured(path: Path, config: AudioConfig) -> tuple[Audio, Scores]:
+    """Decode a whole recording as `read_whole`, and measure its clipping and bandwidth at its own rate.
 
     Shapes: -> (N,) at config.sample_rate.
     Raises: DataError if it cannot be decoded to its end.
     """
     with decode.open_recording(path, config) as reader:
-        return np.concatenate([np.zeros(0, np.float32), *reader.blocks()])
+        intake = look_over(path, config)
+        measures = RecordedMeasures(reader.sample_rate_in_hz, step=intake.step, reach_s=np.inf)
+        blocks = take_in(reader, intake, sample_rate=config.sample_rate, measures=measures)
+        x = np.concatenate([np.zeros(0, np.float32), *blocks])
+    clipping_ratio, bandwidth_hz = measures.of(0.0, np.inf)
+    return x, {"clipping_ratio": clipping_ratio, "bandwidth_hz": bandwidth_hz}
 
 
 def read_recording(folder: Path, recording: Recording, config: AudioConfig) -> Audio:

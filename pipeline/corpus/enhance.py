@@ -20,7 +20,7 @@ from clean_corpus.pipeline.corpus.stage_cache import cached, library_versions
 from clean_corpus.pipeline.discover.recordings import printable
 from clean_corpus.pipeline.storage.base import Store
 
-VERSION = 2  # raise it when the same network gives other samples: other batches, padding or scaling
+VERSION = 3  # raise it when the same network gives other samples: other batches, padding or scaling
 
 Enhancer = Callable[[Tensor, Tensor], Tensor]
 """(waveforms (B, N), lengths (B,) in samples) -> waveforms (B, N)."""

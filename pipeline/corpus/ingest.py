@@ -19,7 +19,7 @@ from clean_corpus.pipeline.discover.local import verify_unchanged
 from clean_corpus.pipeline.quality import fingerprint
 from clean_corpus.pipeline.storage.base import Store
 
-VERSION = 3  # raise it when a recording gives other clips, samples or fingerprints than before
+VERSION = 4  # raise it when a recording gives other clips, samples or fingerprints than before
 
 
 def ingest_group(store: Store, root: Location, group: Sequence[Recording], config: PipelineConfig) -> Outcome[Ingested]:
@@ -73,7 +73,7 @@ def _decisive(config: PipelineConfig) -> tuple[object, ...]:
         config.shards.model_dump(),
         decode.DECODERS_VERSION,
         voice_activity.VAD_VERSION,
-        library_versions("onnxruntime", "soxr", "webdataset"),
+        library_versions("onnxruntime", "pyloudnorm", "soxr", "webdataset"),
     )
 
 

@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 
+import numpy as np
+
 from clean_corpus.pipeline.audio import decode
 from clean_corpus.pipeline.core import memory
 from clean_corpus.pipeline.core.config import AudioConfig, PipelineConfig
@@ -12,13 +14,15 @@ from clean_corpus.pipeline.core.hashing import content_name, sha256_file
 from clean_corpus.pipeline.core.records import Outcome, Scored, Shard
 from clean_corpus.pipeline.core.types import Audio, Clip, Recording, Scores
 from clean_corpus.pipeline.corpus import shards
-from clean_corpus.pipeline.corpus.clips import as_published, cut_recording, read_recording, read_whole
+from clean_corpus.pipeline.corpus.clips import as_published, cut_recording, read_measured, read_whole
 from clean_corpus.pipeline.corpus.stage_cache import cached, library_versions
 from clean_corpus.pipeline.quality import scorer as scoring
 from clean_corpus.pipeline.quality.gate import recorded
 from clean_corpus.pipeline.storage.base import Store
 
-VERSION = 3  # raise it when the same samples get other scores
+VERSION = 4  # raise it when the same samples get other scores
+
+REFERENCE_SLACK_S = 0.025
 
 _read_reference = lru_cache(maxsize=1)(read_whole)  # the clips of one long recording follow each other
 
@@ -91,8 +95,21 @@ def _clean_version(clip: Clip, reference: Path | None, config: AudioConfig) -> A
     """Return the stretch of the clean reference from which the clip's own was cut in the noisy recording."""
     if reference is None:
         return None
-    start = round(clip.offset_s * config.sample_rate)
-    return _read_reference(reference, config)[start : start + round(clip.duration_s * config.sample_rate)]
+    start, n_samples = (round(seconds * config.sample_rate) for seconds in (clip.offset_s, clip.duration_s))
+    return _fitted(_read_reference(reference, config)[start : start + n_samples], n_samples, config.sample_rate)
+
+
+def _fitted(clean: Audio, n_samples: int, sample_rate: int) -> Audio:
+    """Return a clean reference cut, or continued with silence, to the length of what it belongs to.
+
+    Raises: DataError if more than 25 ms are missing or left: a coder's frame may differ, what was said may not.
+    """
+    if abs(len(clean) - n_samples) > REFERENCE_SLACK_S * sample_rate:
+        raise DataError(
+            f"clean reference lasts {len(clean) / sample_rate:.3f} s, the clip {n_samples / sample_rate:.3f} s; "
+            "they must be sample-aligned"
+        )
+    return np.pad(clean[:n_samples], (0, max(0, n_samples - len(clean))))
 
 
 # ---- plain files -----------------------------------------------------------------------------------------------
@@ -103,9 +120,11 @@ def score_file(
 ) -> Scores | str:
     """Score a whole recording, against its clean reference if there is one; return the reason if that fails."""
     try:
-        x = read_recording(folder, recording, config)
-        clean = read_whole(reference, config) if reference else None
-        return _scores(x, clean, scorer, config)
+        if recording.error:
+            return recording.error
+        x, measured = read_measured(folder / recording.path, config)
+        clean = _fitted(read_whole(reference, config), len(x), config.sample_rate) if reference else None
+        return _scores(x, clean, scorer, config) | measured
     except (DataError, OSError) as error:
         return str(error)
 

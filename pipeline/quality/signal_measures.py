@@ -49,13 +49,10 @@ def global_snr_db(estimate: Samples, reference: Samples) -> float:
     return _limited_ratio_db(power, np.sum(np.square(reference - estimate)))
 
 
-def clipping_ratio(x: Samples) -> float:
+def clipping_ratio(x: Samples, *, step: float = STEP) -> float:
     """Return the share of samples that were cut off at a ceiling, at full scale or before a later change of gain.
 
-    A clipped run is three or more samples within 1.5 steps of 16 bits of the clip's own highest (or lowest) value,
-    entered or left by a jump of more than four times that. A smooth top cannot jump so: the parabola through three
-    samples within h of its vertex has fallen by at most 4 h at the next. Clipping that was resampled, filtered or
-    coded with loss afterwards is no longer flat and not seen.
+    `step` is the quantisation step of the samples. See `clipped_samples`.
 
     Shapes: x (N,) -> [0, 1].
     Raises: ValueError if x is not (N,).
@@ -65,49 +62,137 @@ def clipping_ratio(x: Samples) -> float:
     >>> clipping_ratio(np.sin(np.arange(1000) * 0.1))
     0.0
     """
+    return clipped_samples(x, step=step) / x.size
+
+
+def clipped_samples(x: Samples, *, step: float = STEP) -> int:
+    """Return the number of samples in flat tops that end at a common ceiling.
+
+    A flat top is three or more samples within a hair of one value, lower on both sides, and entered or left by a jump
+    of more than four hairs. A smooth top cannot jump so: the parabola through three samples within h of its vertex has
+    fallen by at most 4 h at the next. A hair is 1.5 steps, of 16 bits below the peak at least. Two tops or more
+    within two hairs of each other make a ceiling if fewer samples lie above it than in them: a click does not hide the
+    ceiling of the speech beside it. Clipping that was resampled, filtered or coded with loss afterwards is no longer
+    flat and not seen.
+
+    Shapes: x (N,) -> up to N.
+    Raises: ValueError if x is not (N,).
+    """
     x = _row(x)
-    hair = 1.5 * STEP
-    peak = np.abs(x).max()
-    clipped = 0
-    for side in (x, -x):
-        ceiling = side.max()
-        if ceiling < peak / 2:  # this side has no ceiling of its own
-            continue
-        edges = np.diff(np.concatenate(([False], side >= ceiling - hair, [False])).astype(np.int8))
-        starts, ends = np.flatnonzero(edges == 1), np.flatnonzero(edges == -1)
-        jump_in = ceiling - side[np.maximum(starts - 1, 0)]
-        jump_out = ceiling - side[np.minimum(ends, x.size - 1)]
-        lengths = ends - starts
-        clipped += lengths[(lengths >= 3) & (np.maximum(jump_in, jump_out) > 4 * hair)].sum()
-    return float(clipped / x.size)
+    peak = float(np.abs(x).max())
+    hair = 1.5 * max(step, STEP * peak)
+    return sum(_below_ceilings(side, peak / 2, hair) for side in (x, -x))
 
 
-def effective_bandwidth_hz(x: Samples, sample_rate: int) -> float:
+def _below_ceilings(x: NDArray[np.float64], lowest: float, hair: float) -> int:
+    """Return the number of samples in the flat tops of one side whose ceilings lie at `lowest` or higher."""
+    starts, ends = _tops(x, lowest, hair)
+    if not len(starts):
+        return 0
+    lengths = ends - starts
+    levels = np.maximum.reduceat(x, starts)
+    order = np.argsort(levels)[::-1]
+    above = np.sort(x[x > levels.min()])
+    clipped = first = 0
+    while first < len(order):
+        ceiling = levels[order[first]]
+        end = int(np.searchsorted(-levels[order], 2 * hair - ceiling, side="right"))
+        group = int(lengths[order[first:end]].sum())
+        higher = len(above) - int(np.searchsorted(above, ceiling + hair, side="right"))
+        if end - first > 1 and higher - clipped < group:
+            clipped += group
+        first = end
+    return clipped
+
+
+def _tops(x: NDArray[np.float64], lowest: float, hair: float) -> tuple[NDArray[np.int_], NDArray[np.int_]]:
+    """Return starts and ends of the flat tops at `lowest` or higher."""
+    steps = np.diff(x)
+    flat = np.abs(steps) <= hair
+    flat &= x[1:] >= lowest
+    edges = np.diff(np.concatenate(([False], flat, [False])).astype(np.int8))
+    starts, ends = np.flatnonzero(edges == 1), np.flatnonzero(edges == -1) + 1
+    rise = np.where(starts > 0, steps[np.maximum(starts - 1, 0)], 0.0)
+    fall = np.where(ends < x.size, -steps[np.minimum(ends - 1, x.size - 2)], 0.0)
+    found = (ends - starts >= 3) & (rise >= 0) & (fall >= 0) & (np.maximum(rise, fall) > 4 * hair)
+    starts, ends = starts[found], ends[found]
+    if len(starts):
+        bounds = np.stack([starts, ends], axis=1).ravel()
+        padded = np.append(x, x[-1])
+        level = np.maximum.reduceat(padded, bounds)[::2] - np.minimum.reduceat(padded, bounds)[::2] <= hair
+        starts, ends = starts[level], ends[level]
+    return starts, ends
+
+
+def quantisation_step(x: Samples) -> float:
+    """Return the step of 8, 16 or 24 bits that all samples are multiples of, 0 if there is none.
+
+    Shapes: x (*, N).
+
+    >>> quantisation_step(np.array([1 / 32768, 0.5])) * 32768
+    1.0
+    """
+    for bits in (8, 16, 24):
+        steps = x * np.float64(1 << (bits - 1))
+        if np.array_equal(steps, np.rint(steps)):
+            return 1 / (1 << (bits - 1))
+    return 0.0
+
+
+def effective_bandwidth_hz(x: Samples, sample_rate: int, *, step: float = STEP) -> float:
     """Return the highest frequency that carries sound: about 4 kHz after a telephone, whatever the sample rate.
 
-    Long-term power spectrum in 32 ms frames, smoothed over 5 bins. A bin carries sound if it lies less than 50 dB
-    under the mean of the speech band and 10 dB over the quantisation noise of 16 bits: full-band speech lies 20 to
-    45 dB under that mean at 7 kHz, what a resampler or codec cut off lies 65 to 90 dB under it. Noise counts as sound.
+    `step` is the quantisation step of the samples. See `bandwidth_of_spectrum_hz`.
 
-    Shapes: x (N,) -> Hz; nan if x is silent or shorter than a frame.
+    Shapes: x (N,) -> Hz; nan if x is silent or shorter than a frame of 32 ms.
     Raises: ValueError if x is not (N,).
 
     >>> round(effective_bandwidth_hz(np.sin(np.arange(16000) * np.pi / 8), 16000), -2)  # 1000 Hz, smeared
     1100.0
     """
+    return bandwidth_of_spectrum_hz(power_spectrum(x, sample_rate), sample_rate, step=step)
+
+
+def power_spectrum(x: Samples, sample_rate: int) -> NDArray[np.float64]:
+    """Return the mean power spectrum of a signal in frames of 32 ms, nan if it is shorter than one.
+
+    Shapes: x (N,) -> (F,), F = 0.016 * sample_rate + 1.
+    Raises: ValueError if x is not (N,).
+    """
     x = _row(x)
-    n_fft = round(0.032 * sample_rate)
-    if x.size < n_fft:
-        return float("nan")
-    window = np.hanning(n_fft + 1)[:-1]
-    frames = (x - x.mean())[: x.size // n_fft * n_fft].reshape(-1, n_fft)
-    power = np.mean(np.square(np.abs(np.fft.rfft(frames * window))), axis=0)
+    n_fft = _n_fft(sample_rate)
+    x = x - x.mean()
+    total = np.zeros(n_fft // 2 + 1)
+    n_frames = x.size // n_fft
+    for first in range(0, n_frames, 64):  # few at a time: 20 s at 192 kHz are 4 million samples
+        frames = x[first * n_fft : min(first + 64, n_frames) * n_fft].reshape(-1, n_fft)
+        total += np.square(np.abs(np.fft.rfft(frames * _window(n_fft)))).sum(axis=0)
+    return total / n_frames if n_frames else np.full_like(total, np.nan)
+
+
+def bandwidth_of_spectrum_hz(power: NDArray[np.float64], sample_rate: int, *, step: float) -> float:
+    """Return the highest frequency of a power spectrum that carries sound.
+
+    The spectrum is smoothed over 5 bins. A bin carries sound if it lies less than 50 dB under the mean of the speech
+    band and 10 dB over the quantisation noise: full-band speech lies 20 to 45 dB under that mean at 7 kHz, what a
+    resampler or codec cut off lies 65 to 90 dB under it. Noise counts as sound.
+
+    Shapes: power (F,) of `power_spectrum` -> Hz; nan if there is no sound.
+    """
     power = np.convolve(np.pad(power, 2, mode="edge"), np.full(5, 0.2), "valid")
-    freq_hz = np.fft.rfftfreq(n_fft, 1 / sample_rate)
+    freq_hz = np.fft.rfftfreq(_n_fft(sample_rate), 1 / sample_rate)
     speech = power[(freq_hz >= SPEECH_BAND_HZ[0]) & (freq_hz <= SPEECH_BAND_HZ[1])].mean()
-    quantisation = np.sum(np.square(window)) * STEP**2 / 12
+    quantisation = np.sum(np.square(_window(_n_fft(sample_rate)))) * step**2 / 12
     (loud,) = np.nonzero(power > max(speech * 1e-5, quantisation * 10))
     return float(freq_hz[loud[-1]]) if loud.size else float("nan")
+
+
+def _n_fft(sample_rate: int) -> int:
+    return round(0.032 * sample_rate)
+
+
+def _window(n_fft: int) -> NDArray[np.float64]:
+    return np.hanning(n_fft + 1)[:-1]
 
 
 def snr_estimate_db(x: Samples, speech_mask: NDArray[np.bool_], sample_rate: int) -> float:

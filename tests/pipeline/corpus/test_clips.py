@@ -5,7 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import soundfile
+import soxr
 
+from clean_corpus.pipeline.audio.highpass import without_rumble
 from clean_corpus.pipeline.core.config import AudioConfig, PipelineConfig, SegmentConfig
 from clean_corpus.pipeline.core.errors import DataError
 from clean_corpus.pipeline.core.types import Metadata, Recording
@@ -21,19 +23,27 @@ CONFIG = PipelineConfig(segment=SegmentConfig(max_s=4.0))
 def recorded(tmp_path):
     """Write samples as a recording and return it."""
 
-    def write(x, name="a.flac", rate=RATE):
-        soundfile.write(tmp_path / name, x, rate, subtype="PCM_16")
+    def write(x, name="a.flac", rate=RATE, subtype="PCM_16"):
+        soundfile.write(tmp_path / name, x, rate, subtype=subtype)
         size = (tmp_path / name).stat().st_size
         return Recording(name, name, size, "0" * 64, Metadata(text="spoken words"))
 
     return write
 
 
+def as_recorded(clip, samples):
+    """Return the samples of a clip at the level that they had in the recording."""
+    return samples * 10 ** (-clip.input_gain_db / 20)
+
+
 def test_a_short_recording_is_one_clip(tmp_path, recorded):
     x = signals.speech(3, seed=0)
     stereo = np.stack([x, x], axis=1)
     ((clip, samples),) = cut_recording(tmp_path, recorded(stereo), CONFIG)
-    np.testing.assert_allclose(samples, x, atol=1 / 32768)  # written with 16 bits
+    wanted = np.concatenate(list(without_rumble([x - x.mean()], sample_rate=RATE)))
+    inner = slice(RATE // 200, -RATE // 200)  # both ends are faded
+    np.testing.assert_allclose(as_recorded(clip, samples)[inner], wanted[inner], atol=2 / 32768)  # written with 16 bits
+    assert (clip.channel, clip.channel_why, clip.clipping_ratio) == ("mix", None, 0.0)
     assert (clip.offset_s, clip.duration_s, clip.channels_in, clip.sample_rate_in_hz) == (0.0, 3.0, 2, RATE)
     assert (clip.clip_id, clip.metadata.text, clip.reject) == (recorded(x).key, "spoken words", None)
     assert clip.pcm_sha256 == pcm_sha256(samples) and clip.speech_s > 1
@@ -48,7 +58,10 @@ def test_a_long_recording_is_cut_into_numbered_clips_of_its_own_samples(tmp_path
     assert len(found) > 2
     for clip, samples in found:
         start = round(clip.offset_s * RATE)
-        np.testing.assert_array_equal(samples, whole[start : start + len(samples)])
+        inner = slice(RATE // 200, -RATE // 200)
+        original = whole[start : start + len(samples)]
+        np.testing.assert_allclose(as_recorded(clip, samples)[inner], original[inner], atol=1e-4)
+        assert np.abs(samples[[0, -1]]).max() < 0.01, "no click"
         assert clip.duration_s == len(samples) / RATE <= 4.0
 
 
@@ -85,3 +98,83 @@ def test_what_was_cut_before_the_damage_stays(tmp_path, recorded):
     assert clips and all(clip.error is None for clip, _ in clips)
     assert samples is None and rest.clip_id == f"{recording.key}-rest" and "truncated" in rest.error
     assert rest.offset_s == pytest.approx(clips[-1][0].offset_s + clips[-1][0].duration_s)
+
+
+@pytest.fixture(scope="module")
+def spoken():
+    """Two sentences in a quiet room, their peak at -20 dBFS."""
+    x = signals.noisy_speech(9, 30.0, seed=1)
+    return 0.1 * x / np.abs(x).max()
+
+
+def test_a_recording_gives_the_same_clips_at_any_level(tmp_path, recorded, spoken):
+    """Peaks at -20, -40 and -60 dBFS: words that the detector did not hear, and bits that a raw shard did not hold."""
+    found = []
+    for gain_db in (0, -20, -40, -60.5):
+        recording = recorded(spoken * 10 ** (gain_db / 20), subtype="PCM_24")
+        found.append(list(cut_recording(tmp_path, recording, CONFIG)))
+    assert len(found[0]) > 1
+    for gain_db, clips in zip((-20, -40, -60.5), found[1:], strict=True):
+        for (clip, samples), (first, wanted) in zip(clips, found[0], strict=True):
+            np.testing.assert_allclose(samples, wanted, atol=2e-3)  # 24 bits of the softest
+            assert (clip.offset_s, clip.duration_s) == (first.offset_s, first.duration_s)
+            assert clip.bandwidth_hz == pytest.approx(first.bandwidth_hz, abs=300)
+            assert clip.speech_s == pytest.approx(first.speech_s, abs=0.04)
+            assert clip.input_gain_db == pytest.approx(first.input_gain_db - gain_db, abs=0.01)
+
+
+def test_a_click_at_full_scale_does_not_make_soft_speech_inaudible(tmp_path, recorded, spoken):
+    x = spoken[: 3 * RATE] * 1e-2
+    ((clip, _),) = cut_recording(tmp_path, recorded(x, subtype="PCM_24"), CONFIG)
+    x[2 * RATE : 2 * RATE + 20] = 0.99
+    ((clicked, _),) = cut_recording(tmp_path, recorded(x, subtype="PCM_24"), CONFIG)
+    assert clicked.speech_s == pytest.approx(clip.speech_s, abs=0.1) and clicked.reject is None
+
+
+@pytest.mark.parametrize("offset", [0.03, -0.5])
+def test_an_offset_and_rumble_leave_no_click_at_the_ends_of_a_clip(tmp_path, recorded, spoken, offset):
+    x = spoken[: 3 * RATE]
+    rumble = 0.03 * signals.tone(7, 3, RATE, -3)
+    ((_, clean),) = cut_recording(tmp_path, recorded(x), CONFIG)
+    ((clip, samples),) = cut_recording(tmp_path, recorded(np.stack([x + offset + rumble] * 2, axis=1)), CONFIG)
+    assert np.abs(samples[[0, -1]]).max() < 1e-4 and np.abs(np.diff(samples[:400])).max() < 0.005
+    assert abs(samples.mean()) < 1e-4 and clip.reject is None
+    np.testing.assert_allclose(samples[4800:-4800], clean[4800:-4800], atol=0.01)
+
+
+def test_channels_that_cancel_are_heard_and_the_ledger_says_why(tmp_path, recorded, spoken):
+    x = spoken[: 3 * RATE]
+    ((alone, wanted),) = cut_recording(tmp_path, recorded(0.9 * x), CONFIG)
+    ((clip, samples),) = cut_recording(tmp_path, recorded(np.stack([-0.5 * x, 0.9 * x], axis=1)), CONFIG)
+    assert (clip.channel, clip.reject) == ("1", None) and clip.channel_why.startswith("channels cancel")
+    np.testing.assert_allclose(samples, wanted, atol=1e-4)
+    assert alone.channel == "0" and alone.channel_why is None
+    config = CONFIG.model_copy(update={"audio": AudioConfig(channel=0)})
+    ((clip, _),) = cut_recording(tmp_path, recorded(np.stack([-0.5 * x, 0.9 * x], axis=1)), config)
+    assert (clip.channel, clip.channel_why) == ("0", None)
+    np.testing.assert_allclose(
+        read_whole(tmp_path / "a.flac", AudioConfig()), read_whole(tmp_path / "a.flac", AudioConfig(channel=1))
+    )
+
+
+def test_a_channel_that_is_not_finite_does_not_cost_the_other(tmp_path, recorded, spoken):
+    sides = np.stack([spoken, spoken], axis=1)[: 3 * RATE]
+    sides[100, 0] = np.nan
+    ((clip, samples),) = cut_recording(tmp_path, recorded(sides, name="a.wav", subtype="FLOAT"), CONFIG)
+    assert (clip.channel, clip.error) == ("1", None) and "not finite" in clip.channel_why and len(samples) == 3 * RATE
+    sides[100, 1] = np.inf
+    ((clip, _),) = cut_recording(tmp_path, recorded(sides, name="a.wav", subtype="FLOAT"), CONFIG)
+    assert clip.error.startswith("not finite: sample at 0.006 s")
+
+
+def test_clipping_and_bandwidth_are_those_of_the_recording_and_of_the_clip(tmp_path, recorded, spoken):
+    """At 48 kHz: after resampling to 16 kHz the tops are round, and everything reaches half the rate."""
+    x = soxr.resample(spoken, RATE, 48000) + 1e-3 * np.random.default_rng(0).standard_normal(9 * 48000)
+    x[5 * 48000 :] = np.clip(20 * x[5 * 48000 :], -0.5, 0.5) / 5
+    found = [clip for clip, _ in cut_recording(tmp_path, recorded(x, rate=48000), CONFIG)]
+    before, after = ([c for c in found if later == (c.offset_s > 5.5)] for later in (False, True))
+    assert len(before) > 0 and {c.clipping_ratio for c in before if c.offset_s + c.duration_s < 5} == {0.0}
+    assert min(c.clipping_ratio for c in after) > 0.01
+    assert all(c.bandwidth_hz > 20000 for c in found if c.speech_s > 1)
+    narrow = soxr.resample(spoken, RATE, 48000)
+    assert all(7000 < c.bandwidth_hz < 8100 for c, _ in cut_recording(tmp_path, recorded(narrow, rate=48000), CONFIG))

@@ -1,0 +1,88 @@
+"""How a recording is taken in: one channel or the mix, without mean and rumble, at a level that can be heard."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clean_corpus.pipeline.audio import decode
+from clean_corpus.pipeline.audio.highpass import without_rumble
+from clean_corpus.pipeline.audio.pieces import Frames
+from clean_corpus.pipeline.core.config import AudioConfig
+from clean_corpus.pipeline.core.types import Audio
+from clean_corpus.pipeline.quality import channels
+from clean_corpus.pipeline.quality.recorded import RecordedMeasures
+
+LISTENING_DB = -15.0  # loud moments of a recording, dB re full scale 1: speech at -23 dB has them there
+NOTHING_DB = -120.0  # below it nothing was recorded; 24 bits end at -138
+
+
+@dataclass(frozen=True)
+class Intake:
+    """What a first pass over a recording decided: what is taken of its channels, and the gain.
+
+    `channel` is a number from 0 or `mix`, `why` says why where the setting did not choose it; `gain_db` brings the
+    recording to the level at which voices are looked for; `step` is its quantisation step.
+    """
+
+    channel: Literal["mix"] | int
+    why: str | None
+    mean: NDArray[np.float64]
+    gain_db: float
+    step: float
+
+    def mono(self, frames: Frames) -> Audio:
+        """Return what is taken of some frames, without the mean of the whole, (N, C) -> (N,)."""
+        used = self.used(frames)
+        return (used - self.used(self.mean[None])).mean(axis=1, dtype=np.float64).astype(np.float32)
+
+    def used(self, frames: NDArray[np.floating]) -> NDArray[np.floating]:
+        """Return the channels that are taken or mixed, (N, C) -> (N, K)."""
+        return frames if self.channel == "mix" else frames[:, self.channel : self.channel + 1]
+
+    def amplified(self, blocks: Iterable[Audio]) -> Iterator[Audio]:
+        """Yield blocks at the level at which voices are looked for; some samples may exceed full scale."""
+        gain = np.float32(10 ** (self.gain_db / 20))
+        for block in blocks:
+            yield block * gain
+
+
+def look_over(path: Path, config: AudioConfig) -> Intake:
+    """Read a recording once, from start to end, in little memory, and decide how it is taken in.
+
+    A first pass of its own, since a decision that is made on the way would hold for what came later only.
+
+    Raises: DataError if it cannot be opened. Damage further on is left to the second pass.
+    """
+    with decode.open_recording(path, config, log_messages=False) as reader:
+        found = channels.survey(reader.frames(), reader.sample_rate_in_hz, reader.channels_in)
+    channel, why = channels.choose(found, config.channel)
+    level_db = found.level_db(-1 if channel == "mix" else channel)
+    return Intake(channel, why, found.mean, LISTENING_DB - level_db if level_db > NOTHING_DB else 0.0, found.step)
+
+
+def take_in(
+    reader: decode.Reader, intake: Intake, *, sample_rate: int, measures: RecordedMeasures | None = None
+) -> Iterator[Audio]:
+    """Yield a recording as mono blocks at a rate, without mean and rumble, at the level that it has.
+
+    `measures` gets what the reader gives, at the recording's own rate.
+    Shapes: -> (N_i,) each.
+    Raises: DataError as Reader.
+    """
+
+    def mono(frames: Frames) -> Audio:
+        taken = intake.mono(frames)
+        if measures is not None:
+            measures.push(intake.used(frames), taken)
+        return taken
+
+    def blocks() -> Iterator[Audio]:
+        yield from reader.blocks(mono)
+        if measures is not None:
+            measures.finish()
+
+    return without_rumble(blocks(), sample_rate=sample_rate)

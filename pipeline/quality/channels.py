@@ -1,0 +1,201 @@
+"""A first pass over a recording: what each of its channels holds, which of them is taken, and why."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clean_corpus.pipeline.audio.pieces import Frames, Pieces
+from clean_corpus.pipeline.core.errors import DataError
+from clean_corpus.pipeline.quality import signal_measures
+
+BLOCK_S = 0.05
+BLOCKS_PER_PIECE = 10
+LOWEST_HZ = 80.0  # offset, rumble and most hum say nothing about the level of a voice
+MAX_BLOCKS = 2**15  # in memory; of a longer recording every second block is kept, then every fourth ...
+SILENT_DB = 40.0  # below the loudest channel
+NOISE_DB = 10.0  # a channel whose loud moments are no more above its quiet ones holds no speech
+WORSE_DB = 10.0  # ... and one that holds the same speech over a background so much higher is not taken either
+CONTRAST_DB = 40.0  # more says how digital the silence is and not how good the recording
+CLIPPED = 5e-4
+CANCELLED = 0.1  # share of the sound that the mean of the channels loses by half or more
+SAME_SOUND = 0.5  # correlation of two channels' envelopes
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What a recording holds: for each channel its mean, share of clipped samples, and whether all are numbers.
+
+    `power` has a row for each 50 ms, of each channel and in the last column of their mean, above 80 Hz; `step` is the
+    quantisation step.
+    """
+
+    mean: NDArray[np.float64]
+    clipping_ratio: NDArray[np.float64]
+    finite: NDArray[np.bool_]
+    power: NDArray[np.float64]
+    step: float
+
+    def level_db(self, column: int) -> float:
+        """Return the level of the loud moments of a channel, of the mean with -1, dB; -inf for silence.
+
+        It is that of the fifth loudest block, or of the one at the hundredth part of a long recording: neither a click
+        nor long pauses change it.
+        """
+        return float(_db(self._ranked(column, max(4, len(self.power) // 100))))
+
+    def contrast_db(self, column: int) -> float:
+        """Return the level of the loud moments above the tenth part of all blocks that is quietest, dB up to 40."""
+        background = self._ranked(column, len(self.power) * 9 // 10)
+        return min(CONTRAST_DB, self.level_db(column) - float(_db(background)))
+
+    def _ranked(self, column: int, rank: int) -> float:
+        falling = np.sort(self.power[:, column])[::-1]
+        return float(falling[min(rank, len(falling) - 1)]) if len(falling) else 0.0
+
+
+def survey(frames: Iterable[Frames], sample_rate: int, n_channels: int) -> Survey:
+    """Read a recording once and say what its channels hold; one that breaks off is described as far as it goes.
+
+    Shapes: frames (N_i, n_channels) each, in turn.
+    """
+    pieces = Pieces(BLOCKS_PER_PIECE * round(BLOCK_S * sample_rate))
+    found = _Sums(sample_rate, n_channels)
+    try:
+        for some in frames:
+            for piece in pieces.push(some):
+                found.add(piece)
+    except DataError:  # who reads it next learns of it
+        pass
+    for piece in pieces.flush():
+        found.add(piece)
+    return found.survey()
+
+
+class _Sums:
+    """Sums over the pieces of a recording, and the powers of its blocks, thinned out where they are too many."""
+
+    def __init__(self, sample_rate: int, n_channels: int) -> None:
+        self._length = round(BLOCK_S * sample_rate)
+        self._lowest = int(np.ceil(LOWEST_HZ * self._length / sample_rate))
+        self._window = np.hanning(self._length + 1)[:-1]
+        self._n_samples, self._step = 0, 1.0
+        self._sum, self._clipped = np.zeros(n_channels), np.zeros(n_channels)
+        self._finite = np.ones(n_channels, np.bool_)
+        self._power: list[NDArray[np.float64]] = []
+        self._stride, self._n_blocks = 1, 0
+
+    def add(self, piece: Frames) -> None:
+        finite = np.isfinite(piece)
+        if not finite.all():
+            self._finite &= finite.all(axis=0)
+            piece = np.where(finite, piece, np.float32(0))
+        self._n_samples += len(piece)
+        self._sum += piece.sum(axis=0, dtype=np.float64)
+        if self._step:
+            self._step = min(self._step, signal_measures.quantisation_step(piece))
+        if piece.shape[1] > 1:
+            self._clipped += [signal_measures.clipped_samples(x, step=self._step) for x in piece.T]
+        for first in range(0, max(1, len(piece) - self._length + 1), self._length):
+            if self._n_blocks % self._stride == 0:
+                self._power.append(self._powers(piece[first : first + self._length]))
+            self._n_blocks += 1
+        if len(self._power) > MAX_BLOCKS:
+            self._power, self._stride = self._power[::2], 2 * self._stride
+
+    def _powers(self, block: Frames) -> NDArray[np.float64]:
+        """Return the power of each channel and of their mean, (C + 1,)."""
+        window = self._window[: len(block), None]
+        spectrum = np.fft.rfft((block - block.mean(axis=0)) * window, self._length, axis=0)[self._lowest :]
+        spectrum = np.concatenate((spectrum, spectrum.mean(axis=1, keepdims=True)), axis=1)
+        return 2 * np.square(np.abs(spectrum)).sum(axis=0) / (self._length * np.square(window).sum() + 1e-30)
+
+    def survey(self) -> Survey:
+        n_samples = max(1, self._n_samples)
+        power = np.array(self._power).reshape(-1, len(self._sum) + 1)
+        return Survey(self._sum / n_samples, self._clipped / n_samples, self._finite, power, self._step)
+
+
+def choose(found: Survey, setting: Literal["mix"] | int) -> tuple[Literal["mix"] | int, str | None]:
+    """Return what is taken of a recording, a channel's number or the mix, and why where the setting does not say so.
+
+    A channel that is broken, silent, clipped or noisy is not mixed into one that is not; where the channels cancel,
+    the loudest is taken. Channels that hold different sounds, as two speakers of a call, are mixed.
+    """
+    n_channels = len(found.mean)
+    if setting != "mix":
+        return setting, None
+    if n_channels == 1:
+        return 0, None
+    level = np.array([found.level_db(channel) for channel in range(n_channels)])
+    left = np.ones(n_channels, np.bool_)
+    faults: list[str] = []
+    for fault in (_broken, _silent, _clipped, _noisy):
+        for channel, text in fault(found, level, left):
+            left[channel] = False
+            faults.append(f"channel {channel} {text}")
+    loudest = int(np.argmax(np.where(left, level, -np.inf)))
+    if faults and left.any():
+        return loudest, "; ".join(faults)
+    if left.any() and (share := _cancelled(found, loudest)) > CANCELLED:
+        return loudest, f"channels cancel: {share:.0%} of the sound is lost in their mix"
+    return "mix", None
+
+
+Faults = list[tuple[int, str]]
+
+
+def _broken(found: Survey, _: NDArray[np.float64], left: NDArray[np.bool_]) -> Faults:
+    return [(int(c), "holds samples that are not finite") for c in np.flatnonzero(~found.finite & left)]
+
+
+def _silent(_: Survey, level: NDArray[np.float64], left: NDArray[np.bool_]) -> Faults:
+    loudest = level[left].max(initial=-np.inf)
+    if not np.isfinite(loudest):
+        return []
+    silent = [int(c) for c in np.flatnonzero(left) if level[c] < loudest - SILENT_DB]
+    return [(c, "is silent" if np.isinf(level[c]) else f"is silent: {loudest - level[c]:.0f} dB lower") for c in silent]
+
+
+def _clipped(found: Survey, level: NDArray[np.float64], left: NDArray[np.bool_]) -> Faults:
+    if not left.any():
+        return []
+    best = int(np.argmin(np.where(left, found.clipping_ratio, np.inf)))
+    return [
+        (int(c), f"is clipped: {found.clipping_ratio[c]:.2g} of its samples")
+        for c in np.flatnonzero(left)
+        if found.clipping_ratio[c] > max(CLIPPED, 4 * found.clipping_ratio[best]) and _same_sound(found, int(c), best)
+    ]
+
+
+def _noisy(found: Survey, level: NDArray[np.float64], left: NDArray[np.bool_]) -> Faults:
+    contrast = {int(c): found.contrast_db(int(c)) for c in np.flatnonzero(left) if np.isfinite(level[c])}
+    best = max(contrast, key=lambda c: contrast[c], default=0)
+    return [
+        (c, f"is noisy: its speech is {db:.0f} dB above its background, {contrast[best]:.0f} dB in channel {best}")
+        for c, db in contrast.items()
+        if db < contrast[best] - WORSE_DB and (db < NOISE_DB or _same_sound(found, c, best))
+    ]
+
+
+def _same_sound(found: Survey, one: int, other: int) -> bool:
+    envelopes = np.sqrt(found.power[:, [one, other]])
+    spread = envelopes.std(axis=0)
+    if not spread.all():
+        return True
+    deviation = envelopes - envelopes.mean(axis=0)
+    return bool((deviation[:, 0] * deviation[:, 1]).mean() > SAME_SOUND * spread.prod())
+
+
+def _cancelled(found: Survey, loudest: int) -> float:
+    """Return the share of the loudest channel's power in blocks whose mean has half the power that unlike ones have."""
+    power = found.power[:, loudest]
+    unlike = found.power[:, :-1].sum(axis=1) / len(found.mean) ** 2
+    total = power.sum()
+    return float(power[found.power[:, -1] < unlike / 2].sum() / total) if total else 0.0
+
+
+def _db(power: float) -> float:
+    return 10 * np.log10(power) if power > 0 else -np.inf
