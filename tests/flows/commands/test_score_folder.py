@@ -45,7 +45,7 @@ def test_a_recording_whose_worker_dies_fails_alone(recordings, monkeypatch):
 
 
 def test_what_cannot_be_read_fails_with_the_reason(recordings, monkeypatch):
-    monkeypatch.setattr(worker_functions, "scorer", lambda threshold: None)
+    monkeypatch.setattr(worker_functions, "scorer", lambda *_: None)
     scores, failed = score_folder.score_folder(recordings, None, 1, QUIET)
     assert scores == {} and list(failed) == ["a.wav", "b.wav", "deep/c.wav"] and all(failed.values())
 
