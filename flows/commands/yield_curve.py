@@ -56,10 +56,16 @@ def yield_curve(sample: int, plot: Path, config: RunConfig, console: Console) ->
 
 
 def _score_clips(recording: Recording, config: RunConfig) -> list[tuple[float, Scores]]:
-    """Cut and score one recording in a worker; return the duration in seconds and the scores of each clip."""
+    """Cut and score one recording in a worker; return the duration in seconds and the scores of each clip.
+
+    A recording that cannot be had has none.
+    """
     from clean_corpus.flows.worker_functions import scorer
     from clean_corpus.pipeline.corpus.score import score_clips
 
     with local_group(config.input, [recording], config.s3) as (folder, [local_recording]):
         ruler = scorer(config.segment.speech_threshold, config.score.dnsmos_windows)
-        return score_clips(local_recording, folder, ruler, config)
+        try:
+            return score_clips(local_recording, folder, ruler, config)
+        except DataError:
+            return []

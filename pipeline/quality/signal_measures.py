@@ -1,5 +1,7 @@
 """Measures of a signal, alone or against a reference: SNR, SI-SDR, clipping, bandwidth. Arrays in, numbers out."""
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -203,6 +205,7 @@ def snr_estimate_db(x: Samples, speech_mask: NDArray[np.bool_], sample_rate: int
     windows less the background. Since pauses do not count, it is about 1 dB above the ratio over the whole stretch.
 
     Shapes: x (N,), speech_mask (ceil(N / window),), one value per 32 ms -> dB in [-10, 60]; nan if there is no speech.
+    The mask may have one value more or less: it comes from another sample rate, where the last window ends elsewhere.
     Raises: ValueError if the mask does not fit the samples.
 
     >>> x = np.concatenate([np.tile([0.1, -0.1], 2560), np.tile([1.0, -1.0], 2560)])
@@ -210,10 +213,11 @@ def snr_estimate_db(x: Samples, speech_mask: NDArray[np.bool_], sample_rate: int
     19.96
     """
     x = _row(x)
-    window = round(0.032 * sample_rate)
-    starts = np.arange(0, x.size, window)
-    if speech_mask.shape != starts.shape:
+    window = 0.032 * sample_rate  # a fraction at 22.05 and 44.1 kHz
+    starts = (np.arange(math.ceil(x.size / window)) * window).astype(int)
+    if speech_mask.ndim != 1 or abs(speech_mask.size - starts.size) > 1:
         raise ValueError(f"speech mask has shape {speech_mask.shape}, {x.size} samples have {starts.size} windows")
+    starts, speech_mask = starts[: speech_mask.size], speech_mask[: starts.size]
     power = np.add.reduceat(np.square(x - x.mean()), starts) / np.diff(starts, append=x.size)
     if not power[speech_mask].any():
         return float("nan")

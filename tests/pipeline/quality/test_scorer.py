@@ -75,6 +75,14 @@ def test_other_rates_are_resampled_for_the_rulers_at_16_khz(scorer):
     assert scores["pesq_wb"] == pytest.approx(scoring.CEILINGS["pesq_wb"], abs=1e-3)
 
 
+def test_a_rate_whose_windows_are_fractions_of_a_sample_is_scored_too(scorer):
+    x = signals.noisy_speech(3, 15.0, seed=4)
+    for rate, n_samples in ((22050, 61234), (48000, 1537)):  # the detector counts another window than the samples have
+        y = np.resize(soxr.resample(x, RATE, rate), n_samples)
+        scores = scorer.score(y, sample_rate=rate)
+        assert n_samples < rate or scores["snr_db"] == pytest.approx(15, abs=6)
+
+
 def test_dnsmos_of_a_clip_over_full_scale_is_that_of_its_peak_at_full_scale(scorer):
     x = signals.noisy_speech(3, 15.0, seed=4)
     at_full_scale = scorer.score(x / np.abs(x).max(), sample_rate=RATE)

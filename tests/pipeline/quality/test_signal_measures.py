@@ -177,9 +177,25 @@ def test_snr_limits():
 @pytest.mark.parametrize(("n_samples", "sample_rate", "n_windows"), [(513, 16000, 2), (512, 8000, 2), (1, 48000, 1)])
 def test_snr_mask_counts_begun_windows(n_samples, sample_rate, n_windows):
     x = np.ones(n_samples)
-    signal_measures.snr_estimate_db(x, np.ones(n_windows, bool), sample_rate)
-    with pytest.raises(ValueError, match=rf"\({n_windows + 1},\).* {n_windows} windows"):
-        signal_measures.snr_estimate_db(x, np.ones(n_windows + 1, bool), sample_rate)
+    for near in (n_windows - 1, n_windows, n_windows + 1):
+        signal_measures.snr_estimate_db(x, np.ones(near, bool), sample_rate)
+    with pytest.raises(ValueError, match=rf"\({n_windows + 2},\).* {n_windows} windows"):
+        signal_measures.snr_estimate_db(x, np.ones(n_windows + 2, bool), sample_rate)
+
+
+@pytest.mark.parametrize("sample_rate", [8000, 11025, 16000, 22050, 24000, 32000, 44100, 48000])
+def test_snr_at_any_sample_rate(sample_rate):
+    """Windows of 32 ms are a fraction of a sample longer or shorter: over a minute the mask would run away."""
+    x, mask = bursts(20)
+    y = soxr.resample(x, RATE, sample_rate)
+    found = signal_measures.snr_estimate_db(y, speech_mask(y, sample_rate, mask), sample_rate)
+    assert found == pytest.approx(20, abs=2.0 if sample_rate < RATE else 1.0)
+
+
+def speech_mask(y: np.ndarray, sample_rate: int, mask: np.ndarray) -> np.ndarray:
+    """Return a true mask at the length that the detector gives for a signal at this rate."""
+    n = -(-len(soxr.resample(y, sample_rate, RATE)) // N_FFT)
+    return np.resize(mask, n) if n <= len(mask) else np.append(mask, False)
 
 
 @pytest.mark.parametrize("x", [np.zeros(0), np.zeros((3, 2))], ids=["empty", "two channels"])
