@@ -24,7 +24,7 @@ from clean_corpus.pipeline.storage import open_store
 
 BUCKET, RATE = "faults", 16000
 PIECE_S = (1.5, 3.0)
-SETTINGS = ["--set", "shards.max_clips=12", "--set", "observe.log=json"]
+SETTINGS = ["--set", "shards.max_clips=6", "--set", "observe.log=json"]
 LIMIT_S = 1200
 
 
@@ -36,6 +36,7 @@ class Bench:
         self.client = boto3.client("s3")
         self.rng = random.Random(7)
         self.output = ""
+        self.calm_s = 0.0  # of a run without faults
 
     def start(self, *options: object, source: str = "in", output: str | None = None, **env: str) -> subprocess.Popen:
         """Start the command, its output in a file."""
