@@ -4,7 +4,6 @@ from rich.console import Console
 
 from clean_corpus.flows.commands.parallel import call_in_workers
 from clean_corpus.pipeline.core.config import DEFAULT_S3, AudioConfig, ScoreConfig, SegmentConfig
-from clean_corpus.pipeline.core.errors import DataError
 from clean_corpus.pipeline.core.locations import Location
 from clean_corpus.pipeline.core.types import Recording, Scores
 from clean_corpus.pipeline.discover import find_all
@@ -40,12 +39,11 @@ def _score_file(recording: Recording, source: Location, clean: Location | None) 
     from clean_corpus.pipeline.corpus.score import score_file
 
     ruler = scorer(SegmentConfig().speech_threshold, ScoreConfig().dnsmos_windows)
-    with local_group(source, [recording], DEFAULT_S3) as (folder, [local_recording]):
-        try:
-            with local_references(clean, [recording.path], DEFAULT_S3) as clean_versions:
-                return score_file(local_recording, folder, clean_versions.get(recording.path), ruler, AudioConfig())
-        except DataError as error:
-            return str(error)
+    with (
+        local_group(source, [recording], DEFAULT_S3) as (folder, [local_recording]),
+        local_references(clean, [recording.path], DEFAULT_S3) as clean_versions,
+    ):
+        return score_file(local_recording, folder, clean_versions.get(recording.path), ruler, AudioConfig())
 
 
 def means(scores: dict[str, Scores]) -> dict[str, tuple[float, int]]:

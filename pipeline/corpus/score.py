@@ -16,6 +16,7 @@ from clean_corpus.pipeline.core.types import Audio, Clip, Recording, Scores
 from clean_corpus.pipeline.corpus import shards
 from clean_corpus.pipeline.corpus.clips import as_published, cut_recording, read_measured, read_whole
 from clean_corpus.pipeline.corpus.stage_cache import cached, library_versions
+from clean_corpus.pipeline.discover.clean_references import Reference
 from clean_corpus.pipeline.quality import scorer as scoring
 from clean_corpus.pipeline.quality.gate import recorded
 from clean_corpus.pipeline.storage.base import Store
@@ -33,12 +34,12 @@ def score_shard(
     clips: Sequence[Clip],
     scorer: Callable[[], scoring.Scorer],
     config: PipelineConfig,
-    clean_references: Mapping[str, Path],
+    clean_references: Mapping[str, Reference],
 ) -> Outcome[Scored]:
     """Score some clips of a shard; no shard gives no scores.
 
-    `clean_references` holds the clean version of a clip's source where there is one: source -> file. `scorer` is
-    called only if there is work to do.
+    `clean_references` holds the clean version of a clip's source where there is one: source -> file, or why it cannot
+    be had, which is the clip's end. `scorer` is called only if there is work to do.
     Raises: DataError if the shard's bytes are not those that were written.
     """
     name = _name(shard, clips, config, clean_references)
@@ -71,11 +72,14 @@ def _scores(x: Audio, clean: Audio | None, scorer: scoring.Scorer, config: Audio
 
 
 def _name(
-    shard: Shard | None, clips: Sequence[Clip], config: PipelineConfig, clean_references: Mapping[str, Path]
+    shard: Shard | None, clips: Sequence[Clip], config: PipelineConfig, clean_references: Mapping[str, Reference]
 ) -> str:
     references: list[object] = []
     if config.score.clean_dir:
-        digests = {source: sha256_file(path) for source, path in clean_references.items()}
+        digests = {
+            source: str(found) if isinstance(found, DataError) else sha256_file(found)
+            for source, found in clean_references.items()
+        }
         decoding = config.audio.model_dump(include={"sample_rate", "channel", "allow_truncated"})
         references = [[digests.get(clip.source) for clip in clips], decoding, decode.CODEC_VERSION]
     return content_name(
@@ -91,10 +95,15 @@ def _name(
     )
 
 
-def _clean_version(clip: Clip, reference: Path | None, config: AudioConfig) -> Audio | None:
-    """Return the stretch of the clean reference from which the clip's own was cut in the noisy recording."""
+def _clean_version(clip: Clip, reference: Reference | None, config: AudioConfig) -> Audio | None:
+    """Return the stretch of the clean reference from which the clip's own was cut in the noisy recording.
+
+    Raises: DataError if it cannot be had or read.
+    """
     if reference is None:
         return None
+    if isinstance(reference, DataError):
+        raise reference
     start, n_samples = (round(seconds * config.sample_rate) for seconds in (clip.offset_s, clip.duration_s))
     return _fitted(_read_reference(reference, config)[start : start + n_samples], n_samples, config.sample_rate)
 
@@ -116,12 +125,14 @@ def _fitted(clean: Audio, n_samples: int, sample_rate: int) -> Audio:
 
 
 def score_file(
-    recording: Recording, folder: Path, reference: Path | None, scorer: scoring.Scorer, config: AudioConfig
+    recording: Recording, folder: Path, reference: Reference | None, scorer: scoring.Scorer, config: AudioConfig
 ) -> Scores | str:
     """Score a whole recording, against its clean reference if there is one; return the reason if that fails."""
     try:
         if recording.error:
             return recording.error
+        if isinstance(reference, DataError):
+            raise reference
         x, measured = read_measured(folder / recording.path, config)
         clean = _fitted(read_whole(reference, config), len(x), config.sample_rate) if reference else None
         return _scores(x, clean, scorer, config) | measured

@@ -18,6 +18,9 @@ from clean_corpus.pipeline.storage.s3_objects import S3Object
 
 SUFFIXES = (".wav", ".flac")  # that a clean reference may have, whatever its source has
 
+Reference = Path | DataError
+"""The file of a clean reference, or why it cannot be had."""
+
 
 def require_folder(folder: Location, setting: str, config: S3Config) -> None:
     """Refuse a setting that names an absent folder.
@@ -33,26 +36,37 @@ def require_folder(folder: Location, setting: str, config: S3Config) -> None:
 
 
 @contextmanager
-def local_references(clean_dir: Location | None, sources: Iterable[str], config: S3Config) -> Iterator[dict[str, Path]]:
+def local_references(
+    clean_dir: Location | None, sources: Iterable[str], config: S3Config
+) -> Iterator[dict[str, Reference]]:
     """Give the clean references of recordings, by `source`, as files for the length of the block.
 
-    A recording without one is not in the dictionary.
-
-    Raises: DataError if one in a bucket is not what was listed; StorageError and ConfigError as `local_group`.
+    A recording without one is not in the dictionary; one that is archived, or changed since it was listed, is there as
+    the error that says so.
+    Raises: StorageError and ConfigError as `local_group`.
     """
     names = dict.fromkeys(sources)
     if not isinstance(clean_dir, S3Folder):
-        yield {name: path for name in names if clean_dir and (path := _find_local(clean_dir, name))}
+        found_here = ((name, clean_dir and _find_local(clean_dir, name)) for name in names)
+        yield {name: _readable(path) for name, path in found_here if path}
         return
     with release_compute_lock(), ThreadPoolExecutor(THREADS) as threads:
         found = threads.map(lambda name: _find_in_bucket(clean_dir, name, config), names)
         by_source = {name: reference for name, reference in zip(names, found, strict=True) if reference}
     objects = sorted(set(by_source.values()))  # two sources may share one
     with tempfile.TemporaryDirectory() as temporary:
-        for reference, error in zip(objects, fetch_objects(clean_dir, objects, Path(temporary), config), strict=True):
-            if error:
-                raise DataError(f"clean reference {reference}: {error}")
-        yield {name: Path(temporary, clean_dir.relative(found.key)) for name, found in by_source.items()}
+        errors = fetch_objects(clean_dir, objects, Path(temporary), config)
+        fetched: dict[S3Object, Reference] = {
+            found: DataError(f"clean reference {found}: {error}")
+            if error
+            else Path(temporary, clean_dir.relative(found.key))
+            for found, error in zip(objects, errors, strict=True)
+        }
+        yield {name: fetched[found] for name, found in by_source.items()}
+
+
+def _readable(path: Path) -> Reference:
+    return path if os.access(path, os.R_OK) else DataError(f"clean reference {path}: permission denied")
 
 
 def _find_local(folder: Path, source: str) -> Path | None:

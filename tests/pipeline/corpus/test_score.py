@@ -83,6 +83,18 @@ def test_a_clip_is_held_against_its_own_stretch_of_the_clean_reference(store, wr
     assert not other.reused and [row["equal"] for row in other.result.scores.values()] == [1.0, 0.0]
 
 
+def test_a_clip_whose_reference_cannot_be_had_fails_alone_and_is_scored_again_when_it_can(store, written, tmp_path):
+    shard, clips = written
+    soundfile.write(tmp_path / "clean.wav", np.concatenate([ramp(0), ramp(1)]), RATE)
+    config = PipelineConfig(score={"clean_dir": str(tmp_path)})
+    references = {"a.wav": tmp_path / "clean.wav", "b.wav": DataError("clean reference b: archived")}
+    outcome = score_shard(store, shard, clips, Peak, config, references)
+    assert set(outcome.result.scores) == {"a-0", "a-1"}
+    assert outcome.result.failed == {"b": "score: clean reference b: archived"}
+    assert not score_shard(store, shard, clips, Peak, config, {"a.wav": tmp_path / "clean.wav"}).reused
+    assert score_file(Recording("a", "a", 9, None), tmp_path, references["b.wav"], Peak(), AudioConfig()) != {}
+
+
 def test_a_name_depends_on_what_it_declares_alone(store, written, tmp_path, monkeypatch):
     shard, clips = written
     parts = []

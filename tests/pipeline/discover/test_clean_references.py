@@ -52,15 +52,25 @@ def test_a_source_that_points_outside_has_no_reference_in_a_bucket(client):
         assert references == {}
 
 
-def test_a_reference_that_changed_since_it_was_listed_is_an_error_that_names_it(client, monkeypatch):
-    client.put_object(Bucket=BUCKET, Key="clean/a.wav", Body=b"other")
-    stale = S3Object(BUCKET, "clean/a.wav", "0" * 32, 5)
-    monkeypatch.setattr(clean_references, "_find_in_bucket", lambda *_: stale)
-    with (
-        pytest.raises(DataError, match=f"clean reference s3://{BUCKET}/clean/a.wav: source changed"),
-        local_references(S3Folder(BUCKET, "clean"), ["a.wav"], DEFAULT_S3),
-    ):
-        pass
+def test_a_reference_that_cannot_be_had_is_its_error_and_no_other_s(client, monkeypatch):
+    root = S3Folder(BUCKET, "kept")
+    for name, kind in (("a.wav", "STANDARD"), ("b.wav", "GLACIER"), ("c.wav", "STANDARD")):
+        client.put_object(Bucket=BUCKET, Key=root.key(name), Body=b"other", StorageClass=kind)
+    stale, find = S3Object(BUCKET, root.key("c.wav"), "0" * 32, 5), clean_references._find_in_bucket
+    monkeypatch.setattr(clean_references, "_find_in_bucket", lambda *args: stale if args[1] == "c.wav" else find(*args))
+    with local_references(root, ["a.wav", "b.wav", "c.wav"], DEFAULT_S3) as found:
+        assert found["a.wav"].read_bytes() == b"other"
+        words = {name: str(found[name]) for name in ("b.wav", "c.wav")}
+    assert words["b.wav"].startswith(f"clean reference s3://{BUCKET}/kept/b.wav: archived: InvalidObjectState")
+    assert words["c.wav"].startswith(f"clean reference s3://{BUCKET}/kept/c.wav: source changed")
+
+
+def test_a_local_reference_that_may_not_be_read_is_its_error(tmp_path, monkeypatch):
+    for name in ("a.wav", "b.wav"):
+        (tmp_path / name).write_bytes(b"x")
+    monkeypatch.setattr(clean_references.os, "access", lambda path, mode: path.name != "a.wav")  # root may read all
+    with local_references(tmp_path, ["a.wav", "b.wav"], DEFAULT_S3) as found:
+        assert isinstance(found["a.wav"], DataError) and found["b.wav"] == tmp_path / "b.wav"
 
 
 @pytest.mark.parametrize(("on_disk", "asked"), [("cafe\u0301", "caf\u00e9"), ("caf\u00e9", "cafe\u0301")])
