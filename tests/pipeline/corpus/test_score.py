@@ -85,7 +85,7 @@ def test_a_clip_is_held_against_its_own_stretch_of_the_clean_reference(store, wr
 
 def test_a_clip_whose_reference_cannot_be_had_fails_alone_and_is_scored_again_when_it_can(store, written, tmp_path):
     shard, clips = written
-    soundfile.write(tmp_path / "clean.wav", np.concatenate([ramp(0), ramp(1)]), RATE)
+    soundfile.write(tmp_path / "clean.wav", np.full(2 * RATE, 0.5, np.float32), RATE)
     config = PipelineConfig(score={"clean_dir": str(tmp_path)})
     references = {"a.wav": tmp_path / "clean.wav", "b.wav": DataError("clean reference b: archived")}
     outcome = score_shard(store, shard, clips, Peak, config, references)
