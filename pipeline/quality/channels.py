@@ -88,29 +88,34 @@ class _Sums:
         self._stride, self._n_blocks = 1, 0
 
     def add(self, piece: Frames) -> None:
-        finite = np.isfinite(piece)
+        x = np.ascontiguousarray(piece.T)  # (C, N): sums over the samples of a channel are four times as fast
+        finite = np.isfinite(x)
         if not finite.all():
-            self._finite &= finite.all(axis=0)
-            piece = np.where(finite, piece, np.float32(0))
-        self._n_samples += len(piece)
-        self._sum += piece.sum(axis=0, dtype=np.float64)
+            self._finite &= finite.all(axis=1)
+            x = np.where(finite, x, np.float32(0))
+        self._n_samples += x.shape[1]
+        self._sum += x.sum(axis=1, dtype=np.float64)
         if self._step:
-            self._step = min(self._step, signal_measures.quantisation_step(piece))
-        if piece.shape[1] > 1:
-            self._clipped += [signal_measures.clipped_samples(x, step=self._step) for x in piece.T]
-        for first in range(0, max(1, len(piece) - self._length + 1), self._length):
-            if self._n_blocks % self._stride == 0:
-                self._power.append(self._powers(piece[first : first + self._length]))
-            self._n_blocks += 1
+            self._step = min(self._step, signal_measures.quantisation_step(x))
+        if len(x) > 1:
+            self._clipped += [signal_measures.clipped_samples(channel, step=self._step) for channel in x]
+        powers = self._powers(x)
+        self._power += [power for i, power in enumerate(powers, self._n_blocks) if i % self._stride == 0]
+        self._n_blocks += len(powers)
         if len(self._power) > MAX_BLOCKS:
             self._power, self._stride = self._power[::2], 2 * self._stride
 
-    def _powers(self, block: Frames) -> NDArray[np.float64]:
-        """Return the power of each channel and of their mean, (C + 1,)."""
-        window = self._window[: len(block), None]
-        spectrum = np.fft.rfft((block - block.mean(axis=0)) * window, self._length, axis=0)[self._lowest :]
-        spectrum = np.concatenate((spectrum, spectrum.mean(axis=1, keepdims=True)), axis=1)
-        return 2 * np.square(np.abs(spectrum)).sum(axis=0) / (self._length * np.square(window).sum() + 1e-30)
+    def _powers(self, x: Frames) -> NDArray[np.float64]:
+        """Return the power of each block, of each channel and of their mean, (T, C + 1); one block at least."""
+        n_blocks = x.shape[1] // self._length
+        if n_blocks == 0:
+            x = np.pad(x - x.mean(axis=1, keepdims=True), ((0, 0), (0, self._length - x.shape[1])))
+            n_blocks = 1
+        blocks = x[:, : n_blocks * self._length].reshape(len(x), n_blocks, self._length)
+        spectrum = np.fft.rfft(blocks * self._window)[..., self._lowest :]  # (C, T, F); the window keeps an offset out
+        spectrum = np.concatenate((spectrum, spectrum.mean(axis=0, keepdims=True)))
+        power = np.square(spectrum.real).sum(axis=-1) + np.square(spectrum.imag).sum(axis=-1)
+        return 2 * power.T / (self._length * np.square(self._window).sum())
 
     def survey(self) -> Survey:
         n_samples = max(1, self._n_samples)
