@@ -4,8 +4,8 @@ import os
 import re
 from typing import BinaryIO
 
-from clean_corpus.pipeline.audio import headers, mpeg, ogg
-from clean_corpus.pipeline.audio.splice import Part
+from clean_corpus.pipeline.audio import headers, mpeg, ogg, other_formats
+from clean_corpus.pipeline.audio.splice import STRAY, Part
 from clean_corpus.pipeline.audio.tags import skip_tags
 
 MAX_PARTS = 10_000
@@ -24,6 +24,8 @@ def split(file: BinaryIO, size: int) -> list[Part]:
         if len(parts) >= MAX_PARTS:
             return [*parts[:MAX_PARTS], Part(size, size, problem=f"too large: more than {MAX_PARTS} recordings joined")]
         found, position = _first(file, start, size)
+        if not found and parts and size - start <= STRAY:
+            break
         if not found and parts:
             problem = f"cannot decode: damaged: {size - start} bytes from byte {start} on are not audio"
             return [*parts, Part(size, size, problem=problem)]
@@ -36,7 +38,8 @@ def _first(file: BinaryIO, start: int, size: int) -> tuple[list[Part], int]:
 
     None for a format that is not taken apart.
     """
-    if samples := headers.find_samples(file, start, size):
+    samples = headers.find_samples(file, start, size)
+    if samples and samples.offset <= size:
         parts, end = headers.split(file, samples, start, size)
         if samples.codec in headers.RIFF_MPEG:
             last = min(parts[-1].end, samples.offset + (samples.size or size))
@@ -48,6 +51,9 @@ def _first(file: BinaryIO, start: int, size: int) -> tuple[list[Part], int]:
         return ogg.split(file, start, size), size
     if _FLAC.match(head):
         end = headers.next_beginning(file, _flac_frames(file, start, size), size)
+        return [Part(start, end)], end
+    if other := other_formats.demuxer_of(file, Part(start, size)):
+        end = other_formats.end_of(file, start, size, other[1])
         return [Part(start, end)], end
     if mpeg.starts_here(file, start, size):
         return mpeg.split(file, start, size), size

@@ -47,6 +47,8 @@ class FFmpegSource:
             stream = container.streams.best("audio")
             if stream is None:
                 raise DataError(f"not audio: {name} without sound")
+            if stream.codec_context is None:
+                raise DataError(f"unsupported format: {name} with a codec that FFmpeg does not decode")
             stream.codec_context.thread_count = 1
         self._container, self._stream = container, stream
         self._decoded = self._frames()

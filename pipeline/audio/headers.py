@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from clean_corpus.pipeline.audio import mpeg
-from clean_corpus.pipeline.audio.splice import WINDOW, Part
+from clean_corpus.pipeline.audio.splice import Part, find_pattern
 from clean_corpus.pipeline.audio.tags import skip_tags
 
 RIFF_MPEG = (0x50, 0x55)  # format tags of MPEG audio in a WAV file
@@ -111,11 +111,7 @@ def _begins(file: BinaryIO, position: int, end: int) -> bool:
 
 def next_beginning(file: BinaryIO, position: int, end: int) -> int:
     """Return where another recording begins behind a position, or `end`."""
-    while position < end and len(data := os.pread(file.fileno(), min(WINDOW, end - position), position)) >= 16:
-        if found := BEGINNINGS.search(data):
-            return position + found.start()
-        position += max(1, len(data) - 15)
-    return end
+    return find_pattern(file, BEGINNINGS, position, end)
 
 
 def find_samples(file: BinaryIO, start: int, end: int) -> Samples | None:
@@ -215,7 +211,7 @@ def _in_aiff(file: BinaryIO, start: int, end: int) -> Samples | None:
 
 def _in_w64(file: BinaryIO, start: int, end: int) -> Samples | None:
     position = start + 40
-    while len(head := os.pread(file.fileno(), 24, position)) == 24:
+    while position < end and len(head := os.pread(file.fileno(), 24, position)) == 24:
         name, size = struct.unpack("<4s12xQ", head)
         if name == b"data":
             at = position + 24

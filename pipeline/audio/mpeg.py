@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import BinaryIO
 
-from clean_corpus.pipeline.audio.splice import WINDOW, Part
+from clean_corpus.pipeline.audio.splice import STRAY, WINDOW, Part
 from clean_corpus.pipeline.audio.tags import skip_tags
 
 _KBPS = {  # by version 1 or not, and layer
@@ -22,7 +22,6 @@ _KBPS = {  # by version 1 or not, and layer
 _RATES_HZ = (44100, 48000, 32000)
 _IN_A_ROW = 4  # frames after which a sync word is not chance
 _PEEK = 64  # bytes of a frame that hold its header and the beginning of its tag
-_STRAY = 4096  # bytes behind the last frame that are no loss: broken tags, a frame that is cut off
 _SYNC = re.compile(rb"\xff[\xe2-\xff]|ID3")
 
 
@@ -152,7 +151,7 @@ def _runs(file: BinaryIO, start: int, end: int) -> Iterator[_Run | str]:
         if position is None:
             found = find_start(file, min(last + 4, broken_at), end)
             lost = (end if found is None else found) - after
-            if lost > (_STRAY if found is None else 0):
+            if lost > (STRAY if found is None else 0):
                 yield f"cannot decode: damaged: {lost} bytes from byte {after} on are not MPEG audio"
             position = None if found is None else skip_tags(file, found, end)
 

@@ -1,14 +1,16 @@
 """Pages of Ogg files: where each link of a chain begins and ends, and what is missing of it."""
 
 import os
+import re
 import struct
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from clean_corpus.pipeline.audio.splice import WINDOW, Part, find_bytes
+from clean_corpus.pipeline.audio.splice import STRAY, WINDOW, Part, find_pattern
 from clean_corpus.pipeline.audio.tags import skip_tags
 
 MARK = b"OggS"
+_MARK = re.compile(MARK)
 _PAGE = struct.Struct("<4sBBqIIIB")  # mark, version, flags, granule, serial, sequence, checksum, segments
 _BEGINS = 2  # flag of a stream's first page
 
@@ -46,11 +48,9 @@ def _pages(file: BinaryIO, position: int, end: int) -> Iterator[tuple[int, int, 
         head = window[at : at + _PAGE.size]
         if len(head) < _PAGE.size or head[:4] != MARK:
             after = skip_tags(file, position, end)
-            found = after if after >= end else find_bytes(file, MARK, after, end)
-            stop = end if found is None else found
-            lost = stop - after
-            words = f"cannot decode: damaged: {lost} bytes from byte {after} on are not Ogg" if lost else None
-            yield position, stop - position, False, words
+            # from the next byte on: what begins here is no whole page
+            stop = find_pattern(file, _MARK, after if after > position else position + 1, end)
+            yield position, stop - position, False, _what_is_lost(file, after, stop, end)
             position = stop
             continue
         _, _, flags, _, serial, sequence, _, n_segments = _PAGE.unpack(head)
@@ -65,3 +65,12 @@ def _pages(file: BinaryIO, position: int, end: int) -> Iterator[tuple[int, int, 
         sequences[serial] = sequence
         yield position, length, is_first, None
         position += length
+
+
+def _what_is_lost(file: BinaryIO, position: int, stop: int, end: int) -> str | None:
+    """Return words on bytes that are no page, None if they are no loss."""
+    if MARK.startswith(os.pread(file.fileno(), len(MARK), position)[:4]) and 0 < end - position < _PAGE.size:
+        return f"truncated: the last page has {end - position} bytes of its header"
+    if stop - position <= (STRAY if stop == end else 0):
+        return None
+    return f"cannot decode: damaged: {stop - position} bytes from byte {position} on are not Ogg"

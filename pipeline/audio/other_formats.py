@@ -4,11 +4,13 @@ import contextlib
 import importlib.metadata
 import importlib.util
 import os
+import re
+import struct
 from collections.abc import Sequence
 from typing import BinaryIO
 
 from clean_corpus.pipeline.audio.sources import Source
-from clean_corpus.pipeline.audio.splice import Part
+from clean_corpus.pipeline.audio.splice import Part, find_pattern
 from clean_corpus.pipeline.core.errors import DataError
 
 EXTRA = "pip install 'clean-corpus[formats]'"
@@ -58,6 +60,14 @@ _UNUSUAL_CODECS = (  # containers that libsndfile reads, with codecs that it may
     (0, b"FORM", "AIFF", "aiff"),
     (0, b"NIST_1A", "SPHERE", "nistsphere"),
 )
+_AGAIN = {  # beginnings that are long enough not to be found by chance inside a recording
+    "matroska": re.compile(rb"\x1a\x45\xdf\xa3.{1,8}\x42\x86\x81\x01", re.DOTALL),
+    "asf": re.compile(re.escape(b"\x30\x26\xb2\x75\x8e\x66\xcf\x11\xa6\xd9\x00\xaa\x00\x62\xce\x6c")),
+    "amr": re.compile(rb"#!AMR(-WB)?\n"),
+    "flv": re.compile(rb"FLV\x01[\x01\x04\x05]\x00\x00\x00\x09"),
+    "avi": re.compile(rb"RIFF....AVI LIST", re.DOTALL),
+}
+_BOX = re.compile(rb"[ -~\xa9]{4}")  # the name of a box
 _ADTS_FRAMES = 3  # in a row, which is not chance
 _TS_PACKET = 188  # bytes
 
@@ -97,6 +107,33 @@ def _is_adts(file: BinaryIO, part: Part) -> bool:
         if position >= part.end:
             break
     return True
+
+
+def end_of(file: BinaryIO, start: int, size: int, demuxer: str) -> int:
+    """Return where a recording in one of these formats ends: where another one may begin, or the end of the file."""
+    if demuxer == "mov":
+        return _end_of_boxes(file, start, size)
+    again = _AGAIN.get(demuxer)
+    end = find_pattern(file, again, start + 1, size) if again else size
+    return end - 128 if os.pread(file.fileno(), 3, max(start, end - 128)) == b"TAG" else end  # ID3v1, no frame
+
+
+def _end_of_boxes(file: BinaryIO, position: int, end: int) -> int:
+    """Return where the boxes of an MP4 file end, or those of another one begin.
+
+    Source: ISO/IEC 14496-12, section 4.2.
+    """
+    first = position
+    while len(head := os.pread(file.fileno(), 16, position)) >= 8:
+        length, name = struct.unpack(">I4s", head[:8])
+        if length == 1 and len(head) == 16:
+            (length,) = struct.unpack(">Q", head[8:])
+        if (name == b"ftyp" and position > first) or not _BOX.fullmatch(name) or (0 < length < 8):
+            return position
+        if length == 0 or position + length >= end:
+            return end
+        position += length
+    return end
 
 
 def is_installed() -> bool:

@@ -98,7 +98,7 @@ class SoundFileSource:
             # never past the announced end: a FLAC file may carry an ID3 tag there, which libsndfile takes for damage
             n_frames = min(n_frames, self.frames - self._n_read)
         try:
-            with collected(self.messages) if self.format == "MP3" else contextlib.nullcontext():
+            with collected(self.messages) if "MPEG" in self.subtype else contextlib.nullcontext():
                 frames = self._sound.read(n_frames, dtype="float32", always_2d=True)
         except soundfile.LibsndfileError as error:
             if self.frames is None or self._splice.tell() < self._splice.size or self._splice.error:

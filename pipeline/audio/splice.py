@@ -2,10 +2,13 @@
 
 import io
 import os
+import re
 from dataclasses import dataclass
 from typing import BinaryIO
 
 WINDOW = 2**20  # bytes that scans of a file read at once
+STRAY = 4096  # bytes behind the last recording that are no loss: broken tags, a frame that is cut off
+_LONGEST = 64  # bytes of a pattern
 
 
 @dataclass(frozen=True)
@@ -77,10 +80,10 @@ def skip_zeros(file: BinaryIO, position: int, end: int) -> int:
     return end
 
 
-def find_bytes(file: BinaryIO, words: bytes, position: int, end: int) -> int | None:
-    """Return the position of the first occurrence of some bytes, None if there is none."""
-    while position < end and len(data := os.pread(file.fileno(), min(WINDOW, end - position), position)) >= len(words):
-        if (at := data.find(words)) >= 0:
-            return position + at
-        position += max(1, len(data) - len(words) + 1)
-    return None
+def find_pattern(file: BinaryIO, pattern: re.Pattern[bytes], position: int, end: int) -> int:
+    """Return the position of the first match of a pattern of at most 64 bytes, `end` if there is none."""
+    while position < end and (data := os.pread(file.fileno(), min(WINDOW, end - position), position)):
+        if found := pattern.search(data):
+            return position + found.start()
+        position += max(1, len(data) - _LONGEST)
+    return end

@@ -1,12 +1,14 @@
 """Tags and padding around and between recordings in a file: ID3, APE, Lyrics3, zeros."""
 
 import os
+import re
 import struct
 from typing import BinaryIO
 
-from clean_corpus.pipeline.audio.splice import find_bytes, skip_zeros
+from clean_corpus.pipeline.audio.splice import find_pattern, skip_zeros
 
 _MIN_PADDING = 4  # zeros; MP4 begins with up to three
+_LYRICS_END = re.compile(rb"LYRICS200|LYRICSEND")
 _MAX_LYRICS = 2**18  # bytes
 
 
@@ -39,8 +41,11 @@ def _tag_length(file: BinaryIO, head: bytes, position: int, end: int) -> int:
         is_header = flags >> 29 & 1
         return 32 + (size if is_header else 0)
     if head[:11] == b"LYRICSBEGIN":
-        for mark in (b"LYRICS200", b"LYRICSEND"):
-            if at := find_bytes(file, mark, position, min(end, position + _MAX_LYRICS)):
-                return at + len(mark) - position
+        stop = min(end, position + _MAX_LYRICS)
+        at = find_pattern(file, _LYRICS_END, position, stop)
+        return at + len(b"LYRICSEND") - position if at < stop else 0
     zeros = skip_zeros(file, position, end) - position if head[:1] == b"\0" else 0
+    for own in (3, 2) if zeros >= _MIN_PADDING else ():
+        if os.pread(file.fileno(), 4, position + zeros - own + 4) == b"ftyp":  # zeros that belong to an MP4 file's size
+            zeros -= own
     return zeros if zeros >= _MIN_PADDING else 0

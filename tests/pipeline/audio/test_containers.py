@@ -133,6 +133,8 @@ def test_pages_that_an_ogg_file_lacks_are_named(tmp_path):
     pages = [at for at in range(len(data)) if data[at : at + 4] == b"OggS"]
     assert "page 3 is missing" in read(data[: pages[3]] + data[pages[4] :], tmp_path)[1]
     assert "cannot decode: damaged: 99 bytes" in read(data[: pages[3]] + b"y" * 99 + data[pages[3] :], tmp_path)[1]
+    assert read(data + b"\n", tmp_path)[1] == ""
+    assert read(data[: pages[4] + 9], tmp_path)[1].startswith("truncated: the last page has 9 bytes of its header")
     y, error = read(data[: pages[4] + 99], tmp_path)
     assert error.startswith("truncated: the last page has ")
     y, error = read(data[: pages[4] + 99], tmp_path, allow_truncated=True)

@@ -9,7 +9,7 @@ from clean_corpus.pipeline.audio import decode, other_formats
 from clean_corpus.pipeline.core.config import AudioConfig
 from clean_corpus.pipeline.core.errors import DataError
 from clean_corpus.pipeline.core.reasons import Reason, reason_of
-from tests.support.encoded import encoded, muxed
+from tests.support.encoded import encoded, mp3, muxed
 
 # container and codec as FFmpeg names them, rate, name for people, and samples that may be missing or too many: none
 # where the file says what its encoder added, a frame where it does not
@@ -36,6 +36,7 @@ FORMATS = [
     ("caf", "alac", 16000, "CAF", 0),
     ("wav", "wmav2", 16000, "WAV", 2048),
 ]
+ID3 = b"ID3\x03\0\0\0\0\0\x10" + bytes(range(16))
 LOSSLESS = {"alac": 2**-15, "pcm_s24le": 2**-23, "pcm_s16le": 2**-15, "flac": 2**-15, "wavpack": 2**-7, "tta": 2**-7}
 
 
@@ -133,6 +134,29 @@ def test_what_has_no_sound_or_no_decoder_is_named(tmp_path):
         (tmp_path / "x").write_bytes(data)
         with pytest.raises(DataError, match=words):
             read(tmp_path, 16000)
+
+
+@pytest.mark.parametrize(
+    ("container", "codec", "rate"),
+    [
+        ("ipod", "aac", 16000),
+        ("webm", "libopus", 48000),
+        ("amr", "libopencore_amrnb", 8000),
+        ("adts", "aac", 16000),
+        ("asf", "wmav2", 44100),
+        ("flv", "aac", 44100),
+        ("avi", "libmp3lame", 16000),
+    ],
+)
+def test_joined_recordings_are_read_to_the_end(container, codec, rate, tmp_path):
+    data = write(tmp_path, container, codec, rate)
+    alone = read(tmp_path, rate)
+    for content, count in ((data + data, 2), (bytes(999) + data + data + b"TAG" + bytes(125), 2), (ID3 + data, 1)):
+        (tmp_path / "x").write_bytes(content)
+        assert len(read(tmp_path, rate)) == count * len(alone)
+    (tmp_path / "x").write_bytes(data + mp3(signal(rate), rate))
+    if container == "ipod":
+        assert len(read(tmp_path, rate)) == 2 * len(alone)
 
 
 def test_files_that_name_other_files_are_not_followed(tmp_path):
