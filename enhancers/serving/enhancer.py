@@ -23,16 +23,19 @@ class Enhancer:
     """A trained system: call it with a batch of waveforms and their lengths, and it returns the enhanced waveforms.
 
     Long signals run in blocks, so that apart from the waveforms themselves memory does not grow with their length.
+    `gain` is what the network's output is multiplied by, where its training left sign and level open.
 
     Shapes: (B, N) float32, zero beyond lengths (B,) in samples -> (B, N), zero beyond lengths.
     Raises: ValueError if the batch is empty, a length exceeds N or a sample is not finite.
     """
 
-    def __init__(self, row: Method, network: nn.Module, *, name: str, sha256: str, device: str = "cpu") -> None:
+    def __init__(
+        self, row: Method, network: nn.Module, *, name: str, sha256: str, device: str = "cpu", gain: float = 1.0
+    ) -> None:
         self.row, self.network = row, network.eval().to(device)
         if device == "cpu":  # oneDNN's transposed convolutions take twice as long with channels first
             self.network.to(memory_format=torch.channels_last)
-        self.name, self.sha256, self.device = name, sha256, device
+        self.name, self.sha256, self.device, self.gain = name, sha256, device, gain
         self.sample_rate = row.sample_rate
 
     @torch.inference_mode()
@@ -48,7 +51,7 @@ class Enhancer:
             noisy = functional.pad(noisy, (0, -n_samples % round(QUANTUM_S * self.sample_rate)))
             wave = domain.enhance(self.network, noisy, lengths)[:, :n_samples]
         samples = torch.arange(n_samples, device=lengths.device) < lengths[:, None]
-        return (wave * samples).cpu()
+        return (self.gain * wave * samples).cpu()
 
 
 def load_enhancer(name_or_path: str, *, device: str = "cpu") -> "Enhancer | ScoreDiffusion":
@@ -70,7 +73,8 @@ def load_enhancer(name_or_path: str, *, device: str = "cpu") -> "Enhancer | Scor
     except RuntimeError:
         first = "; ".join(_differing(state, network.state_dict())[:3])
         raise ConfigError(f"{path} does not fit {about['method']} with sizes {about['sizes']}: {first}") from None
-    return Enhancer(row, network, name=about["name"], sha256=weights_sha256(name_or_path), device=device)
+    sha256, gain = weights_sha256(name_or_path), about.get("output_gain", 1.0)
+    return Enhancer(row, network, name=about["name"], sha256=sha256, device=device, gain=gain)
 
 
 def _differing(state: dict[str, Tensor], wanted: dict[str, Tensor]) -> list[str]:

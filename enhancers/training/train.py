@@ -20,6 +20,7 @@ from torch.utils.data import DataLoader
 from clean_corpus.enhancers.method import Method, Stage
 from clean_corpus.enhancers.serving.enhancer import load_enhancer
 from clean_corpus.enhancers.table import method
+from clean_corpus.enhancers.training import alignment
 from clean_corpus.enhancers.training.adversarial_steps import ADVERSARIAL, Adversarial
 from clean_corpus.enhancers.training.held_out import hold_out
 from clean_corpus.enhancers.training.mixing import Mixtures
@@ -186,6 +187,8 @@ def train(
         folder = out / "checkpoints" / f"{number}-{stage.name}"
         facts = _train_stage(name, stage, network, loaders, folder, config, say)
         network.load_state_dict(load_file(folder / "best.safetensors"))
+    pairs = (training[i] for i in range(alignment.PAIRS))
+    facts |= alignment.card_entries(network, row.domain, stages[-1], config.loss_weights, pairs)
     path = out / "best.safetensors"
     write_whole(path, save({k: v.contiguous() for k, v in network.state_dict().items()}))
     write_json(path.with_suffix(".json"), _card(name, network, facts, config, speech, noise))

@@ -6,11 +6,13 @@ import stat
 import numpy as np
 import pytest
 import torch
+from fsspec.implementations import local
 from lightning.pytorch import LightningModule
 from safetensors.torch import load_file
 
 from clean_corpus.enhancers import checkpoints
 from clean_corpus.enhancers.serving.enhancer import load_enhancer
+from clean_corpus.enhancers.training import alignment
 from clean_corpus.enhancers.training import train as training
 from clean_corpus.enhancers.training.mixing import MixConfig
 from clean_corpus.pipeline.audio import encode
@@ -19,6 +21,7 @@ from clean_corpus.pipeline.core.errors import ConfigError
 from clean_corpus.pipeline.corpus.shards import write_shard
 from clean_corpus.pipeline.storage.local import LocalStore
 from clean_corpus.pipeline.training.loop import RunningMean
+from tests.support.small_networks import SMALL
 
 SIZES = {"channels": (4, 4, 4, 4, 8)}
 
@@ -126,6 +129,22 @@ def test_training_starts_from_given_weights(corpus, tmp_path):
     before, after = load_file(first), load_file(again)
     learnt = [k for k in before if "num_batches" not in k and "running" not in k]
     assert all(torch.allclose(before[k], after[k], atol=1e-6) for k in learnt)
+
+
+def test_weights_of_a_row_whose_loss_is_blind_to_sign_are_turned_and_scaled(corpus, tmp_path):
+    """After one step: whichever way the network has come out, what an enhancer gives correlates with clean speech."""
+    settings = {"sizes": SMALL["dccrn-e"], "steps": 1, "steps_per_epoch": 1, "validation_pairs": 1}
+    path = run(corpus, tmp_path, row="dccrn-e", **settings)
+    enhancer, about = load_enhancer(str(path)), checkpoints.card(str(path))
+    assert enhancer.gain == about["output_gain"] != 1 and about["output"].startswith("neg_si_snr leave sign")
+    pairs, _ = training.divided_pairs([corpus / "speech"], [corpus / "noise"], config(), 16000)
+    noisy, clean = (torch.as_tensor(x)[None] for x in pairs[0])
+    lengths = torch.tensor([noisy.shape[1]])
+    aligned, raw = enhancer(noisy, lengths), enhancer.row.domain.enhance(enhancer.network, noisy, lengths)
+    assert torch.allclose(aligned, enhancer.gain * raw) and (aligned * clean).sum() > 0
+    measured = (pairs[i] for i in range(alignment.PAIRS))
+    again, _ = alignment.least_squares(enhancer.network, enhancer.row.domain, measured)
+    assert again == pytest.approx(enhancer.gain, abs=1e-4) and about["output_correlation"] > 0
 
 
 def test_only_some_stages_of_a_row_are_trained(corpus, tmp_path):
@@ -278,10 +297,12 @@ def test_settings_of_older_cards_load():
 
 def test_others_may_read_every_file_of_a_training_as_the_umask_says(corpus, tmp_path):
     before = os.umask(0o002)
+    local.get_umask.cache_clear()  # fsspec, which Lightning saves through, asks once a process
     try:
         run(corpus, tmp_path / "out")
     finally:
         os.umask(before)
+        local.get_umask.cache_clear()
     files = {path: stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "out").rglob("*") if path.is_file()}
     assert {path.suffix for path in files} >= {".safetensors", ".json", ".ckpt"}
     assert not {path.name: oct(mode) for path, mode in files.items() if mode != 0o664}
