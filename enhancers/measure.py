@@ -20,7 +20,9 @@ def measure(name: str) -> dict[str, Any]:
     """Return one row in plain values: times in milliseconds, parameters and fused multiply-adds as counts.
 
     `lookahead_ms` is what the network waits for beyond the frame itself, None where it needs the whole signal;
-    `fma_per_frame` is None for systems without frames, which have `fma_per_s` only.
+    `fma_per_frame` is None for systems without frames, which have `fma_per_s` only. `level` is what a signal is divided
+    by: `rms`, which live use takes of the past and a file of the whole recording, so that only live use needs nothing
+    of the future; or `as_is`, nothing.
 
     Raises: ConfigError if there is no such row.
     """
@@ -44,6 +46,7 @@ def measure(name: str) -> dict[str, Any]:
         "sample_rate": row.sample_rate,
         "stft": _stft(row) if spectral else None,
         "causal": not whole_signal and lookahead == 0,
+        "level": row.domain.level if spectral else None,
         "lookahead_ms": None if whole_signal else round(1000 * lookahead * hop_s, 3),
         "target": row.target.__name__,
         "losses": {term: weight for term, (_, weight) in row.losses.items()},

@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 EPS = 1e-8
+MIN_LEVEL = 1e-5
+"""Least level by which a signal is divided, so that silence stays silence."""
 
 IntOrTensor = TypeVar("IntOrTensor", int, Tensor)
 
@@ -279,8 +281,8 @@ class CompressedComplex(Spectral):
 
 
 def rms_level(x: Tensor, lengths: Tensor) -> Tensor:
-    """Return the RMS of each signal over its own length, at least 1e-5 so that silence stays silence.
+    """Return the RMS of each signal over its own length, at least `MIN_LEVEL`.
 
     Shapes: x (B, N) zero beyond lengths (B,) in samples -> (B, 1).
     """
-    return (x.square().sum(-1) / lengths.clamp_min(1)).sqrt().clamp_min(1e-5).unsqueeze(-1)
+    return (x.square().sum(-1) / lengths.clamp_min(1)).sqrt().clamp_min(MIN_LEVEL).unsqueeze(-1)

@@ -10,9 +10,8 @@ import onnxruntime
 import torch
 from numpy.typing import NDArray
 
-from clean_corpus.enhancers.domains.spectral import Spectral
 from clean_corpus.enhancers.serving.enhancer import Enhancer
-from clean_corpus.enhancers.serving.streaming import Stream
+from clean_corpus.enhancers.serving.streaming import LiveStream
 from clean_corpus.pipeline.core.errors import CleanCorpusError, ConfigError
 
 OPSET = 20
@@ -22,26 +21,28 @@ AGREEMENT = 1e-4  # largest difference, at full scale 1, between the file's outp
 def export_streaming(enhancer: Enhancer, path: Path) -> None:
     """Write an ONNX file; before it gets its name, onnxruntime's output is compared with the network's.
 
-    Inputs are hop (1, hop_length), level (1, 1) and state_0 ..; outputs are the cleaned hop and the next state. The
-    file's metadata hold sample_rate, hop_length, head and delay in samples (see streaming.Stream) and the shapes of
-    the state, which starts as zeros except for the first `head` samples.
+    Inputs are hop (1, hop_length) and state_0 ..; outputs are the cleaned hop and the next state. The file's metadata
+    hold sample_rate, hop_length, head and delay in samples (see streaming.Stream), the shapes of the state, which
+    starts as zeros except for the first `head` samples, and the level that the network hears: running (see
+    streaming.LiveStream) or as_is.
 
     Raises: ConfigError if the network cannot run hop by hop; CleanCorpusError if the outputs differ.
     """
     try:
-        stream = Stream(enhancer.network.cpu(), enhancer.row.domain).eval()
+        rate, gain = enhancer.sample_rate, enhancer.gain
+        stream = LiveStream(enhancer.network.cpu(), enhancer.row.domain, sample_rate=rate, gain=gain).eval()
     except ValueError as error:
         raise ConfigError(f"{enhancer.name}: {error}") from None
     state = stream.initial_state(torch.zeros(1, stream.head))
     names = [f"state_{i}" for i in range(len(state))]
-    given = (torch.zeros(1, stream.hop_length), torch.ones(1, 1), *state)
+    given = (torch.zeros(1, stream.hop_length), *state)
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # tracing warns about attributes of GRUs
         for name in ("torch.onnx", "onnxscript"):
             logging.getLogger(name).setLevel(logging.ERROR)
         program = torch.onnx.export(
             stream, given, dynamo=True, verbose=False, opset_version=OPSET,
-            input_names=["hop", "level", *names], output_names=["clean_hop", *(f"next_{n}" for n in names)],
+            input_names=["hop", *names], output_names=["clean_hop", *(f"next_{n}" for n in names)],
         )  # fmt: skip
     program.model.metadata_props.update(
         {
@@ -50,7 +51,7 @@ def export_streaming(enhancer: Enhancer, path: Path) -> None:
             "hop_length": str(stream.hop_length),
             "head": str(stream.head),
             "delay": str(stream.delay),
-            "needs_level": str(_needs_level(enhancer)).lower(),
+            "level": "running" if enhancer.row.domain.level == "rms" else "as_is",
             "weights_sha256": enhancer.sha256,
             "state_shapes": json.dumps({n: list(x.shape) for n, x in zip(names, state, strict=True)}),
         }
@@ -65,15 +66,10 @@ def export_streaming(enhancer: Enhancer, path: Path) -> None:
         unfinished.unlink(missing_ok=True)
 
 
-def _needs_level(enhancer: Enhancer) -> bool:
-    """Return whether the recording's RMS has to be given with each hop."""
-    return isinstance(enhancer.row.domain, Spectral) and enhancer.row.domain.level == "rms"
-
-
-def _check(path: Path, stream: Stream, sample_rate: int) -> None:
+def _check(path: Path, stream: LiveStream, sample_rate: int) -> None:
     """Compare the file's output for half a second of noise with the network's."""
     noise = 0.1 * torch.randn(1, sample_rate // 2, generator=torch.Generator().manual_seed(0))
-    wanted = stream.run(noise, noise.new_ones(1, 1))[0].numpy()
+    wanted = stream.run(noise)[0].numpy()
     found = OnnxStream(path).run(noise[0].numpy())
     difference = float(np.abs(found - wanted).max())
     if not difference <= AGREEMENT:
@@ -102,32 +98,31 @@ class OnnxStream:
     def initial_state(self, head: NDArray[np.float32]) -> list[NDArray[np.float32]]:
         """Return the state of the first call.
 
-        Shapes: head (self.head,), the first samples at the level of the network -> as the file's metadata say.
+        Shapes: head (self.head,), the first samples -> as the file's metadata say.
         """
         state = [np.zeros(shape, np.float32) for shape in self._shapes.values()]
         state[0][0, state[0].shape[1] - self.head :] = head
         return state
 
     def step(
-        self, hop: NDArray[np.float32], level: float, state: list[NDArray[np.float32]]
+        self, hop: NDArray[np.float32], state: list[NDArray[np.float32]]
     ) -> tuple[NDArray[np.float32], list[NDArray[np.float32]]]:
         """Run one hop and return the cleaned samples and the next state.
 
         Shapes: hop (hop_length,) -> (hop_length,), next state.
         """
-        feeds = {"hop": hop[None], "level": np.full((1, 1), level, np.float32)}
-        ready, *state = self.session.run(None, feeds | dict(zip(self._shapes, state, strict=True)))
+        ready, *state = self.session.run(None, {"hop": hop[None]} | dict(zip(self._shapes, state, strict=True)))
         return ready[0], state
 
-    def run(self, x: NDArray[np.float32], level: float = 1.0) -> NDArray[np.float32]:
+    def run(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         """Run a whole recording hop by hop, followed by silence until its last sample is out.
 
         Shapes: (N,) -> (N,).
         """
         count = -(-(x.size + self.delay) // self.hop_length)
         padded = np.pad(x, (0, max(0, self.head + count * self.hop_length - x.size)))
-        state, parts = self.initial_state(padded[: self.head] / np.float32(level)), []
+        state, parts = self.initial_state(padded[: self.head]), []
         for hop in padded[self.head :].reshape(count, self.hop_length):
-            ready, state = self.step(hop, level, state)
+            ready, state = self.step(hop, state)
             parts.append(ready)
         return np.concatenate(parts)[self.delay : self.delay + x.size]

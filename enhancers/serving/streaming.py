@@ -1,9 +1,9 @@
-"""Causal enhancers run hop by hop, with the same result as on the whole file: for live use and for ONNX."""
+"""Causal enhancers run hop by hop: with the same result as on the whole file, or at a running level for live use."""
 
 import torch
 from torch import Tensor, nn
 
-from clean_corpus.enhancers.domains.spectral import EPS, Spectral
+from clean_corpus.enhancers.domains.spectral import EPS, MIN_LEVEL, Spectral
 from clean_corpus.enhancers.models.layers import Memory
 
 
@@ -14,7 +14,7 @@ class Stream(nn.Module):
     from -delay on, of which those before 0 are to be dropped. Each later call continues where the last one ended.
 
     Shapes: samples (1, K * hop_length), level (1, 1), state as `initial_state` -> (1, K * hop_length), state. The level
-    is the RMS by which the recording is divided (a running estimate for live use), 1 if the domain keeps levels.
+    is the RMS by which the recording is divided, 1 if the domain keeps levels.
     Raises: ValueError if the network needs the whole signal, or its domain is not a spectral one.
     """
 
@@ -97,7 +97,60 @@ class Stream(nn.Module):
         x = nn.functional.pad(x, (0, max(0, wanted - n_samples)))[:, :wanted]
         state, parts = self.initial_state(x[:, : self.head] / level), []
         for samples in x[:, self.head :].split(hops * self.hop_length, 1):
-            ready, *state = self(samples, level, *state)
+            ready, *state = Stream.forward(self, samples, level, *state)
             parts.append(ready)
         parts.append(state[1] / state[2].clamp_min(EPS) * level)  # the end of the last frames, which no other overlaps
         return torch.cat(parts, 1)[:, self.delay : self.delay + n_samples]
+
+
+HORIZON_S = 10.0  # over which the running level is taken
+START_DB, START_S = -26.0, 1.0  # dBFS of speech that was not heard yet, and for how long it counts as heard
+
+
+class LiveStream(Stream):
+    """Stream of audio whose end has not come yet: each frame at the level of what was heard up to it.
+
+    A file is heard at the RMS of the whole recording, of which live audio knows the past only. Each frame is divided by
+    the level that the last frames had, and multiplied by it again before frames overlap. Domains that keep levels run
+    as in files. The output is multiplied by `gain`, as that of an `Enhancer`.
+
+    Source: own; powers of frames with exponential forgetting, beginning with speech of a usual level.
+    Shapes: samples (1, K * hop_length), state as `initial_state` -> as `Stream`.
+    Raises: ValueError as `Stream`.
+    """
+
+    def __init__(self, network: nn.Module, domain: Spectral, *, sample_rate: int = 16000, gain: float = 1.0) -> None:
+        super().__init__(network, domain)
+        self.gain = gain
+        self.horizon = HORIZON_S * sample_rate / self.hop_length
+        self.start, self.start_power = START_S * sample_rate / self.hop_length, 10 ** (START_DB / 10)
+
+    def forward(self, samples: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
+        ready, *state = super().forward(samples, samples.new_ones(1, 1), *state)
+        return self.gain * ready, *state
+
+    def _frames(self, frames: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
+        if self.domain.level != "rms":
+            return super()._frames(frames, memory)
+        level = self._levels(frames.square().mean(2), memory).unsqueeze(2)  # (1, K, 1)
+        cleaned, valid = super()._frames(frames / level, memory)
+        return cleaned * memory.delay(level, self.lookahead, 1), valid
+
+    def _levels(self, power: Tensor, memory: Memory) -> Tensor:
+        """Return the level up to each frame: powers of frames -> RMS, (1, K) both."""
+        total, count = memory.recall(power, 1, 1), memory.recall(power, 1, 1)
+        levels = []
+        for new in power.split(1, 1):
+            total, count = (x - x / self.horizon + y for x, y in ((total, new), (count, 1.0)))
+            start = self.start * (1 - count / self.horizon)
+            levels.append(((total + start * self.start_power) / (count + start)).sqrt())
+        memory.keep(total)
+        memory.keep(count)
+        return torch.cat(levels, 1).clamp_min(MIN_LEVEL)
+
+    def run(self, x: Tensor, *, hops: int = 1) -> Tensor:
+        """Run a whole recording as if it were live, some hops at a time.
+
+        Shapes: x (1, N) -> (1, N).
+        """
+        return self.gain * super().run(x, x.new_ones(1, 1), hops=hops)

@@ -33,6 +33,7 @@ def models(as_json: AsJson = False) -> None:
     out.print(table)
     out.print("papers: " + "; ".join(f"{paper} {about}" for paper, about in PAPERS.items()))
     out.print("MFMA/s: million fused multiply-adds per second of audio; look-ahead `all`: the whole signal is needed")
+    out.print("look-ahead is that of live use: of a file, systems at `level` rms (--json) hear the whole's RMS first")
     for remark in (f"{name}: {remark}" for row in rows for name, remark in row["remarks"].items()):
         out.print(remark, highlight=False)
 

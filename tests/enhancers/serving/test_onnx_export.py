@@ -3,14 +3,15 @@
 import json
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from safetensors.torch import save_file
 
 from clean_corpus.enhancers import table
-from clean_corpus.enhancers.domains.spectral import rms_level
 from clean_corpus.enhancers.serving.enhancer import load_enhancer
 from clean_corpus.enhancers.serving.onnx_export import OnnxStream, export_streaming
+from clean_corpus.enhancers.serving.streaming import LiveStream
 from clean_corpus.pipeline.core.errors import CleanCorpusError, ConfigError
 
 NARROW = {"channels": (4, 4, 4, 4, 8)}
@@ -32,19 +33,18 @@ def enhancer(name, tmp_path):
     return load_enhancer(str(tmp_path / "x.safetensors"))
 
 
-def level_of(whole, x):
-    n = torch.tensor([x.shape[1]])
-    return rms_level(x, n) if whole.row.domain.level == "rms" else torch.ones(1, 1)
-
-
 @pytest.mark.parametrize("name", ["cgcrn-refined", "pl-lstm"])
 def test_an_exported_file_cleans_as_the_network_does(name, tmp_path):
     whole = enhancer(name, tmp_path)
+    whole.gain = -0.5  # as that of a training whose loss left sign and level open
     export_streaming(whole, tmp_path / "live.onnx")
     x = 0.1 * torch.randn(1, 4100)
-    level = level_of(whole, x)
-    output = OnnxStream(tmp_path / "live.onnx").run(x[0].numpy(), float(level))
-    np.testing.assert_allclose(output, whole(x, torch.tensor([4100]))[0].numpy(), atol=1e-4)
+    output = OnnxStream(tmp_path / "live.onnx").run(x[0].numpy())
+    live = LiveStream(whole.network, whole.row.domain, gain=-0.5)
+    np.testing.assert_allclose(output, live.run(x)[0].numpy(), atol=1e-4)
+    about = onnx.load(tmp_path / "live.onnx")
+    assert [i.name for i in about.graph.input][:2] == ["hop", "state_0"]
+    assert {"level": "running", "hop_length": "160"}.items() <= {p.key: p.value for p in about.metadata_props}.items()
     assert [p.name for p in tmp_path.glob("*.part")] == []
 
 

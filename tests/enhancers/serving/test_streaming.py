@@ -7,9 +7,12 @@ import torch
 from safetensors.torch import save_file
 
 from clean_corpus.enhancers import table
+from clean_corpus.enhancers.catalogue import describe_all
 from clean_corpus.enhancers.domains.spectral import rms_level
+from clean_corpus.enhancers.models.layers import Memory
 from clean_corpus.enhancers.serving.enhancer import load_enhancer
-from clean_corpus.enhancers.serving.streaming import Stream
+from clean_corpus.enhancers.serving.streaming import LiveStream, Stream
+from tests.support import small_networks
 
 NARROW = {"channels": (4, 4, 4, 4, 8)}
 SMALL = {
@@ -45,6 +48,56 @@ def test_hop_by_hop_equals_the_whole_file(name, n_samples, tmp_path):
     for hops in (1, 7):
         output = stream.run(x, level_of(whole, x), hops=hops)
         assert torch.allclose(output, wanted, atol=1e-5), hops  # float32, other order of sums
+
+
+STATED = {row["name"]: row for row in describe_all() if row["lookahead_ms"] is not None}
+
+
+@pytest.mark.parametrize("name", STATED)
+def test_what_comes_after_the_stated_look_ahead_changes_nothing_of_what_is_out(name):
+    """Live, for all that state one, counted from the frame. In files too, but where the catalogue says level rms."""
+    torch.manual_seed(0)
+    row, about, cut = table.method(name), STATED[name], 3000
+    network = row.build(**small_networks.SMALL[name])
+    row.domain.forward(network, *0.1 * torch.randn(2, 2, 4000)).output  # noqa: B018 - BatchNorm's statistics
+    network.eval()
+    x = 0.1 * torch.randn(1, 6000)
+    changed, after = x.clone(), cut + round(16 * (about["stft"]["window_ms"] + about["lookahead_ms"]))
+    changed[:, after:] = 0.9
+    stream = LiveStream(network, row.domain)
+    live, other = (stream.run(signal, hops=100) for signal in (x, changed))
+    assert torch.equal(live[:, :cut], other[:, :cut]) and not torch.equal(live[:, after:], other[:, after:])
+    with torch.inference_mode():
+        in_file, other = (row.domain.enhance(network, signal, torch.tensor([6000])) for signal in (x, changed))
+    assert torch.allclose(in_file[:, :cut], other[:, :cut], rtol=1e-3, atol=1e-6) == (about["level"] == "as_is")
+    assert about["causal"] == (about["lookahead_ms"] == 0)
+
+
+def test_the_running_level_is_that_of_a_file_after_some_seconds_and_a_usual_one_before():
+    """Noise at 0.05, then 0.2: forgotten by half after seven seconds; a call of many hops equals many of one."""
+    row = table.method("cgcrn")
+    stream = LiveStream(row.build(**NARROW).eval(), row.domain)
+    noise = torch.randn(1, 40 * 16000) * torch.cat((torch.full((320000,), 0.05), torch.full((320000,), 0.2)))
+    power = noise.unfold(1, 320, 160).square().mean(2)
+    level = stream._levels(power, Memory())
+    assert level[0, 0] == pytest.approx(0.05, rel=0.1)  # -26 dBFS
+    assert level[0, 1999] == pytest.approx(0.05, rel=0.02)
+    halfway = ((0.05**2 + 0.2**2) / 2) ** 0.5
+    assert level[0, 1999 + 693] == pytest.approx(halfway, rel=0.05) and level[0, -1] == pytest.approx(0.2, rel=0.1)
+    memory = Memory()
+    first = stream._levels(power[:, :700], memory)
+    again = torch.cat((first, stream._levels(power[:, 700:], Memory(memory.state))), 1)
+    assert torch.equal(again, level)
+    assert 1e-5 <= stream._levels(torch.zeros(1, 30000), Memory())[0, -1] < 1e-4  # silence stays silence
+
+
+@pytest.mark.parametrize("name", ["cgcrn-refined", "pl-lstm"])
+def test_live_hops_equal_one_call_and_a_file_at_its_level(name, tmp_path, monkeypatch):
+    whole = enhancer(name, tmp_path)
+    stream, x = LiveStream(whole.network, whole.row.domain), 0.1 * torch.randn(1, 4001)
+    assert torch.allclose(stream.run(x, hops=1), stream.run(x, hops=100), atol=1e-6)
+    monkeypatch.setattr(stream, "_levels", lambda power, memory: level_of(whole, x).expand(1, power.shape[1]))
+    assert torch.allclose(stream.run(x), whole(x, torch.tensor([4001])), atol=1e-5)
 
 
 def test_a_system_that_needs_the_whole_signal_is_refused():
