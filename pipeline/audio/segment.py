@@ -1,7 +1,7 @@
 """Long recordings cut at pauses into utterances, as a stream, so that hours of audio never lie in memory."""
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from math import ceil
 
@@ -27,25 +27,36 @@ class Utterance:
     speech_s: float
 
 
-def utterances(blocks: Iterable[Audio], config: SegmentConfig, *, sample_rate: int) -> Iterator[Utterance]:
+Loudened = Callable[[int, Audio], Audio]
+"""(first sample, stretch of the recording from there on) -> the same at the level at which voices are looked for."""
+
+
+def as_it_is(_: int, x: Audio) -> Audio:
+    """Return a stretch at the level that it has."""
+    return x
+
+
+def utterances(
+    blocks: Iterable[Audio], config: SegmentConfig, *, sample_rate: int, loudened: Loudened = as_it_is
+) -> Iterator[Utterance]:
     """Yield a recording of at most max_s whole, or a longer one cut at its pauses, stretches without speech left out.
 
     At most about max_s + min_s and one block are in memory. The cuts do not depend on the sizes of the blocks.
     Utterances are in order, do not overlap and are at most max_s long; one under min_s had no neighbour to join.
+    They have the level of the blocks; `loudened` is for the detector alone.
 
     Shapes: blocks (N_i,) each, in turn, at sample_rate.
     Raises: ConfigError if max_s leaves no room for speech between the paddings.
     """
-    segmenter = _Segmenter(config, sample_rate)
+    segmenter = _Segmenter(config, sample_rate, loudened)
     blocks = _equal_blocks(blocks, int(BLOCK_S * sample_rate))
     head = [np.zeros(0, np.float32)]
     while (length := sum(map(len, head))) <= config.max_s * sample_rate:
         if (block := next(blocks, None)) is None:
             if length:
                 whole = np.concatenate(head)
-                yield Utterance(
-                    0, whole, speech_s(speech_mask(whole, config.speech_threshold, sample_rate=sample_rate))
-                )
+                mask = speech_mask(loudened(0, whole), config.speech_threshold, sample_rate=sample_rate)
+                yield Utterance(0, whole, speech_s(mask))
             return
         head.append(block)
     for block in itertools.chain(head, blocks):
@@ -83,7 +94,8 @@ class _Segmenter:
     All positions are windows since the beginning of the recording, all lengths windows.
     """
 
-    def __init__(self, config: SegmentConfig, sample_rate: int) -> None:
+    def __init__(self, config: SegmentConfig, sample_rate: int, loudened: Loudened) -> None:
+        self._loudened = loudened
         self._detector = SpeechDetector(sample_rate=sample_rate)
         self._threshold = config.speech_threshold
         self._hop = WINDOW_S * sample_rate  # samples per window, a fraction at some rates
@@ -108,8 +120,9 @@ class _Segmenter:
         self._group: _Span | None = None
 
     def push(self, block: Audio) -> Iterator[Utterance]:
+        loud = self._loudened(self._audio_start + len(self._audio), block)
         self._audio = np.concatenate((self._audio, block))
-        yield from self._advance(self._detector.probabilities(block))
+        yield from self._advance(self._detector.probabilities(loud))
         self._forget()
 
     def finish(self) -> Iterator[Utterance]:

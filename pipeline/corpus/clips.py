@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -47,9 +48,10 @@ def cut_recording(folder: Path, recording: Recording, config: PipelineConfig) ->
             clip = replace(clip, channel=str(intake.channel), channel_why=intake.why)
             measures = RecordedMeasures(clip.sample_rate_in_hz, step=intake.step, reach_s=REACH_S + 2 * limits.max_s)
             blocks = counted(take_in(reader, intake, sample_rate=rate, measures=measures))
-            for cut in segment.utterances(intake.amplified(blocks), limits, sample_rate=rate):
+            loudened = partial(intake.loudened, sample_rate=rate)
+            for cut in segment.utterances(blocks, limits, sample_rate=rate, loudened=loudened):
                 whole = cut.start == 0 and len(cut.samples) == total
-                yield _clip(clip, cut, config, None if whole else count, intake.gain_db, measures)
+                yield _clip(clip, cut, config, None if whole else count, measures)
                 count, end = count + 1, cut.start + len(cut.samples)
     except (DataError, OSError) as error:
         text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
@@ -66,12 +68,11 @@ def _clip(
     cut: segment.Utterance,
     config: PipelineConfig,
     number: int | None,
-    gain_db: float,
     measures: RecordedMeasures,
 ) -> tuple[Clip, Audio]:
     """Return the clip of one utterance, rejected if it is too short, and its samples at the level of raw shards.
 
-    `number` is None for a recording kept whole; `gain_db` is the gain that the utterance has already.
+    `number` is None for a recording kept whole.
     """
     rate, limits = config.audio.sample_rate, config.segment
     offset_s, duration_s = cut.start / rate, len(cut.samples) / rate
@@ -80,9 +81,7 @@ def _clip(
         reject = (Reason.TOO_SHORT, f"duration_s {duration_s:.4g} < {limits.min_s:g}")
     elif cut.speech_s < limits.min_speech_s:
         reject = (Reason.NO_SPEECH, f"speech_s {cut.speech_s:.3g} < {limits.min_speech_s:g}")
-    samples, further_db = loudness.level(
-        _faded(cut.samples, rate), rate, loudness_lufs=RAW_LUFS, true_peak_db=RAW_PEAK_DB
-    )
+    samples, gain_db = loudness.level(_faded(cut.samples, rate), rate, loudness_lufs=RAW_LUFS, true_peak_db=RAW_PEAK_DB)
     clipping_ratio, bandwidth_hz = measures.of(offset_s, duration_s)
     clip = replace(
         recording,
@@ -92,7 +91,7 @@ def _clip(
         speech_s=round(cut.speech_s, 3),
         pcm_sha256=fingerprint.pcm_sha256(samples),
         reject=reject,
-        input_gain_db=round(gain_db + further_db, 3),
+        input_gain_db=round(gain_db, 3),
         clipping_ratio=clipping_ratio,
         bandwidth_hz=bandwidth_hz,
     )

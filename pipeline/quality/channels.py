@@ -13,6 +13,7 @@ from clean_corpus.pipeline.quality import signal_measures
 
 BLOCK_S = 0.05
 BLOCKS_PER_PIECE = 10
+LOCAL_S = 5.0
 LOWEST_HZ = 80.0  # offset, rumble and most hum say nothing about the level of a voice
 MAX_BLOCKS = 2**15  # in memory; of a longer recording every second block is kept, then every fourth ...
 SILENT_DB = 40.0  # below the loudest channel
@@ -28,8 +29,8 @@ SAME_SOUND = 0.5  # correlation of two channels' envelopes
 class Survey:
     """What a recording holds: for each channel its mean, share of clipped samples, and whether all are numbers.
 
-    `power` has a row for each 50 ms, of each channel and in the last column of their mean, above 80 Hz; `step` is the
-    quantisation step.
+    `power` has a row for each `block_s` seconds, of 50 ms of each channel and in the last column of their mean, above
+    80 Hz; `step` is the quantisation step.
     """
 
     mean: NDArray[np.float64]
@@ -37,6 +38,7 @@ class Survey:
     finite: NDArray[np.bool_]
     power: NDArray[np.float64]
     step: float
+    block_s: float
 
     def level_db(self, column: int) -> float:
         """Return the level of the loud moments of a channel, of the mean with -1, dB; -inf for silence.
@@ -45,6 +47,17 @@ class Survey:
         nor long pauses change it.
         """
         return float(_db(self._ranked(column, max(4, len(self.power) // 100))))
+
+    def levels_db(self, column: int) -> NDArray[np.float64]:
+        """Return the level of the loud moments of a channel around each 5 s of the recording, in 15 s, dB.
+
+        Shapes: -> (ceil(duration / 5 s),), one at least; it is for the middle of its 5 s.
+        """
+        times_s = (np.arange(len(self.power)) + 0.5) * self.block_s
+        count = max(1, int(np.ceil(len(self.power) * self.block_s / LOCAL_S)))
+        edges = np.searchsorted(times_s, [((i - 1) * LOCAL_S, (i + 2) * LOCAL_S) for i in range(count)])
+        stretches = [np.sort(self.power[first:end, column])[::-1] for first, end in edges]
+        return np.array([_db(float(falling[len(falling) // 50]) if len(falling) else 0.0) for falling in stretches])
 
     def contrast_db(self, column: int) -> float:
         """Return the level of the loud moments above the tenth part of all blocks that is quietest, dB up to 40."""
@@ -120,7 +133,8 @@ class _Sums:
     def survey(self) -> Survey:
         n_samples = max(1, self._n_samples)
         power = np.array(self._power).reshape(-1, len(self._sum) + 1)
-        return Survey(self._sum / n_samples, self._clipped / n_samples, self._finite, power, self._step)
+        block_s = self._stride * BLOCK_S
+        return Survey(self._sum / n_samples, self._clipped / n_samples, self._finite, power, self._step, block_s)
 
 
 def choose(found: Survey, setting: Literal["mix"] | int) -> tuple[Literal["mix"] | int, str | None]:

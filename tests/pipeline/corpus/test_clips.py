@@ -131,6 +131,14 @@ def test_a_click_at_full_scale_does_not_make_soft_speech_inaudible(tmp_path, rec
     assert clicked.speech_s == pytest.approx(clip.speech_s, abs=0.1) and clicked.reject is None
 
 
+def test_a_soft_speaker_is_heard_beside_a_loud_one(tmp_path, recorded):
+    loud, soft = signals.speech(16, seed=1), 10 ** (-45 / 20) * signals.speech(16, seed=2)
+    found = list(cut_recording(tmp_path, recorded(np.concatenate([loud, soft]), subtype="PCM_24"), CONFIG))
+    heard_s = sum(clip.speech_s for clip, _ in found if clip.offset_s > 20)
+    alone = cut_recording(tmp_path, recorded(soft, subtype="PCM_24"), CONFIG)
+    assert heard_s > 0.9 * sum(clip.speech_s for clip, _ in alone if clip.offset_s > 4)
+
+
 @pytest.mark.parametrize("offset", [0.03, -0.5])
 def test_an_offset_and_rumble_leave_no_click_at_the_ends_of_a_clip(tmp_path, recorded, spoken, offset):
     x = spoken[: 3 * RATE]
