@@ -33,7 +33,8 @@ def card_entries(
         f"{' and '.join(counting)} leave sign and level open: the network's output is multiplied by output_gain, by "
         f"least squares over {PAIRS} training pairs"
     )
-    return {"output_correlation": round(abs(correlation), 4), "output_gain": round(gain, 5), "output": why}
+    turned = correlation if gain > 0 else -correlation
+    return {"output_correlation": round(turned, 4), "output_gain": round(gain, 5), "output": why}
 
 
 @torch.inference_mode()
