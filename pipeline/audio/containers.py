@@ -1,15 +1,13 @@
 """Recordings in a file: the one that it holds, or all that were joined end to end."""
 
 import os
-import re
 from typing import BinaryIO
 
-from clean_corpus.pipeline.audio import headers, mpeg, ogg, other_formats
+from clean_corpus.pipeline.audio import flac, headers, mpeg, ogg, other_formats
 from clean_corpus.pipeline.audio.splice import STRAY, Part
 from clean_corpus.pipeline.audio.tags import skip_tags
 
 MAX_PARTS = 10_000
-_FLAC = re.compile(rb"fLaC[\x00\x80]\x00\x00\x22")  # begins a file; its first block is 34 bytes long
 
 
 def split(file: BinaryIO, size: int) -> list[Part]:
@@ -49,9 +47,9 @@ def _first(file: BinaryIO, start: int, size: int) -> tuple[list[Part], int]:
     head = os.pread(file.fileno(), 8, start)
     if head[:4] == ogg.MARK:
         return ogg.split(file, start, size), size
-    if _FLAC.match(head):
-        end = headers.next_beginning(file, _flac_frames(file, start, size), size)
-        return [Part(start, end)], end
+    if flac.MARK.match(head):
+        end = headers.next_beginning(file, flac.first_frame(file, start, size), size)
+        return [flac.part(file, start, end)], end
     if other := other_formats.demuxer_of(file, Part(start, size)):
         end = other_formats.end_of(file, start, size, other[1])
         return [Part(start, end)], end
@@ -66,11 +64,3 @@ def _mpeg_in_wav(file: BinaryIO, samples: headers.Samples, end: int, share: floa
         problem = f"truncated: header announces {samples.size} bytes of audio, file holds {end - samples.offset}"
         parts.append(Part(end, end, problem=problem))
     return parts
-
-
-def _flac_frames(file: BinaryIO, start: int, end: int) -> int:
-    """Return where the frames of a FLAC file begin, behind its metadata. Source: RFC 9639, section 8."""
-    position, is_last = start + 4, False
-    while not is_last and position < end and len(head := os.pread(file.fileno(), 4, position)) == 4:
-        is_last, position = head[0] >= 0x80, position + 4 + int.from_bytes(head[1:], "big")
-    return min(position, end)

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from clean_corpus.pipeline.audio import containers, decode, mpeg
+from clean_corpus.pipeline.audio import containers, decode, flac, mpeg
+from clean_corpus.pipeline.audio.splice import Part
 from clean_corpus.pipeline.core.config import AudioConfig
 from clean_corpus.pipeline.core.errors import DataError
 from clean_corpus.pipeline.core.reasons import Reason, reason_of
@@ -170,3 +171,23 @@ def test_what_a_decoder_remarks_is_logged_once_with_the_name_of_the_recording(tm
     assert capfd.readouterr().err == "still heard\n"
     (record,) = caplog.records
     assert record.getMessage().startswith("a/b.mp3: its decoder says: ")
+
+
+@pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24"])
+@pytest.mark.parametrize("announced", [1, 4096, 12287, 2 * N - 5000])
+def test_a_flac_file_that_announces_too_little_is_read_to_its_end(announced, subtype, tmp_path):
+    data = encoded(np.concatenate([X, Y]), container="FLAC", subtype=subtype)
+    start = int.from_bytes(data[18:26], "big") >> 36 << 36
+    y, error = read(data[:18] + (start | announced).to_bytes(8, "big") + data[26:], tmp_path)
+    assert (len(y), error) == (2 * N, "")
+    assert len(read(data, tmp_path)[0]) == 2 * N
+
+
+def test_numbers_of_flac_frames_of_any_width_are_read(tmp_path):
+    # 40 s in blocks of 4096 have frame numbers of two bytes
+    data = encoded(np.tile(Y, 40), container="FLAC")
+    with (tmp_path / "x").open("wb+") as file:
+        file.write(data)
+        file.flush()
+        assert flac.part(file, 0, len(data)) == Part(0, len(data))
+        assert flac._end_of_last_frame(file, flac.first_frame(file, 0, len(data)), len(data)) == 40 * N // 4096 * 4096
