@@ -10,6 +10,7 @@ import soxr
 
 from clean_corpus.pipeline.core.errors import DataError
 from clean_corpus.pipeline.core.types import Audio
+from clean_corpus.pipeline.quality import channels
 
 SUFFIXES = {".wav", ".flac", ".ogg"}
 FULL_SCALE = 32767
@@ -80,8 +81,8 @@ def _reference(
 
 
 def _samples(path: Path, sample_rate: int) -> np.ndarray:
-    """Return the mean of a file's channels as int16, (N,)."""
-    return (_decode(path, sample_rate).mean(1).clip(-1, 1) * FULL_SCALE).astype(np.int16)
+    """Return the mean of a file's channels, or one where they cancel or one is at fault, as int16, (N,)."""
+    return (channels.mono(_decode(path, sample_rate), sample_rate).clip(-1, 1) * FULL_SCALE).astype(np.int16)
 
 
 def load_rirs(folder: Path, sample_rate: int) -> dict[str, list[Recording]]:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from clean_corpus.pipeline.audio.pieces import Frames, Pieces
 from clean_corpus.pipeline.core.errors import DataError
+from clean_corpus.pipeline.core.types import Audio
 from clean_corpus.pipeline.quality import signal_measures
 
 BLOCK_S = 0.05
@@ -161,6 +162,17 @@ def choose(found: Survey, setting: Literal["mix"] | int) -> tuple[Literal["mix"]
     if left.any() and (share := _cancelled(found, loudest)) > CANCELLED:
         return loudest, f"channels cancel: {share:.0%} of the sound is lost in their mix"
     return "mix", None
+
+
+def mono(frames: Frames, sample_rate: int) -> Audio:
+    """Return one channel of a recording that lies in memory, as `choose` takes it.
+
+    Shapes: frames (N, C) -> (N,).
+    """
+    if frames.shape[1] == 1:
+        return frames[:, 0]
+    channel, _ = choose(survey([frames], sample_rate, frames.shape[1]), "mix")
+    return frames.mean(axis=1) if channel == "mix" else frames[:, channel]
 
 
 Faults = list[tuple[int, str]]

@@ -7,7 +7,7 @@ import pytest
 
 from clean_corpus.pipeline.core.errors import DataError
 from clean_corpus.pipeline.quality import channels
-from clean_corpus.pipeline.quality.channels import choose, survey
+from clean_corpus.pipeline.quality.channels import choose, mono, survey
 from tests.support import signals
 
 RATE = 16000
@@ -123,3 +123,8 @@ def test_a_recording_that_breaks_off_is_described_as_far_as_it_goes():
 
     assert choose(survey(frames(), RATE, 2), "mix")[0] == 1
     assert choose(survey([], RATE, 2), "mix") == ("mix", None)
+
+
+def test_a_recording_in_memory_is_taken_as_one_that_is_read():
+    for sides, wanted in (((X, X), X), ((X, 0.5 * X), 0.75 * X), ((X, -X), X), ((0 * X, X), X), ((X,), X)):
+        np.testing.assert_allclose(mono(np.stack(sides, axis=1), RATE), wanted, atol=1e-6)
