@@ -276,16 +276,19 @@ def _judge(clip: Clip, cleaned: worker_functions.Cleaned | Exception, config: Ru
     stages = (cleaned.before, cleaned.enhanced, cleaned.after)
     before = cleaned.before.result.scores.get(clip.clip_id, {})
     after = cleaned.after.result.scores.get(clip.clip_id, {})
-    row = Row(clip, _decision(clip, before, after, config), before, after)
+    own = recorded(clip)
+    if (residual_snr_db := cleaned.enhanced.result.residual_snr_db.get(clip.clip_id)) is not None:
+        own["residual_snr_db"] = residual_snr_db
+    row = Row(clip, _decision(before, after, config, own), before, after, own.get("residual_snr_db"))
     errors = (s.result.failed[clip.clip_id] for s in stages if clip.clip_id in s.result.failed)
     error = next(errors, None)
     return _failed_row(row, error) if error else row
 
 
-def _decision(clip: Clip, before: Scores, after: Scores, config: RunConfig) -> Decision:
+def _decision(before: Scores, after: Scores, config: RunConfig, own: Scores) -> Decision:
     """Return the gate's decision; where there can be none, the clip fails and the run goes on."""
     try:
-        return decide(before, after, config.gate, recorded(clip))
+        return decide(before, after, config.gate, own)
     except Exception as error:
         return failed(f"gate: {type(error).__name__}: {error}")
 

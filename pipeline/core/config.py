@@ -97,11 +97,14 @@ class GateConfig(Section):
     bandwidth_hz_min: Threshold = Field(5000.0, description="effective bandwidth of the raw recording, Hz")
     speech_ratio_min: Threshold = Field(0.15, description="share of the clip that is speech")
     prefer: Literal["raw_if_good", "enhanced"] = Field(
-        "raw_if_good", description="publish a raw clip that passes all thresholds, these three too; or always enhance"
+        "raw_if_good", description="publish a raw clip that passes all thresholds, these four too; or always enhance"
     )
-    raw_snr_db_min: Threshold = Field(30.0, description="SNR of a raw clip that is published as it is, dB")
-    raw_dnsmos_bak_min: Threshold = Field(3.9, description="DNSMOS BAK of such a clip, MOS")
+    raw_snr_db_min: Threshold = Field(20.0, description="SNR of a raw clip that is published as it is, dB")
+    raw_dnsmos_bak_min: Threshold = Field(4.0, description="DNSMOS BAK of such a clip, MOS")
     raw_bandwidth_hz_min: Threshold = Field(6500.0, description="bandwidth of such a clip, Hz")
+    raw_residual_snr_db_min: Threshold = Field(
+        28.0, description="speech of such a clip over what enhancing would remove, in the 160 ms with most of it, dB"
+    )
     guard_sig_drop: float = Field(
         0.5, ge=0, description="keep the raw clip if enhancement lowers SIG by more than this"
     )

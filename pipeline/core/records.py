@@ -1,7 +1,7 @@
 """Results of the stages of a shard, as the flow passes them on: paths and rows, never audio."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from clean_corpus.pipeline.core.reasons import Reason
@@ -59,10 +59,14 @@ class Ingested:
 
 @dataclass(frozen=True)
 class Enhanced:
-    """The enhanced version of a raw shard, None if nothing was enhanced; `failed` maps clip to exception text."""
+    """The enhanced version of a raw shard, None if nothing was enhanced; `failed` maps clip to exception text.
+
+    `residual_snr_db` maps clip to the level of its speech over what enhancing removed, where it removed most.
+    """
 
     shard: Shard | None
     failed: dict[str, str]
+    residual_snr_db: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -18,9 +18,10 @@ from clean_corpus.pipeline.corpus import shards
 from clean_corpus.pipeline.corpus.clips import read_recording
 from clean_corpus.pipeline.corpus.stage_cache import cached, library_versions
 from clean_corpus.pipeline.discover.recordings import printable
+from clean_corpus.pipeline.quality import signal_measures
 from clean_corpus.pipeline.storage.base import Store
 
-VERSION = 3  # raise it when the same network gives other samples: other batches, padding or scaling
+VERSION = 4  # raise it when the same network gives other samples: other batches, padding or scaling
 
 Enhancer = Callable[[Tensor, Tensor], Tensor]
 """(waveforms (B, N), lengths (B,) in samples) -> waveforms (B, N)."""
@@ -50,7 +51,12 @@ def enhance_shard(
         samples = (
             {"__key__": clip_id, "flac": shards.encode_clip(x, rate, bits=24)} for clip_id, x in enhanced.items()
         )
-        return Enhanced(shards.write_shard(store, f"work/enhanced/{name}.tar", samples), failed)
+        residual_snr_db = {
+            clip_id: round(signal_measures.residual_snr_db(noisy[clip_id], x, rate), 3)
+            for clip_id, x in enhanced.items()
+            if len(x)
+        }
+        return Enhanced(shards.write_shard(store, f"work/enhanced/{name}.tar", samples), failed, residual_snr_db)
 
     return cached(store, "enhance", name, Enhanced, compute)
 

@@ -52,6 +52,7 @@ SCHEMA = pa.schema(
         ("detail", pa.string()),
         ("chosen", pa.string()),
         ("chosen_why", pa.string()),
+        ("residual_snr_db", pa.float64()),
         ("gain_db", pa.float64()),
         ("shard", pa.string()),
         *[(name, pa.string()) for name in CONSTANTS],
@@ -68,6 +69,7 @@ class Row:
     decision: Decision
     before: Scores
     after: Scores
+    residual_snr_db: float | None = None
     gain_db: float | None = None
     shard: str | None = None
 
@@ -106,6 +108,7 @@ def _record(row: Row) -> dict[str, object]:
         "detail": decision.detail,
         "chosen": decision.chosen,
         "chosen_why": decision.chosen_why,
+        "residual_snr_db": row.residual_snr_db,
         "gain_db": row.gain_db,
         "shard": row.shard,
         **{f"before_{score}": row.before.get(score) for score in SCORES},

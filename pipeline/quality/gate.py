@@ -1,5 +1,6 @@
 """The gate: from the scores of a clip, raw and enhanced, to the version to publish and to its verdict."""
 
+import math
 from collections.abc import Iterator
 from typing import Literal
 
@@ -56,38 +57,51 @@ def damage(before: Scores, after: Scores, config: GateConfig) -> str | None:
     """Return in numbers why the enhanced version must not replace the raw one, or None.
 
     A score that the raw version has and the enhanced one lacks is damage too: silence has no signal score, and where
-    all speech is gone there is no SNR. The level is measured as loudness, which lost speech lowers and a quieter
-    background hardly does.
+    all speech is gone there is no SNR. The level is measured as loudness, which lost speech lowers; it may also fall by
+    the share of the background in it, so that removing noise that is louder than the speech is no damage.
     """
+    noise_db = _background_db(before.get("snr_db"))
     checks = (
         ("dnsmos_sig", config.guard_sig_drop, -1),
         ("clipping_ratio", config.guard_clipping_rise, 1),
-        ("loudness_lufs", config.guard_level_drop_db, -1),
+        ("loudness_lufs", config.guard_level_drop_db + noise_db, -1),
     )
     for score, limit, sign in checks:
         old, new = before.get(score), after.get(score)
         if old is not None and new is not None and sign * (new - old) > limit:
-            return f"{score} {old:.4g} -> {new:.4g}, allowed {sign * limit:+g}"
+            return f"{score} {old:.4g} -> {new:.4g}, allowed {sign * limit:+.4g}"
     for score, old in before.items():
         if old is not None and after.get(score) is None:
             return f"{score} {old:.4g} -> not measurable"
     return None
 
 
+def _background_db(snr_db: float | None) -> float:
+    """Return by how much the background raises the level of the speech, dB.
+
+    >>> [round(_background_db(snr_db), 1) for snr_db in (0.0, 30.0, None)]
+    [3.0, 0.0, 0.0]
+    """
+    return 0.0 if snr_db is None else 10 * math.log10(1 + 10 ** (-snr_db / 10))
+
+
 def choose(before: Scores, after: Scores, config: GateConfig, own: Scores) -> tuple[Version, ChosenWhy, str]:
     """Return the version of a clip to publish if it passes the thresholds, why, and that in numbers.
 
-    `own` holds the scores that are read from the recording, whatever the version.
+    `own` holds the scores that are read from the recording, whatever the version, and residual_snr_db.
     """
     if harm := damage(before, after, config):
         return "raw", ChosenWhy.DAMAGE, harm
     if config.prefer == "enhanced":
         return "enhanced", ChosenWhy.ENHANCED_PREFERRED, "gate.prefer is enhanced"
     scores = before | own
-    for score, bound, limit in _limits(config, of_raw=True):
+    limits = [*_limits(config, of_raw=True)]
+    if (limit := config.raw_residual_snr_db_min) is not None:
+        limits.append(("residual_snr_db", "min", limit))
+    for score, bound, limit in limits:
         if problem := shortfall(score, bound, limit, scores.get(score)):
             return "enhanced", ChosenWhy.RAW_FALLS_SHORT, problem
-    met = [f"{s} {scores[s]:.4g} >= {limit:g}" for s, _, limit in _limits(config, of_raw=True) if s in STRICTER]
+    met = [f"{s} {scores[s]:.4g} >= {limit:g}" for s, _, limit in limits if s in (*STRICTER, "residual_snr_db")]
     return "raw", ChosenWhy.RAW_IS_GOOD, ", ".join(met)
 
 

@@ -51,6 +51,31 @@ def global_snr_db(estimate: Samples, reference: Samples) -> float:
     return _limited_ratio_db(power, np.sum(np.square(reference - estimate)))
 
 
+def residual_snr_db(raw: Samples, enhanced: Samples, sample_rate: int) -> float:
+    """Return the level of an enhanced signal over that of what was removed, in the 160 ms where most was.
+
+    High where enhancing hardly changes anything. A single sneeze lowers it, which estimates of a steady background
+    overlook. A change of gain is none of the signal.
+    Departs: limited to +-100 dB; -100 if the enhanced signal is silent.
+    Shapes: (N,) twice -> dB.
+    Raises: ValueError if the shapes differ or are not (N,).
+
+    >>> raw = np.sin(np.arange(16000) * 0.3)
+    >>> residual_snr_db(raw, raw / 2, 16000)
+    100.0
+    >>> round(residual_snr_db(raw + 0.1 * (np.arange(16000) > 8000), raw, 16000), 1)
+    17.0
+    """
+    raw, enhanced = _pair(raw, enhanced)
+    power = np.dot(enhanced, enhanced)
+    if power == 0:
+        return -RATIO_LIMIT_DB
+    scaled = np.dot(raw, enhanced) / power * enhanced
+    starts = np.arange(0, raw.size, round(0.032 * sample_rate))
+    removed = np.add.reduceat(np.square(raw - scaled), starts) / np.diff(starts, append=raw.size)
+    return _limited_ratio_db(float(np.mean(np.square(scaled))), float(np.sort(removed)[-5:].mean()))
+
+
 def clipping_ratio(x: Samples, *, step: float = STEP) -> float:
     """Return the share of samples that were cut off at a ceiling, at full scale or before a later change of gain.
 

@@ -24,8 +24,8 @@ FAILED_SHOWN = 200
 
 _WHY = "replace(split_part(chosen_why, ':', 1), '_', ' ')"  # the class of it, in words
 
-RECORDED = ("clipping_ratio", "bandwidth_hz")
-"""Scores that the gate reads at the recording's own rate, columns of the ledger without `before_`."""
+RECORDED = ("clipping_ratio", "bandwidth_hz", "residual_snr_db")
+"""Scores that the gate reads of the recording or of both versions, columns of the ledger without `before_`."""
 
 _CARD = ("clip_id", "source", "offset_s", "duration_s", "text", "verdict", "reason", "detail", "chosen", "chosen_why")
 
@@ -68,7 +68,7 @@ class Sample:
     duration_s: NDArray[np.float64]
     scores: dict[str, Score]
     recorded: dict[str, NDArray[np.float64]]
-    """Scores at the recording's own rate, NaN where not measured."""
+    """RECORDED scores, NaN where not measured."""
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ GATE = GateConfig(
     bandwidth_hz_min=3400,
     clipping_ratio_max=0.01, speech_ratio_min=0.3, guard_sig_drop=0.1, guard_clipping_rise=0.001,
     guard_level_drop_db=6, raw_snr_db_min=25, raw_dnsmos_bak_min=3.8, raw_bandwidth_hz_min=7000,
+    raw_residual_snr_db_min=None,
 )  # fmt: skip
 ENHANCED = GATE.model_copy(update={"prefer": "enhanced"})
 GOOD = {
@@ -66,7 +67,7 @@ def test_a_threshold_of_none_is_not_checked():
     [
         ({"dnsmos_sig": 3.3}, "dnsmos_sig 3.5 -> 3.3, allowed -0.1"),
         ({"clipping_ratio": 0.005}, "clipping_ratio 0 -> 0.005, allowed +0.001"),
-        ({"loudness_lufs": -32.0}, "loudness_lufs -25 -> -32, allowed -6"),
+        ({"loudness_lufs": -32.0}, "loudness_lufs -25 -> -32, allowed -6.004"),
     ],
 )
 def test_the_guard_keeps_raw_when_enhancement_damages(change, words):
@@ -91,6 +92,13 @@ def test_what_cannot_be_measured_any_more_is_damage(after, lost, prefer):
     decision = decide(GOOD, after, GATE.model_copy(update={"prefer": prefer}))
     assert (decision.verdict, decision.chosen) == (Verdict.KEPT, "raw")
     assert decision.chosen_why == f"damage: {lost} -> not measurable"
+
+
+def test_removing_noise_that_is_louder_than_the_speech_is_no_damage():
+    """At -5 dB the mix is 6.2 dB above its speech; the same fall of a clean clip is speech that was lost."""
+    quieter = GOOD | {"loudness_lufs": -33.0}
+    assert decide(GOOD | {"snr_db": -5.0}, quieter, ENHANCED).chosen == "enhanced"
+    assert decide(GOOD, quieter, ENHANCED).chosen_why == "damage: loudness_lufs -25 -> -33, allowed -6.004"
 
 
 def test_what_could_not_be_measured_before_is_no_damage():
@@ -121,6 +129,15 @@ def test_a_raw_clip_that_is_good_is_published_as_it_is():
 def test_a_raw_clip_that_is_not_good_enough_is_enhanced(score, value, words):
     decision = decide(GOOD | {score: value}, GOOD, GATE)
     assert (decision.chosen, decision.chosen_why) == ("enhanced", f"raw_falls_short: {words}")
+
+
+def test_a_raw_clip_that_enhancing_changes_much_somewhere_is_enhanced():
+    """A sneeze amid speech: neither the SNR nor DNSMOS hears it."""
+    gate = GATE.model_copy(update={"raw_residual_snr_db_min": 26.0})
+    sneeze = decide(GOOD, GOOD, gate, {"residual_snr_db": 5.5})
+    assert (sneeze.chosen, sneeze.chosen_why) == ("enhanced", "raw_falls_short: residual_snr_db 5.5 < 26")
+    assert decide(GOOD, GOOD, gate, {"residual_snr_db": 30.0}).chosen_why.endswith(", residual_snr_db 30 >= 26")
+    assert "residual_snr_db could not be measured" in decide(GOOD, GOOD, gate).chosen_why
 
 
 def test_the_stricter_of_two_thresholds_holds_for_raw_and_null_switches_one_off():
