@@ -83,6 +83,8 @@ def demuxer_of(file: BinaryIO, part: Part, *, unusual: bool = False) -> tuple[st
     for place, mark, name in _UNREADABLE:
         if head[place:].startswith(mark):
             raise DataError(f"unsupported format: {name}; convert it to FLAC or WAV")
+    if head[:4] == b"OggS" and os.pread(file.fileno(), 8, part.start + 28).startswith((b"\x01vorbis", b"OpusHead")):
+        return None  # libsndfile's words count
     for place, mark, name, demuxer in _UNUSUAL_CODECS if unusual else _BEGINNINGS:
         if head[place:].startswith(mark):
             return name, demuxer

@@ -46,3 +46,9 @@ def with_size(data: bytes, mark: bytes, size: int, layout: str = "<I", *, gap: i
     """Return a file whose header announces another size, which stands `gap` bytes behind a mark."""
     at = data.index(mark) + len(mark) + gap
     return data[:at] + struct.pack(layout, size) + data[at + struct.calcsize(layout) :]
+
+
+def with_flac_length(flac: bytes, n_samples: int) -> bytes:
+    """Return a FLAC file whose header announces so many samples; 0: none, as in one written to a pipe."""
+    rest = int.from_bytes(flac[18:26], "big") >> 36 << 36
+    return flac[:18] + (rest | n_samples).to_bytes(8, "big") + flac[26:]

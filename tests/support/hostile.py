@@ -13,6 +13,7 @@ from PIL import Image
 
 from clean_corpus.pipeline.core.types import Audio
 from tests.support import signals
+from tests.support.encoded import encoded, muxed, with_flac_length
 
 TREATED = frozenset({"kept", "rejected"})
 FAILED = frozenset({"failed"})
@@ -90,6 +91,13 @@ def write_hostile(folder: Path) -> dict[str, Expected]:
     soundfile.write(path("24-bit.wav", TREATED), speech(), 16000, subtype="PCM_24")
     for name in ODD_NAMES:
         soundfile.write(os.fsencode(path(name, TREATED)), speech(), 16000, format="WAV")
+
+    # formats of phones, and files that hold more than they should
+    path("phone.m4a", TREATED).write_bytes(muxed(speech(), 16000, "ipod", "aac"))
+    path("chat.silk", FAILED, "unsupported_format").write_bytes(b"\x02#!SILK_V3" + bytes(500))
+    links = (encoded(speech(rate), rate, "OGG", "VORBIS") for rate in (16000, 22050))
+    path("chained.ogg", FAILED, "joined").write_bytes(b"".join(links))
+    path("month.flac", FAILED, "too_large").write_bytes(with_flac_length(encoded(speech(), container="FLAC"), 2**35))
 
     # what the file system does
     path("loop-a.wav", FAILED, "symlink_loop").symlink_to("loop-b.wav")

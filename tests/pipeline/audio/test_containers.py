@@ -11,7 +11,7 @@ from clean_corpus.pipeline.audio.splice import Part
 from clean_corpus.pipeline.core.config import AudioConfig
 from clean_corpus.pipeline.core.errors import DataError
 from clean_corpus.pipeline.core.reasons import Reason, reason_of
-from tests.support.encoded import RATE, encoded, mp3, muxed
+from tests.support.encoded import RATE, encoded, mp3, muxed, with_flac_length
 
 N = RATE  # frames of each recording
 X = (0.5 * np.sin(2 * np.pi * 440 * np.arange(N) / RATE)).astype(np.float32)
@@ -177,8 +177,7 @@ def test_what_a_decoder_remarks_is_logged_once_with_the_name_of_the_recording(tm
 @pytest.mark.parametrize("announced", [1, 4096, 12287, 2 * N - 5000])
 def test_a_flac_file_that_announces_too_little_is_read_to_its_end(announced, subtype, tmp_path):
     data = encoded(np.concatenate([X, Y]), container="FLAC", subtype=subtype)
-    start = int.from_bytes(data[18:26], "big") >> 36 << 36
-    y, error = read(data[:18] + (start | announced).to_bytes(8, "big") + data[26:], tmp_path)
+    y, error = read(with_flac_length(data, announced), tmp_path)
     assert (len(y), error) == (2 * N, "")
     assert len(read(data, tmp_path)[0]) == 2 * N
 

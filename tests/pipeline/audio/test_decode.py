@@ -17,6 +17,7 @@ from clean_corpus.pipeline.audio import decode
 from clean_corpus.pipeline.core.config import AudioConfig
 from clean_corpus.pipeline.core.errors import DataError
 from clean_corpus.pipeline.core.types import Audio
+from tests.support.encoded import with_flac_length
 
 RATE = 16000
 RIGHT = AudioConfig()
@@ -298,14 +299,8 @@ def test_a_member_that_is_no_clip_is_refused(data, message):
         decode.decode(data)
 
 
-def with_length(flac: bytes, n_samples: int) -> bytes:
-    """Return a FLAC file whose header announces so many samples; 0: none, as in one written to a pipe."""
-    start = int.from_bytes(flac[18:26], "big") >> 36 << 36
-    return flac[:18] + (start | n_samples).to_bytes(8, "big") + flac[26:]
-
-
 def test_a_month_of_silence_is_refused_by_its_header(tmp_path):
-    month = with_length(encoded(np.zeros(9000, np.float32), container="FLAC"), 720 * 3600 * RATE)
+    month = with_flac_length(encoded(np.zeros(9000, np.float32), container="FLAC"), 720 * 3600 * RATE)
     with pytest.raises(DataError, match=r"^too large: header announces 720 h, audio.max_hours is 24; split it, or"):
         read(month, tmp_path)
     with pytest.raises(
@@ -316,7 +311,7 @@ def test_a_month_of_silence_is_refused_by_its_header(tmp_path):
 
 @pytest.mark.parametrize("settings", [{"max_hours": 1 / 3600}, {"max_decoded_gb": 4e-9 * RATE}])
 def test_a_recording_without_a_length_is_read_to_the_limit(settings, tmp_path):
-    (tmp_path / "x").write_bytes(with_length(encoded(noise(35 * RATE), container="FLAC"), 0))
+    (tmp_path / "x").write_bytes(with_flac_length(encoded(noise(35 * RATE), container="FLAC"), 0))
     with decode.open_recording(tmp_path / "x", AudioConfig(**settings)) as reader:
         assert reader.frames_in is None
         with pytest.raises(DataError, match=r"^too large: file holds more than"):
@@ -329,6 +324,6 @@ def test_a_clip_in_memory_has_a_limit_too(monkeypatch):
     monkeypatch.setattr(decode, "_MAX_CLIP", 5000)
     for n_samples, x in ((6000, noise(6000)), (0, noise(6000)), (10**10, noise(100))):
         with pytest.raises(DataError, match=r"^too large: clip has more than the 5000 frames"):
-            decode.decode(with_length(encoded(x, container="FLAC"), n_samples))
-    streamed = with_length(encoded(noise(4000), container="FLAC"), 0)
+            decode.decode(with_flac_length(encoded(x, container="FLAC"), n_samples))
+    streamed = with_flac_length(encoded(noise(4000), container="FLAC"), 0)
     assert (len(decode.decode(streamed)[0]), decode.length(streamed)) == (4000, (4000, RATE))
