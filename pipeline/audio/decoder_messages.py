@@ -44,6 +44,9 @@ _buffers: dict[int, int] = {}
 def _buffer() -> int:
     """Return the descriptor of a temporary file without a name, one for each process."""
     if os.getpid() not in _buffers:
-        with tempfile.TemporaryFile() as file:
-            _buffers[os.getpid()] = os.dup(file.fileno())
+        if hasattr(os, "memfd_create"):  # Linux, where it needs no folder that can be written
+            _buffers[os.getpid()] = os.memfd_create("decoder-messages")
+        else:
+            with tempfile.TemporaryFile() as file:
+                _buffers[os.getpid()] = os.dup(file.fileno())
     return _buffers[os.getpid()]

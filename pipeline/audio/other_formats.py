@@ -156,6 +156,8 @@ def open_part(file: BinaryIO, part: Part, found: tuple[str, str], stack: context
     name, demuxer = found
     if not is_installed():
         raise DataError(f"unsupported format: {name} needs an extra; {EXTRA}")
-    from clean_corpus.pipeline.audio.ffmpeg import FFmpegSource
-
+    try:
+        from clean_corpus.pipeline.audio.ffmpeg import FFmpegSource
+    except ImportError as error:
+        raise DataError(f"unsupported format: {name}, since PyAV cannot be loaded: {error}") from None
     return FFmpegSource(file, part, name, demuxer, stack)

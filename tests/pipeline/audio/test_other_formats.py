@@ -175,3 +175,8 @@ def test_the_library_is_loaded_only_where_it_is_needed(tmp_path, monkeypatch):
     (tmp_path / "x").write_bytes(encoded(signal(16000)))
     monkeypatch.setitem(sys.modules, "av", None)
     assert len(read(tmp_path, 16000)) == len(signal(16000))
+    monkeypatch.setattr(other_formats, "is_installed", lambda: True)
+    monkeypatch.delitem(sys.modules, "clean_corpus.pipeline.audio.ffmpeg", raising=False)
+    write(tmp_path, "ipod", "aac", 16000)
+    with pytest.raises(DataError, match=r"^unsupported format: M4A, since PyAV cannot be loaded"):
+        read(tmp_path, 16000)
