@@ -1,4 +1,4 @@
-"""Settings of a run that cannot work are refused before anything is read."""
+"""Checks of a run's settings before anything starts: no Prefect server, no worker, no recording read."""
 
 from pathlib import Path
 
@@ -10,6 +10,8 @@ from clean_corpus.pipeline.core.locations import Location
 from clean_corpus.pipeline.discover.clean_references import require_folder
 from clean_corpus.pipeline.quality.gate import refuse_unreachable
 from clean_corpus.pipeline.quality.scorer import CEILINGS
+from clean_corpus.pipeline.storage import open_store
+from clean_corpus.pipeline.storage.base import Store
 
 
 def check(config: RunConfig) -> str:
@@ -30,6 +32,16 @@ def check(config: RunConfig) -> str:
     if _same(config.input, config.output):
         raise ConfigError(f"INPUT and OUTPUT are both {config.input}; choose another OUTPUT")
     return checkpoints.weights_sha256(weights)
+
+
+def prepared_store(config: RunConfig) -> Store:
+    """Return the store of a run's output, in which a run may begin to write.
+
+    Raises: ConfigError if the output cannot be written, or its service does not do what a run needs of it.
+    """
+    store = open_store(config.output, config.s3)
+    store.prepare()
+    return store
 
 
 def _same(one: Location, other: Location) -> bool:

@@ -19,8 +19,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.futures import PrefectFuture
 from prefect.runtime import flow_run
 
-from clean_corpus.flows import shard_stages
-from clean_corpus.flows.checks import check
+from clean_corpus.flows import checks, shard_stages
 from clean_corpus.flows.config import ELSEWHERE, RunConfig
 from clean_corpus.flows.engines import open_engine
 from clean_corpus.flows.engines.base import Engine
@@ -41,7 +40,6 @@ from clean_corpus.pipeline.discover.recordings import Recordings
 from clean_corpus.pipeline.quality import best_copy, duplicates
 from clean_corpus.pipeline.quality.scorer import rulers
 from clean_corpus.pipeline.report import listening_picks
-from clean_corpus.pipeline.storage import open_store
 from clean_corpus.pipeline.storage.base import Store
 
 
@@ -77,9 +75,8 @@ def clean_corpus(config: RunConfig) -> dict[str, Any]:
     Raises: ConfigError before any work if a setting cannot work or another run uses the output; StorageError if the
     output cannot be written.
     """
-    weights = check(config)
-    store = open_store(config.output, config.s3)
-    store.prepare()
+    weights = checks.check(config)
+    store = checks.prepared_store(config)
     run = flow_run.get_id() or "local"
     with (
         store.only_run(),

@@ -29,11 +29,13 @@ def run(
     ] = None,
 ) -> None:
     """Clean a folder of recordings: shards, ledger and report. Run it again to continue or after a change."""
-    from clean_corpus.flows import local_server
+    from clean_corpus.flows import local_server, checks
 
     if compare_minutes:
         settings = [*settings, "variants=true"]
     configuration = run_config(source, output, config, enhancer, settings, workers)
+    checks.check(configuration)
+    checks.prepared_store(configuration)
     local_server.configure()
     again = "interrupted; finished work is kept: run the same command again to continue"
     with ended_by_signals(again):

@@ -66,13 +66,14 @@ def train_enhancer(
     """Train an enhancement network on noisy/clean pairs mixed on the fly (extra `train`). Run it again to continue."""
     with training_process():
         from clean_corpus.enhancers.table import method
+
+        method(name)
         from clean_corpus.enhancers.training import recipes
         from clean_corpus.flows import local_server, training_folder
         from clean_corpus.flows import train_enhancer as flow
         from clean_corpus.pipeline.core.locations import parse_location
         from clean_corpus.pipeline.training.shard_stream import find_shards
 
-        method(name)
         recipe = recipe or recipes.default_recipe(name)
         chosen = recipes.load_recipe(recipe) if recipe else None
         configuration = _enhancer_settings(chosen, config, budget, rirs, settings)

@@ -59,6 +59,7 @@ def compare(
     ] = [],  # noqa: B006
 ) -> None:
     """Train one vocoder per version of a corpus, all else equal, and report what each sounds like (extra `vocoder`)."""
+    shards = _shards_by_set(sets)
     with training_process():
         from clean_corpus.flows import compare_vocoders, local_server
         from clean_corpus.pipeline.core.config import DEFAULT_S3
@@ -72,7 +73,7 @@ def compare(
             data = override(data, [f"vocoder.budget_min={budget}"])
         configuration = validate(compare_vocoders.CompareConfig, override(data, settings))
         with local_server.server():
-            page = compare_vocoders.compare_vocoders(_shards_by_set(sets), folder, configuration, force)
+            page = compare_vocoders.compare_vocoders(shards, folder, configuration, force)
     print(open_store(folder, DEFAULT_S3).read("verdict.txt").decode(), end="")
     print(f"report: {shown(page)}")
 

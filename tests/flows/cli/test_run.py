@@ -5,6 +5,7 @@ from contextlib import nullcontext
 import pytest
 
 from clean_corpus.flows import clean_corpus as flow
+from clean_corpus.flows import checks
 from clean_corpus.flows.cli import run
 from clean_corpus.flows.config import RunConfig
 from clean_corpus.flows.engines import local
@@ -25,6 +26,8 @@ def flown(monkeypatch, without_server) -> list[RunConfig]:
     """Configurations that the flow was called with; each run ends with the same summary."""
     seen: list[RunConfig] = []
     monkeypatch.setattr(run, "_prepare", lambda configuration: None)
+    monkeypatch.setattr(checks, "check", lambda config: "")
+    monkeypatch.setattr(checks, "prepared_store", lambda config: None)
     monkeypatch.setattr(flow, "clean_corpus", lambda config: seen.append(config) or SUMMARY | {"output": config.output})
     return seen
 

@@ -1,0 +1,56 @@
+"""What is wrong with a run's settings is said before a Prefect server or a worker starts, and nothing is written."""
+
+import os
+
+import pytest
+
+from clean_corpus.flows import local_server, checks
+from clean_corpus.flows.config import RunConfig
+from clean_corpus.pipeline.core.config_input import override, validate
+from clean_corpus.pipeline.core.errors import CleanCorpusError, ConfigError
+from tests.support.commands import invoke
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "file").touch()
+    return tmp_path
+
+
+@pytest.fixture
+def no_server(monkeypatch):
+    def fail(**_):
+        pytest.fail("a server was started for settings that cannot work")
+
+    monkeypatch.setattr(local_server, "server", fail)
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        (["gate.dnsmos_ovrl_min=4.2"], "cannot be reached"),
+        (["audio.sample_rate=48000"], "works at 16000 Hz"),
+        (["enhancer=default-casual"], "did you mean 'default-causal'"),
+        (["score.clean_dir=/no/such/place"], "no such folder"),
+    ],
+)
+def test_settings_that_cannot_work_start_nothing(folder, no_server, settings, words):
+    given = [part for setting in settings for part in ("--set", setting)]
+    with pytest.raises(ConfigError, match=words):
+        invoke("run", folder / "in", folder / "out", *given)
+    assert not (folder / "out").exists()
+
+
+def test_an_output_that_cannot_be_starts_nothing(folder, no_server):
+    with pytest.raises(ConfigError, match="choose another OUTPUT"):
+        invoke("run", folder / "in", folder / "file" / ".." / "in")
+    with pytest.raises(CleanCorpusError, match=r"file.*cannot be written"):
+        invoke("run", folder / "in", folder / "file")
+
+
+def test_settings_that_can_work_give_the_hash_of_the_weights(folder):
+    config = validate(RunConfig, override({"input": folder / "in", "output": folder / "out"}, []))
+    assert len(checks.check(config)) == 64 and not (folder / "out").exists()
+    assert checks.prepared_store(config).root == folder / "out" and (folder / "out").is_dir()
