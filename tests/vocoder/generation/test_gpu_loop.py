@@ -13,27 +13,28 @@ from clean_corpus.vocoder.generation.weights import Weights
 from clean_corpus.vocoder.generation.gpu_loop import GpuLoop
 from clean_corpus.vocoder.wavenet import WaveNet
 
-torch.manual_seed(0)
-net = WaveNet(layers=4, stacks=2, kernel_size={kernel_size}, residual_channels=16, gate_channels=48, skip_channels=20,
-              conditioning_channels=12, upsampling=(4,), output="{output}").eval()
-batch, n = 18, 24
-generator = torch.Generator().manual_seed(1)
-c = torch.randn(n, 12, batch, generator=generator)
-noise = torch.stack([net.distribution.noise(n, generator) for _ in range(batch)], 1)
-cpu, gpu = CpuLoop(Weights.of(net), batch), GpuLoop(Weights.of(net), batch, torch.device("cpu"))
-for part in (slice(0, 15), slice(15, n)):  # goes on where it stopped
-    expected, found = (loop.run(c[part], noise[part], keep_logits=True) for loop in (cpu, gpu))
-    assert np.abs(expected[1] - found[1]).max() < 1e-4, np.abs(expected[1] - found[1]).max()
-    assert np.allclose(expected[0], found[0], atol=1e-4), np.abs(expected[0] - found[0]).max()
-assert expected[0].std() > 0.01
+batch, n = 18, 16  # more utterances than a block of the kernel, more samples than the field of kernel_size 3
+for output, kernel_size in (("mu-law", 2), ("gaussian", 3), ("logistics", 2)):
+    torch.manual_seed(0)
+    net = WaveNet(layers=4, stacks=2, kernel_size=kernel_size, residual_channels=16, gate_channels=48,
+                  skip_channels=20, conditioning_channels=12, upsampling=(4,), output=output).eval()
+    generator = torch.Generator().manual_seed(1)
+    c = torch.randn(n, 12, batch, generator=generator)
+    noise = torch.stack([net.distribution.noise(n, generator) for _ in range(batch)], 1)
+    cpu, gpu = CpuLoop(Weights.of(net), batch), GpuLoop(Weights.of(net), batch, torch.device("cpu"))
+    for part in (slice(0, 11), slice(11, n)):  # goes on where it stopped
+        expected, found = (loop.run(c[part], noise[part], keep_logits=True) for loop in (cpu, gpu))
+        error = np.abs(expected[1] - found[1]).max()
+        assert error < 1e-4, (output, error)
+        assert np.allclose(expected[0], found[0], atol=1e-4), (output, np.abs(expected[0] - found[0]).max())
+    assert expected[0].std() > 0.01, output
+print("same")
 """
 
 
-@pytest.mark.parametrize(("output", "kernel_size"), [("mu-law", 2), ("gaussian", 3), ("logistics", 2)])
-def test_it_draws_the_samples_of_the_cpu(output, kernel_size):
+def test_it_draws_the_samples_of_the_cpu_for_every_output():
     pytest.importorskip("triton")
-    code = CODE.format(output=output, kernel_size=kernel_size)
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, env=os.environ | {"TRITON_INTERPRET": "1"}
+        [sys.executable, "-c", CODE], capture_output=True, text=True, env=os.environ | {"TRITON_INTERPRET": "1"}
     )
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0 and done.stdout == "same\n", done.stderr
