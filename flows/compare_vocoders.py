@@ -22,10 +22,11 @@ from clean_corpus.pipeline.core.config import Section
 from clean_corpus.pipeline.core.cores import usable_cores
 from clean_corpus.pipeline.core.errors import CleanCorpusError, ConfigError
 from clean_corpus.pipeline.core.locations import Location, LocationField
+from clean_corpus.pipeline.core.types import Scores
 from clean_corpus.pipeline.training.loop import claim
 from clean_corpus.pipeline.training.shard_stream import find_shards
 from clean_corpus.vocoder.checkpoint import load_vocoder
-from clean_corpus.vocoder.comparison import copy_synthesis, measures, report, training_log
+from clean_corpus.vocoder.comparison import copy_synthesis, measures, report, score_table, training_log
 from clean_corpus.vocoder.comparison.aligned_sets import AlignedSets, Utterances, align
 from clean_corpus.vocoder.comparison.copy_synthesis import CLEAN, Spoken
 from clean_corpus.vocoder.training import train
@@ -104,17 +105,26 @@ def speak_set(name: str, run: Path, sources: Mapping[str, Path], keys: Sequence[
 
 
 @task(name="score", cache_policy=NO_CACHE)
-def score_all(jobs: list[Job]) -> list[Spoken]:
-    with LocalEngine(usable_cores()) as engine, ThreadPoolExecutor(usable_cores()) as threads:
-        return list(threads.map(lambda job: engine.run(_score, *job), jobs))
+def score_all(jobs: list[Job], table: Path) -> list[Spoken]:
+    """Return the scores of every job, measured in workers; those of audio that was scored before are in the table."""
+    names = score_table.names([job[3:] for job in jobs])
+    scores = score_table.read(table)
+    missing = {name: job for name, job in zip(names, jobs, strict=True) if name not in scores}
+    if missing:
+        workers = min(usable_cores(), len(missing))
+        with LocalEngine(workers) as engine, ThreadPoolExecutor(workers) as threads:
+            measured = threads.map(lambda job: engine.run(_score, *job[3:]), missing.values())
+            scores |= zip(missing, measured, strict=True)
+        score_table.write(table, {name: scores[name] for name in names})
+    return [Spoken(*job[:3], scores[name]) for name, job in zip(names, jobs, strict=True)]
 
 
-def _score(system: str, frames: str | None, key: str, wave: Path, source: Path | None, clean: Path | None) -> Spoken:
+def _score(wave: Path, source: Path | None, clean: Path | None) -> Scores:
     def read(path: Path | None) -> Any:
         return None if path is None else decode.decode(path.read_bytes())
 
     (x, rate), origin, reference = read(wave), read(source), read(clean)
-    return Spoken(system, frames, key, measures.measure(x, origin and origin[0], reference and reference[0], rate))
+    return measures.measure(x, origin and origin[0], reference and reference[0], rate)
 
 
 def require_names(names: Iterable[str]) -> None:
@@ -155,7 +165,7 @@ def compare_vocoders(
             seed=config.vocoder.seed,
         )
         keys = copy_synthesis.held_out(aligned.folders[first], held, config.spoken)
-        spoken = score_all(_jobs(aligned, keys, folder))
+        spoken = score_all(_jobs(aligned, keys, folder), folder / "measured.json")
         curves = {name: training_log.curve(_run_of(aligned, name, folder / "runs"), "val/loss") for name in sets}
         facts = {
             "steps": steps,

@@ -29,7 +29,7 @@ def run(
     ] = None,
 ) -> None:
     """Clean a folder of recordings: shards, ledger and report. Run it again to continue or after a change."""
-    from clean_corpus.flows import local_server, checks
+    from clean_corpus.flows import checks, local_server
 
     if compare_minutes:
         settings = [*settings, "variants=true"]

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from clean_corpus.flows import local_server, checks
+from clean_corpus.flows import checks, local_server
 from clean_corpus.flows.config import RunConfig
 from clean_corpus.pipeline.core.config_input import override, validate
 from clean_corpus.pipeline.core.errors import CleanCorpusError, ConfigError

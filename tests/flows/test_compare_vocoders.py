@@ -11,12 +11,13 @@ from prefect.testing.utilities import prefect_test_harness
 
 from clean_corpus.flows import compare_vocoders as comparison
 from clean_corpus.flows.commands import listening, listening_report
-from clean_corpus.pipeline.audio import encode
+from clean_corpus.pipeline.audio import decode, encode
 from clean_corpus.pipeline.audio.synthetic import coloured_noise
 from clean_corpus.pipeline.core.errors import ConfigError
 from clean_corpus.pipeline.corpus.shards import write_shard
 from clean_corpus.pipeline.storage.local import LocalStore
-from clean_corpus.vocoder.comparison.measures import OPINION, PREDICTED
+from clean_corpus.vocoder.comparison.copy_synthesis import Spoken
+from clean_corpus.vocoder.comparison.measures import MEASURES, OPINION, PREDICTED
 from clean_corpus.vocoder.listening.key import Key
 from clean_corpus.vocoder.listening.results import Results
 from clean_corpus.vocoder.listening.statistics import Score
@@ -80,8 +81,9 @@ def test_a_comparison_from_sets_to_the_page_and_again(run, tmp_path, monkeypatch
     assert "One vocoder, 2 versions" in text and all(name in text for name in (*PREDICTED, "mcd_db", "lsd_db"))
     assert all((page.parent / name).exists() for name in ("audio/000-00.wav", "spectrograms/001-04.png"))
 
-    monkeypatch.setattr(comparison.train, "train", None)  # a second run trains nothing
+    monkeypatch.setattr(comparison.train, "train", None)  # a second run trains, speaks and scores nothing
     monkeypatch.setattr(comparison.copy_synthesis, "speak", None)
+    monkeypatch.setattr(comparison, "LocalEngine", None)
     assert run(tmp_path).read_text() == text
     page = with_listeners(tmp_path).read_text()
     assert "What people heard" in page and "<td>4.20</td><td>4.00 to 4.40</td>" in page
@@ -104,8 +106,15 @@ def with_listeners(out):
     return listening.merge(out / "heard", out)
 
 
-def test_equal_sets_share_a_training_and_others_run_side_by_side(sets, tmp_path):
+def loudness_of_all(jobs, _):
+    """Another score than those that take long: the level of the audio stands for each opinion."""
+    levels = [float(np.abs(decode.decode(job[3].read_bytes())[0]).mean()) for job in jobs]
+    return [Spoken(*job[:3], dict.fromkeys(MEASURES, level)) for job, level in zip(jobs, levels, strict=True)]
+
+
+def test_equal_sets_share_a_training_and_others_run_side_by_side(sets, tmp_path, monkeypatch):
     """In a real flow run: threads of Prefect, processes of the engine."""
+    monkeypatch.setattr(comparison, "score_all", loudness_of_all)
     (tmp_path / "again").mkdir()
     shutil.copy(sets / "clean" / "0.tar", tmp_path / "again")
     given = {"raw": sets / "raw", "clean": sets / "clean", "other": sets / "other", "again": tmp_path / "again"}

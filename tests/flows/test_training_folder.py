@@ -239,7 +239,7 @@ def test_a_comparison_in_a_bucket_goes_on_where_it_was(shards, out, store, monke
         return given[-1] / "report" / "index.html"
 
     monkeypatch.setattr(comparison, "train_set", comparison.train_set.fn)
-    monkeypatch.setattr(comparison, "score_all", lambda jobs: [])
+    monkeypatch.setattr(comparison, "score_all", lambda jobs, table: [])
     monkeypatch.setattr(comparison, "_jobs", lambda *_: [])
     monkeypatch.setattr(comparison.report, "write", write)
     config = comparison.CompareConfig.model_validate({"spoken": 2, "vocoder": SETTINGS | {"steps": 2}})

@@ -8,6 +8,7 @@ from clean_corpus.pipeline.core.types import Audio, Scores
 from clean_corpus.pipeline.quality import dnsmos, scorer, signal_measures
 from clean_corpus.vocoder.comparison import distances, squim
 
+VERSION = 1  # raise it when the same audio gets other values
 OPINION = "dnsmos_p808"  # the headline; the gate has chosen by the other ruler, P.835
 PREDICTED = ("dnsmos_p808", "dnsmos_ovrl", "dnsmos_sig", "dnsmos_bak")
 MEASURES: dict[str, str] = {

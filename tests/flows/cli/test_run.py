@@ -4,8 +4,8 @@ from contextlib import nullcontext
 
 import pytest
 
-from clean_corpus.flows import clean_corpus as flow
 from clean_corpus.flows import checks
+from clean_corpus.flows import clean_corpus as flow
 from clean_corpus.flows.cli import run
 from clean_corpus.flows.config import RunConfig
 from clean_corpus.flows.engines import local

@@ -1,0 +1,32 @@
+"""Scores that were measured before, found again by the content of the audio files that were measured."""
+
+import json
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+from clean_corpus.pipeline.core.files import write_whole
+from clean_corpus.pipeline.core.hashing import content_name, sha256_file
+from clean_corpus.pipeline.core.types import Scores
+from clean_corpus.pipeline.quality import scorer
+from clean_corpus.vocoder.comparison import measures, squim
+
+
+def names(jobs: Sequence[Sequence[Path | None]]) -> list[str]:
+    """Return a name for the scores of each group of files: of the files' bytes and of what measures them.
+
+    Raises: OSError if a file cannot be read.
+    """
+    rulers = [measures.VERSION, scorer.rulers("speechmos"), f"librosa {version('librosa')}", squim.weights().exists()]
+    digests = {path: sha256_file(path) for path in {path for job in jobs for path in job if path}}
+    return [content_name("compared", [path and digests[path] for path in job], rulers) for job in jobs]
+
+
+def read(path: Path) -> dict[str, Scores]:
+    """Return the scores that a table holds by name; none where there is no table."""
+    return json.loads(path.read_text()) if path.exists() else {}
+
+
+def write(path: Path, scores: dict[str, Scores]) -> None:
+    """Write a table whole, over an older one."""
+    write_whole(path, json.dumps(scores, indent=1, sort_keys=True).encode() + b"\n")
