@@ -30,5 +30,5 @@ def test_wrong_arguments_end_with_one_clear_line(command, demo_corpus, tmp_path,
 
 def test_nothing_to_read_is_exit_code_1(command, tmp_path):
     (tmp_path / "in").mkdir()
-    code, text = command("run", tmp_path / "in", tmp_path / "out")
+    code, text = command("score", tmp_path / "in")
     assert code == 1 and "nothing could be read" in text
