@@ -88,7 +88,9 @@ def test_kill_9_at_any_moment_then_the_same_result(recordings, uninterrupted, st
         time.sleep(draw.uniform(1.0, 6.0))
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
-        assert gone(home, 10) == [], "processes outlived their parent"
+        assert gone(home, 60) == [], (
+            "processes outlived their parent"
+        )  # after imports, which take long on a busy machine
     done_before = set(output.rglob("work/*/*.json"))
     process = start("run", recordings, output, *SETTINGS)
     text, _ = process.communicate(timeout=250)
