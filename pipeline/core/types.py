@@ -75,7 +75,7 @@ class Recording:
         Other scripts are transliterated, so that people recognise a name.
 
         >>> Recording("a/日本 1.wav", "a/日本 1.wav", 0, None).key
-        'RiBen_1-a1cd5ed91aaeb8bb'
+        'RiBen_1-cc0b5303a4dc0df1'
         """
         stem = anyascii(self.source.rsplit("/", 1)[-1].rsplit(".", 1)[0])
         digits = path_digest(self.path)[: None if self.shares_key else KEY_DIGITS]
