@@ -22,6 +22,8 @@ NOISE_DB = 10.0  # a channel whose loud moments are no more above its quiet ones
 WORSE_DB = 10.0  # ... and one that holds the same speech over a background so much higher is not taken either
 CONTRAST_DB = 40.0  # more says how digital the silence is and not how good the recording
 CLIPPED = 5e-4
+DROPPED = 0.02  # share of the sound of another channel during which one is zero
+ZERO = 1e-24  # power of a block: digital silence, or an offset and nothing else
 CANCELLED = 0.1  # share of the sound that the mean of the channels loses by half or more
 SAME_SOUND = 0.5  # correlation of two channels' envelopes
 
@@ -62,8 +64,11 @@ class Survey:
 
     def contrast_db(self, column: int) -> float:
         """Return the level of the loud moments above the tenth part of all blocks that is quietest, dB up to 40."""
-        background = self._ranked(column, len(self.power) * 9 // 10)
-        return min(CONTRAST_DB, self.level_db(column) - float(_db(background)))
+        return min(CONTRAST_DB, self.level_db(column) - self.background_db(column))
+
+    def background_db(self, column: int) -> float:
+        """Return the level that a tenth of all blocks does not reach, dB; -inf for digital silence."""
+        return float(_db(self._ranked(column, len(self.power) * 9 // 10)))
 
     def _ranked(self, column: int, rank: int) -> float:
         falling = np.sort(self.power[:, column])[::-1]
@@ -81,7 +86,7 @@ def survey(frames: Iterable[Frames], sample_rate: int, n_channels: int) -> Surve
         for some in frames:
             for piece in pieces.push(some):
                 found.add(piece)
-    except DataError:  # who reads it next learns of it
+    except (DataError, OSError):  # who reads it next learns of it
         pass
     for piece in pieces.flush():
         found.add(piece)
@@ -141,8 +146,8 @@ class _Sums:
 def choose(found: Survey, setting: Literal["mix"] | int) -> tuple[Literal["mix"] | int, str | None]:
     """Return what is taken of a recording, a channel's number or the mix, and why where the setting does not say so.
 
-    A channel that is broken, silent, clipped or noisy is not mixed into one that is not; where the channels cancel,
-    the loudest is taken. Channels that hold different sounds, as two speakers of a call, are mixed.
+    A channel that is broken, silent, clipped, noisy or drops out is not mixed into one that is not; where the channels
+    cancel, the loudest is taken. Channels that hold different sounds, as two speakers of a call, are mixed.
     """
     n_channels = len(found.mean)
     if setting != "mix":
@@ -152,7 +157,7 @@ def choose(found: Survey, setting: Literal["mix"] | int) -> tuple[Literal["mix"]
     level = np.array([found.level_db(channel) for channel in range(n_channels)])
     left = np.ones(n_channels, np.bool_)
     faults: list[str] = []
-    for fault in (_broken, _silent, _clipped, _noisy):
+    for fault in (_broken, _silent, _dropping, _clipped, _noisy):
         for channel, text in fault(found, level, left):
             left[channel] = False
             faults.append(f"channel {channel} {text}")
@@ -190,6 +195,24 @@ def _silent(_: Survey, level: NDArray[np.float64], left: NDArray[np.bool_]) -> F
     return [(c, "is silent" if np.isinf(level[c]) else f"is silent: {loudest - level[c]:.0f} dB lower") for c in silent]
 
 
+def _dropping(found: Survey, level: NDArray[np.float64], left: NDArray[np.bool_]) -> Faults:
+    """Return the channels that are zero while one that holds the same sound is not."""
+    share: dict[int, float] = {}
+    zero = found.power[:, :-1] <= ZERO
+    for c in map(int, np.flatnonzero(left)):
+        loud = np.zeros(len(zero), np.bool_)
+        for o in map(int, np.flatnonzero(left)):
+            least_db = max(level[o] - 20, found.background_db(o) + 10)
+            loud |= (o != c) & (found.power[:, o] > 10 ** (least_db / 10))
+        share[c] = float(zero[loud, c].mean()) if loud.any() else 0.0
+    best = min(share, key=lambda c: share[c], default=0)
+    return [
+        (c, f"drops out for {dropped:.0%} of the sound")
+        for c, dropped in share.items()
+        if dropped > max(DROPPED, 4 * share[best]) and _same_sound(found, c, best, ~zero[:, c])
+    ]
+
+
 def _clipped(found: Survey, level: NDArray[np.float64], left: NDArray[np.bool_]) -> Faults:
     if not left.any():
         return []
@@ -211,9 +234,9 @@ def _noisy(found: Survey, level: NDArray[np.float64], left: NDArray[np.bool_]) -
     ]
 
 
-def _same_sound(found: Survey, one: int, other: int) -> bool:
-    envelopes = np.sqrt(found.power[:, [one, other]])
-    spread = envelopes.std(axis=0)
+def _same_sound(found: Survey, one: int, other: int, where: NDArray[np.bool_] | slice = slice(None)) -> bool:
+    envelopes = np.sqrt(found.power[where][:, [one, other]])
+    spread = envelopes.std(axis=0) if len(envelopes) else np.zeros(2)
     if not spread.all():
         return True
     deviation = envelopes - envelopes.mean(axis=0)

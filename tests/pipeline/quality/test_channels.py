@@ -33,6 +33,18 @@ def turns(first: bool) -> np.ndarray:
     return x
 
 
+def dropping(x: np.ndarray) -> np.ndarray:
+    x = x.copy()
+    x[RATE : 2 * RATE] = 0
+    return x
+
+
+def gated(x: np.ndarray) -> np.ndarray:
+    """The same, zero where it is soft for 50 ms."""
+    blocks = x.reshape(-1, RATE // 20)
+    return np.where(np.abs(blocks).max(axis=1, keepdims=True) > 1e-3, blocks, 0).ravel().astype(np.float32)
+
+
 def click(x: np.ndarray) -> np.ndarray:
     x = x.copy()
     x[RATE : RATE + 40] = 0.99
@@ -51,6 +63,9 @@ GOOD = {
     "two speakers of a call": (turns(True), turns(False)),
     "two speakers of a call, one clipped": (np.clip(turns(True), -0.1, 0.1), turns(False)),
     "a gate between the words of one": (X, np.where(np.abs(X) > 1e-3, X, 0).astype(np.float32)),
+    "two speakers of a call, gated": (gated(turns(True)), gated(turns(False))),
+    "two speakers of a call, one gated": (turns(True), gated(turns(False))),
+    "a gate between the sentences of one": (X, gated(X)),
     "independent noise, as much in each": (X + noise(-40, 2), X + noise(-40, 3)),
     "a click in one": (click(X), X),
     "silence": (0 * X, 0 * X),
@@ -80,6 +95,10 @@ BROKEN = {
     "upside down and quieter": ((-0.5 * X, X), 1, "channels cancel"),
     "upside down, with noises": ((X + noise(-60, 2), noise(-60, 3) - 0.9 * X), 0, "channels cancel"),
     "upside down in the second half": ((np.where(np.arange(len(X)) < len(X) // 2, X, -X), 1.1 * X), 1, "cancel: [3-7]"),
+    "drop-outs": ((dropping(X), X), 1, r"channel 0 drops out for \d+% of the sound"),
+    "drop-outs beside noise": ((X + noise(-50), dropping(X)), 0, "channel 1 drops out"),
+    "a buzz": ((X, 0.2 * np.sign(signals.tone(50, SECONDS, RATE))), 0, "channel 1 is noisy"),
+    "a buzz beside digital silence": ((gated(X), X + noise(-35)), 0, "channel 1 is noisy"),
     "two faults": ((0 * X, X + noise(-30), X), 2, "channel 0 is silent; channel 1 is noisy"),
     "upside down with offsets": ((X + 0.2, -X + 0.1), 0, "channels cancel"),
 }
