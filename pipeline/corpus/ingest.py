@@ -19,7 +19,7 @@ from clean_corpus.pipeline.discover.local import verify_unchanged
 from clean_corpus.pipeline.quality import fingerprint
 from clean_corpus.pipeline.storage.base import Store
 
-VERSION = 6  # raise it when a recording gives other clips, samples or fingerprints than before
+VERSION = 7  # raise it when a recording gives other clips, samples or fingerprints than before
 
 
 def ingest_group(store: Store, root: Location, group: Sequence[Recording], config: PipelineConfig) -> Outcome[Ingested]:
