@@ -6,16 +6,18 @@ usage: python benchmarks/crowd.py [OUT]     writes the sections `crowd` and `sco
 import argparse
 import json
 import tempfile
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from documents import table, write_section
 from environment import COMMAND, DATA, Measured, machine, measure
 
 from clean_corpus.pipeline.core.config import GateConfig
-from clean_corpus.pipeline.quality.gate import CHECKS
+from clean_corpus.pipeline.quality.gate import CHECKS, UNMENDABLE
 
 PERCENTILES = (1, 5, 10, 25, 50, 75, 90)
 
@@ -49,12 +51,23 @@ def ends_and_times(run: dict, ledger: pa.Table, took: Measured) -> str:
     kept, raw = column(ledger, "verdict") == "kept", column(ledger, "chosen") == "raw"
     before = column(ledger, "before_dnsmos_ovrl")
     published = np.where(raw, before, column(ledger, "after_dnsmos_ovrl"))
+    classes = [
+        f"{v}, {why.partition(':')[0]}" for v, why in zip(*_of_kept(ledger, "chosen", "chosen_why"), strict=True)
+    ]
+    counted = Counter(classes).most_common()
+    shares = "; ".join(f"{name.replace('_', ' ')} {n / len(classes):.0%}" for name, n in counted)
     return (
         f"{run['counts']['in']} clips, {column(ledger, 'duration_s').sum() / 60:.1f} min, in {took.wall_s:.0f} s with "
         f"start-up, {took.peak_gib:.2f} GiB at the peak (all processes); {machine()}. Kept clips: mean OVRL "
-        f"{before[kept].mean():.2f} raw, {published[kept].mean():.2f} as published; the guard kept the raw version of "
-        f"{raw[kept].mean():.0%}.\n\n{ends}\n\n{stages}"
+        f"{before[kept].mean():.2f} raw, {published[kept].mean():.2f} as published. Published: {shares}."
+        f"\n\n{ends}\n\n{stages}"
     )
+
+
+def _of_kept(ledger: pa.Table, *names: str) -> list[list[str]]:
+    """Return columns of the kept clips."""
+    kept = ledger.filter(pc.field("verdict") == "kept")
+    return [kept[name].to_pylist() for name in names]
 
 
 def scores_and_thresholds(ledger: pa.Table) -> str:
@@ -64,7 +77,8 @@ def scores_and_thresholds(ledger: pa.Table) -> str:
     for score, bound in CHECKS:
         limit = getattr(gate, f"{score}_{bound}")
         for when in ("before", "after"):
-            values = column(ledger, f"{when}_{score}").astype(float)
+            own = (score, bound) in UNMENDABLE  # read at the rate of the recording
+            values = column(ledger, score if own and when == "before" else f"{when}_{score}").astype(float)
             values = values[np.isfinite(values)]
             share = "" if limit is None else f"{((values < limit) if bound == 'min' else (values > limit)).mean():.0%}"
             rows.append([f"{score} {when}", *(f"{np.percentile(values, p):.4g}" for p in PERCENTILES), limit, share])

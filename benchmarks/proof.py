@@ -129,7 +129,7 @@ def summary(work: Path, minutes: float) -> str:
     head = ["set", "heard", *MEASURES]
     counts, snrs = run["counts"], ", ".join(map(str, SNRS_DB))
     what = (
-        f"{counts['in']} clips of one voice with noise at {snrs} dB: {len(kept)} kept; the guard kept the raw version "
+        f"{counts['in']} clips of one voice with noise at {snrs} dB: {len(kept)} kept; the raw version was chosen "
         f"of {chose_raw} ({100 * chose_raw / len(kept):.0f} %). Hours: {hours}. A small WaveNet ({sizes}) was trained "
         f"on each for {result['steps']} updates, {minutes:g} minutes for the first (minutes from first to last update, "
         f"with whatever else ran: {took}). {machine()}."

@@ -1,5 +1,7 @@
 """What a task run does with its groups and shards when calls fail."""
 
+from dataclasses import replace
+
 import pytest
 
 from clean_corpus.flows import shard_stages, worker_functions
@@ -7,6 +9,7 @@ from clean_corpus.flows.clean_corpus import _per_task
 from clean_corpus.flows.config import RunConfig
 from clean_corpus.flows.engines.base import WorkerDied, WorkerHung
 from clean_corpus.pipeline.core.errors import ConfigError, DataError
+from clean_corpus.pipeline.core.reasons import Reason
 from clean_corpus.pipeline.core.records import Enhanced, Ingested, Outcome, Published, RawShard, Scored, Shard
 from clean_corpus.pipeline.core.types import Clip, Recording, Verdict
 from clean_corpus.pipeline.storage.base import StorageError
@@ -207,3 +210,31 @@ def test_a_group_that_kills_its_worker_is_read_one_by_one():
 )
 def test_a_task_run_has_more_shards_where_there_are_many(total, workers, each):
     assert _per_task(total, workers) == each
+
+
+def test_a_decision_that_cannot_be_made_fails_its_clip_alone(monkeypatch):
+    def decide(before, after, gate, own):
+        return shard_stages.failed(f"truncated: {1 / own['residual_snr_db']:g}")
+
+    monkeypatch.setattr(shard_stages, "decide", decide)
+    scored = cleaned()
+    scored.enhanced.result.residual_snr_db.update(a=0.0, b=4.0)
+    rows = [shard_stages._judge(clip, scored, CONFIG) for clip in RAW.clips]
+    assert [(row.decision.reason, row.decision.detail, row.residual_snr_db) for row in rows] == [
+        ("gate", "gate: ZeroDivisionError: float division by zero", 0.0), ("truncated", "truncated: 0.25", 4.0),
+    ]  # fmt: skip
+
+
+def test_the_scores_of_a_copy_that_is_not_kept_stand_in_its_row():
+    """They tell why another one is."""
+    copy = replace(RAW.clips[0], reject=(Reason.NEAR_DUPLICATE, "of b: bit error 0.1 <= 0.25; snr_db 3 < 30"))
+    row = shard_stages._judge(copy, cleaned(), CONFIG)
+    assert (row.decision.verdict, row.decision.reason, row.before, row.after) == (
+        Verdict.REJECTED, Reason.NEAR_DUPLICATE, GOOD, {},
+    )  # fmt: skip
+    raw = replace(RAW, clips=[copy, replace(RAW.clips[1], reject=(Reason.DUPLICATE, "of a: equal samples"))])
+    engine = Played(score_raw=[WorkerDied("1"), outcome(Scored({"a": GOOD}, {}))])
+    result = shard_stages.score_raw(engine, CONFIG, "g-000", raw)
+    assert result.outcome.result.scores == {"a": GOOD} and result.clips == [copy], "one of equal samples is scored"
+    lost = shard_stages.score_raw(Played(score_raw=[WorkerDied("no")]), CONFIG, "g-000", raw)
+    assert isinstance(lost.outcome, WorkerDied), "the run goes on without these scores"
