@@ -39,7 +39,10 @@ def score(
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object on standard output")] = False,
     workers: Workers = None,
 ) -> None:
-    """Score every recording of a folder: DNSMOS, SNR, clipping, bandwidth, speech, loudness. Starts no server."""
+    """Score the recordings of a folder as a run would publish them: DNSMOS, SNR, clipping, bandwidth, speech, loudness.
+
+    Starts no server.
+    """
     from rich.console import Console
     from rich.table import Table
 
