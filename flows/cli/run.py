@@ -9,6 +9,7 @@ from clean_corpus.flows.cli.options import ConfigFile, EnhancerName, Settings, W
 from clean_corpus.flows.cli.settings import run_config
 from clean_corpus.flows.cli.vocoder import compare
 from clean_corpus.pipeline.core.errors import CleanCorpusError
+from clean_corpus.pipeline.core.surroundings import RUN_BYTES, require_memory
 
 if TYPE_CHECKING:
     from clean_corpus.flows.config import RunConfig
@@ -36,6 +37,8 @@ def run(
     configuration = run_config(source, output, config, enhancer, settings, workers)
     checks.check(configuration)
     checks.prepared_store(configuration)
+    if configuration.engine.kind == "local":
+        require_memory(RUN_BYTES)
     local_server.configure()
     again = "interrupted; finished work is kept: run the same command again to continue"
     with ended_by_signals(again):

@@ -48,7 +48,7 @@ def run_config(
 
 
 def workers_or_cores(workers: int | None) -> int:
-    """Return the number of worker processes asked for, or one for each usable core."""
-    from clean_corpus.pipeline.core.cores import usable_cores
+    """Return the number of worker processes asked for, or one for each usable core, if memory suffices for them."""
+    from clean_corpus.flows.engines.machine import workers_that_fit
 
-    return workers or usable_cores()
+    return workers or workers_that_fit()

@@ -8,14 +8,15 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import CancelledError, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
 from typing import Any, Self
 
-from clean_corpus.flows.engines.base import PRELOAD, EngineClosed, Result, WorkerDied, hung
+from clean_corpus.flows.engines.base import PRELOAD, EngineClosed, NoWorkers, Result, WorkerDied, hung
 from clean_corpus.pipeline.core import memory
 from clean_corpus.pipeline.core.child_processes import end_with_parent
-from clean_corpus.pipeline.core.surroundings import require_semaphores
+from clean_corpus.pipeline.core.surroundings import require_memory, require_semaphores
 
 
 def _forkserver() -> BaseContext:
@@ -34,8 +35,9 @@ def warm_up() -> threading.Thread:
     process = _forkserver().Process(target=os.getpid)
 
     def start() -> None:
-        process.start()
-        process.join()
+        with suppress(OSError, EOFError):  # the engine will try again, and say so
+            process.start()
+            process.join()
 
     thread = threading.Thread(target=start, daemon=True)
     thread.start()
@@ -68,7 +70,13 @@ class _Worker:
         self.gpu = gpu
         self._context = _RecordingContext(_forkserver())
         self.executor = ProcessPoolExecutor(1, self._context, initializer=_start_worker, initargs=(gpu,))
-        self.executor.submit(os.getpid)  # starts the process, and the server with its imports, before the first call
+        # starts the process, and the server with its imports, before the first call
+        self._first = self.executor.submit(os.getpid)
+
+    @property
+    def has_started(self) -> bool:
+        """Whether the process has ever been ready for a call."""
+        return self._first.done() and not self._first.cancelled() and self._first.exception() is None
 
     def stop(self, *, at_once: bool = False) -> None:
         """Let the process end after its call, or `at_once` in the middle of it."""
@@ -101,19 +109,22 @@ class LocalEngine:
 
     With `gpus` worker i sees the GPU i modulo their number and no other; with an empty list none; with None all that
     the machine has. More workers than GPUs let one read and write while another computes, and hold a model each.
-    Raises: ValueError if workers is less than 1; CleanCorpusError where processes cannot share semaphores.
+    Raises: ValueError if workers is less than 1; CleanCorpusError where there is too little memory, or processes cannot
+    share semaphores; NoWorkers if a process cannot be started.
     """
 
     def __init__(self, workers: int, gpus: list[str] | None = None) -> None:
         if workers < 1:
             raise ValueError(f"workers {workers}, at least 1 is needed")
+        require_memory()
         require_semaphores()
         self.workers = self.slots = self.present = workers
         self._idle: queue.Queue[_Worker] = queue.Queue()
         self._changing, self._closed = threading.Lock(), False
-        self._all = {_Worker(None if gpus is None else gpus[i % len(gpus)] if gpus else "") for i in range(workers)}
-        for worker in self._all:
-            self._idle.put(worker)
+        self._deaths_at_start, self._problem = 0, ""
+        self._all: set[_Worker] = set()
+        for i in range(workers):
+            self._idle.put(self._added(None if gpus is None else gpus[i % len(gpus)] if gpus else ""))
 
     def run(self, function: Callable[..., Result], *args: object, limit_s: float | None = None) -> Result:
         """Call a module-level function in a worker that is free, wait for one if need be; return its result.
@@ -127,6 +138,8 @@ class LocalEngine:
             with self._changing:
                 if self._closed:
                     raise closed
+                if self._problem:
+                    raise NoWorkers(self._problem)
                 call = worker.executor.submit(_call, function, *args)
             return call.result(timeout=limit_s)
         except TimeoutError:
@@ -141,6 +154,11 @@ class LocalEngine:
             with self._changing:
                 if self._closed:
                     raise closed from None
+                if self._problem:
+                    raise NoWorkers(self._problem) from None
+                self._deaths_at_start = 0 if worker.has_started else self._deaths_at_start + 1
+                if self._deaths_at_start >= max(3, self.workers):
+                    raise self._given_up("each ended before it was ready") from None
                 worker = self._replace(worker)
             raise WorkerDied(
                 f"worker process died in {function.__name__}: out of memory, or a crash in a native library"
@@ -152,9 +170,32 @@ class LocalEngine:
         """Start another worker in the place of one that is dead, or hangs and is ended."""
         lost.stop(at_once=True)
         self._all.discard(lost)
-        worker = _Worker(lost.gpu)
-        self._all.add(worker)
-        return worker
+        return self._added(lost.gpu)
+
+    def _added(self, gpu: str | None) -> _Worker:
+        """Start a worker.
+
+        Raises: NoWorkers if that does not work, nor again.
+        """
+        for left in (2, 1, 0):
+            try:
+                worker = _Worker(gpu)
+                self._all.add(worker)
+                return worker
+            except (OSError, EOFError, RuntimeError) as error:  # the server was killed; no thread or process to be had
+                if not left:
+                    raise self._given_up(f"{type(error).__name__}: {error}") from None
+        raise AssertionError
+
+    def _given_up(self, why: str) -> NoWorkers:
+        """Have this and all further calls fail; return the error."""
+        self._problem = (
+            f"worker processes cannot be started: {why}; memory mostly: take fewer workers (engine.workers, --workers) "
+            "or give more memory, about 1 GB for each and 1 GB besides"
+        )
+        for worker in self._all:
+            worker.stop(at_once=True)
+        return NoWorkers(self._problem)
 
     def __enter__(self) -> Self:
         return self

@@ -6,6 +6,9 @@ import os
 from clean_corpus.flows.engines.base import EngineConfig
 from clean_corpus.pipeline.core.cores import usable_cores
 from clean_corpus.pipeline.core.errors import ConfigError
+from clean_corpus.pipeline.core.memory import memory_limit
+
+FLOW_BYTES, WORKER_BYTES = 0.7e9, 0.5e9  # measured: 1.6 to 1.75 GB in all with two workers
 
 
 def workers_here(config: EngineConfig) -> tuple[int, float]:
@@ -17,7 +20,12 @@ def workers_here(config: EngineConfig) -> tuple[int, float]:
     share = (1 if gpus else 0) if config.gpus_per_worker is None else config.gpus_per_worker
     if share and not gpus:
         raise ConfigError(f"engine.gpus_per_worker is {share:g}, this machine has no GPU; set engine.gpus_per_worker=0")
-    return config.workers or (len(gpus) * times_in(1, share) if share else usable_cores()), share
+    return config.workers or (len(gpus) * times_in(1, share) if share else workers_that_fit()), share
+
+
+def workers_that_fit() -> int:
+    """Return the number of workers without a GPU: one for each core, fewer where memory would not suffice for them."""
+    return max(1, min(usable_cores(), int((memory_limit() - FLOW_BYTES) / WORKER_BYTES)))
 
 
 def times_in(room: float, each: float) -> int:

@@ -1,8 +1,9 @@
-"""What a process needs of the machine it starts on: a folder to keep things in, semaphores, names in UTF-8.
+"""What a process needs of the machine it starts on: a folder to keep things in, semaphores, memory, names in UTF-8.
 
 Each either is made to work or ends in one sentence with the remedy.
 """
 
+import errno
 import io
 import locale
 import multiprocessing
@@ -12,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from clean_corpus.pipeline.core import memory
 from clean_corpus.pipeline.core.child_processes import temporary_folder
 from clean_corpus.pipeline.core.errors import CleanCorpusError, ConfigError
 
@@ -80,6 +82,35 @@ def require_semaphores() -> None:
             f"worker processes need semaphores, which lie in /dev/shm: {reason}; have it mounted with room and "
             "permission to write (containers: --tmpfs /dev/shm, or --shm-size=64m)"
         ) from None
+
+
+WORKERS_BYTES = 700e6  # one worker and what starts it, measured: with less it is killed in its first call
+RUN_BYTES = 950e6  # and the flow with its server
+ADDRESSES = 4e9  # torch's libraries alone take 3.5e9 of them in each worker
+
+
+def require_memory(least: float = WORKERS_BYTES) -> None:
+    """Refuse to start worker processes where the system would kill them, or where their libraries cannot be loaded.
+
+    Raises: CleanCorpusError with the remedy.
+    """
+    limit, addresses = memory.memory_limit(), memory.address_space_limit()
+    if addresses < ADDRESSES:
+        raise CleanCorpusError(
+            f"worker processes need {ADDRESSES / 1e9:.0f} GB of address space each, this process may have "
+            f"{addresses / 1e9:.1f} GB; raise the limit (ulimit -v unlimited), and limit memory by a cgroup instead"
+        )
+    if limit < least:
+        raise CleanCorpusError(
+            f"there are {limit / 1e6:.0f} MB of memory, one worker and what it needs take {least / 1e6:.0f} MB; give "
+            "this machine or container more (containers: --memory=2g)"
+        )
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether an error says that the system gives no more memory, processes or threads."""
+    no_thread = isinstance(error, RuntimeError) and "can't start new thread" in str(error)
+    return isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM or no_thread
 
 
 def speak_utf8() -> None:

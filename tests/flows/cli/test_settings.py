@@ -75,7 +75,8 @@ def test_what_cannot_be_is_refused(tmp_path, source, output, single, words):
 
 
 def test_workers_are_one_per_core_unless_asked_for(monkeypatch):
-    monkeypatch.setattr("clean_corpus.pipeline.core.cores.usable_cores", lambda: 6)
+    monkeypatch.setattr("clean_corpus.flows.engines.machine.usable_cores", lambda: 6)
+    monkeypatch.setattr("clean_corpus.flows.engines.machine.memory_limit", lambda: 64e9)
     assert (settings.workers_or_cores(None), settings.workers_or_cores(2)) == (6, 2)
 
 

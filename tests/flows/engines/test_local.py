@@ -9,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from clean_corpus.flows.engines import open_engine
-from clean_corpus.flows.engines.base import EngineClosed, EngineConfig, WorkerDied, WorkerHung
+from clean_corpus.flows.engines import local, open_engine
+from clean_corpus.flows.engines.base import EngineClosed, EngineConfig, NoWorkers, WorkerDied, WorkerHung
 from clean_corpus.flows.engines.local import LocalEngine, warm_up
 from tests.support.paths import REPOSITORY
 
@@ -54,6 +54,26 @@ def test_a_call_that_hangs_is_ended_with_its_worker_which_is_replaced(engine):
     with pytest.raises(TimeoutError, match="the function's own"):
         engine.run(out_of_time, limit_s=60)
     assert engine.run(divmod, 7, 2, limit_s=60) == (3, 1)
+
+
+def test_workers_that_die_while_they_start_are_given_up_with_the_remedy(monkeypatch):
+    monkeypatch.setattr(local, "_start_worker", die)
+    with LocalEngine(1) as engine:
+        for _ in range(2):
+            with pytest.raises(WorkerDied):
+                engine.run(divmod, 7, 2)
+        for _ in range(2):
+            with pytest.raises(NoWorkers, match=r"each ended before it was ready; memory mostly: take fewer workers"):
+                engine.run(divmod, 7, 2)
+
+
+def test_a_server_of_workers_that_is_gone_is_an_error_with_the_remedy(monkeypatch):
+    def refuse(*_: object, **__: object) -> None:
+        raise EOFError("unexpected EOF")
+
+    monkeypatch.setattr(local._RecordingContext, "Process", refuse)
+    with pytest.raises(NoWorkers, match="cannot be started: EOFError: unexpected EOF; memory mostly"):
+        LocalEngine(1)
 
 
 def test_leaving_by_an_exception_stops_workers_in_the_middle_of_calls_and_sends_callers_away():

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from clean_corpus.flows.engines.base import EngineConfig
-from clean_corpus.flows.engines.machine import times_in, visible_gpus, workers_here
+from clean_corpus.flows.engines.machine import times_in, visible_gpus, workers_here, workers_that_fit
 from clean_corpus.pipeline.core.errors import ConfigError
 
 CORES = len(os.sched_getaffinity(0))
@@ -28,6 +28,7 @@ def test_gpus_are_those_that_cuda_would_see(monkeypatch, given, gpus):
 def test_workers_follow_the_gpus_or_the_cores(monkeypatch, gpus, settings, workers):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", gpus)
     monkeypatch.setattr("clean_corpus.flows.engines.machine.usable_cores", lambda: CORES)
+    monkeypatch.setattr("clean_corpus.flows.engines.machine.memory_limit", lambda: 1e12)
     assert workers_here(EngineConfig(**settings))[0] == workers
 
 
@@ -39,3 +40,10 @@ def test_a_gpu_that_is_not_there_is_refused(monkeypatch):
 
 def test_how_often_a_share_times_in():
     assert [times_in(1, 0.1), times_in(1, 0.3), times_in(3, 1), times_in(0.9, 1)] == [10, 3, 3, 0]
+
+
+@pytest.mark.parametrize(("limit", "workers"), [(0.5e9, 1), (1.3e9, 1), (1.8e9, 2), (64e9, 8)])
+def test_there_are_no_more_workers_than_memory_suffices_for(monkeypatch, limit, workers):
+    monkeypatch.setattr("clean_corpus.flows.engines.machine.usable_cores", lambda: 8)
+    monkeypatch.setattr("clean_corpus.flows.engines.machine.memory_limit", lambda: limit)
+    assert workers_that_fit() == workers

@@ -1,10 +1,14 @@
-"""Freed memory goes back to the system where the C library is glibc, and nothing happens elsewhere."""
+"""Freed memory goes back to the system where the C library is glibc; limits are those of cgroups and of the process."""
 
 import ctypes
 import platform
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
+from clean_corpus.pipeline.core import memory
 from clean_corpus.pipeline.core.memory import return_freed_memory
 
 
@@ -42,3 +46,27 @@ def test_what_glibc_keeps_of_freed_blocks_is_returned():
     before = resident_bytes()
     return_freed_memory()
     assert before - resident_bytes() > 32 * 2**20
+
+
+@pytest.mark.parametrize(("controllers", "name"), [("", "memory.max"), ("memory", "memory.limit_in_bytes")])
+def test_the_least_limit_of_all_cgroups_above_counts(tmp_path, monkeypatch, controllers, name):
+    root = tmp_path / controllers
+    for folder, limit in ((root, "max"), (root / "pod", "700"), (root / "pod" / "own", "900")):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(limit)
+    real = Path
+
+    def elsewhere(*parts):
+        if parts == ("/proc/self/cgroup",):
+            (tmp_path / "groups").write_text(f"3:cpu:/x\n1:{controllers}:/pod/own\n")
+            return tmp_path / "groups"
+        return real(tmp_path, *parts[1:]) if parts[0] == "/sys/fs/cgroup" else real(*parts)
+
+    monkeypatch.setattr(memory, "Path", elsewhere)
+    assert memory.memory_limit() == 700
+
+
+def test_the_limit_of_addresses_is_that_of_the_process():
+    code = "from clean_corpus.pipeline.core import memory; print(memory.address_space_limit())"
+    limited = f"ulimit -v 2000000; exec '{sys.executable}' -c '{code}'"
+    assert subprocess.check_output(["bash", "-c", limited], text=True).strip() == str(2000000 * 1024)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from clean_corpus.pipeline.core import memory, surroundings
 from clean_corpus.pipeline.core.errors import CleanCorpusError, ConfigError
 from clean_corpus.pipeline.core.surroundings import require_semaphores, user_cache, writable_cache
 
@@ -64,6 +65,33 @@ def test_no_semaphores_are_said_in_one_sentence(monkeypatch):
     monkeypatch.setattr(multiprocessing.context.BaseContext, "Lock", refuse)
     with pytest.raises(CleanCorpusError, match=r"/dev/shm: Read-only file system; .*--shm-size"):
         require_semaphores()
+
+
+@pytest.mark.parametrize(
+    ("limit", "addresses", "least", "words"),
+    [
+        (600e6, float("inf"), surroundings.WORKERS_BYTES, r"600 MB of memory, .* take 700 MB; .*--memory=2g"),
+        (800e6, float("inf"), surroundings.RUN_BYTES, r"800 MB of memory, .* take 950 MB"),
+        (64e9, 600e6, surroundings.WORKERS_BYTES, r"may have 0\.6 GB; raise the limit \(ulimit -v unlimited\)"),
+    ],
+)
+def test_too_little_memory_is_said_in_one_sentence(monkeypatch, limit, addresses, least, words):
+    monkeypatch.setattr(memory, "memory_limit", lambda: limit)
+    monkeypatch.setattr(memory, "address_space_limit", lambda: addresses)
+    with pytest.raises(CleanCorpusError, match=words):
+        surroundings.require_memory(least)
+    monkeypatch.setattr(memory, "memory_limit", lambda: least)
+    monkeypatch.setattr(memory, "address_space_limit", lambda: float("inf"))
+    surroundings.require_memory(least)
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [(MemoryError(), True), (OSError(errno.ENOMEM, "x"), True), (RuntimeError("can't start new thread"), True),
+     (OSError(errno.ENOSPC, "x"), False), (RuntimeError("x"), False)],
+)  # fmt: skip
+def test_errors_that_mean_no_more_memory_are_known(error, expected):
+    assert surroundings.is_out_of_memory(error) is expected
 
 
 @pytest.mark.parametrize("locale", [{"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
