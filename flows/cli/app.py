@@ -10,7 +10,7 @@ import typer
 from clean_corpus.flows.cli import deploy, evaluate, folder, listening, models, run, train, versions, vocoder
 from clean_corpus.flows.cli.console import console
 from clean_corpus.pipeline.core.errors import CleanCorpusError, ConfigError
-from clean_corpus.pipeline.core.surroundings import is_out_of_memory, speak_utf8, writable_cache
+from clean_corpus.pipeline.core.surroundings import explained, speak_utf8, writable_cache
 
 COMMANDS = {  # in the order of --help
     "run": run.run,
@@ -52,8 +52,7 @@ def main() -> None:
         console.print(f"error: {error}", markup=False, soft_wrap=True)
         sys.exit(2 if isinstance(error, ConfigError) else 1)
     except (MemoryError, OSError, RuntimeError) as error:
-        if not is_out_of_memory(error):
+        if not (words := explained(error)):
             raise
-        words = "the system gives this command no more memory or threads; raise its limits (ulimit -a, the container's)"
-        console.print(f"error: {words}; finished work is kept", markup=False, soft_wrap=True)
+        console.print(f"error: {words}", markup=False, soft_wrap=True)
         sys.exit(1)

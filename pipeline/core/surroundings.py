@@ -107,10 +107,22 @@ def require_memory(least: float = WORKERS_BYTES) -> None:
         )
 
 
-def is_out_of_memory(error: BaseException) -> bool:
-    """Return whether an error says that the system gives no more memory, processes or threads."""
+_OF_A_PLACE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR, errno.EISDIR}
+
+
+def explained(error: BaseException) -> str | None:
+    """Return the sentence for an error that says what the system refuses: memory, threads, a file or a folder.
+
+    >>> explained(PermissionError(errno.EACCES, "Permission denied", "out/a"))
+    'out/a: Permission denied; make room, mend the permissions or choose another place'
+    """
     no_thread = isinstance(error, RuntimeError) and "can't start new thread" in str(error)
-    return isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM or no_thread
+    if isinstance(error, MemoryError) or no_thread or getattr(error, "errno", None) == errno.ENOMEM:
+        return "the system gives this command no more memory or threads; raise its limits (ulimit -a, the container's)"
+    if isinstance(error, OSError) and error.errno in _OF_A_PLACE and error.filename is not None:
+        place = os.fsdecode(error.filename) if not isinstance(error.filename, int) else error.filename
+        return f"{place}: {error.strerror}; make room, mend the permissions or choose another place"
+    return None
 
 
 def speak_utf8() -> None:

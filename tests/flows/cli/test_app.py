@@ -14,6 +14,7 @@ import pytest
         (["run", "{in}", "{tmp}/out", "--enhancer", "default-casual"], 2, "did you mean 'default-causal'?"),
         (["enhance", "{tmp}/absent", "{tmp}/out"], 2, "{tmp}/absent"),
         (["enhance", "{in}", "{tmp}/out", "--enhancer", "nothing"], 2, "has no weights"),
+        (["demo", "{tmp}/file/below"], 1, ": Not a directory; make room"),
         (["score", "{in}", "--clean", "{tmp}/absent"], 2, "no such folder"),
         (["train-enhancer", "cgcnr", "--speech", "{in}", "--noise", "{in}", "--out", "{tmp}"], 2, "mean 'cgcrn'"),
     ],

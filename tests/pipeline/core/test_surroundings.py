@@ -86,12 +86,15 @@ def test_too_little_memory_is_said_in_one_sentence(monkeypatch, limit, addresses
 
 
 @pytest.mark.parametrize(
-    ("error", "expected"),
-    [(MemoryError(), True), (OSError(errno.ENOMEM, "x"), True), (RuntimeError("can't start new thread"), True),
-     (OSError(errno.ENOSPC, "x"), False), (RuntimeError("x"), False)],
+    ("error", "words"),
+    [(MemoryError(), "no more memory"), (OSError(errno.ENOMEM, "x"), "no more memory"),
+     (RuntimeError("can't start new thread"), "or threads"), (RuntimeError("x"), None), (OSError(errno.EIO, "x"), None),
+     (OSError(errno.ENOSPC, "No space left on device", "out/a"), "out/a: No space left on device; make room"),
+     (PermissionError(errno.EACCES, "Permission denied", "ro/demo"), "ro/demo: Permission denied; make room")],
 )  # fmt: skip
-def test_errors_that_mean_no_more_memory_are_known(error, expected):
-    assert surroundings.is_out_of_memory(error) is expected
+def test_what_the_system_refuses_is_said_in_one_sentence(error, words):
+    said = surroundings.explained(error)
+    assert said is None if words is None else words in said
 
 
 @pytest.mark.parametrize("locale", [{"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
