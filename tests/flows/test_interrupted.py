@@ -42,6 +42,7 @@ def gone(home: Path, within_s: float) -> list[str]:
 
 
 SETTINGS = ["--set", "shards.max_clips=1"]
+ALONE = ["--workers", "1"]  # where it does not matter how many there are: each loads its networks
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +60,11 @@ def uninterrupted(recordings, home, tmp_path_factory):
     output = tmp_path_factory.mktemp("whole")
     environment = os.environ | {"HOME": str(home)}
     result = subprocess.run(
-        [COMMAND, "run", recordings, output, *SETTINGS], capture_output=True, text=True, env=environment, timeout=280
+        [COMMAND, "run", recordings, output, *SETTINGS, *ALONE],
+        capture_output=True,
+        text=True,
+        env=environment,
+        timeout=280,
     )
     assert result.returncode == 0, result.stderr
     return output, result
@@ -105,7 +110,7 @@ def test_kill_9_at_any_moment_then_the_same_result(recordings, uninterrupted, st
 @pytest.mark.parametrize("end", ["ctrl-c", "sigterm"])
 def test_a_signal_ends_it_within_5_s_and_says_how_to_continue(end, recordings, start, home, tmp_path):
     output = tmp_path / "out"
-    process = start("run", recordings, output, *SETTINGS)
+    process = start("run", recordings, output, *SETTINGS, *ALONE)
     while not (output / "work" / "ingest").exists() and process.poll() is None:
         time.sleep(0.05)
     began = time.monotonic()
@@ -126,10 +131,10 @@ def test_a_full_disk_stops_with_the_reason_and_goes_on_when_there_is_room(comman
     if mounted.returncode:
         pytest.skip(f"no small disk can be mounted here: {mounted.stderr.strip()}")
     try:
-        code, text = command("run", recordings, output, *SETTINGS)
+        code, text = command("run", recordings, output, *SETTINGS, *ALONE)
         assert code == 1 and "No space left on device" in text and "run the same command again" in text, text
         subprocess.run(["mount", "-o", "remount,size=200m", output], check=True)
-        code, text = command("run", recordings, output, *SETTINGS)
+        code, text = command("run", recordings, output, *SETTINGS, *ALONE)
         assert code == 0, text
         assert content(output) == content(uninterrupted[0])
     finally:
