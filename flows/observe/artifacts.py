@@ -22,6 +22,7 @@ log = logging.getLogger("clean_corpus.flows.observe.artifacts")
 
 EVERY_S = 5.0
 TIMEOUT_S = 5.0
+LAST_TIMEOUT_S, LAST_RETRIES = 30.0, 2  # of what shows the results: a busy server may need them
 AWAY_S = 60.0
 
 _away_until = 0.0
@@ -101,14 +102,14 @@ def _run_id() -> UUID | None:
 
 
 def _request(what: Callable[[SyncPrefectClient], Any], *, anyway: bool = False) -> Any:
-    """Make one request without retries; after a failure none is made for a minute, unless `anyway`."""
+    """Make one request without retries, and none for a minute after a failure; with `anyway` make it all the same."""
     global _away_until
     if time.monotonic() < _away_until and not anyway:
         return None
     try:
         with (
-            temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}),
-            get_client(sync_client=True, httpx_settings={"timeout": TIMEOUT_S}) as client,
+            temporary_settings({PREFECT_CLIENT_MAX_RETRIES: LAST_RETRIES if anyway else 0}),
+            get_client(sync_client=True, httpx_settings={"timeout": LAST_TIMEOUT_S if anyway else TIMEOUT_S}) as client,
         ):
             return what(client)
     except Exception as error:

@@ -8,23 +8,20 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 def curve(run: Path, name: str) -> list[tuple[int, float]]:
     """Return a logged scalar by step; a step that was trained twice, after a kill, has its later value."""
-    values: dict[int, float] = {}
-    for events in _logs(run):
-        if name in events.Tags()["scalars"]:
-            values |= {event.step: event.value for event in events.Scalars(name)}
-    return sorted(values.items())
+    return sorted({step: value for _, step, value in sorted(_scalars(run, name))}.items())
 
 
 def trained_s(run: Path) -> float:
     """Return the seconds between the first and the last logged value; pauses after a kill are counted."""
-    times = [
-        event.wall_time for events in _logs(run) for tag in events.Tags()["scalars"] for event in events.Scalars(tag)
-    ]
+    times = [time_s for time_s, _, _ in _scalars(run)]
     return max(times, default=0.0) - min(times, default=0.0)
 
 
-def _logs(run: Path) -> Iterator[EventAccumulator]:
-    for file in sorted((run / "tensorboard").glob("events.*")):
+def _scalars(run: Path, name: str | None = None) -> Iterator[tuple[float, int, float]]:
+    """Yield (time in seconds, step, value) of one scalar, or of all; files are in no order of time by their names."""
+    for file in (run / "tensorboard").glob("events.*"):
         events = EventAccumulator(str(file), size_guidance={"scalars": 0})
         events.Reload()
-        yield events
+        for tag in events.Tags()["scalars"]:
+            if name in (None, tag):
+                yield from ((event.wall_time, event.step, event.value) for event in events.Scalars(tag))

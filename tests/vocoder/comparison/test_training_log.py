@@ -18,8 +18,8 @@ def log(run, suffix, values):
 
 
 def test_a_step_that_was_trained_twice_has_its_later_value(tmp_path):
-    log(tmp_path, ".1", [(100.0, 2, 5.0), (110.0, 4, 4.5)])
-    log(tmp_path, ".2", [(200.0, 4, 4.25), (230.0, 6, 4.0)])
+    log(tmp_path, ".2", [(100.0, 2, 5.0), (110.0, 4, 4.5)])  # as file 9 of a process and its file 10
+    log(tmp_path, ".1", [(200.0, 4, 4.25), (230.0, 6, 4.0)])
     assert curve(tmp_path, "val/loss") == [(2, 5.0), (4, 4.25), (6, 4.0)]
     assert curve(tmp_path, "other") == []
     assert trained_s(tmp_path) == pytest.approx(130)
