@@ -147,11 +147,14 @@ def read_measured(path: Path, config: AudioConfig) -> tuple[Audio, Scores]:
 
 
 def read_recording(folder: Path, recording: Recording, config: AudioConfig) -> Audio:
-    """Decode a whole recording that discovery found.
+    """Decode a whole recording that discovery found: the channel that a run would take, without its mean.
 
+    Rumble and level stay as they are: who enhances a file wants the noise gone and nothing else.
     Shapes: -> (N,) at config.sample_rate.
     Raises: DataError if discovery or decoding found it unreadable; OSError if the file cannot be read.
     """
     if recording.error:
         raise DataError(recording.error)
-    return read_whole(folder / recording.path, config)
+    path = folder / recording.path
+    with decode.open_recording(path, config) as reader:
+        return np.concatenate([np.zeros(0, np.float32), *reader.blocks(look_over(path, config).mono)])

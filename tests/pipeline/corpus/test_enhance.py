@@ -126,10 +126,17 @@ def test_files_are_enhanced_to_wav_and_failures_are_named(tmp_path):
         sample_rate = RATE
         __call__ = staticmethod(halve)
 
-    soundfile.write(tmp_path / "a.wav", tone(440), RATE)
-    group = [Recording("a.wav", "a.wav", 9, None), Recording("b.wav", "b.wav", 0, None, error="empty file")]
+    soundfile.write(tmp_path / "a.wav", tone(440) + 0.1, RATE, subtype="FLOAT")
+    soundfile.write(tmp_path / "rumble.wav", tone(10), RATE)
+    names = ("a.wav", "rumble.wav")
+    group = [
+        *(Recording(name, name, 9, None) for name in names),
+        Recording("b.wav", "b.wav", 0, None, error="empty file"),
+    ]
     written = {}
     failed = enhance_files(group, tmp_path, written.__setitem__, Halve())
-    x, rate = soundfile.read(io.BytesIO(written["a.wav"]), dtype="float32")
-    np.testing.assert_allclose(x, tone(440) / 2, atol=0.02)  # at the ends, rumble is not told from a tone
-    assert rate == RATE and failed == {"b.wav": "empty file"}
+    for name, hz in zip(names, (440, 10), strict=True):  # an offset goes, what is below speech stays
+        x, rate = soundfile.read(io.BytesIO(written[name]), dtype="float32")
+        np.testing.assert_allclose(x, tone(hz) / 2, atol=1 / 32768)
+        assert rate == RATE
+    assert failed == {"b.wav": "empty file"}
