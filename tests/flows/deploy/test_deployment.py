@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -21,6 +20,7 @@ from clean_corpus.flows.deploy import deployment as deploying
 from clean_corpus.flows.observe.permissions import PERMITTED
 from clean_corpus.pipeline.core.errors import CleanCorpusError, ConfigError
 from tests.support.paths import REPOSITORY
+from tests.support.processes import descendants, kill
 
 PREFECT = str(Path(sys.executable).parent / "prefect")
 COMMANDS = "hooks.on_finish.command,hooks.on_failure.command"  # which the workers here permit
@@ -71,28 +71,6 @@ class Server:
             for pid in [*descendants(process.pid), process.pid]:
                 kill(pid)
             process.wait()
-
-
-def kill(pid: int) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)
-
-
-def descendants(pid: int) -> list[int]:
-    """Of a process, those that are left out included: a flow's own session and its workers."""
-    parents = {}
-    for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            parents[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-        except (OSError, ValueError):
-            continue
-    found, left = [], [pid]
-    while left:
-        parent = left.pop()
-        children = [child for child, its in parents.items() if its == parent]
-        found += children
-        left += children
-    return found
 
 
 def has(path: Path, wanted: bytes) -> bool:
