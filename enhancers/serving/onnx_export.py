@@ -90,7 +90,9 @@ class OnnxStream:
         self.session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         about = self.session.get_modelmeta().custom_metadata_map
         if "state_shapes" not in about:
-            raise ConfigError(f"{path}: no metadata `state_shapes`; write it with: clean-corpus export NAME {path}")
+            raise ConfigError(
+                f"{path}: no metadata `state_shapes`; write it with: clean-corpus export-onnx NAME {path} --streaming"
+            )
         self.hop_length, self.head, self.delay = (int(about[k]) for k in ("hop_length", "head", "delay"))
         self.sample_rate = int(about["sample_rate"])
         self._shapes = json.loads(about["state_shapes"])

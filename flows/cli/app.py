@@ -28,7 +28,7 @@ COMMANDS = {  # in the order of --help
     "listening-test": listening.listening_test,
     "listening-results": listening.listening_results,
     "models": models.models,
-    "export": models.export,
+    "export-onnx": models.export_onnx,
     "deploy": deploy.deploy,
     "versions": versions.versions,
     "diff": versions.diff,

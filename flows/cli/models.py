@@ -1,4 +1,4 @@
-"""The commands `models` and `export`: what enhancement systems there are, and one of them as an ONNX file."""
+"""The commands `models` and `export-onnx`: what enhancement systems there are, and one of them as an ONNX file."""
 
 import json
 from typing import Annotated
@@ -38,16 +38,16 @@ def models(as_json: AsJson = False) -> None:
         out.print(remark, highlight=False)
 
 
-def export(
+def export_onnx(
     name: Annotated[str, typer.Argument(help="shipped name, or path of trained .safetensors, or s3://")],
     output: Annotated[str, typer.Argument(metavar="OUT.onnx", help="file to write, local or s3://")],
     streaming: Annotated[
         bool, typer.Option("--streaming", help="a hop of samples and state in, the same out: for live audio")
     ] = False,
 ) -> None:
-    """Write trained weights as an ONNX file, and check it with onnxruntime (extra `export`)."""
+    """Write trained weights as an ONNX file, and check it with onnxruntime (extra `onnx`)."""
     if not streaming:
-        raise ConfigError("export writes files that run hop by hop; add --streaming")
+        raise ConfigError("export-onnx writes files that run hop by hop; add --streaming")
     from clean_corpus.enhancers.serving.onnx_export import export_streaming
     from clean_corpus.flows import download_cache
     from clean_corpus.pipeline.core.locations import parse_location

@@ -231,7 +231,7 @@ def test_an_exported_file_may_go_to_a_bucket(there, monkeypatch):
         "clean_corpus.enhancers.serving.onnx_export.export_streaming", lambda _, path: path.write_bytes(b"network")
     )
     where = f"{there.at}/live/x.onnx"
-    assert command("export", checkpoints.DEFAULT, where, "--streaming").endswith(f"written and checked: {where}\n")
+    assert command("export-onnx", checkpoints.DEFAULT, where, "--streaming").endswith(f"written and checked: {where}\n")
     assert there.get("live/x.onnx") == b"network"
 
 

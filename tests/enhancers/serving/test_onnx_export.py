@@ -59,5 +59,5 @@ def test_a_file_that_differs_is_not_left_behind(tmp_path, monkeypatch):
 def test_a_foreign_file_is_explained(tmp_path):
     from clean_corpus.pipeline.quality.dnsmos import NETWORKS, network_path
 
-    with pytest.raises(ConfigError, match="clean-corpus export NAME"):
+    with pytest.raises(ConfigError, match="clean-corpus export-onnx NAME"):
         OnnxStream(network_path(NETWORKS["dnsmos_p808"]))

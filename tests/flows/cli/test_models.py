@@ -1,4 +1,4 @@
-"""The commands `models` and `export`: a table of all systems, and one of them as a file."""
+"""The commands `models` and `export-onnx`: a table of all systems, and one of them as a file."""
 
 import json
 
@@ -37,7 +37,7 @@ def test_json_is_what_the_catalogue_says():
 
 def test_export_without_streaming_is_refused_before_anything_is_loaded(tmp_path):
     with pytest.raises(ConfigError, match="add --streaming"):
-        invoke("export", "no-such-network", tmp_path / "x.onnx")
+        invoke("export-onnx", "no-such-network", tmp_path / "x.onnx")
 
 
 def test_export_writes_the_file_and_says_where(monkeypatch, tmp_path):
@@ -46,6 +46,6 @@ def test_export_writes_the_file_and_says_where(monkeypatch, tmp_path):
         "clean_corpus.enhancers.serving.onnx_export.export_streaming",
         lambda network, path: path.write_text(network),
     )
-    printed = invoke("export", "default-causal", tmp_path / "x.onnx", "--streaming").stdout
+    printed = invoke("export-onnx", "default-causal", tmp_path / "x.onnx", "--streaming").stdout
     assert printed == f"written and checked: {tmp_path / 'x.onnx'}\n"
     assert (tmp_path / "x.onnx").read_text() == "network default-causal"
