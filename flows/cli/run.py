@@ -82,4 +82,9 @@ def _print_summary(summary: dict[str, Any]) -> None:
     for stage in summary["stages"]:
         stages.add_row(stage["name"], f"{stage['seconds']:.1f}", str(stage["done"]), str(stage["reused"]))
     console.print(stages)
+    if count := summary["textless"]:
+        console.print(
+            f"{count} kept clips were cut from a recording whose text has no time stamps: their text is empty, the "
+            "recording's is in recording_text"
+        )
     print(f"report: {shown(parse_location(summary['output']))}/report/index.html")

@@ -118,7 +118,8 @@ class ManifestConfig(Section):
     columns: str | None = Field(
         None,
         description="what the columns of tables are, for example audio|speaker|text: audio or id, text, normalised, "
-        "speaker, licence, consent, and _ for one to pass over; null: as the header line says, without one as LJSpeech",
+        "speaker, licence, consent, language, and _ for one to pass over; null: as the header line says, without one "
+        "as LJSpeech",
     )
     separator: Literal["|", "\t", ";", ","] | None = Field(
         None, description="between columns of tables: |, ;, a comma or tab; null: as the first line tells"

@@ -23,6 +23,7 @@ FIELDS = {
     "speaker": "speaker speaker_name speaker_id speakerid spk spk_id client_id",
     "licence": "licence license",
     "consent": "consent",
+    "language": "language lang locale",
 }
 _FIELD_OF = {name: field for field, names in FIELDS.items() for name in names.split()}
 _SPOKEN = ("normalised", "text", "raw")  # the first that is there is the text
@@ -41,6 +42,7 @@ class Columns:
     speaker: int | None = None
     licence: int | None = None
     consent: int | None = None
+    language: int | None = None
     names: tuple[str, ...] = ()
     name_is_id: bool = False
 
@@ -111,6 +113,7 @@ def choose_columns(names: Sequence[str]) -> Columns:
         speaker=first.get("speaker"),
         licence=first.get("licence"),
         consent=first.get("consent"),
+        language=first.get("language"),
         names=tuple(names),
         name_is_id="audio" not in first,
     )

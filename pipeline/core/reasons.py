@@ -14,6 +14,7 @@ class Reason(StrEnum):
     # rejected before any network runs
     NO_SPEECH = "no_speech"
     TOO_SHORT = "too_short"
+    TEXT_CUT = "text_cut"
     DUPLICATE = "duplicate"
     NEAR_DUPLICATE = "near_duplicate"
     # rejected by the gate, named by the score
@@ -64,6 +65,7 @@ class Reason(StrEnum):
 MEANINGS: dict[Reason, str] = {
     Reason.NO_SPEECH: "holds less speech than `segment.min_speech_s`",
     Reason.TOO_SHORT: "is shorter than `segment.min_s`",
+    Reason.TEXT_CUT: "its text is cut in two, or overlaps another speaker's, so nobody knows what is said in this clip",
     Reason.DUPLICATE: "has the samples of another clip; the copy that is kept is named",
     Reason.NEAR_DUPLICATE: "is another clip coded, levelled or trimmed otherwise; the copy that is kept is named",
     Reason.SPEECH_RATIO: "has a smaller share of speech than `gate.speech_ratio_min`",

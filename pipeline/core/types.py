@@ -38,15 +38,30 @@ class Metadata:
     speaker: str | None = None
     licence: str | None = None
     consent: str | None = None
+    language: str | None = None
 
 
 def overlay(below: Metadata, above: Metadata) -> Metadata:
     """Return `above`, with the fields that it leaves None taken from `below`.
 
     >>> overlay(Metadata(text="a", speaker="s"), Metadata(text="b"))
-    Metadata(text='b', speaker='s', licence=None, consent=None)
+    Metadata(text='b', speaker='s', licence=None, consent=None, language=None)
     """
     return replace(below, **{name: value for name, value in vars(above).items() if value is not None})
+
+
+@dataclass(frozen=True, slots=True)
+class TimedText:
+    """What is spoken from `start_s` to `end_s` of a recording, and by whom where that is said."""
+
+    start_s: float
+    end_s: float
+    text: str
+    speaker: str | None = None
+
+
+TextSource = Literal["manifest", "timed", "aligned", "asr"]
+"""Where a clip's text is from: its recording, which is one clip; time stamps; an aligner; a recogniser."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +70,7 @@ class Recording:
 
     `path` is the name relative to INPUT as the operating system has it (surrogate escapes for bytes that are not
     UTF-8), `source` the same name as valid UTF-8 for people and the ledger. `error` says why it cannot be read at all.
+    `segments` are its time-stamped texts in the order of time; the text of `metadata` is that of all of it.
     In a bucket the listing gives an `etag`; the hash of the content is known only after the download. `shares_key` says
     that the key of another recording has the same digits, so that this one's has all of them.
     """
@@ -67,6 +83,7 @@ class Recording:
     error: str | None = None
     etag: str | None = None
     shares_key: bool = False
+    segments: tuple[TimedText, ...] = ()
 
     @property
     def key(self) -> str:
@@ -101,6 +118,9 @@ class Clip:
     `clipping_ratio` and `bandwidth_hz` are of the clip as it was recorded, at `sample_rate_in_hz`. `channel` is the one
     that was taken, from 0, or `mix`, and `channel_why` says why where the setting did not choose it. `input_gain_db` is
     the gain from the recording to the raw clip.
+
+    The text of `metadata` is what is spoken in this clip and nothing else, and `text_source` says where it is from;
+    `recording_text` is what is known of a recording that was cut without knowing whose text is whose.
     """
 
     clip_id: str
@@ -120,6 +140,8 @@ class Clip:
     input_gain_db: float | None = None
     clipping_ratio: float | None = None
     bandwidth_hz: float | None = None
+    recording_text: str | None = None
+    text_source: TextSource | None = None
 
     @property
     def origin(self) -> dict[str, object]:
@@ -130,6 +152,16 @@ class Clip:
             "source_sha256": self.source_sha256,
             "offset_s": self.offset_s,
             "duration_s": self.duration_s,
+        }
+
+    @property
+    def texts(self) -> dict[str, object]:
+        """The clip's columns of the ledger and the tars that say what is spoken in it, by whom, and what is allowed."""
+        return {
+            "text": self.metadata.text,
+            "recording_text": self.recording_text,
+            "text_source": self.text_source,
+            **{name: getattr(self.metadata, name) for name in ("speaker", "licence", "consent", "language")},
         }
 
 

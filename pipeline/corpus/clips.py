@@ -1,8 +1,8 @@
 """One recording cut into clips: decoded as a stream, cut at pauses, what is too short or silent already rejected."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +11,9 @@ from clean_corpus.pipeline.audio import decode, loudness, segment
 from clean_corpus.pipeline.core.config import AudioConfig, PipelineConfig
 from clean_corpus.pipeline.core.errors import DataError
 from clean_corpus.pipeline.core.reasons import Reason
-from clean_corpus.pipeline.core.types import Audio, Clip, Recording, Scores
+from clean_corpus.pipeline.core.types import Audio, Clip, Recording, Scores, TimedText
 from clean_corpus.pipeline.corpus.intake import look_over, take_in
+from clean_corpus.pipeline.corpus.word_times import Aligner, spoken_between
 from clean_corpus.pipeline.quality import fingerprint
 from clean_corpus.pipeline.quality.recorded import RecordedMeasures
 
@@ -21,18 +22,22 @@ FADE_S = 0.005
 RAW_LUFS, RAW_PEAK_DB = -23.0, -1.0  # of clips in raw shards: all that listens to them hears speech at one level
 
 
-def cut_recording(folder: Path, recording: Recording, config: PipelineConfig) -> Iterator[tuple[Clip, Audio | None]]:
+def cut_recording(
+    folder: Path, recording: Recording, config: PipelineConfig, aligner: Aligner | None = None
+) -> Iterator[tuple[Clip, Audio | None]]:
     """Yield the clips of one recording with their samples.
 
     A recording that cannot be read to its end, or that holds no speech, ends in one more clip without samples, which
-    says so; what was cut before the damage stays.
+    says so; what was cut before the damage stays. The recording's text is that of its only clip; of several, each has
+    the words that `aligner` finds in it, or none.
     Shapes: samples (N,) at audio.sample_rate.
     """
     clip = Clip(recording.key, recording.source, recording.sha256, metadata=recording.metadata)
     if recording.error:
         yield replace(clip, error=recording.error), None
         return
-    rate, limits, count, end, total = config.audio.sample_rate, config.segment, 0, 0, 0
+    rate, limits, end, total = config.audio.sample_rate, config.segment, 0, 0
+    clips = _Numbered(folder, recording, config, aligner)
     path = folder / recording.path
 
     def counted(blocks: Iterator[Audio]) -> Iterator[Audio]:
@@ -50,30 +55,80 @@ def cut_recording(folder: Path, recording: Recording, config: PipelineConfig) ->
             blocks = counted(take_in(reader, intake, sample_rate=rate, measures=measures))
             loudened = partial(intake.loudened, sample_rate=rate)
             for cut in segment.utterances(blocks, limits, sample_rate=rate, loudened=loudened):
-                whole = cut.start == 0 and len(cut.samples) == total
-                yield _clip(clip, cut, config, None if whole else count, measures)
-                count, end = count + 1, cut.start + len(cut.samples)
+                yield from clips.push(*_clip(clip, cut, config, measures))
+                end = cut.start + len(cut.samples)
     except (DataError, OSError) as error:
         text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        rest_id = f"{clip.clip_id}-rest" if count else clip.clip_id
+        yield from clips.finish(is_whole=False)
+        rest_id = f"{clip.clip_id}-rest" if clips.count else clip.clip_id
         yield replace(clip, clip_id=rest_id, offset_s=end / rate, error=text), None
         return
-    if not count:
+    yield from clips.finish(is_whole=True)
+    if not clips.count:
         reject = (Reason.NO_SPEECH, f"speech_s 0 < {limits.min_speech_s:g}")
         yield replace(clip, duration_s=total / rate, speech_s=0.0, reject=reject), None
 
 
-def _clip(
-    recording: Clip,
-    cut: segment.Utterance,
-    config: PipelineConfig,
-    number: int | None,
-    measures: RecordedMeasures,
-) -> tuple[Clip, Audio]:
-    """Return the clip of one utterance, rejected if it is too short, and its samples at the level of raw shards.
+class _Numbered:
+    """Clips of one recording in turn: numbered and with texts of their own once there are two of them.
 
-    `number` is None for a recording kept whole.
+    The first one waits until the second comes: it may be the only one, whose text is the recording's.
     """
+
+    def __init__(self, folder: Path, recording: Recording, config: PipelineConfig, aligner: Aligner | None) -> None:
+        self.count = 0
+        self._folder, self._recording, self._config, self._aligner = folder, recording, config, aligner
+        self._waiting: tuple[Clip, Audio] | None = None
+
+    @cached_property
+    def _words(self) -> Sequence[TimedText] | None:
+        metadata = self._recording.metadata
+        if self._aligner is None or metadata.text is None:
+            return None
+        x = read_whole(self._folder / self._recording.path, self._config.audio)
+        return self._aligner(x, self._config.audio.sample_rate, metadata.text, metadata.language)
+
+    def push(self, clip: Clip, samples: Audio) -> Iterator[tuple[Clip, Audio]]:
+        """Take the next clip, and yield those that are settled by it."""
+        self.count += 1
+        if self.count == 1:
+            self._waiting = clip, samples
+            return
+        yield from self._flush()
+        yield self._of_several(clip, self.count - 1), samples
+
+    def finish(self, *, is_whole: bool) -> Iterator[tuple[Clip, Audio]]:
+        """Yield what still waits; `is_whole` says that the recording was read to its end."""
+        if self._waiting and is_whole:
+            clip, samples = self._waiting
+            yield replace(clip, text_source="manifest" if clip.metadata.text is not None else None), samples
+        else:
+            yield from self._flush()
+
+    def _flush(self) -> Iterator[tuple[Clip, Audio]]:
+        if self._waiting:
+            clip, samples = self._waiting
+            self._waiting = None
+            yield self._of_several(clip, 0), samples
+
+    def _of_several(self, clip: Clip, number: int) -> Clip:
+        text = clip.metadata.text
+        bare = replace(clip.metadata, text=None)
+        clip = replace(clip, clip_id=f"{clip.clip_id}-{number:05d}", metadata=bare, recording_text=text)
+        if text is None or not self._words:
+            return clip
+        spoken = spoken_between(text, self._words, clip.offset_s, clip.offset_s + clip.duration_s)
+        if spoken is None:
+            return clip
+        if spoken.cut is not None:
+            return replace(clip, reject=clip.reject or (Reason.TEXT_CUT, f"the clip's edge is in {spoken.cut!r}"))
+        return replace(clip, metadata=replace(bare, text=spoken.text), text_source="aligned")
+
+
+def _clip(
+    recording: Clip, cut: segment.Utterance, config: PipelineConfig, measures: RecordedMeasures
+) -> tuple[Clip, Audio]:
+    """Return the clip of one utterance, rejected if it is too short, and its samples at the level of raw shards."""
     rate, limits = config.audio.sample_rate, config.segment
     offset_s, duration_s = cut.start / rate, len(cut.samples) / rate
     reject = None
@@ -85,7 +140,6 @@ def _clip(
     clipping_ratio, bandwidth_hz = measures.of(offset_s, duration_s)
     clip = replace(
         recording,
-        clip_id=recording.clip_id if number is None else f"{recording.clip_id}-{number:05d}",
         offset_s=offset_s,
         duration_s=duration_s,
         speech_s=round(cut.speech_s, 3),

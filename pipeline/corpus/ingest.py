@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, astuple, replace
 from pathlib import Path
 
 from clean_corpus.pipeline.audio import decode, voice_activity
@@ -14,60 +14,75 @@ from clean_corpus.pipeline.core.types import Audio, Clip, Recording
 from clean_corpus.pipeline.corpus import shards
 from clean_corpus.pipeline.corpus.clips import cut_recording
 from clean_corpus.pipeline.corpus.stage_cache import cached, find, library_versions, record
+from clean_corpus.pipeline.corpus.word_times import Aligner
 from clean_corpus.pipeline.discover.fetch import base_folder, local_group
 from clean_corpus.pipeline.discover.local import verify_unchanged
 from clean_corpus.pipeline.quality import fingerprint
 from clean_corpus.pipeline.storage.base import Store
 
-VERSION = 7  # raise it when a recording gives other clips, samples or fingerprints than before
+VERSION = 8  # raise it when a recording gives other clips, samples or fingerprints than before
 
 
-def ingest_group(store: Store, root: Location, group: Sequence[Recording], config: PipelineConfig) -> Outcome[Ingested]:
+def ingest_group(
+    store: Store, root: Location, group: Sequence[Recording], config: PipelineConfig, aligner: Aligner | None = None
+) -> Outcome[Ingested]:
     """Decode, cut and fingerprint a group of recordings into raw shards.
 
     A recording that cannot be read becomes a clip with its error; the others go on. Objects of a bucket are fetched
-    only if their listing changed, and decoded only if their content did.
+    only if their listing changed, and decoded only if their content did. `aligner` finds the words of clips that are
+    cut from a recording with a text.
     Raises: StorageError if the output cannot be written or the input's service fails.
     """
     if isinstance(root, Path):
-        return _ingest_files(store, base_folder(root), group, config)
+        return _ingest_files(store, base_folder(root), group, config, aligner)
     start = time.perf_counter()
-    listed = [(r.source, r.key, r.etag, r.size, r.error, asdict(r.metadata)) for r in group]
-    name = content_name("listed", str(root), listed, *_decisive(config))
+    listed = [(r.source, r.key, r.etag, r.size, r.error, *_texts(r)) for r in group]
+    name = content_name("listed", str(root), listed, *_decisive(config, aligner))
     found = find(store, "listed", name, Ingested)
     if found is not None:
         return Outcome(name, found, time.perf_counter() - start, reused=True)
     with local_group(root, group, config.s3) as (folder, fetched):
-        outcome = _ingest_files(store, folder, fetched, config)
+        outcome = _ingest_files(store, folder, fetched, config, aligner)
     if [r.error for r in fetched] == [r.error for r in group]:  # else the next run tries again
         record(store, "listed", name, Ingested, outcome.result)
     return replace(outcome, seconds=time.perf_counter() - start)
 
 
-def _ingest_files(store: Store, folder: Path, group: Sequence[Recording], config: PipelineConfig) -> Outcome[Ingested]:
+def _ingest_files(
+    store: Store, folder: Path, group: Sequence[Recording], config: PipelineConfig, aligner: Aligner | None
+) -> Outcome[Ingested]:
     """Ingest files under the name of their contents.
 
     A file that changed since discovery fails. Its error is part of the name under which the failure is recorded, so
     the file is read again once its old content is back.
     """
     start = time.perf_counter()
-    found = find(store, "ingest", name := _name(group, config), Ingested)
+    found = find(store, "ingest", name := _name(group, config, aligner), Ingested)
     if found is not None:
         return Outcome(name, found, time.perf_counter() - start, reused=True)
     checked = [verify_unchanged(folder, recording) for recording in group]
-    name = _name(checked, config)
-    return cached(store, "ingest", name, Ingested, lambda: _write_shards(store, name, folder, checked, config))
+    name = _name(checked, config, aligner)
+
+    def write() -> Ingested:
+        return _write_shards(store, name, folder, checked, config, aligner)
+
+    return cached(store, "ingest", name, Ingested, write)
 
 
-def _name(group: Sequence[Recording], config: PipelineConfig) -> str:
-    by_content = [(r.source, r.key, r.sha256, r.error, asdict(r.metadata)) for r in group]
-    return content_name("ingest", by_content, *_decisive(config))
+def _name(group: Sequence[Recording], config: PipelineConfig, aligner: Aligner | None) -> str:
+    by_content = [(r.source, r.key, r.sha256, r.error, *_texts(r)) for r in group]
+    return content_name("ingest", by_content, *_decisive(config, aligner))
 
 
-def _decisive(config: PipelineConfig) -> tuple[object, ...]:
+def _texts(recording: Recording) -> tuple[object, ...]:
+    return asdict(recording.metadata), [astuple(segment) for segment in recording.segments]
+
+
+def _decisive(config: PipelineConfig, aligner: Aligner | None) -> tuple[object, ...]:
     """Return what decides the raw shards besides the recordings."""
     return (
         VERSION,
+        aligner and aligner.name,
         config.audio.model_dump(include={"sample_rate", "channel", "allow_truncated", "max_hours", "max_decoded_gb"}),
         config.segment.model_dump(),
         config.shards.model_dump(),
@@ -78,7 +93,12 @@ def _decisive(config: PipelineConfig) -> tuple[object, ...]:
 
 
 def _write_shards(
-    store: Store, name: str, folder: Path, group: Sequence[Recording], config: PipelineConfig
+    store: Store,
+    name: str,
+    folder: Path,
+    group: Sequence[Recording],
+    config: PipelineConfig,
+    aligner: Aligner | None,
 ) -> Ingested:
     rate = config.audio.sample_rate
     raw_shards: list[RawShard] = []
@@ -86,7 +106,7 @@ def _write_shards(
 
     def clips_with_audio() -> Iterator[tuple[Clip, Audio]]:
         for recording in group:
-            for clip, samples in cut_recording(folder, recording, config):
+            for clip, samples in cut_recording(folder, recording, config, aligner):
                 if samples is None:
                     rest.append(clip)
                 else:

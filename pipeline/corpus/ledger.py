@@ -16,7 +16,7 @@ from clean_corpus.pipeline.core.types import Clip, Decision, Scores
 from clean_corpus.pipeline.quality.scorer import SCORES
 
 ROWS_PER_GROUP = 10_000  # of the Parquet file, and of rows in memory
-_TEXT = ("text", "speaker", "licence", "consent")
+_TEXT = ("text", "recording_text", "text_source", "speaker", "licence", "consent", "language")
 CONSTANTS = ("enhancer", "weights_sha256", "config_sha256", "dnsmos_windows")
 """Columns with what a whole run was made with."""
 
@@ -102,7 +102,7 @@ def _record(row: Row) -> dict[str, object]:
     return {
         **clip.origin,
         **{name: getattr(clip, name) for name in _RECORDED},
-        **{name: getattr(clip.metadata, name) for name in _TEXT},
+        **clip.texts,
         "verdict": decision.verdict.value,
         "reason": decision.reason,
         "detail": decision.detail,
@@ -138,9 +138,14 @@ def query(ledger: Path, sql: str) -> list[dict[str, object]]:
 def summary(ledger: Path) -> dict[str, object]:
     """Return clips and seconds by verdict and by reason, and means of the kept clips' scores, raw and as published.
 
-    Every clip has exactly one verdict, so counts add up to the rows.
+    Every clip has exactly one verdict, so counts add up to the rows. `textless` counts the kept clips whose recording
+    has a text, and nothing says what part of it is theirs.
     """
     (total,) = query(ledger, "SELECT count(*) n FROM ledger")
+    (textless,) = query(
+        ledger,
+        "SELECT count(*) n FROM ledger WHERE verdict = 'kept' AND text IS NULL AND recording_text IS NOT NULL",
+    )
     verdicts = query(ledger, "SELECT verdict, count(*) n, sum(duration_s) s FROM ledger GROUP BY ALL")
     reasons = query(
         ledger,
@@ -156,6 +161,7 @@ def summary(ledger: Path) -> dict[str, object]:
     ends = ("kept", "rejected", "failed")
     return {
         "counts": {"in": total["n"], **{end: by_verdict.get(end, {"n": 0})["n"] for end in ends}},
+        "textless": textless["n"],
         "seconds": {end: round(by_verdict.get(end, {"s": 0.0})["s"], 3) for end in ends},
         "reasons": {row["reason"]: {"clips": row["n"], "seconds": round(row["s"], 3)} for row in reasons},
         "means": {

@@ -112,7 +112,7 @@ def _facts(ending: Ending, version: Version, config: PipelineConfig) -> dict[str
     clip, raw = ending.clip, version == "raw"
     return {
         **clip.origin,
-        **asdict(clip.metadata),
+        **clip.texts,
         **asdict(ending.decision),
         "version": version,
         "scores": ending.before if raw else ending.after,

@@ -23,8 +23,8 @@ TABLES = {
     # what a line says of a recording, which is known by its number in `found`, or by lhotse's id of it; of two
     # statements of one part of it, at most one can be right
     "statement": (
-        "recording INTEGER, id BLOB, manifest INTEGER, line INTEGER, start REAL, part TEXT, "
-        "text, speaker, licence, consent"
+        "recording INTEGER, id BLOB, manifest INTEGER, line INTEGER, start REAL, stop REAL, part TEXT, "
+        "text, speaker, licence, consent, language"
     ),
     "problem": "manifest INTEGER, line INTEGER, words TEXT",  # line NULL: of the whole file
     "missing": "path BLOB, manifest INTEGER, line INTEGER, PRIMARY KEY (path, manifest)",
@@ -135,13 +135,14 @@ class ManifestFile:
         start_s: float,
         says: Metadata,
         *,
+        end_s: float | None = None,
         part: str = "",
         lhotse_id: bytes | None = None,
     ) -> None:
-        """Note what a line says of a recording, or of its part from `start_s` on."""
+        """Note what a line says of a recording, or of its part from `start_s` to `end_s`, if the end is known."""
         self.used += 1
-        fields = says.text, says.speaker, says.licence, says.consent
-        values = recording, lhotse_id, self.number, line, start_s, part, *fields
+        fields = says.text, says.speaker, says.licence, says.consent, says.language
+        values = recording, lhotse_id, self.number, line, start_s, end_s, part, *fields
         self.db.execute(f"INSERT INTO statement VALUES ({', '.join('?' * len(values))})", values)
 
     def add_missing(self, path: bytes, line: int) -> None:

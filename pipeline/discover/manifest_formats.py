@@ -177,6 +177,7 @@ def _note_columns(manifest: ManifestFile, number: int, row: list[str], dialect: 
         speaker=cell(columns.speaker),
         licence=cell(columns.licence),
         consent=cell(columns.consent),
+        language=cell(columns.language),
     )
     recordings = find_named(manifest, name, number)
     if recordings and metadata == Metadata():

@@ -50,10 +50,11 @@ class MetadataRow(BaseModel):
     speaker: Words = None
     licence: Text = Field(None, validation_alias=AliasChoices("licence", "license"))
     consent: Text = None
+    language: Text = Field(None, validation_alias=AliasChoices("language", "lang"))
 
     def metadata(self) -> Metadata:
         """Return the row's metadata."""
-        return Metadata(text=self.text, speaker=self.speaker, licence=self.licence, consent=self.consent)
+        return Metadata(self.text, self.speaker, self.licence, self.consent, self.language)
 
 
 class NemoRow(MetadataRow):
@@ -157,8 +158,8 @@ def _kind(row: Any) -> type[BaseModel] | None:
 
 def _as_nemo(row: dict[str, Any]) -> dict[str, Any]:
     """Return a row with NeMo's keys in place of others that mean the same; NeMo's own count where both are given."""
-    fields: tuple[str, ...] = ("text", "speaker", "licence", "consent")
-    given = {key: row[key] for key in (*fields, "license", "offset") if key in row and "audio_filepath" in row}
+    fields: tuple[str, ...] = ("text", "speaker", "licence", "consent", "language")
+    given = {key: row[key] for key in (*fields, "license", "lang", "offset") if key in row and "audio_filepath" in row}
     taken = {field_of(name) for name in given}
     others = [key for key in row if field_of(key) not in taken and not isinstance(row[key], dict)]
     if "audio_filepath" in row:
@@ -181,7 +182,7 @@ def parse_sidecar(content: str) -> tuple[Metadata, str | None]:
         kind = {list: "a list", str: "a text"}.get(type(row), "a number or a constant")
         raise ConfigError(f"expected an object with the keys {known}; got {kind}: {content.strip()[:80]!r}")
     metadata = validate(MetadataRow, row).metadata()
-    own = {*MetadataRow.model_fields, "license"}
+    own = {*MetadataRow.model_fields, "license", "lang"}
     meant = {key: _meaning(key) for key in row if key not in own}
     problems = [
         f"unknown key {key!r}; did you mean {field!r}?"

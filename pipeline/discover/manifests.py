@@ -10,10 +10,11 @@ from pathlib import Path
 
 from clean_corpus.pipeline.core.config import DEFAULT_MANIFEST, ManifestConfig
 from clean_corpus.pipeline.core.locations import Location
-from clean_corpus.pipeline.core.types import Metadata, overlay
+from clean_corpus.pipeline.core.types import Metadata, TimedText, overlay
 from clean_corpus.pipeline.discover import unresolved
 from clean_corpus.pipeline.discover.manifest_file import TABLES, ManifestFile
 from clean_corpus.pipeline.discover.manifest_formats import is_manifest, manifest_kind, read_jsonl, read_table
+from clean_corpus.pipeline.discover.recordings import segments_as_json
 from clean_corpus.pipeline.discover.sidecars import is_sidecar, read_sidecar
 from clean_corpus.pipeline.discover.statements import Statement, merge_statements
 
@@ -39,7 +40,8 @@ def read_all(
 
     If one manifest says several things of a recording (lhotse supervisions, NeMo rows with offsets) the texts are
     joined in time order, and other fields are kept if all agree; see statements.py. Of two manifests the later one by
-    name overrules field by field, which is noted if it changes a text, and sidecars overrule both.
+    name overrules field by field, which is noted if it changes a text, and sidecars overrule both. So it is with the
+    time-stamped texts of a recording: all of them are of one manifest.
     """
     for name, columns in TABLES.items():
         db.execute(f"CREATE TABLE {name} ({columns})")
@@ -104,16 +106,18 @@ def _write_metadata(db: sqlite3.Connection, only: bytes | None) -> None:
     if only is not None:
         db.execute("UPDATE found SET listed = 0")
     statements = db.execute(
-        "SELECT recording, number, path, kind, line, part, text, speaker, licence, consent FROM statement "
+        "SELECT recording, number, path, kind, line, part, start, stop, text, speaker, licence, consent, language "
+        "FROM statement "
         "CROSS JOIN manifest ON number = manifest "
         "WHERE recording IS NOT NULL ORDER BY recording, manifest, start, line, statement.rowid"
     )
     for recording, rows in groupby(statements, key=itemgetter(0)):
-        metadata, listed = Metadata(), only is None
+        metadata, segments, listed = Metadata(), tuple[TimedText, ...](), only is None
         text_from: tuple[int, int] | None = None  # number of the manifest, and its line
         for (number, path, kind), rows_of_manifest in groupby(rows, key=itemgetter(1, 2, 3)):
-            told = [Statement(row[4], row[5], Metadata(*row[6:])) for row in rows_of_manifest]
-            says, contradictions = merge_statements(told)
+            told = [Statement(row[4], row[5], Metadata(*row[8:]), *row[6:8]) for row in rows_of_manifest]
+            says, timed, contradictions = merge_statements(told)
+            segments = timed or segments
             for contradiction in contradictions:
                 words = f"{unresolved.source_of(db, recording)!r}: {contradiction.words}"
                 db.execute("INSERT INTO problem VALUES (?, ?, ?)", (number, contradiction.line, words))
@@ -124,6 +128,7 @@ def _write_metadata(db: sqlite3.Connection, only: bytes | None) -> None:
             metadata = overlay(metadata, says)
             listed = listed or path == only
         db.execute(
-            "UPDATE found SET text = ?, speaker = ?, licence = ?, consent = ?, listed = ? WHERE number = ?",
-            (metadata.text, metadata.speaker, metadata.licence, metadata.consent, listed, recording),
+            "UPDATE found SET text = ?, speaker = ?, licence = ?, consent = ?, language = ?, segments = ?, listed = ? "
+            "WHERE number = ?",
+            (*vars(metadata).values(), segments_as_json(segments), listed, recording),
         )

@@ -1,12 +1,13 @@
 """The table of recordings that were found, in a scratch database instead of in memory."""
 
+import json
 import os
 import sqlite3
 import unicodedata
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from clean_corpus.pipeline.core.types import Metadata, Recording
+from clean_corpus.pipeline.core.types import Metadata, Recording, TimedText
 
 _SCHEMA = """
 CREATE TABLE found (
@@ -15,14 +16,17 @@ CREATE TABLE found (
     composed BLOB, -- the path in Unicode's form NFC, where that is another
     source TEXT NOT NULL,
     size INTEGER NOT NULL DEFAULT 0, sha256 TEXT, etag TEXT, error TEXT,
-    text TEXT, speaker TEXT, licence TEXT, consent TEXT,
+    text TEXT, speaker TEXT, licence TEXT, consent TEXT, language TEXT,
+    segments TEXT, -- JSON: [start_s, end_s, text, speaker] of each
     shares_key INTEGER NOT NULL DEFAULT 0,
     listed INTEGER NOT NULL DEFAULT 1 -- 0: a manifest or sidecar, or not among what was asked for
 );
 CREATE INDEX found_composed ON found (composed) WHERE composed IS NOT NULL;
 """
 SIDECARS = (b".txt", b".json")
-COLUMNS = "found.path, source, size, sha256, text, speaker, licence, consent, error, etag, shares_key"
+COLUMNS = (
+    "found.path, source, size, sha256, text, speaker, licence, consent, language, error, etag, shares_key, segments"
+)
 
 
 class Recordings:
@@ -132,8 +136,16 @@ def _both_forms(path: bytes) -> tuple[bytes, bytes | None]:
 
 def as_recording(row: tuple[Any, ...]) -> Recording:
     """Return the recording of a row of COLUMNS."""
-    path, source, size, sha256, *metadata, error, etag, shares_key = row
-    return Recording(os.fsdecode(path), source, size, sha256, Metadata(*metadata), error, etag, bool(shares_key))
+    path, source, size, sha256, *metadata, error, etag, shares_key, segments = row
+    timed = tuple(TimedText(*values) for values in json.loads(segments)) if segments else ()
+    known = Metadata(*metadata)
+    return Recording(os.fsdecode(path), source, size, sha256, known, error, etag, bool(shares_key), timed)
+
+
+def segments_as_json(segments: Iterable[TimedText]) -> str | None:
+    """Return the time-stamped texts of a recording as its row holds them, None for none."""
+    values = [[s.start_s, s.end_s, s.text, s.speaker] for s in segments]
+    return json.dumps(values, ensure_ascii=False) if values else None
 
 
 def printable(path: str) -> str:

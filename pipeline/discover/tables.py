@@ -85,7 +85,7 @@ def header_dialect(line: str, separator: str | None) -> Dialect | None:
     for candidate in [separator] if separator else _ORDER:
         names = split_columns(line, candidate, "always") or []
         fields = {field_of(name) for name in names} - {None}
-        if fields & {"audio", "id"} and fields - {"audio", "id"} and (best is None or len(names) > best[0]):
+        if fields & {"audio", "id"} and fields - {"audio", "id", "language"} and (best is None or len(names) > best[0]):
             best = len(names), candidate, names
     if best is None:
         return None

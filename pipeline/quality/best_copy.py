@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from clean_corpus.pipeline.core.config import DedupConfig, GateConfig
 from clean_corpus.pipeline.core.reasons import Reason
 from clean_corpus.pipeline.core.records import RawShard
-from clean_corpus.pipeline.core.types import Clip, Metadata, Scores, overlay
+from clean_corpus.pipeline.core.types import Clip, Metadata, Scores, TextSource, overlay
 from clean_corpus.pipeline.quality.duplicates import Copies
 from clean_corpus.pipeline.quality.gate import UNMENDABLE, recorded, shortfall
 
@@ -21,16 +21,20 @@ class Duplicate:
 
 @dataclass(frozen=True)
 class Choice:
-    """Of all groups of copies: name of a clip that is not kept -> what it is, of one that is kept -> its metadata."""
+    """Of all groups of copies: name of a clip that is not kept -> what it is, of one that is kept -> its metadata.
+
+    With the metadata comes the source of the text.
+    """
 
     duplicates: Mapping[str, Duplicate]
-    metadata: Mapping[str, Metadata]
+    metadata: Mapping[str, tuple[Metadata, TextSource | None]]
 
     def marked(self, raw: RawShard) -> RawShard:
         """Return the shard with every clip rejected that is not the best of its copies."""
 
         def mark(clip: Clip) -> Clip:
-            clip = replace(clip, metadata=self.metadata.get(clip.clip_id, clip.metadata))
+            metadata, text_source = self.metadata.get(clip.clip_id, (clip.metadata, clip.text_source))
+            clip = replace(clip, metadata=metadata, text_source=text_source)
             duplicate = self.duplicates.get(clip.clip_id)
             return replace(clip, reject=(duplicate.kind, duplicate.detail)) if duplicate else clip
 
@@ -101,7 +105,7 @@ def choose(
     metadata that it lacks from the others, the better ones first.
     """
     duplicates: dict[str, Duplicate] = {}
-    metadata: dict[str, Metadata] = {}
+    metadata: dict[str, tuple[Metadata, TextSource | None]] = {}
     for group in groups:
         ranked = sorted(
             ((_ranks(clips[name], scores, gate), clips[name]) for name in group.bit_error),
@@ -120,7 +124,8 @@ def choose(
         for _, clip in others:
             known = overlay(clip.metadata, known)
         if known != best.metadata:
-            metadata[best.clip_id] = known
+            with_text = (clip for _, clip in ranked if clip.metadata.text is not None)
+            metadata[best.clip_id] = known, next((clip.text_source for clip in with_text), None)
     return Choice(duplicates, metadata)
 
 

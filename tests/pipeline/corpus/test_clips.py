@@ -10,7 +10,8 @@ import soxr
 from clean_corpus.pipeline.audio.highpass import without_rumble
 from clean_corpus.pipeline.core.config import AudioConfig, PipelineConfig, SegmentConfig
 from clean_corpus.pipeline.core.errors import DataError
-from clean_corpus.pipeline.core.types import Metadata, Recording
+from clean_corpus.pipeline.core.reasons import Reason
+from clean_corpus.pipeline.core.types import Metadata, Recording, TimedText
 from clean_corpus.pipeline.corpus.clips import cut_recording, read_recording, read_whole
 from clean_corpus.pipeline.quality.fingerprint import pcm_sha256
 from tests.support import signals
@@ -63,6 +64,37 @@ def test_a_long_recording_is_cut_into_numbered_clips_of_its_own_samples(tmp_path
         np.testing.assert_allclose(as_recorded(clip, samples)[inner], original[inner], atol=1e-4)
         assert np.abs(samples[[0, -1]]).max() < 0.01, "no click"
         assert clip.duration_s == len(samples) / RATE <= 4.0
+
+
+class Timetable:
+    """An aligner that knows when each word is spoken."""
+
+    name = "timetable"
+
+    def __init__(self, *words):
+        self.words = [TimedText(*word) for word in words]
+
+    def __call__(self, samples, sample_rate, text, language):
+        self.asked = len(samples) / sample_rate, text, language
+        return self.words
+
+
+def test_a_text_goes_to_one_clip_and_of_several_each_has_its_own_words(tmp_path, recorded):
+    x = signals.speech(12, seed=1)
+    found = [clip for clip, _ in cut_recording(tmp_path, recorded(x), CONFIG)]
+    assert {(c.metadata.text, c.recording_text, c.text_source) for c in found} == {(None, "spoken words", None)}
+    first, second, *_ = found
+    middle = first.offset_s + first.duration_s / 2
+    edge = second.offset_s + second.duration_s
+    aligner = Timetable((middle, middle + 0.2, "Spoken"), (edge - 0.4, edge + 0.4, "words"))
+    first, second, third, *_ = (clip for clip, _ in cut_recording(tmp_path, recorded(x), CONFIG, aligner))
+    assert aligner.asked == (12.0, "spoken words", None)
+    assert (first.metadata.text, first.text_source, first.reject) == ("spoken", "aligned", None)
+    assert (second.metadata.text, second.reject) == (None, (Reason.TEXT_CUT, "the clip's edge is in 'words'"))
+    assert second.recording_text == third.recording_text == "spoken words" and third.metadata.text is None
+    alone = np.concatenate([signals.silence(5, RATE), signals.speech(3, seed=0), signals.silence(5, RATE)])
+    ((clip, _),) = cut_recording(tmp_path, recorded(alone), CONFIG)
+    assert (clip.metadata.text, clip.text_source, clip.recording_text) == ("spoken words", "manifest", None)
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,14 @@
 """Stage `ingest`: raw shards of a group, and a name that depends on what it declares and on nothing else."""
 
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 import soundfile
 
 from clean_corpus.pipeline.audio import decode, voice_activity
 from clean_corpus.pipeline.core.config import PipelineConfig, ShardConfig
+from clean_corpus.pipeline.core.types import Metadata
 from clean_corpus.pipeline.corpus import ingest, shards
 from clean_corpus.pipeline.corpus.clips import cut_recording
 from clean_corpus.pipeline.corpus.stage_cache import library_versions
@@ -69,14 +72,12 @@ def test_a_name_depends_on_what_it_declares_alone(store, source, monkeypatch):
     monkeypatch.setattr(ingest, "content_name", lambda *some: parts.append(some) or "name")
     run(store, source)
     config = PipelineConfig()
-    group = [
-        (r.source, r.key, r.sha256, r.error, dict.fromkeys(("text", "speaker", "licence", "consent")))
-        for r in find_all(source, exclude=None)
-    ]
+    group = [(r.source, r.key, r.sha256, r.error, asdict(Metadata()), []) for r in find_all(source, exclude=None)]
     assert parts[0] == (
         "ingest",
         group,
         ingest.VERSION,
+        None,
         {"sample_rate": 16000, "channel": "mix", "allow_truncated": False, "max_hours": 24.0, "max_decoded_gb": 100.0},
         config.segment.model_dump(),
         config.shards.model_dump(),

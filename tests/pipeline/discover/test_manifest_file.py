@@ -96,10 +96,10 @@ def test_errors_of_the_program_are_not_hidden(manifest, db):
 
 def test_statements_are_rows_of_their_manifest(manifest, db):
     manifest.add_statement(7, 3, 1.5, Metadata("hi", "ann", "CC0", "yes"))
-    manifest.add_statement(None, 4, 0.0, Metadata(), part="p", lhotse_id=b"r1")
+    manifest.add_statement(None, 4, 0.0, Metadata(language="en"), end_s=2.0, part="p", lhotse_id=b"r1")
     assert db.execute("SELECT * FROM statement").fetchall() == [
-        (7, None, 1, 3, 1.5, "", "hi", "ann", "CC0", "yes"),
-        (None, b"r1", 1, 4, 0.0, "p", None, None, None, None),
+        (7, None, 1, 3, 1.5, None, "", "hi", "ann", "CC0", "yes", None),
+        (None, b"r1", 1, 4, 0.0, 2.0, "p", None, None, None, None, "en"),
     ]
 
 

@@ -30,7 +30,11 @@ def test_a_sidecar_overrules_a_manifest_field_by_field(tmp_path):
         ("m.jsonl", b'{"id": "r", "sources": [{"type": "command", "source": "rm"}]}', "Input should be 'file'"),
         ("m.jsonl.gz", b"not packed", "cannot read: Not a gzipped file"),
         ("m.jsonl.gz", gzip.compress(b'{"audio_filepath": "a.wav"}\n' * 99, mtime=0)[:-12], "cannot read: "),
-        ("a.json", b'["text"]', "expected an object with the keys text, speaker, licence, consent; got a list"),
+        (
+            "a.json",
+            b'["text"]',
+            "expected an object with the keys text, speaker, licence, consent, language; got a list",
+        ),
         ("a.json", b"{", "expected JSON"),
         ("a.txt", b"caf\xe9", "expected UTF-8"),
     ],

@@ -37,7 +37,11 @@ def test_of_two_sidecars_the_json_file_overrules(tmp_path):
 @pytest.mark.parametrize(
     ("content", "metadata", "words"),
     [
-        ('["one"]', Metadata(), "expected an object with the keys text, speaker, licence, consent; got a list"),
+        (
+            '["one"]',
+            Metadata(),
+            "expected an object with the keys text, speaker, licence, consent, language; got a list",
+        ),
         ('"one"', Metadata(), "got a text"),
         ('{"text": NaN}', Metadata(), "text: NaN or infinity"),
         ('{"text": "one", "speaker": Infinity}', Metadata(), "speaker: NaN or infinity"),

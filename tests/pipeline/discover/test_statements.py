@@ -1,11 +1,11 @@
 """Statements of one recording are merged: parts joined, the same told twice counted once, contradictions left out."""
 
-from clean_corpus.pipeline.core.types import Metadata
+from clean_corpus.pipeline.core.types import Metadata, TimedText
 from clean_corpus.pipeline.discover.statements import Statement, merge_statements
 
 
 def merged(*statements):
-    metadata, contradictions = merge_statements(Statement(i, *rest) for i, rest in enumerate(statements, 1))
+    metadata, _, contradictions = merge_statements(Statement(i, *rest) for i, rest in enumerate(statements, 1))
     return metadata, [(c.line, c.words.partition(";")[0]) for c in contradictions]
 
 
@@ -27,3 +27,14 @@ def test_a_field_that_is_contradicted_is_left_out_and_the_others_stay():
         (3, "its speaker is 'bob', and 'ann' in line 1"),
     ]
     assert merged(("", Metadata("one", "ann")), ("", Metadata("two", "ann")))[0] == Metadata(None, "ann")
+
+
+def test_texts_with_an_end_are_time_stamped_and_a_disputed_one_is_not_used():
+    told = [
+        Statement(1, "a", Metadata("one", "ann"), 0.5, 1.5),
+        Statement(2, "b", Metadata("two"), 2.0, 3.0),
+        Statement(3, "b", Metadata("three"), 2.0, 3.0),
+        Statement(4, "c", Metadata("four"), 4.0),
+        Statement(5, "d", Metadata(None, "bob"), 5.0, 6.0),
+    ]
+    assert merge_statements(told)[1] == (TimedText(0.5, 1.5, "one", "ann"),)

@@ -78,11 +78,11 @@ def test_of_equal_samples_the_one_with_text_is_kept_and_no_score_is_needed():
 
 def test_the_best_one_gets_the_metadata_that_it_lacks():
     best = clip("a", "1", metadata=Metadata(speaker="own"))
-    second = clip("b", "2", metadata=Metadata(text="better", speaker="other"))
+    second = clip("b", "2", metadata=Metadata(text="better", speaker="other"), text_source="aligned")
     third = clip("c", "3", metadata=Metadata(text="worse", licence="CC0"))
     scores = {str(i): SCORES | {"dnsmos_ovrl": 3.3 - 0.2 * i} for i in (1, 2, 3)}
     choice = chosen([best, second, third], scores)
-    assert choice.metadata == {"a": Metadata(text="better", speaker="own", licence="CC0")}
+    assert choice.metadata == {"a": (Metadata(text="better", speaker="own", licence="CC0"), "aligned")}
     raw = RawShard(Shard("k", "0" * 64, 1, 3), [third, best, second], ["", "", ""])
     marked = choice.marked(raw)
     assert [c.reject and c.reject[0] for c in marked.clips] == [Reason.NEAR_DUPLICATE, None, Reason.NEAR_DUPLICATE]
