@@ -16,7 +16,7 @@ from clean_corpus.pipeline.core.config import AudioConfig
 from clean_corpus.pipeline.core.errors import ConfigError, DataError
 from clean_corpus.pipeline.core.statistics import anova, mean, wilcoxon
 from clean_corpus.pipeline.core.types import Audio, Scores
-from clean_corpus.pipeline.quality import composite, dnsmos, scorer, signal_measures
+from clean_corpus.pipeline.quality import composite, distillmos, dnsmos, scorer, signal_measures
 
 NOISY = "noisy"  # the unprocessed speech, first in every table
 RATE = scorer.RATE  # Hz, of PESQ, STOI and DNSMOS
@@ -50,7 +50,15 @@ METRICS: dict[str, Metric] = {
     "dnsmos_bak": Metric("DNSMOS P.835 of the background, MOS 1 to 4.36", 2),
     "dnsmos_ovrl": Metric("DNSMOS P.835 of the whole, MOS 1 to 3.93", 2),
     "dnsmos_p808": Metric("DNSMOS P.808, MOS 1 to 5", 2),
+    "distillmos": Metric("DistillMOS, naturalness, MOS 1 to 5", 2),
 }
+OPTIONAL = ("distillmos",)
+"""The last of METRICS, which only a ruler of an extra measures."""
+
+
+def metrics(naturalness: bool) -> list[str]:
+    """Return the names of METRICS, the optional ones only where they are measured."""
+    return [name for name in METRICS if naturalness or name not in OPTIONAL]
 
 
 @dataclass(frozen=True)
@@ -102,7 +110,7 @@ class Comparison(NamedTuple):
 
 
 Values = Mapping[str, NDArray[np.float64]]
-"""System -> (clips, metrics), NaN where not scored; clips in the same order for all, metrics in that of METRICS."""
+"""System -> (clips, metrics), NaN where not scored; clips in one order, metrics as METRICS or without OPTIONAL."""
 
 
 def find_pairs(root: Path) -> list[Pair]:
@@ -144,22 +152,25 @@ def _length(path: Path) -> str:
 class PairScorer:
     """Scorer of estimates against clean versions, by all measures; one per process, as it holds DNSMOS's networks."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, naturalness: bool = False) -> None:
         self._dnsmos = dnsmos.Dnsmos("speechmos")  # as published figures
+        self._distillmos = distillmos.DistillMos() if naturalness else None
 
     def score(self, estimate: Audio, clean: Audio) -> Scores:
-        """Return a score for every name of METRICS, None where it cannot be measured (silence, no speech, too short).
+        """Return a score for every one of `metrics`, None where it cannot be measured (silence, no speech, too short).
 
         Shapes: (N,) samples at 16 kHz twice.
         Raises: DataError if the lengths differ.
         """
         if estimate.shape != clean.shape:
             raise DataError(f"estimate has {estimate.size} samples, its clean version {clean.size}")
-        values = dict.fromkeys(METRICS, float("nan"))
+        values = dict.fromkeys(metrics(self._distillmos is not None), float("nan"))
         if np.any(clean):
             values |= _against_clean(estimate, clean)
         if np.any(estimate) and estimate.size >= scorer.MIN_S * RATE:
             values |= self._dnsmos(estimate / max(1.0, float(np.abs(estimate).max())))
+            if self._distillmos:
+                values["distillmos"] = self._distillmos(estimate)
         return {name: float(value) if np.isfinite(value) else None for name, value in values.items()}
 
 
@@ -270,6 +281,7 @@ def compare(values: Values, pairs: Sequence[Pair]) -> list[Comparison]:
 def _columns(values: Values, pairs: Sequence[Pair]) -> Iterator[tuple[str, Condition, dict[str, NDArray[np.float64]]]]:
     """Yield each measure in each condition with every system's values."""
     parts = conditions(pairs)
-    for index, metric in enumerate(METRICS):
+    columns = min(table.shape[1] for table in values.values())
+    for index, metric in enumerate([*METRICS][:columns]):
         for condition, chosen in parts.items():
             yield metric, condition, {system: table[chosen, index] for system, table in values.items()}

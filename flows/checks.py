@@ -5,9 +5,11 @@ from pathlib import Path
 from clean_corpus.enhancers import checkpoints
 from clean_corpus.flows import download_cache
 from clean_corpus.flows.config import RunConfig
+from clean_corpus.pipeline.core import extras
 from clean_corpus.pipeline.core.errors import ConfigError
 from clean_corpus.pipeline.core.locations import Location
 from clean_corpus.pipeline.discover.clean_references import require_folder
+from clean_corpus.pipeline.quality import distillmos
 from clean_corpus.pipeline.quality.gate import refuse_unreachable
 from clean_corpus.pipeline.quality.scorer import CEILINGS
 from clean_corpus.pipeline.storage import open_store
@@ -20,6 +22,7 @@ def check(config: RunConfig) -> str:
     Raises: ConfigError that names the setting.
     """
     refuse_unreachable(config.gate, CEILINGS)
+    require_extras(config)
     weights = download_cache.weights(config.enhancer, config.s3)
     rate = checkpoints.card(weights)["sample_rate"]
     if rate != config.audio.sample_rate:
@@ -32,6 +35,20 @@ def check(config: RunConfig) -> str:
     if _same(config.input, config.output):
         raise ConfigError(f"INPUT and OUTPUT are both {config.input}; choose another OUTPUT")
     return checkpoints.weights_sha256(weights)
+
+
+def require_extras(config: RunConfig) -> None:
+    """Refuse settings whose packages are not installed, and thresholds on scores that are not measured.
+
+    Raises: ConfigError that names the setting and the extra.
+    """
+    if config.score.distillmos:
+        extras.require(distillmos.PACKAGE, distillmos.EXTRA, "score.distillmos")
+    elif config.gate.distillmos_min is not None:
+        raise ConfigError(
+            f"gate.distillmos_min is {config.gate.distillmos_min:g}, and score.distillmos is off: nothing would be "
+            "kept; set score.distillmos=true"
+        )
 
 
 def prepared_store(config: RunConfig) -> Store:

@@ -338,5 +338,5 @@ class _Run:
                 name: importlib.metadata.version(name)
                 for name in ("clean-corpus", "torch", "onnxruntime", "prefect", "webdataset", "soundfile", "soxr")
             },
-            "rulers": rulers(self.config.score.dnsmos_windows),
+            "rulers": rulers(self.config.score.dnsmos_windows, naturalness=self.config.score.distillmos),
         }

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from clean_corpus.flows import download_cache
 from clean_corpus.flows.config import RunConfig
 from clean_corpus.pipeline.core.compute_lock import hold_compute_lock
+from clean_corpus.pipeline.core.config import ScoreConfig
 from clean_corpus.pipeline.core.records import Ending, Enhanced, Ingested, Outcome, Published, RawShard, Scored, Shard
 from clean_corpus.pipeline.core.types import Recording
 from clean_corpus.pipeline.storage import open_store
@@ -31,11 +32,13 @@ class Cleaned:
 
 
 @cache
-def scorer(speech_threshold: float, dnsmos_windows: Literal["whole", "speechmos"]) -> "Scorer":
+def scorer(speech_threshold: float, config: ScoreConfig) -> "Scorer":
     """Return this process's scorer."""
     from clean_corpus.pipeline.quality.scorer import Scorer
 
-    return Scorer(speech_threshold=speech_threshold, dnsmos_windows=dnsmos_windows)
+    return Scorer(
+        speech_threshold=speech_threshold, dnsmos_windows=config.dnsmos_windows, naturalness=config.distillmos
+    )
 
 
 @cache
@@ -68,7 +71,7 @@ def score_raw(config: RunConfig, raw: RawShard) -> Outcome[Scored]:
     from clean_corpus.pipeline.corpus import score
     from clean_corpus.pipeline.discover.clean_references import local_references
 
-    ruler = partial(scorer, config.segment.speech_threshold, config.score.dnsmos_windows)
+    ruler = partial(scorer, config.segment.speech_threshold, config.score)
     sources = [clip.source for clip in raw.to_score]
     with hold_compute_lock(), local_references(config.score.clean_dir, sources, config.s3) as references:
         return score.score_shard(_store(config), raw.shard, raw.to_score, ruler, config, references)
@@ -81,7 +84,7 @@ def clean(config: RunConfig, raw: RawShard) -> Cleaned:
     from clean_corpus.pipeline.discover.clean_references import local_references
 
     store, weights = _store(config), download_cache.weights(config.enhancer, config.s3)
-    ruler = partial(scorer, config.segment.speech_threshold, config.score.dnsmos_windows)
+    ruler = partial(scorer, config.segment.speech_threshold, config.score)
     sources = [clip.source for clip in raw.to_score]
     with hold_compute_lock(), local_references(config.score.clean_dir, sources, config.s3) as references:
         before = score.score_shard(store, raw.shard, raw.to_score, ruler, config, references)

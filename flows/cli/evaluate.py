@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from clean_corpus.flows.cli.console import console, ended_by_signals, print_failures
-from clean_corpus.flows.cli.options import Workers
+from clean_corpus.flows.cli.options import Distillmos, Workers
 from clean_corpus.flows.cli.settings import workers_or_cores
 
 
@@ -15,6 +15,7 @@ def evaluate(
     ],
     pairs: Annotated[str, typer.Option(help="folder with noisy/ and clean/ WAVs of the same names, or s3://")],
     out: Annotated[str, typer.Option(help="folder for the tables and plots, or s3://")],
+    distillmos: Distillmos = False,
     workers: Workers = None,
 ) -> None:
     """Compare systems on noisy/clean pairs: 17 measures per SNR and noise class, intervals and tests."""
@@ -23,7 +24,7 @@ def evaluate(
 
     with ended_by_signals("interrupted; run the same command again to start over"):
         report, failed = command.evaluate(
-            names, parse_location(pairs), parse_location(out), workers_or_cores(workers), console
+            names, parse_location(pairs), parse_location(out), workers_or_cores(workers), console, distillmos
         )
     print_failures(failed)
     print(f"report: {report}")

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from clean_corpus.flows.cli.console import console, ended_by_signals, print_end_of_folder
-from clean_corpus.flows.cli.options import ConfigFile, EnhancerName, Settings, Workers
+from clean_corpus.flows.cli.options import ConfigFile, Distillmos, EnhancerName, Settings, Workers
 from clean_corpus.flows.cli.settings import run_config, workers_or_cores
 
 
@@ -37,6 +37,7 @@ def score(
         typer.Option(help="folder of the same recordings without noise, or s3://: adds PESQ, STOI, SI-SDR"),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object on standard output")] = False,
+    distillmos: Distillmos = False,
     workers: Workers = None,
 ) -> None:
     """Score the recordings of a folder as a run would publish them: DNSMOS, SNR, clipping, bandwidth, speech, loudness.
@@ -47,11 +48,13 @@ def score(
     from rich.table import Table
 
     from clean_corpus.flows.commands.score_folder import means, score_folder
+    from clean_corpus.pipeline.core.config import ScoreConfig
     from clean_corpus.pipeline.core.locations import parse_location
 
     with ended_by_signals("interrupted"):
         clean_folder = parse_location(clean) if clean else None
-        scores, failed = score_folder(parse_location(source), clean_folder, workers_or_cores(workers), console)
+        config = ScoreConfig(distillmos=distillmos)
+        scores, failed = score_folder(parse_location(source), clean_folder, workers_or_cores(workers), console, config)
     mean_scores = means(scores)
     if as_json:
         print(json.dumps({"files": scores, "mean": mean_scores, "failed": failed}, indent=2, sort_keys=True))

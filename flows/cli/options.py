@@ -17,3 +17,7 @@ TrainingOut = Annotated[
     str, typer.Option(help="folder for checkpoints, curves and weights, or s3://; continues what lies there")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="one JSON list on standard output")]
+
+Distillmos = Annotated[
+    bool, typer.Option("--distillmos", help="also score naturalness by DistillMOS (extra `distillmos`); slow")
+]

@@ -8,17 +8,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 from rich.console import Console
 
-from clean_corpus.enhancers import checkpoints
-from clean_corpus.enhancers.evaluation import METRICS, NOISY, RATE, Pair, PairScorer, find_pairs
+from clean_corpus.enhancers import checkpoints, evaluation
+from clean_corpus.enhancers.evaluation import NOISY, RATE, Pair, PairScorer, find_pairs
 from clean_corpus.flows import download_cache
 from clean_corpus.flows.commands.evaluation_report import write_evaluation
 from clean_corpus.flows.commands.parallel import call_in_workers
 from clean_corpus.flows.engines.base import WorkerDied
 from clean_corpus.pipeline.audio import decode
+from clean_corpus.pipeline.core import extras
 from clean_corpus.pipeline.core.config import AudioConfig, EnhanceConfig
 from clean_corpus.pipeline.core.errors import ConfigError, DataError
 from clean_corpus.pipeline.core.locations import Location
 from clean_corpus.pipeline.core.types import Audio, Scores
+from clean_corpus.pipeline.quality import distillmos
 from clean_corpus.pipeline.storage import staging
 
 if TYPE_CHECKING:
@@ -29,19 +31,22 @@ Job = tuple[str | None, Pair]
 
 
 def evaluate(
-    names: Sequence[str], pairs: Location, out: Location, workers: int, console: Console
+    names: Sequence[str], pairs: Location, out: Location, workers: int, console: Console, naturalness: bool = False
 ) -> tuple[Location, dict[str, str]]:
     """Enhance and score every pair with every system; return the report's location, and failures by system and clip.
 
     `names` are shipped names or paths of weights, local or s3://; the others are compared with the first. Writes
-    scores.csv, summary.csv, tests.csv, report.md and a PNG for each measure.
-    Raises: ConfigError if there are no such weights or no pairs; DataError if a pair does not fit together.
+    scores.csv, summary.csv, tests.csv, report.md and a PNG for each measure; with `naturalness` DistillMOS is one.
+    Raises: ConfigError if there are no such weights or pairs, or DistillMOS is not installed; DataError if a pair does
+    not fit together.
     """
+    if naturalness:
+        extras.require(distillmos.PACKAGE, distillmos.EXTRA, "--distillmos")
     weights = _weights_by_system(names)
     with staging.output_folder(out) as folder, staging.local_input(pairs) as root:
         found = find_pairs(root)
         jobs = [(name, pair) for name in weights.values() for pair in found]
-        results = dict(call_in_workers("evaluate", jobs, "clips", workers, console, _score))
+        results = dict(call_in_workers("evaluate", jobs, "clips", workers, console, _score, naturalness))
         scores: dict[str, list[Scores]] = {system: [] for system in weights}
         failed: dict[str, str] = {}
         for system, name in weights.items():
@@ -49,7 +54,7 @@ def evaluate(
                 result = results[name, pair]
                 if isinstance(result, str | WorkerDied):
                     failed[f"{system}: {pair.name}"] = str(result)
-                    result = dict.fromkeys(METRICS)
+                    result = dict.fromkeys(evaluation.metrics(naturalness))
                 scores[system].append(result)
         path = write_evaluation(scores, found, folder)
     return out / path.name, failed
@@ -80,7 +85,7 @@ def label(name: str) -> str:
     return path.parent.name if path.name == "best.safetensors" else path.name.removesuffix(".safetensors")
 
 
-def _score(job: Job) -> Scores | str:
+def _score(job: Job, naturalness: bool) -> Scores | str:
     """Score a pair in a worker; return why it has no scores where it has none."""
     from clean_corpus.pipeline.corpus.enhance import enhance_clips
 
@@ -89,7 +94,7 @@ def _score(job: Job) -> Scores | str:
         clean, estimate = _read(pair.clean), _read(pair.noisy)
         if name is not None:
             (estimate,) = enhance_clips([estimate], _network(name), EnhanceConfig(), sample_rate=RATE)
-        return _scorer().score(estimate, clean)
+        return _scorer(naturalness).score(estimate, clean)
     except (DataError, OSError, RuntimeError, ValueError) as error:
         return str(error)
 
@@ -106,9 +111,9 @@ def _network(name: str) -> "Enhancer":
 
 
 @cache
-def _scorer() -> PairScorer:
+def _scorer(naturalness: bool) -> PairScorer:
     """Return this process's scorer."""
-    return PairScorer()
+    return PairScorer(naturalness=naturalness)
 
 
 def _read(path: Path) -> Audio:

@@ -12,11 +12,13 @@ from numpy.typing import NDArray
 from clean_corpus.enhancers.evaluation import (
     METRICS,
     NOISY,
+    OPTIONAL,
     Comparison,
     Condition,
     Pair,
     Summary,
     compare,
+    metrics,
     summarise,
 )
 from clean_corpus.pipeline.core.statistics import SIGNIFICANT_P
@@ -30,9 +32,9 @@ ALL = Condition("all", "")
 def write_evaluation(scores: dict[str, list[Scores]], pairs: Sequence[Pair], out: Path) -> Path:
     """Write tables and plots of each system's scores, clips in the order of `pairs`; return the report's path."""
     out.mkdir(parents=True, exist_ok=True)
+    names = metrics(any(name in row for rows in scores.values() for row in rows for name in OPTIONAL))
     values = {
-        system: np.array([[row[metric] for metric in METRICS] for row in rows], np.float64)
-        for system, rows in scores.items()
+        system: np.array([[row[name] for name in names] for row in rows], np.float64) for system, rows in scores.items()
     }
     summaries, tests = summarise(values, pairs), compare(values, pairs)
     clips = (
@@ -40,11 +42,11 @@ def write_evaluation(scores: dict[str, list[Scores]], pairs: Sequence[Pair], out
         for system, table in values.items()
         for pair, row in zip(pairs, table, strict=True)
     )
-    _write_csv(out / "scores.csv", ("system", "clip", "noise", "snr_db", *METRICS), clips)
+    _write_csv(out / "scores.csv", ("system", "clip", "noise", "snr_db", *names), clips)
     _write_csv(out / "summary.csv", _header(Summary), map(_flat, summaries))
     _write_csv(out / "tests.csv", _header(Comparison), map(_flat, tests))
-    for metric in METRICS:
-        plot(metric, [row for row in summaries if row.metric == metric], out / f"{metric}.png")
+    for name in names:
+        plot(name, [row for row in summaries if row.metric == name], out / f"{name}.png")
     path = out / "report.md"
     path.write_text(report(summaries, tests, len(pairs)))
     return path
@@ -85,7 +87,7 @@ def report(summaries: Sequence[Summary], tests: Sequence[Comparison], n_pairs: i
         "ANOVA: F of a one-way analysis of variance (the F exceeded by chance in 5 % of cases), p. "
         "All intervals and tests: `summary.csv`, `tests.csv`; every clip: `scores.csv`.\n"
     ]
-    for metric in METRICS:
+    for metric in dict.fromkeys(row.metric for row in summaries):
         means = {(row.system, row.condition): row for row in summaries if row.metric == metric}
         sections.append(_metric_section(metric, systems, means, [test for test in tests if test.metric == metric]))
     return "\n".join(sections)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from clean_corpus.flows import checks
 from clean_corpus.flows.commands.parallel import call_in_workers
 from clean_corpus.flows.config import RunConfig
 from clean_corpus.flows.engines.base import WorkerDied
@@ -28,8 +29,9 @@ class YieldCurve:
 def yield_curve(sample: int, plot: Path, config: RunConfig, console: Console) -> YieldCurve:
     """Score a sample of the raw recordings of config.input and plot the hours that each threshold would keep.
 
-    Raises: DataError if no recording of the sample gives a clip.
+    Raises: ConfigError if a setting needs what is not installed; DataError if no recording of the sample gives a clip.
     """
+    checks.require_extras(config)
     recordings = find_all(config.input, exclude=None, s3=config.s3, manifest=config.manifest)
     workers = config.engine.workers or usable_cores()
     drawn = random.Random(0).sample(recordings, min(sample, len(recordings)))
@@ -64,7 +66,7 @@ def _score_clips(recording: Recording, config: RunConfig) -> list[tuple[float, S
     from clean_corpus.pipeline.corpus.score import score_clips
 
     with local_group(config.input, [recording], config.s3) as (folder, [local_recording]):
-        ruler = scorer(config.segment.speech_threshold, config.score.dnsmos_windows)
+        ruler = scorer(config.segment.speech_threshold, config.score)
         try:
             return score_clips(local_recording, folder, ruler, config)
         except DataError:

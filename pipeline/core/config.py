@@ -80,6 +80,7 @@ class ScoreConfig(Section):
     dnsmos_windows: Literal["whole", "speechmos"] = Field(
         "whole", description="DNSMOS of the whole clip, or of the windows of package speechmos, as published figures"
     )
+    distillmos: bool = Field(False, description="also score naturalness by DistillMOS, extra `distillmos`; slow")
 
 
 class GateConfig(Section):
@@ -92,6 +93,7 @@ class GateConfig(Section):
     dnsmos_sig_min: Threshold = Field(3.0, description="DNSMOS P.835 speech, MOS")
     dnsmos_bak_min: Threshold = Field(3.5, description="DNSMOS P.835 background, MOS")
     dnsmos_p808_min: Threshold = Field(None, description="DNSMOS P.808 overall, MOS")
+    distillmos_min: Threshold = Field(None, description="DistillMOS, MOS; needs score.distillmos")
     snr_db_min: Threshold = Field(10.0, description="estimated SNR, dB")
     clipping_ratio_max: Threshold = Field(0.002, description="share of clipped samples of the raw recording")
     bandwidth_hz_min: Threshold = Field(5000.0, description="effective bandwidth of the raw recording, Hz")

@@ -26,6 +26,7 @@ class Reason(StrEnum):
     DNSMOS_BAK = "dnsmos_bak"
     DNSMOS_OVRL = "dnsmos_ovrl"
     DNSMOS_P808 = "dnsmos_p808"
+    DISTILLMOS = "distillmos"
     # failed: the file or object cannot be had
     NOT_FOUND = "not_found"
     MALFORMED_MANIFEST = "malformed_manifest"
@@ -76,6 +77,7 @@ MEANINGS: dict[Reason, str] = {
     Reason.DNSMOS_BAK: "has a lower DNSMOS BAK than `gate.dnsmos_bak_min`",
     Reason.DNSMOS_OVRL: "has a lower DNSMOS OVRL than `gate.dnsmos_ovrl_min`",
     Reason.DNSMOS_P808: "has a lower DNSMOS P.808 than `gate.dnsmos_p808_min`",
+    Reason.DISTILLMOS: "has a lower DistillMOS than `gate.distillmos_min`",
     Reason.NOT_FOUND: "a manifest names it, and it is not there",
     Reason.MALFORMED_MANIFEST: "a line of a manifest, or a sidecar, came to nothing",
     Reason.NO_FILE_NAME: "an object's key is no name of a file",

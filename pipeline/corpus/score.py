@@ -88,7 +88,7 @@ def _name(
         shard.sha256 if shard else None,
         [clip.clip_id for clip in clips],
         references,
-        scoring.rulers(config.score.dnsmos_windows),
+        scoring.rulers(config.score.dnsmos_windows, naturalness=config.score.distillmos),
         config.audio.model_dump(include={"loudness_lufs", "true_peak_db"}),
         config.segment.speech_threshold,
         library_versions("onnxruntime", "pyloudnorm", "soxr"),

@@ -20,6 +20,7 @@ CHECKS: tuple[tuple[str, Bound], ...] = (
     ("dnsmos_bak", "min"),
     ("dnsmos_ovrl", "min"),
     ("dnsmos_p808", "min"),
+    ("distillmos", "min"),
 )
 """(score, bound) in the order of the checks; the first that fails names the rejection."""
 

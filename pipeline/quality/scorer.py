@@ -11,13 +11,14 @@ from clean_corpus.pipeline.audio import loudness, voice_activity
 from clean_corpus.pipeline.audio.resample import resample
 from clean_corpus.pipeline.core.errors import DataError
 from clean_corpus.pipeline.core.types import Audio, Scores
-from clean_corpus.pipeline.quality import dnsmos, signal_measures
+from clean_corpus.pipeline.quality import distillmos, dnsmos, signal_measures
 
 SCORES: dict[str, str] = {
     "dnsmos_sig": "DNSMOS P.835, quality of the speech itself, MOS 1 to 4.01",
     "dnsmos_bak": "DNSMOS P.835, absence of background, MOS 1 to 4.36",
     "dnsmos_ovrl": "DNSMOS P.835, overall quality, MOS 1 to 3.93",
     "dnsmos_p808": "DNSMOS P.808, overall quality, MOS 1 to 5",
+    "distillmos": "DistillMOS, naturalness of the whole, MOS 1 to 5, where `score.distillmos` is on",
     "snr_db": "estimated ratio of speech to background, -10 to 60 dB",
     "clipping_ratio": "share of samples cut off at the clip's ceiling, before it is levelled, 0 to 1",
     "bandwidth_hz": "highest frequency that carries sound, 0 to half the sample rate, Hz",
@@ -36,6 +37,7 @@ CEILINGS: dict[str, float] = {
     # raw outputs are opinions up to 5, below the vertex of each polynomial: 4.01, 4.36 and 3.93
     **{name: round(float(np.polyval(polynomial, 5.0)), 4) for name, polynomial in dnsmos.P835_POLYNOMIALS.items()},
     "dnsmos_p808": 5.0,
+    "distillmos": distillmos.CEILING,
     "snr_db": signal_measures.SNR_LIMITS_DB[1],
     "clipping_ratio": 1.0,
     "speech_ratio": 1.0,
@@ -45,25 +47,35 @@ CEILINGS: dict[str, float] = {
 }
 """Score name -> the highest value its ruler can give; bandwidth_hz is left out, half of any sample rate."""
 
+OPTIONAL = ("distillmos",)
+"""Scores that only a ruler of an extra measures, where the settings want it."""
+
 _PACKAGES = {"loudness": "pyloudnorm", "pesq": "pesq", "stoi": "pystoi", "resampler": "soxr"}
 
 
 @cache
-def rulers(windows: dnsmos.Windows) -> dict[str, str]:
-    """Return what measures each score: package and version, for DNSMOS the hash of the network and its windows too."""
+def rulers(windows: dnsmos.Windows, *, naturalness: bool = False) -> dict[str, str]:
+    """Return what measures each score: package and version, for opinions the hash of the network and its windows too.
+
+    `naturalness` is whether DistillMOS is among them.
+    """
     packages = {name: f"{package} {version(package)}" for name, package in _PACKAGES.items()}
+    if naturalness:
+        packages["distillmos"] = distillmos.ruler()
     return {**dnsmos.rulers(windows), "speech": voice_activity.VAD_VERSION, **packages}
 
 
 class Scorer:
-    """Measure all scores of a clip; one per process, since it holds the networks."""
+    """Measure all scores of a clip, of OPTIONAL those that are asked for; one per process: it holds the networks."""
 
-    def __init__(self, *, speech_threshold: float, dnsmos_windows: dnsmos.Windows) -> None:
+    def __init__(self, *, speech_threshold: float, dnsmos_windows: dnsmos.Windows, naturalness: bool = False) -> None:
         self._speech_threshold = speech_threshold
         self._dnsmos = dnsmos.Dnsmos(dnsmos_windows)
+        self._distillmos = distillmos.DistillMos() if naturalness else None
+        self._names = [name for name in SCORES if name not in OPTIONAL or naturalness]
 
     def score(self, x: Audio, *, sample_rate: int, clean: Audio | None = None) -> Scores:
-        """Return a value for every name of SCORES; None if it cannot be measured (silence, too short, no reference).
+        """Return a value for every score; None if it cannot be measured (silence, too short, no reference).
 
         Shapes: x (N,) samples at sample_rate, clean (N,).
         Raises: DataError if the clean reference's length is another; ValueError if x is not a row of samples.
@@ -74,9 +86,11 @@ class Scorer:
             raise DataError(f"clean reference has {clean.size} samples, the clip {x.size}; they must be sample-aligned")
         speech = voice_activity.speech_mask(x, self._speech_threshold, sample_rate=sample_rate)
         at_16k = at_scoring_rate(x, sample_rate)
-        values: dict[str, float | None] = dict.fromkeys(SCORES)
+        values: dict[str, float | None] = dict.fromkeys(self._names)
         if at_16k.size >= MIN_S * RATE and np.any(at_16k):
             values |= self._dnsmos(at_16k / max(1.0, float(np.abs(at_16k).max())))
+            if self._distillmos:
+                values["distillmos"] = self._distillmos(at_16k)
             values["snr_db"] = signal_measures.snr_estimate_db(x, speech, sample_rate)
         values["clipping_ratio"] = signal_measures.clipping_ratio(x)
         values["bandwidth_hz"] = signal_measures.effective_bandwidth_hz(x, sample_rate)

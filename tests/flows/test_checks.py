@@ -6,6 +6,7 @@ import pytest
 
 from clean_corpus.flows import checks, local_server
 from clean_corpus.flows.config import RunConfig
+from clean_corpus.pipeline.core import extras
 from clean_corpus.pipeline.core.config_input import override, validate
 from clean_corpus.pipeline.core.errors import CleanCorpusError, ConfigError
 from tests.support.commands import invoke
@@ -34,12 +35,24 @@ def no_server(monkeypatch):
         (["audio.sample_rate=48000"], "works at 16000 Hz"),
         (["enhancer=default-casual"], "did you mean 'default-causal'"),
         (["score.clean_dir=/no/such/place"], "no such folder"),
+        (["gate.distillmos_min=2"], "score.distillmos is off"),
+        (["score.distillmos=true", "gate.distillmos_min=5.1"], "cannot be reached"),
     ],
 )
 def test_settings_that_cannot_work_start_nothing(folder, no_server, settings, words):
     given = [part for setting in settings for part in ("--set", setting)]
     with pytest.raises(ConfigError, match=words):
         invoke("run", folder / "in", folder / "out", *given)
+    assert not (folder / "out").exists()
+
+
+def test_a_setting_whose_extra_is_not_installed_starts_nothing(folder, no_server, monkeypatch):
+    monkeypatch.setattr(extras, "is_installed", lambda _: False)
+    for setting, extra in (("score.distillmos", "distillmos"),):
+        with pytest.raises(ConfigError, match=rf"{setting} needs .*clean-corpus\[{extra}\]"):
+            invoke("run", folder / "in", folder / "out", "--set", f"{setting}=true")
+    with pytest.raises(ConfigError, match=r"--distillmos needs"):
+        invoke("score", folder / "in", "--distillmos")
     assert not (folder / "out").exists()
 
 

@@ -9,7 +9,7 @@ from packaging.utils import canonicalize_name
 
 from tests.infra.files import DOCKERFILE, contents
 
-RUNTIME_EXTRAS = {"formats", "onnx", "ray", "train", "vocoder"}
+RUNTIME_EXTRAS = {"distillmos", "formats", "onnx", "ray", "speakers", "train", "vocoder"}
 
 
 def entries(name: str) -> dict[str, str]:

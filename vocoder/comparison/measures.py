@@ -4,8 +4,9 @@ from functools import cache
 
 import numpy as np
 
+from clean_corpus.pipeline.core import extras
 from clean_corpus.pipeline.core.types import Audio, Scores
-from clean_corpus.pipeline.quality import dnsmos, scorer, signal_measures
+from clean_corpus.pipeline.quality import distillmos, dnsmos, scorer, signal_measures
 from clean_corpus.vocoder.comparison import distances, squim
 
 VERSION = 1  # raise it when the same audio gets other values
@@ -16,6 +17,7 @@ MEASURES: dict[str, str] = {
     "dnsmos_ovrl": "DNSMOS P.835, predicted opinion of the whole, 1 to 3.93",
     "dnsmos_sig": "DNSMOS P.835, of the speech, 1 to 4.01",
     "dnsmos_bak": "DNSMOS P.835, of the background, 1 to 4.36",
+    "distillmos": "DistillMOS, predicted naturalness, 1 to 5, if the extra `distillmos` is installed",
     "mcd_db": "mel-cepstral distortion from the audio the frames came from, dB, lower is better",
     "lsd_db": "log-spectral distance from it, dB, lower is better",
     "f0_rmse_hz": "error of F0 against it where both are voiced, Hz, lower is better",
@@ -30,6 +32,11 @@ MEASURES: dict[str, str] = {
 LOWER_IS_BETTER = frozenset(("mcd_db", "lsd_db", "f0_rmse_hz", "voicing_error"))
 
 
+def hears_naturalness() -> bool:
+    """Return whether DistillMOS can be measured here."""
+    return extras.is_installed(distillmos.PACKAGE)
+
+
 def measure(wave: Audio, source: Audio | None, clean: Audio | None, sample_rate: int) -> Scores:
     """Score speech by every name of MEASURES; None where there is nothing to compare with or nothing was measured.
 
@@ -39,6 +46,8 @@ def measure(wave: Audio, source: Audio | None, clean: Audio | None, sample_rate:
     if np.any(wave) and len(wave) >= scorer.MIN_S * sample_rate:
         x = scorer.at_scoring_rate(wave, sample_rate)
         values |= _dnsmos()(x / max(1.0, float(np.abs(x).max())))
+        if hears_naturalness():
+            values["distillmos"] = _distillmos()(x)
         values |= squim.scores(x) or {}
     if source is not None and np.any(source):
         melody = distances.melody(wave, source, sample_rate)
@@ -51,6 +60,11 @@ def measure(wave: Audio, source: Audio | None, clean: Audio | None, sample_rate:
         values["stoi"] = scorer.stoi(*pair, extended=False)
         values["si_sdr_db"] = signal_measures.si_sdr_db(wave, clean)
     return {k: None if v is None or not np.isfinite(v) else float(v) for k, v in values.items()}
+
+
+@cache
+def _distillmos() -> distillmos.DistillMos:
+    return distillmos.DistillMos()
 
 
 @cache

@@ -17,7 +17,12 @@ def names(jobs: Sequence[Sequence[Path | None]]) -> list[str]:
 
     Raises: OSError if a file cannot be read.
     """
-    rulers = [measures.VERSION, scorer.rulers("speechmos"), f"librosa {version('librosa')}", squim.weights().exists()]
+    rulers = [
+        measures.VERSION,
+        scorer.rulers("speechmos", naturalness=measures.hears_naturalness()),
+        f"librosa {version('librosa')}",
+        squim.weights().exists(),
+    ]
     digests = {path: sha256_file(path) for path in {path for job in jobs for path in job if path}}
     return [content_name("compared", [path and digests[path] for path in job], rulers) for job in jobs]
 

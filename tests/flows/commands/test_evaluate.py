@@ -25,7 +25,7 @@ def in_this_process(monkeypatch):
     monkeypatch.setattr(
         command,
         "call_in_workers",
-        lambda stage, items, unit, workers, console, function: ((item, function(item)) for item in items),
+        lambda stage, items, unit, workers, console, function, *args: ((i, function(i, *args)) for i in items),
     )
 
 
@@ -38,7 +38,7 @@ def test_systems_over_a_folder(tmp_path, in_this_process):
     names = {"a__rain__00dB": 0.0, "b__wind__00dB": 0.0, "c__rain__10dB": 10.0, "d__wind__10dB": 10.0}
     root = write_pairs(tmp_path / "pairs", names)
     out = tmp_path / "out"
-    path, failed = command.evaluate(["default-causal"], root, out, 1, Console(quiet=True))
+    path, failed = command.evaluate(["default-causal"], root, out, 1, Console(quiet=True), naturalness=True)
     assert failed == {}
     rows = read(out / "scores.csv")
     assert [(row["system"], row["clip"]) for row in rows] == [(s, n) for s in (NOISY, "default-causal") for n in names]

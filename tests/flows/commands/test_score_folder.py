@@ -26,7 +26,7 @@ def recordings(tmp_path, monkeypatch) -> Path:
 
 def test_scores_and_failures_are_sorted_by_name(recordings, monkeypatch):
     answers = {"a.wav": {"snr_db": 3.0}, "b.wav": "b.wav: no audio", "deep/c.wav": {"snr_db": None}}
-    monkeypatch.setattr(score_folder, "_score_file", lambda recording, source, clean: answers[recording.path])
+    monkeypatch.setattr(score_folder, "_score_file", lambda recording, *_: answers[recording.path])
     scores, failed = score_folder.score_folder(recordings, None, 2, QUIET)
     assert list(scores.items()) == [("a.wav", {"snr_db": 3.0}), ("deep/c.wav", {"snr_db": None})]
     assert failed == {"b.wav": "b.wav: no audio"}

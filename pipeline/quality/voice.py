@@ -1,0 +1,156 @@
+"""Voices: who speaks in a clip, as embeddings by the network of package resemblyzer, of the clip and of its windows.
+
+Torch is imported by the first `VoiceEncoder` that is made, and resemblyzer never: of it only the weights are read.
+"""
+
+import hashlib
+import importlib.util
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clean_corpus.pipeline.audio import voice_activity
+from clean_corpus.pipeline.audio.resample import resample
+from clean_corpus.pipeline.core.types import Audio
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+PACKAGE, EXTRA = "resemblyzer", "speakers"
+WEIGHTS = "pretrained.pt"
+RATE = 16000  # Hz
+SIZE = 256  # values of an embedding
+
+N_FFT, HOP, N_MELS = 400, 160, 40  # of the frames that the network hears: 25 and 10 ms
+WINDOW = 160  # frames of one embedding, 1.6 s
+WINDOW_HOP = 40  # frames from window to window, 0.4 s
+LEVEL_DB = -30.0  # mean power of the speech, dB of full scale
+WINDOWS_AT_ONCE = 32
+GROWN = 3  # windows of voice activity that are taken along on both sides of speech, 0.1 s
+
+
+class Voice(NamedTuple):
+    """The voice of a clip: its embedding, the mean of its windows, and those, each of length 1.
+
+    Shapes: embedding (256,), windows (W, 256).
+    """
+
+    embedding: NDArray[np.float32]
+    windows: NDArray[np.float32]
+
+
+def ruler() -> str:
+    """Return what embeds voices: package, version, weights and their hash."""
+    path = _weights()
+    return f"{PACKAGE} {version(PACKAGE)} {path.name} sha256 {hashlib.sha256(path.read_bytes()).hexdigest()[:12]}"
+
+
+def _weights() -> Path:
+    package = importlib.util.find_spec(PACKAGE)
+    return Path(package.submodule_search_locations[0]) / WEIGHTS
+
+
+def likeness(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
+    """Return how alike two voices are: the cosine of their embeddings, 0 to 1.
+
+    >>> likeness(np.float32([1, 0]), np.float32([0.6, 0.8]))
+    0.6
+    """
+    return round(float(one @ other), 6)
+
+
+class VoiceEncoder:
+    """Embed the voice of a clip.
+
+    Source: Wan et al., "Generalized end-to-end loss for speaker verification", ICASSP 2018;
+    resemblyzer.VoiceEncoder.embed_utterance.
+    Departs: speech is told by silero-vad instead of webrtcvad, brought to one level from both sides, and its windows
+    are 0.4 s apart instead of 0.77 s.
+    Shapes: (N,) samples at a rate in Hz -> Voice; None where there is no speech.
+    """
+
+    def __init__(self, *, speech_threshold: float) -> None:
+        self._speech_threshold = speech_threshold
+        self._lstm, self._linear = _network()
+
+    def __call__(self, x: Audio, *, sample_rate: int) -> Voice | None:
+        spoken = speech_of(resample(x, sample_rate, RATE), self._speech_threshold)
+        if not np.any(spoken):
+            return None
+        mel = log_free_mel(spoken)
+        starts = window_starts(len(mel))
+        parts = [self._embed(mel, starts[i : i + WINDOWS_AT_ONCE]) for i in range(0, len(starts), WINDOWS_AT_ONCE)]
+        windows = np.concatenate(parts)
+        return Voice(_unit(windows.mean(0)), windows)
+
+    def _embed(self, mel: NDArray[np.float32], starts: list[int]) -> NDArray[np.float32]:
+        """Return the embeddings of some windows; shapes: mel (T, 40) -> (W, 256)."""
+        import torch
+
+        batch = np.stack([mel[start : start + WINDOW] for start in starts])  # (W, 160, 40)
+        with torch.inference_mode():
+            _, (hidden, _) = self._lstm(torch.from_numpy(batch))
+            return _unit(torch.relu(self._linear(hidden[-1])).numpy())
+
+
+def _network() -> tuple["nn.Module", "nn.Module"]:
+    """Return the recurrent layers and the projection of the network."""
+    import torch
+
+    # tensors and plain values alone are read: no code of the file is run
+    state: dict[str, Tensor] = torch.load(_weights(), map_location="cpu", weights_only=True)["model_state"]
+    lstm = torch.nn.LSTM(N_MELS, SIZE, 3, batch_first=True)
+    linear = torch.nn.Linear(SIZE, SIZE)
+    for name, part in (("lstm", lstm), ("linear", linear)):
+        part.load_state_dict({k.removeprefix(f"{name}."): v for k, v in state.items() if k.startswith(f"{name}.")})
+    return lstm.eval(), linear.eval()
+
+
+def speech_of(x: Audio, threshold: float) -> Audio:
+    """Return the speech of a clip at one level, without the pauses; nothing where there is none.
+
+    Shapes: x (N,) at 16 kHz -> (M,), M <= N.
+    """
+    mask = voice_activity.speech_mask(x, threshold, sample_rate=RATE)
+    grown = np.convolve(mask, np.ones(2 * GROWN + 1, np.int64), "same") > 0 if mask.any() else mask
+    spoken = x[np.repeat(grown, voice_activity.WINDOW)[: len(x)]]
+    power = float(np.mean(np.square(spoken, dtype=np.float64))) if len(spoken) else 0.0
+    return spoken * np.float32(np.sqrt(10 ** (LEVEL_DB / 10) / power)) if power else spoken[:0]
+
+
+def log_free_mel(x: Audio) -> NDArray[np.float32]:
+    """Return the power of each mel band and frame, not its logarithm; of a short clip with silence behind it.
+
+    Source: resemblyzer.wav_to_mel_spectrogram, librosa.feature.melspectrogram.
+    Shapes: (N,) at 16 kHz -> (T, 40), T >= 160.
+    """
+    x = np.pad(x, (N_FFT // 2, N_FFT // 2 + max(0, WINDOW * HOP - len(x))))
+    frames = np.lib.stride_tricks.sliding_window_view(x, N_FFT)[::HOP]  # (T, 400)
+    spec = np.fft.rfft(frames * np.hanning(N_FFT + 1)[:-1].astype(np.float32))
+    return ((np.square(spec.real) + np.square(spec.imag)).astype(np.float32) @ _mel_filterbank()).astype(np.float32)
+
+
+@cache
+def _mel_filterbank() -> NDArray[np.float32]:
+    """Shapes: -> (201, 40)."""
+    from librosa.filters import mel
+
+    return mel(sr=RATE, n_fft=N_FFT, n_mels=N_MELS).T.astype(np.float32)
+
+
+def window_starts(n_frames: int) -> list[int]:
+    """Return the frames at which windows begin, at most 0.4 s apart; the last window ends with the clip.
+
+    >>> window_starts(160), window_starts(200), window_starts(230)
+    ([0], [0, 40], [0, 35, 70])
+    """
+    rest = max(0, n_frames - WINDOW)
+    return np.rint(np.linspace(0, rest, -(-rest // WINDOW_HOP) + 1)).astype(int).tolist()
+
+
+def _unit(x: NDArray[np.float32]) -> NDArray[np.float32]:
+    return x / np.maximum(np.linalg.norm(x, axis=-1, keepdims=True), 1e-12)

@@ -1,0 +1,44 @@
+"""DistillMOS against the package's own predictor, for clips of any length and rate."""
+
+import numpy as np
+import pytest
+import torch
+
+from clean_corpus.pipeline.audio.resample import resample
+from clean_corpus.pipeline.quality import scorer as scoring
+from clean_corpus.pipeline.quality.distillmos import CEILING, RATE, WINDOW, DistillMos, ruler
+from tests.support import signals
+
+package = pytest.importorskip("distillmos", reason="the extra `distillmos` is not installed")
+
+
+@pytest.fixture(scope="module")
+def own():
+    return DistillMos()
+
+
+def test_scores_are_those_of_the_package(own):
+    theirs = package.ConvTransformerSQAModel().eval()
+    x = signals.noisy_speech(9, 15.0, seed=3)
+    for n in (1_600, 40_000, WINDOW - 1_000, WINDOW + 1):  # silence shared, not shared, two windows
+        with torch.inference_mode():
+            wanted = theirs(torch.from_numpy(x[:n])[None]).item()
+        assert own(x[:n]) == pytest.approx(wanted, abs=1e-4)
+
+
+def test_level_does_not_matter_and_nothing_is_printed(own, capfd):
+    x = signals.speech(1, seed=1)
+    assert own(x) == pytest.approx(own(0.05 * x), abs=1e-3)
+    assert 1 < own(np.zeros(RATE, np.float32)) < CEILING
+    DistillMos()
+    assert capfd.readouterr() == ("", "")
+
+
+def test_it_is_a_score_only_where_it_is_asked_for():
+    x = resample(signals.noisy_speech(2, 15.0, seed=3), RATE, 24000)
+    ruled = {naturalness: scoring.rulers("whole", naturalness=naturalness) for naturalness in (False, True)}
+    assert ruled[True] == ruled[False] | {"distillmos": ruler()}
+    scorer = scoring.Scorer(speech_threshold=0.5, dnsmos_windows="whole", naturalness=True)
+    scores = scorer.score(x, sample_rate=24000)
+    assert list(scores) == list(scoring.SCORES)
+    assert scores["distillmos"] == pytest.approx(DistillMos()(resample(x, 24000, RATE)), abs=1e-4)
