@@ -19,7 +19,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.futures import PrefectFuture
 from prefect.runtime import flow_run
 
-from clean_corpus.flows import checks, shard_stages
+from clean_corpus.flows import calls, checks, shard_stages
 from clean_corpus.flows.config import ELSEWHERE, RunConfig
 from clean_corpus.flows.engines import open_engine
 from clean_corpus.flows.engines.base import Engine
@@ -199,7 +199,7 @@ class _Run:
         choose = partial(best_copy.choose, groups, clips, gate=self.config.gate, config=self.config.dedup)
         first = choose({})  # of equal samples, one is scored
 
-        def score(raw: RawShard) -> shard_stages.StageResult:
+        def score(raw: RawShard) -> calls.StageResult:
             return shard_stages.score_raw(self.engine, self.config, _name(raw), first.marked(raw))
 
         scores: dict[str | None, Scores] = {}
@@ -292,7 +292,7 @@ class _Run:
         ):
             while True:
                 while running < self.engine.slots + AHEAD and (batch := next(batches, None)):
-                    label = shard_stages.label(stage.label(batch[0][1]), len(batch))
+                    label = calls.label(stage.label(batch[0][1]), len(batch))
                     future = stage.task.submit(label, partial(_work_through, stage.function, batch, ends.put))
                     future.add_done_callback(ends.put)
                     running += 1
@@ -307,7 +307,7 @@ class _Run:
                 for count in (one_ended, advance, show):
                     count()
 
-    def _count(self, results: Sequence[shard_stages.StageResult]) -> None:
+    def _count(self, results: Sequence[calls.StageResult]) -> None:
         for result in results:
             if isinstance(result.outcome, Exception):
                 self.observer.count_failure(result.stage, result.name, result.outcome)

@@ -6,84 +6,20 @@ more than the work they stand for. A call that fails is made again by itself, so
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Any
 
-from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt
-
 from clean_corpus.flows import worker_functions
+from clean_corpus.flows.calls import ATTEMPTS, StageResult, call_with_retries, label
 from clean_corpus.flows.config import RunConfig
-from clean_corpus.flows.engines.base import Engine, EngineClosed, WorkerHung, call_limit_s
-from clean_corpus.flows.observe import observer
-from clean_corpus.pipeline.core.errors import ConfigError, DataError
+from clean_corpus.flows.engines.base import Engine, call_limit_s
+from clean_corpus.pipeline.core.errors import DataError
 from clean_corpus.pipeline.core.records import Ending, Ingested, Outcome, Published, RawShard, Shard, named_shards
 from clean_corpus.pipeline.core.types import Clip, Decision, Recording, Scores
 from clean_corpus.pipeline.corpus.ledger import Row
 from clean_corpus.pipeline.quality.gate import decide, failed, recorded, settled
-from clean_corpus.pipeline.storage.base import StorageError
 
-ATTEMPTS = 3
 BYTES_PER_S = 32_000  # of a recording at 16 kHz: how long it is, as far as that is known before it is read
 VARIANTS = ("raw", "enhanced")
-
-
-@dataclass(frozen=True)
-class StageResult:
-    """The result of one stage for one group or shard: its clips, and what the stage gave or why it gave nothing."""
-
-    stage: str
-    name: str
-    clips: list[Clip]
-    outcome: Outcome[Any] | Exception
-
-
-# ---- calls -----------------------------------------------------------------------------------------------------
-
-
-def call_with_retries(
-    engine: Engine,
-    stage: str,
-    name: str,
-    function: Callable[..., Any],
-    *args: object,
-    attempts: int = ATTEMPTS,
-    again_if_hung: bool = True,
-    limit_s: float | None = None,
-) -> Any:
-    """Call a function in a worker up to three times; return its result, or the exception of the last attempt.
-
-    Raises: StorageError, ConfigError, EngineClosed at once: the run cannot go on.
-    """
-
-    def count(state: RetryCallState) -> None:
-        observer.count_retry(stage, name, state.outcome and state.outcome.exception())
-
-    retrying = Retrying(
-        stop=stop_after_attempt(attempts),
-        retry=retry_if_exception(lambda e: _may_pass(e) and (again_if_hung or not isinstance(e, WorkerHung))),
-        before_sleep=count,
-        reraise=True,
-    )
-    try:
-        return retrying(partial(engine.run, limit_s=limit_s), function, *args)
-    except Exception as error:
-        if not _may_pass(error):
-            raise
-        return error
-
-
-def _may_pass(error: BaseException) -> bool:
-    """Return whether another attempt may succeed: not with a full disk or a wrong setting."""
-    return isinstance(error, Exception) and not isinstance(error, StorageError | ConfigError | EngineClosed)
-
-
-def label(first: str, count: int) -> str:
-    """Return the name of several groups or shards, made of the name of the first.
-
-    >>> label("a", 1), label("a", 3)
-    ('a', 'a and 2 more')
-    """
-    return first if count == 1 else f"{first} and {count - 1} more"
 
 
 # ---- ingest ----------------------------------------------------------------------------------------------------

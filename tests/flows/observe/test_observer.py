@@ -304,7 +304,7 @@ def test_calls_made_again_reach_the_observer_of_their_run(tmp_path):
     from prefect.cache_policies import NO_CACHE
     from prefect.testing.utilities import prefect_test_harness
 
-    from clean_corpus.flows.shard_stages import call_with_retries
+    from clean_corpus.flows.calls import call_with_retries
 
     class Here:
         def run(self, function, *args, limit_s=None):
