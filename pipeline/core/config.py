@@ -132,6 +132,11 @@ class ManifestConfig(Section):
     max_lines: int = Field(10_000_000, ge=1, description="further lines of one manifest are not read")
     max_mb: int = Field(4096, ge=1, description="what one manifest holds beyond this, unpacked, is not read, MiB")
     max_sidecar_kb: int = Field(1024, ge=1, description="a larger sidecar is not read, KiB")
+    tier: str | None = Field(
+        None,
+        description="tier of TextGrids that holds utterances; null: the one that is called so, or all that do not hold "
+        "words or phones, a speaker each",
+    )
     files: str | None = Field(
         None, description="pattern of names that are tables besides metadata.csv, for example filelist*.txt"
     )

@@ -29,6 +29,10 @@ TABLES = {
     "problem": "manifest INTEGER, line INTEGER, words TEXT",  # line NULL: of the whole file
     "missing": "path BLOB, manifest INTEGER, line INTEGER, PRIMARY KEY (path, manifest)",
     "lhotse": "folder BLOB, id BLOB, recording INTEGER, clashes INTEGER DEFAULT 0, PRIMARY KEY (folder, id)",
+    # the lines of Kaldi's files, by folder, file and the id that they begin with
+    "kaldi": (
+        "folder BLOB, name TEXT, key TEXT, value TEXT, manifest INTEGER, line INTEGER, PRIMARY KEY (folder, name, key)"
+    ),
     # of a manifest whose text for some recordings is another than that of one which counts more
     "overruled": "manifest INTEGER, by INTEGER, count INTEGER, line INTEGER, PRIMARY KEY (manifest, by)",
 }

@@ -17,6 +17,7 @@ from clean_corpus.pipeline.discover.manifest_rows import (
     NemoRow,
     Supervision,
     as_text,
+    end_of,
     is_row,
     parse_row,
 )
@@ -196,23 +197,26 @@ def read_jsonl(manifest: ManifestFile) -> None:
 def _note_row(manifest: ManifestFile, number: int, row: NemoRow | Supervision | Cut | LhotseRecording) -> None:
     match row:
         case Supervision():  # perhaps of a recording in another manifest
-            part, lhotse_id = row.part(number), encode_id(row.recording_id)
-            manifest.add_statement(None, number, row.start, row.metadata(), part=part, lhotse_id=lhotse_id)
+            part, lhotse_id, end_s = row.part(row.start, number), encode_id(row.recording_id), row.end_s
+            manifest.add_statement(None, number, row.start, row.metadata(), end_s=end_s, part=part, lhotse_id=lhotse_id)
             return
         case NemoRow():
             start_s = row.offset or 0.0
-            name, statements = row.audio_filepath, [(start_s, row.metadata(), f"at {start_s}")]
+            name, statements = row.audio_filepath, [(start_s, row.end_s, row.metadata(), f"at {start_s}")]
         case Cut():
-            name = row.recording.sources[0].source
-            statements = [(s.start, s.metadata(), s.part(number, i)) for i, s in enumerate(row.supervisions)]
+            name, statements = row.recording.sources[0].source, []
+            for place, said in enumerate(row.supervisions):
+                start_s = row.start + said.start
+                end_s = end_of(start_s, said.duration)
+                statements.append((start_s, end_s, said.metadata(), said.part(start_s, number, place)))
         case LhotseRecording():
             name, statements = row.sources[0].source, []
     recording = find_file(manifest, name, number)
     if isinstance(row, LhotseRecording):
         manifest.add_lhotse_id(encode_id(row.id), recording)
     if recording is not None:
-        for start_s, metadata, part in statements or [(0.0, Metadata(), "")]:
-            manifest.add_statement(recording, number, start_s, metadata, part=part)
+        for start_s, end_s, metadata, part in statements or [(0.0, None, Metadata(), "")]:
+            manifest.add_statement(recording, number, start_s, metadata, end_s=end_s, part=part)
 
 
 def encode_id(text: str) -> bytes:

@@ -43,6 +43,17 @@ Words = Annotated[str | None, BeforeValidator(_as_words)]
 Seconds = Annotated[float, Field(allow_inf_nan=False)]
 
 
+def end_of(start_s: float | None, duration_s: float | None) -> float | None:
+    """Return where a part ends that has a start and a duration, None if it lacks one of them.
+
+    Raises: ConfigError as `require_duration`.
+    """
+    if start_s is None or duration_s is None:
+        return None
+    require_duration(start_s, start_s + duration_s)
+    return round(start_s + duration_s, 6)
+
+
 class MetadataRow(BaseModel):
     """The fields that any kind of row may give of a recording."""
 
@@ -57,24 +68,45 @@ class MetadataRow(BaseModel):
         return Metadata(self.text, self.speaker, self.licence, self.consent, self.language)
 
 
+def require_duration(start_s: float, end_s: float) -> None:
+    """Refuse times of a text in which nothing can be spoken.
+
+    Raises: ConfigError if it begins before the recording does, or does not end after it begins.
+    """
+    if start_s < 0 or end_s <= start_s:
+        raise ConfigError(f"a text from {start_s:g} s to {end_s:g} s has no time to be spoken in; mend its times")
+
+
 class NemoRow(MetadataRow):
-    """A row of a NeMo manifest: a file, or a part of it from `offset` s on."""
+    """A row of a NeMo manifest: a file, or a part of it of `duration` s from `offset` s on."""
 
     audio_filepath: str
     offset: Seconds | None = None
+    duration: Seconds | None = None
+
+    @property
+    def end_s(self) -> float | None:
+        """Where the part ends, None for a whole file."""
+        return end_of(self.offset, self.duration)
 
 
 class Supervision(MetadataRow):
-    """A lhotse supervision: what is spoken in a recording from `start` s on."""
+    """A lhotse supervision: what is spoken in a recording for `duration` s from `start` s on."""
 
     recording_id: str
     id: Any = None
     start: Seconds = 0.0
+    duration: Seconds | None = None
     custom: MetadataRow | None = None
 
-    def part(self, *line: int) -> str:
-        """Return what tells this supervision from another one of its recording: its id, or its place."""
-        return f"id {self.id!r} at {self.start}" if self.id is not None else f"line {line}"
+    @property
+    def end_s(self) -> float | None:
+        """Where it ends, None if it has no duration."""
+        return end_of(self.start, self.duration)
+
+    def part(self, start_s: float, *line: int) -> str:
+        """Return what tells this supervision from another one of its recording: its id and time, or its place."""
+        return f"id {self.id!r} at {start_s:.4f}" if self.id is not None else f"line {line}"
 
     def metadata(self) -> Metadata:
         """Return the row's metadata over that of its custom fields."""
@@ -96,9 +128,10 @@ class LhotseRecording(BaseModel):
 
 
 class Cut(BaseModel):
-    """A lhotse cut: a recording with its supervisions."""
+    """A lhotse cut: a stretch of a recording from `start` s on, whose supervisions count from there."""
 
     recording: LhotseRecording
+    start: Seconds = 0.0
     supervisions: list[Supervision] = []
 
 
@@ -159,7 +192,7 @@ def _kind(row: Any) -> type[BaseModel] | None:
 def _as_nemo(row: dict[str, Any]) -> dict[str, Any]:
     """Return a row with NeMo's keys in place of others that mean the same; NeMo's own count where both are given."""
     fields: tuple[str, ...] = ("text", "speaker", "licence", "consent", "language")
-    given = {key: row[key] for key in (*fields, "license", "lang", "offset") if key in row and "audio_filepath" in row}
+    given = {key: row[key] for key in (*fields, "license", "lang") if key in row and "audio_filepath" in row}
     taken = {field_of(name) for name in given}
     others = [key for key in row if field_of(key) not in taken and not isinstance(row[key], dict)]
     if "audio_filepath" in row:
@@ -168,7 +201,8 @@ def _as_nemo(row: dict[str, Any]) -> dict[str, Any]:
     texts = [row[others[place]] for place in columns.text]
     renamed = {"audio_filepath": row[others[columns.name]], "text": next((t for t in texts if t), None)}
     renamed |= {name: row[others[p]] for name in fields[1:] if (p := getattr(columns, name)) is not None}
-    return {"offset": row.get("offset")} | renamed | given
+    part = {"offset": row["offset"], "duration": row.get("duration")} if row.get("offset") is not None else {}
+    return part | renamed | given
 
 
 def parse_sidecar(content: str) -> tuple[Metadata, str | None]:

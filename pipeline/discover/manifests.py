@@ -12,10 +12,11 @@ from clean_corpus.pipeline.core.config import DEFAULT_MANIFEST, ManifestConfig
 from clean_corpus.pipeline.core.locations import Location
 from clean_corpus.pipeline.core.types import Metadata, TimedText, overlay
 from clean_corpus.pipeline.discover import unresolved
+from clean_corpus.pipeline.discover.kaldi import KIND, is_kaldi, read_kaldi, resolve_kaldi
 from clean_corpus.pipeline.discover.manifest_file import TABLES, ManifestFile
 from clean_corpus.pipeline.discover.manifest_formats import is_manifest, manifest_kind, read_jsonl, read_table
 from clean_corpus.pipeline.discover.recordings import segments_as_json
-from clean_corpus.pipeline.discover.sidecars import is_sidecar, read_sidecar
+from clean_corpus.pipeline.discover.sidecars import is_sidecar, read_sidecar, sidecar_rank
 from clean_corpus.pipeline.discover.statements import Statement, merge_statements
 
 Fetch = Callable[[Sequence[str]], AbstractContextManager[Path]]
@@ -23,6 +24,7 @@ Fetch = Callable[[Sequence[str]], AbstractContextManager[Path]]
 
 _WINDOW = 256  # manifests and sidecars that are local at a time
 _SIDECAR = "sidecar"
+_READERS = {"table": read_table, "jsonl": read_jsonl, KIND: read_kaldi, _SIDECAR: read_sidecar}
 
 
 def read_all(
@@ -50,9 +52,10 @@ def read_all(
     _select_sidecars(db)
     for number, path, kind, base in _each(db, fetch, "SELECT number, path, kind FROM manifest"):
         manifest = ManifestFile(db, number, path, base, root, config)
-        {"table": read_table, "jsonl": read_jsonl, _SIDECAR: read_sidecar}[kind.removeprefix("maybe ")](manifest)
+        _READERS[kind.removeprefix("maybe ")](manifest)
         manifest.save_use()
     unresolved.resolve_lhotse_ids(db)
+    resolve_kaldi(db, root, config)
     _write_metadata(db, encoded)
     unresolved.write_missing(db, encoded)
     unresolved.write_problems(db, encoded)
@@ -67,7 +70,7 @@ def _recognise(
     db.execute("CREATE TABLE maybe (number INTEGER PRIMARY KEY, path BLOB, kind TEXT, sure INTEGER DEFAULT 0)")
     listed = db.execute("SELECT path FROM found WHERE listed AND error IS NULL ORDER BY path")
     for (path,) in listed:
-        kind = manifest_kind(os.fsdecode(path), config)
+        kind = KIND if is_kaldi(db, path) else manifest_kind(os.fsdecode(path), config)
         if kind and not (kind == "maybe jsonl" and path != only and is_sidecar(db, path)):
             sure = path == only or not kind.startswith("maybe")
             db.execute("INSERT INTO maybe (path, kind, sure) VALUES (?, ?, ?)", (path, kind, sure))
@@ -82,10 +85,15 @@ def _recognise(
 
 
 def _select_sidecars(db: sqlite3.Connection) -> None:
-    """Add the sidecars to table `manifest`, .json after .txt; they are no recordings from now on."""
-    found = db.execute("SELECT path FROM found WHERE listed AND error IS NULL ORDER BY path DESC")
-    sidecars = ((path, os.path.dirname(path), _SIDECAR) for (path,) in found if is_sidecar(db, path))
-    db.executemany("INSERT INTO manifest (path, folder, kind) VALUES (?, ?, ?)", sidecars)
+    """Add the sidecars to table `manifest`, kind after kind; they are no recordings from now on."""
+    db.execute("CREATE TABLE beside (rank INTEGER, path BLOB, PRIMARY KEY (rank, path)) WITHOUT ROWID")
+    found = db.execute("SELECT path FROM found WHERE listed AND error IS NULL")
+    sidecars = ((sidecar_rank(path), path) for (path,) in found if is_sidecar(db, path))
+    db.executemany("INSERT INTO beside VALUES (?, ?)", sidecars)
+    ordered = db.execute("SELECT path FROM beside ORDER BY rank, path")
+    put = "INSERT INTO manifest (path, folder, kind) VALUES (?, ?, ?)"
+    db.executemany(put, ((path, os.path.dirname(path), _SIDECAR) for (path,) in ordered))
+    db.execute("DROP TABLE beside")
     db.execute("UPDATE found SET listed = 0 WHERE path IN (SELECT path FROM manifest)")
 
 

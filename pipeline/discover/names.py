@@ -31,13 +31,22 @@ def find_named(manifest: ManifestFile, name: str, line: int) -> list[Found]:
 
     Raises: ConfigError if the name cannot be of a file of INPUT, or is of several that differ in normalisation alone.
     """
-    places = _places(manifest, name)
-    for folder, path in places:
+    found = seek_named(manifest, name)
+    if not found:
+        manifest.add_missing(_join(*_places(manifest, name)[0]), line)
+    return found
+
+
+def seek_named(manifest: ManifestFile, name: str) -> list[Found]:
+    """Return the recordings that `find_named` finds; none is no problem.
+
+    Raises: ConfigError as find_named.
+    """
+    for folder, path in _places(manifest, name):
         for candidates in _near(folder, path):
             found = [match for candidate in candidates for match in one_form(find_by_name(manifest.db, candidate))]
             if found or (found := _other_extension(manifest, candidates)):
                 return list(dict.fromkeys(found))
-    manifest.add_missing(_join(*places[0]), line)
     return []
 
 

@@ -23,7 +23,8 @@ CREATE TABLE found (
 );
 CREATE INDEX found_composed ON found (composed) WHERE composed IS NOT NULL;
 """
-SIDECARS = (b".txt", b".json")
+TIMED = (b".vtt", b".srt", b".textgrid")  # sidecars with time stamps
+SIDECARS = (b".txt", *TIMED, b".json")  # of several the later kind overrules
 COLUMNS = (
     "found.path, source, size, sha256, text, speaker, licence, consent, language, error, etag, shares_key, segments"
 )

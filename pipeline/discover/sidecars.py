@@ -1,30 +1,61 @@
-"""Sidecars: NAME.txt and NAME.json beside a recording NAME.*, with its text or its metadata."""
+"""Sidecars: beside a recording NAME.* its text (.txt), metadata (.json), or time stamps (.srt, .vtt, .TextGrid)."""
 
 import os
 import sqlite3
+from collections.abc import Iterable, Sequence
 
 from clean_corpus.pipeline.core.errors import ConfigError
 from clean_corpus.pipeline.core.types import Metadata
 from clean_corpus.pipeline.discover.manifest_file import ManifestFile
-from clean_corpus.pipeline.discover.manifest_rows import as_text, parse_sidecar
+from clean_corpus.pipeline.discover.manifest_rows import as_text, parse_sidecar, require_duration
 from clean_corpus.pipeline.discover.names import one_form
-from clean_corpus.pipeline.discover.recordings import SIDECARS, find_by_stem, printable, stem_of
+from clean_corpus.pipeline.discover.recordings import SIDECARS, TIMED, Found, find_by_stem, printable, stem_of
+from clean_corpus.pipeline.discover.subtitles import Cue, parse_labels, parse_subtitles
+from clean_corpus.pipeline.discover.textgrids import parse_textgrid
+
+_LONGEST_SUFFIX = 8  # of a language or an extension, with its dot: .zh-Hans
 
 
 def is_sidecar(db: sqlite3.Connection, path: bytes) -> bool:
-    """Return whether a .txt or .json file lies beside a file of the same name that is neither."""
+    """Return whether a file of a sidecar's kind lies beside one of the same name that is of none."""
     if not path.lower().endswith(SIDECARS):
         return False
-    return not all(other.lower().endswith(SIDECARS) for _, other in find_by_stem(db, stem_of(path)))
+    return any(_recordings(db, stem) for stem in _stems(path))
+
+
+def sidecar_rank(path: bytes) -> int:
+    """Return the place of a sidecar's kind among those that speak of one recording: the later one counts."""
+    return next(rank for rank, suffix in enumerate(SIDECARS) if path.lower().endswith(suffix))
+
+
+def _stems(path: bytes) -> list[bytes]:
+    """Return the names without extension that the recording of a sidecar may have, nearest first.
+
+    Time stamps are often called NAME.en.vtt or NAME.wav.srt.
+
+    >>> _stems(b"talk.en.vtt"), _stems(b"talk.en.txt")
+    ([b'talk.en', b'talk'], [b'talk.en'])
+    """
+    stem = stem_of(path)
+    is_short = len(os.path.splitext(stem)[1]) <= _LONGEST_SUFFIX
+    return [stem, stem_of(stem)] if path.lower().endswith(TIMED) and stem_of(stem) != stem and is_short else [stem]
+
+
+def _recordings(db: sqlite3.Connection, stem: bytes) -> list[Found]:
+    return [found for found in find_by_stem(db, stem) if not found[1].lower().endswith(SIDECARS)]
 
 
 def read_sidecar(sidecar: ManifestFile) -> None:
     """Note what a sidecar says of the recordings of its name."""
     with sidecar.noting_problems():
-        recordings = one_form(find_by_stem(sidecar.db, stem_of(sidecar.path)))
+        stem = next((stem for stem in _stems(sidecar.path) if _recordings(sidecar.db, stem)), stem_of(sidecar.path))
+        recordings = one_form(find_by_stem(sidecar.db, stem))
         for _, path in recordings:
             _refuse_second(sidecar, path)
         content, problem = sidecar.content(), None
+        if (cues := _cues(sidecar, content)) is not None:
+            _note_cues(sidecar, recordings, cues)
+            return
         if sidecar.path.lower().endswith(b".txt"):
             metadata = Metadata(text=as_text(content))
         else:
@@ -33,6 +64,28 @@ def read_sidecar(sidecar: ManifestFile) -> None:
             sidecar.add_statement(recording, 1, 0.0, metadata)
         if problem:
             sidecar.add_problem(problem)
+
+
+def _cues(sidecar: ManifestFile, content: str) -> Iterable[Cue] | None:
+    """Return the time-stamped texts of a sidecar, None if it is of a kind without.
+
+    Raises: ConfigError if it is of a kind that has some, and cannot be read.
+    """
+    path = sidecar.path.lower()
+    if path.endswith(b".textgrid"):
+        return parse_textgrid(content, sidecar.config.tier)
+    if path.endswith(TIMED):
+        return parse_subtitles(content)
+    return parse_labels(content) if path.endswith(b".txt") else None
+
+
+def _note_cues(sidecar: ManifestFile, recordings: Sequence[Found], cues: Iterable[Cue]) -> None:
+    for cue in cues:
+        with sidecar.noting_problems(cue.line):
+            require_duration(cue.start_s, cue.end_s)
+            for recording, _ in recordings:
+                says, part = Metadata(text=as_text(cue.text), speaker=as_text(cue.speaker)), f"line {cue.line}"
+                sidecar.add_statement(recording, cue.line, cue.start_s, says, end_s=cue.end_s, part=part)
 
 
 def _refuse_second(sidecar: ManifestFile, recording: bytes) -> None:
