@@ -31,7 +31,7 @@ from clean_corpus.pipeline.core.hashing import canonical_json, sha256_file
 from clean_corpus.pipeline.core.records import RawShard, Shard
 from clean_corpus.pipeline.core.scratch_database import scratch_database
 from clean_corpus.pipeline.core.types import Recording, Scores
-from clean_corpus.pipeline.corpus import announcements, ledger, versions
+from clean_corpus.pipeline.corpus import announcements, collection, ledger, versions
 from clean_corpus.pipeline.corpus.run_state import RunState
 from clean_corpus.pipeline.corpus.versions import Manifest
 from clean_corpus.pipeline.discover import find
@@ -269,7 +269,7 @@ class _Run:
             draft = Manifest(ledger=named, shards=kept, rejected=rejected, run=self._summary(counted, None))
             manifest = versions.publish(self.store, draft)
             self.store.copy(file, "ledger.parquet")
-        for _ in versions.gc(self.store, self.config.keep_versions):
+        for _ in collection.gc(self.store, self.config.keep_versions):
             pass
         return manifest
 

@@ -111,14 +111,14 @@ def gc(
     settings: BucketSettings = [],  # noqa: B006
 ) -> None:
     """Drop old versions and the tars that no other version names."""
-    from clean_corpus.pipeline.corpus import versions
+    from clean_corpus.pipeline.corpus import collection
 
     store = _open_output(output, settings)
     store.prepare()
     with store.only_run():
-        dropped = list(versions.gc(store, keep))
+        dropped = list(collection.gc(store, keep))
         if work:
-            dropped += versions.empty_work(store)
+            dropped += collection.empty_work(store)
     for key in dropped:
         print(key)
     console.print(f"{len(dropped)} objects dropped")

@@ -11,7 +11,7 @@ docs/ARCHITECTURE.md has the rules for that, and tests/pipeline/corpus/test_prot
 import hashlib
 import re
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -35,9 +35,11 @@ FOLDERS = ("shards", "rejected", "ledgers")
 class Manifest(BaseModel):
     """One version of a corpus.
 
-    The `samples` of `ledger` are its rows. `again` is the version that a rollback went back to. `id` differs between
-    two versions that were made at the same time, so that a writer knows its own. `fence` is the fencing number of the
-    run that made it; manifests in a local folder, and those of older releases, have none.
+    The `samples` of `ledger` are its rows. `again` is the version that a rollback went back to, `rewrites` the one that
+    this one stands for since clips were forgotten; then `follow` says how many more of the same rewriting come after
+    it, without which it does not count as the newest. `id` differs between two versions that were made at the same
+    time, so that a writer knows its own. `fence` is the fencing number of the run that made it; manifests in a local
+    folder, and those of older releases, have none.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -47,6 +49,8 @@ class Manifest(BaseModel):
     made: str = ""
     id: str = ""
     again: int | None = None
+    rewrites: int | None = None
+    follow: int = 0
     fence: int | None = None
     ledger: Shard
     shards: list[Shard]
@@ -61,11 +65,11 @@ class Manifest(BaseModel):
 
 def numbers(store: Store) -> list[int]:
     """Return the numbers of all versions but those that were dropped, rising."""
-    manifests, dropped = _stored(store)
+    manifests, dropped = stored(store)
     return sorted(manifests - dropped)
 
 
-def _stored(store: Store) -> tuple[set[int], set[int]]:
+def stored(store: Store) -> tuple[set[int], set[int]]:
     """Return the numbers of manifests, and of versions that were dropped.
 
     A dropped version's manifest stays for a while: as long as it is there, nobody can commit under its number again.
@@ -81,36 +85,45 @@ def read(store: Store, version: int) -> Manifest:
     Raises: ConfigError if there is no such version; DataError if its manifest is damaged.
     """
     try:
-        manifest = Manifest.model_validate_json(store.read(_key(version)))
-        if store.size(_dropped(version)) is not None:
+        manifest = Manifest.model_validate_json(store.read(manifest_key(version)))
+        if store.size(dropped_key(version)) is not None:
             raise FileNotFoundError
         return manifest
     except FileNotFoundError:
         known = ", ".join(map(str, numbers(store))) or "none"
         raise ConfigError(f"{store.root}: there is no version {version}; there are: {known}") from None
     except ValidationError as error:
-        raise DataError(f"{store.root}: {_key(version)} is no manifest: {error.errors()[0]['msg']}") from None
+        raise DataError(f"{store.root}: {manifest_key(version)} is no manifest: {error.errors()[0]['msg']}") from None
 
 
 def latest(store: Store) -> Manifest | None:
-    """Return the newest version, None if there is none."""
-    known = numbers(store)
+    """Return the newest version, None if there is none; versions of a rewriting that is not over do not count."""
+    return _newest(store)[1]
+
+
+def _newest(store: Store) -> tuple[int, Manifest | None]:
+    """Return the highest number that is taken, 0 if none is, and the newest version, of one listing."""
+    found = numbers(store)
+    known = [*found]
     while known:
         try:
-            return read(store, known[-1])
+            manifest = read(store, known[-1])
         except ConfigError:  # dropped in between, for newer ones
-            again = numbers(store)
-            if again[-1:] == known[-1:]:
+            if known[-1] in (found := numbers(store)):
                 raise
-            known = again
-    return None
+            known = [*found]
+            continue
+        if not manifest.follow:
+            return found[-1], manifest
+        known.pop()
+    return max(found, default=0), None
 
 
-def _key(version: int) -> str:
+def manifest_key(version: int) -> str:
     return f"versions/{version:04d}/manifest.json"
 
 
-def _dropped(version: int) -> str:
+def dropped_key(version: int) -> str:
     return f"versions/{version:04d}/dropped"
 
 
@@ -120,12 +133,11 @@ def publish(store: Store, draft: Manifest) -> Manifest:
     Raises: ConfigError if another run published at the same time; StorageError if another run has taken over, or an
     object that the draft names is gone, cut, or being deleted.
     """
-    start_s, newest = clock.now_s(), latest(store)
+    start_s, (base, newest) = clock.now_s(), _newest(store)
     store.fence()
-    if newest and newest.objects == draft.objects and draft.again is None:
+    if newest and newest.objects == draft.objects and draft.again is None and draft.rewrites is None:
         _point_to(store, newest.version)  # where a run died in between
         return newest
-    base = newest.version if newest else 0
     announcement = announcements.announce_commit(store, base, {named.key for named in draft.objects})
     try:
         _refuse_lost(store, draft.objects)
@@ -137,14 +149,15 @@ def publish(store: Store, draft: Manifest) -> Manifest:
         raise
     manifest = draft.model_copy(update=update)
     # After an error here the announcement stays: the request may still take effect.
-    is_committed = store.create(_key(base + 1), canonical_json(manifest.model_dump(mode="json")))
+    is_committed = store.create(manifest_key(base + 1), canonical_json(manifest.model_dump(mode="json")))
     announcements.withdraw(store, announcement)
     if not is_committed:
         raise ConfigError(
             f"output {store.root}: another run published version {base + 1} while this one was at work; its version "
             "stands, run again to lay this one's over it"
         )
-    _point_to(store, manifest.version)
+    if not manifest.follow:
+        _point_to(store, manifest.version)
     return manifest
 
 
@@ -176,14 +189,15 @@ def _now() -> str:
 def _point_to(store: Store, version: int) -> None:
     """Have `versions/latest` name a version, or the newest if another run has published since."""
     while True:
-        wanted = canonical_json({"version": version, "manifest": _key(version)})
+        wanted = canonical_json({"version": version, "manifest": manifest_key(version)})
         try:
             if store.read(LATEST) == wanted:
                 return
         except FileNotFoundError:
             pass
         store.write(LATEST, wanted)
-        version = numbers(store)[-1]
+        if newest := latest(store):
+            version = newest.version
 
 
 def rollback(store: Store, version: int) -> Manifest:
@@ -197,7 +211,7 @@ def rollback(store: Store, version: int) -> Manifest:
     for named in old.objects:
         if store.size(named.key) != named.size:
             raise DataError(f"{store.root}: {named.key} of version {version} is gone or cut; it cannot come back")
-    manifest = publish(store, old.model_copy(update={"again": version}))
+    manifest = publish(store, old.model_copy(update={"again": version, "rewrites": None, "follow": 0}))
     with store.opened(old.ledger.key) as file:
         store.copy(file, "ledger.parquet")
     return manifest
@@ -263,7 +277,7 @@ def verify(store: Store, manifests: Sequence[Manifest]) -> Iterator[tuple[str, s
     for named in sorted({named for manifest in manifests for named in manifest.objects}, key=lambda n: n.key):
         yield named.key, _wrong(store, named)
     for manifest in manifests:
-        counts, key = manifest.run["counts"], _key(manifest.version)
+        counts, key = manifest.run["counts"], manifest_key(manifest.version)
         held = sum(shard.samples for shard in manifest.shards)
         if held != counts["kept"]:
             yield key, f"says that {counts['kept']} clips are kept, its tars hold {held}"
@@ -280,70 +294,3 @@ def _wrong(store: Store, named: Shard) -> str | None:
     if size != named.size:
         return f"has {size} bytes, {named.size} were written"
     return None if digest == named.sha256 else f"has sha256 {digest[:12]}, {named.sha256[:12]} was written"
-
-
-def gc(store: Store, keep: int) -> Iterator[str]:
-    """Delete all but the newest versions, and the objects that only they name; yield each key.
-
-    Raises: ConfigError if none would be left; StorageError if another run has taken over.
-    """
-    if keep < 1:
-        raise ConfigError(f"keep {keep} versions: at least 1 has to stay")
-    known = numbers(store)
-    if not known:
-        return
-    kept = _named(store, known[-keep:])
-    store.fence()
-    for version in known[:-keep]:
-        store.write(_dropped(version), b"")  # first, so that no version names a missing object
-        yield _key(version)
-    unnamed = [key for folder in FOLDERS for key in store.keys(folder) if key not in kept]
-    if unnamed:
-        yield from _delete_announced(store, unnamed, known)
-    _delete_dropped_manifests(store)
-
-
-def _named(store: Store, chosen: Iterable[int]) -> set[str]:
-    return {named.key for version in chosen for named in read(store, version).objects}
-
-
-def _delete_announced(store: Store, keys: Sequence[str], known: Sequence[int]) -> Iterator[str]:
-    """Delete objects that none of the `known` versions names, but for what a version since names or is about to."""
-    start_s, doubtful = clock.now_s(), set[str]()
-    announcement = announcements.announce_deletion(store, keys)
-    try:
-        # In this order: a commit that was announced no longer has been made, or never will be.
-        spared = announcements.announced_commits(store, known[-1])
-        spared |= _named(store, set(numbers(store)).difference(known))
-        for key in announcements.while_held(store, [key for key in keys if key not in spared], start_s):
-            doubtful.add(key)
-            if store.try_delete(key):
-                doubtful.remove(key)
-                yield key
-    finally:
-        announcements.end_deletion(store, announcement, doubtful)
-
-
-def _delete_dropped_manifests(store: Store) -> None:
-    """Delete the manifests of versions that were dropped so long ago that nobody can still commit under their number.
-
-    A run that read a version before the next was made, and was halted since, would take its number a second time.
-    """
-    manifests, dropped = _stored(store)
-    for version in sorted(dropped):
-        age_s = store.age_s(_dropped(version))
-        if age_s is None or age_s <= store.lateness_s:
-            continue
-        if version not in manifests or store.try_delete(_key(version)):
-            store.delete(_dropped(version))
-
-
-def empty_work(store: Store) -> Iterator[str]:
-    """Delete what runs keep so as to redo nothing; yield each key.
-
-    Raises: StorageError if another run has taken over.
-    """
-    cached = [key for key in store.walk("work") if not key.startswith(("work/lease/", "work/tmp/", "work/.lock"))]
-    for key in announcements.while_held(store, cached, clock.now_s()):
-        store.delete(key)
-        yield key

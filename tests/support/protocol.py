@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 from clean_corpus.pipeline.core import clock
 from clean_corpus.pipeline.core.records import Shard
-from clean_corpus.pipeline.corpus import versions
+from clean_corpus.pipeline.corpus import collection, rewriting, versions
 from clean_corpus.pipeline.corpus.versions import Manifest
 from clean_corpus.pipeline.storage import lease
 from tests.support.interleaving import Actor, MemoryStore, World
@@ -30,29 +30,64 @@ def draft(names):
 
 
 def write(store, names):
-    """A run: what exists already is reused, as the stage cache does; then the version, and what is too old goes."""
+    """A run: what exists already is reused, as the stage cache does; then the version, and what is too old goes.
+
+    What is forgotten it does not take in.
+    """
     with store.only_run():
+        forgotten = complete(store)
+        names = [name for name in names if name not in forgotten]
         for key, data in objects_of(names).items():
             if store.size(key) != len(data):
                 store.write(key, data)
         made = versions.publish(store, draft(names))
-        list(versions.gc(store, KEEP))
+        list(collection.gc(store, KEEP))
     return made
 
 
 def collect(store):
     with store.only_run():
-        return list(versions.gc(store, KEEP))
+        complete(store)
+        return list(collection.gc(store, KEEP))
 
 
 def collect_all_but_the_newest(store):
     with store.only_run():
-        return list(versions.gc(store, 1))
+        return list(collection.gc(store, 1))
 
 
 def roll_back(store, version):
     with store.only_run():
+        complete(store)
         versions.rollback(store, version)
+
+
+def forget(store, name):
+    """A shard goes from every version: the request is stored first, then all is rewritten, then it is done."""
+    with store.only_run():
+        store.write(f"forgotten/{name}", b"")
+        complete(store)
+
+
+def complete(store):
+    """Do what a forget that died has left; return the names of all that is forgotten."""
+    found = list(store.keys("forgotten"))
+    names = {key.removeprefix("forgotten/")[0] for key in found}
+    if not {f"forgotten/{name}.done" for name in names} <= set(found):
+
+        def without(manifest):
+            left = [key[7] for key in (shard.key for shard in manifest.shards) if key[7] not in names]
+            if len(left) == len(manifest.shards):
+                return manifest
+            for key, data in objects_of(left).items():
+                if store.size(key) != len(data):
+                    store.write(key, data)
+            return draft(left)
+
+        rewriting.rewrite_all(store, without)
+        for name in names:
+            store.write(f"forgotten/{name}.done", b"")
+    return names
 
 
 class Bucket:
@@ -83,6 +118,10 @@ class Bucket:
         visible = sorted((int(m[1]), k) for m, k in found if m and f"versions/{m[1]}/dropped" not in self.world.objects)
         return {number: Manifest.model_validate_json(self.world.objects[key].data) for number, key in visible}
 
+    def newest(self):
+        """The shards of the version that a reader takes for the newest."""
+        return [shard.key for shard in versions.latest(MemoryStore(self.world)).shards]
+
     def check(self):
         manifests = self.manifests()
         for number, manifest in manifests.items():
@@ -95,6 +134,11 @@ class Bucket:
         assert len(manifests) >= min(self.keep, len(made)), f"only {list(manifests)} of {made} are left"
         fences = [manifest.fence for manifest in manifests.values()]
         assert fences == sorted(fences), f"a run that had been taken over committed: {fences}"
+        for key in self.world.objects:
+            if key.startswith("forgotten/") and key.endswith(".done"):
+                tar = f"shards/{key[10]}.tar"
+                holding = [number for number, m in manifests.items() if tar in [shard.key for shard in m.shards]]
+                assert not holding, f"{tar} is forgotten, and versions {holding} name it"
         assert len(set(self.world.numbers)) == len(self.world.numbers), (
             f"a number was given twice: {self.world.numbers}"
         )

@@ -1,4 +1,4 @@
-"""All orders in which runs can meet on one bucket: writers, collectors and rollbacks, halted, killed and late.
+"""All orders in which runs can meet on one bucket: those that write, collect, roll back and forget; halted, killed, late.
 
 The code under test is the project's own lease and versions; hypothesis chooses the order of requests, the fate of
 each, and the clock.
@@ -10,7 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from clean_corpus.pipeline.corpus import versions
 from tests.support.interleaving import LATENESS_S, is_explained
-from tests.support.protocol import Bucket, collect, objects_of, roll_back, write
+from tests.support.protocol import Bucket, collect, forget, objects_of, roll_back, write
 
 POINTS = (  # a request that decides something: what others do right before it is most telling
     "create versions/",
@@ -29,7 +29,12 @@ POINTS = (  # a request that decides something: what others do right before it i
 
 
 NAMES = st.sampled_from(["a", "b", "c", "ab", "bc", "d"])
-PROGRAMS = st.one_of(NAMES.map(lambda names: (write, names)), st.sampled_from([(collect,), (roll_back,)]))
+FORGOTTEN = st.sampled_from(["a", "d"])
+PROGRAMS = st.one_of(
+    NAMES.map(lambda names: (write, names)),
+    st.sampled_from([(collect,), (roll_back,)]),
+    FORGOTTEN.map(lambda name: (forget, name)),
+)
 
 
 class Protocol(RuleBasedStateMachine):
@@ -72,6 +77,11 @@ class Protocol(RuleBasedStateMachine):
     @rule()
     def start_collector(self):
         self._start(collect)
+
+    @precondition(_has_room)
+    @rule(name=FORGOTTEN)
+    def start_forget(self, name):
+        self._start(forget, name)
 
     @precondition(lambda self: self._has_room() and len(self.bucket.manifests()) > 1)
     @rule(back=st.integers(2, 3))

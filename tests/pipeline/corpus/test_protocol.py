@@ -11,7 +11,7 @@ from clean_corpus.pipeline.core.errors import ConfigError
 from clean_corpus.pipeline.storage import lease
 from clean_corpus.pipeline.storage.base import StorageError
 from tests.support.interleaving import LATENESS_S
-from tests.support.protocol import SHARDS, Bucket, collect, collect_all_but_the_newest, roll_back, write
+from tests.support.protocol import SHARDS, Bucket, collect, collect_all_but_the_newest, forget, roll_back, write
 from tests.support.protocol_machine import Protocol
 
 
@@ -254,6 +254,106 @@ def test_a_lease_of_an_older_release_is_respected(bucket):
     assert isinstance(other.error, ConfigError) and "another run is writing" in str(other.error)
     bucket.world.now_s += 100
     assert bucket.run(write, "b").result.fence == 3
+
+
+# ---- forgetting
+
+
+def test_what_is_forgotten_goes_from_every_version_and_the_newest_stays_the_newest(bucket):
+    for names in ("ab", "ac"):
+        bucket.run(write, names)
+    one = bucket.actor(forget, "a")
+    seen = []
+    while not one.is_over:
+        one.step()
+        bucket.check()
+        if not seen or seen[-1] != bucket.newest():
+            seen.append(bucket.newest())
+    assert one.error is None and seen == [["shards/a.tar", "shards/c.tar"], ["shards/c.tar"]]
+    kept = bucket.manifests()
+    assert {number: (m.rewrites, len(m.shards)) for number, m in kept.items()} == {3: (1, 1), 4: (2, 1)}
+    assert "shards/a.tar" not in bucket.world.objects
+    assert bucket.run(write, "ad").error is None and bucket.newest() == ["shards/d.tar"]
+
+
+@pytest.mark.parametrize("halted_at", ["create versions/0003/manifest.json", "put shards/d.tar"])
+@pytest.mark.parametrize("names", ["ab", "bc"])
+def test_a_halted_run_does_not_bring_back_what_was_forgotten_since(bucket, halted_at, names):
+    for one in (names[0], names):
+        bucket.run(write, one)
+    halted = bucket.actor(write, "ad")
+    halted.until(*halted_at.split(" "))
+    bucket.world.now_s += 100
+    assert bucket.run(forget, "a").error is None
+    halted.finish()
+    bucket.check()
+    assert bucket.manifests()[4 if "a" in names else 3].rewrites == 2
+    assert isinstance(halted.error, ConfigError | StorageError)
+    assert bucket.run(write, "ad").error is None
+    assert bucket.newest() == ["shards/d.tar"] and "shards/a.tar" not in bucket.world.objects
+
+
+def test_a_halted_rollback_does_not_bring_back_what_was_forgotten_since(bucket):
+    for names in ("a", "b"):
+        bucket.run(write, names)
+    back = bucket.actor(roll_back, 1)
+    back.until("create", "versions/0003/manifest.json")
+    bucket.world.now_s += 100
+    assert bucket.run(forget, "a").error is None
+    back.finish()
+    bucket.check()
+    assert isinstance(back.error, ConfigError) and "another run published version 3" in str(back.error)
+    assert isinstance(bucket.run(roll_back, 1).error, ConfigError)
+    assert bucket.run(roll_back, 3).error is None and bucket.newest() == []
+
+
+@pytest.mark.parametrize("later", [(forget, "a"), (write, "ac"), (collect,)])
+def test_a_forget_that_dies_at_any_request_is_completed_by_what_comes_after(monkeypatch, later):
+    step, is_over = 0, False
+    while not is_over:
+        bucket = Bucket(monkeypatch)
+        for names in ("ab", "ac"):
+            bucket.run(write, names)
+        one = bucket.actor(forget, "a")
+        for _ in range(step):
+            if not one.is_over:
+                one.step()
+        is_over, is_asked = one.is_over, "forgotten/a" in bucket.world.objects
+        one.kill()
+        assert bucket.newest() in (["shards/a.tar", "shards/c.tar"], ["shards/c.tar"])
+        bucket.world.now_s += LATENESS_S  # the lease and what was announced are over
+        assert bucket.run(*later).error is None
+        bucket.check()
+        assert bucket.newest() == ["shards/c.tar"] or not is_asked
+        assert "shards/a.tar" not in bucket.world.objects or not is_asked
+        step += 7
+
+
+def test_a_forget_whose_deletion_got_no_answer_is_not_over(bucket):
+    for names in ("ab", "ac"):
+        bucket.run(write, names)
+    one = bucket.actor(forget, "a")
+    one.until("try_delete", "shards/a.tar")
+    one.step("late")
+    one.finish()
+    assert isinstance(one.error, StorageError) and "1 objects are not deleted yet" in str(one.error)
+    assert "forgotten/a.done" not in bucket.world.objects
+    assert bucket.run(forget, "a").error is None
+    bucket.world.deliver(0)
+    bucket.check()
+
+
+def test_a_collector_leaves_the_newest_version_while_a_rewriting_is_not_over(bucket):
+    for names in ("ab", "ac"):
+        bucket.run(write, names)
+    one = bucket.actor(forget, "a")
+    one.until("create", "versions/0004/manifest.json")
+    bucket.world.now_s += 100
+    assert bucket.run(collect_all_but_the_newest).error is None
+    assert list(bucket.manifests()) == [2, 3] and bucket.newest() == ["shards/a.tar", "shards/c.tar"]
+    one.finish()
+    bucket.check()
+    assert bucket.run(forget, "a").error is None and bucket.newest() == ["shards/c.tar"]
 
 
 # ---- all orders

@@ -5,7 +5,7 @@ import textwrap
 
 import pytest
 
-from clean_corpus.pipeline.corpus import announcements, versions
+from clean_corpus.pipeline.corpus import announcements, collection, rewriting, versions
 from clean_corpus.pipeline.storage import lease
 from tests.pipeline.corpus import test_protocol as cases
 from tests.support.interleaving import LATENESS_S
@@ -19,14 +19,14 @@ NEWER, REREAD = (
 
 WEAKENED = {  # a rule -> the function it stands in, its text, a weaker one, the case that then ends badly, and how
     "commits are heeded by deletions": (
-        versions, "_delete_announced", NEWER, "set()", cases.test_what_is_about_to_be_committed_is_not_deleted, GONE,
+        collection, "_delete_announced", NEWER, "set()", cases.test_what_is_about_to_be_committed_is_not_deleted, GONE,
     ),
     "versions are read a second time": (
-        versions, "_delete_announced", REREAD, "set()",
+        collection, "_delete_announced", REREAD, "set()",
         cases.test_what_has_been_committed_since_the_versions_were_read_is_not_deleted, GONE,
     ),
     "... and after the commits": (
-        versions, "_delete_announced", f"spared = {NEWER}\n        spared |= {REREAD}",
+        collection, "_delete_announced", f"spared = {NEWER}\n        spared |= {REREAD}",
         f"spared = {REREAD}\n        spared |= {NEWER}",
         cases.test_what_has_been_committed_since_the_versions_were_read_is_not_deleted, GONE,
     ),
@@ -64,16 +64,30 @@ WEAKENED = {  # a rule -> the function it stands in, its text, a weaker one, the
         lambda bucket: cases.test_a_version_whose_object_is_gone_or_cut_is_not_committed(bucket, b"cut"), GONE,
     ),
     "a version is dropped before its objects are deleted": (
-        versions, "gc", 'store.write(_dropped(version), b"")', "pass",
+        collection, "gc", 'store.write(dropped_key(version), b"")', "pass",
         cases.test_what_a_halted_collector_is_about_to_delete_is_not_committed, GONE,
     ),
     "a dropped version's number stays taken": (
-        versions, "_delete_dropped_manifests", "age_s <= store.lateness_s", "False",
+        collection, "_delete_dropped_manifests", "age_s <= store.lateness_s", "False",
         cases.test_a_halted_writer_finds_its_number_taken_although_that_version_was_dropped, GONE,
     ),
     "a commit is a conditional put": (
         versions, "publish", "is_committed = store.create(", "is_committed = not store.write(",
         cases.test_of_two_writers_with_one_base_one_commits, "of one base one version",
+    ),
+    "a forget takes a number, whatever the versions hold": (
+        rewriting, "rewrite_all", "    if not is_changed:\n", "    if not is_changed:\n        return []\n    if 0:\n",
+        lambda b: cases.test_a_halted_run_does_not_bring_back_what_was_forgotten_since(
+            b, "create versions/0003/manifest.json", "bc"
+        ), "is forgotten",
+    ),
+    "a rewritten version does not count before the last of them": (
+        versions, "_newest", "if not manifest.follow", "if True",
+        cases.test_what_is_forgotten_goes_from_every_version_and_the_newest_stays_the_newest, "assert",
+    ),
+    "old versions go once the rewriting is over": (
+        rewriting, "rewrite_all", "collection.gc(store, keep)", "()",
+        cases.test_a_halted_rollback_does_not_bring_back_what_was_forgotten_since, "is forgotten",
     ),
     "a claim ends with a look at who got further": (
         lease.Lease, "_claim", "self.check()", "pass", cases.test_a_number_is_never_given_again, TWICE,
