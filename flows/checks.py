@@ -14,6 +14,7 @@ from clean_corpus.pipeline.quality.gate import refuse_unreachable
 from clean_corpus.pipeline.quality.scorer import CEILINGS
 from clean_corpus.pipeline.storage import open_store
 from clean_corpus.pipeline.storage.base import Store
+from clean_corpus.pipeline.text.transcribers import check_transcriber
 
 
 def check(config: RunConfig) -> str:
@@ -23,6 +24,11 @@ def check(config: RunConfig) -> str:
     """
     refuse_unreachable(config.gate, CEILINGS)
     require_extras(config)
+    check_transcriber(config.text)
+    if config.gate.cer_max is not None and config.text.transcriber is None:
+        raise ConfigError(
+            f"gate.cer_max {config.gate.cer_max:g} compares texts with what a recogniser hears; set text.transcriber"
+        )
     weights = download_cache.weights(config.enhancer, config.s3)
     rate = checkpoints.card(weights)["sample_rate"]
     if rate != config.audio.sample_rate:

@@ -41,6 +41,7 @@ from clean_corpus.pipeline.quality import best_copy, duplicates
 from clean_corpus.pipeline.quality.scorer import rulers
 from clean_corpus.pipeline.report import listening_picks
 from clean_corpus.pipeline.storage.base import Store
+from clean_corpus.pipeline.text import rate
 
 
 @task(name="ingest", task_run_name="ingest {label}", cache_policy=NO_CACHE)
@@ -160,7 +161,7 @@ class _Run:
             )
             groups = group_recordings(self.store, recordings, self.config.shards.max_clips)
         self._ingest(groups)
-        tars = self._clean(self._choose_copies())
+        tars = self._clean(self._hold_to_pace(self._choose_copies()))
         self._check_nothing_vanished(recordings)
         with tempfile.TemporaryDirectory() as folder:
             table = Path(folder, "ledger.parquet")
@@ -213,11 +214,16 @@ class _Run:
                 scores |= {clip.pcm_sha256: found[clip.clip_id] for clip in scored}
         return choose(scores)
 
-    def _clean(self, copies: best_copy.Choice) -> tuple[list[Shard], list[Shard]]:
+    def _hold_to_pace(self, copies: best_copy.Choice) -> Callable[[RawShard], RawShard]:
+        """Return what rejects the clips of a raw shard that are copies, or whose text does not fit their speech."""
+        raws = (copies.marked(raw) for _, raw in self.state.raw_shards())
+        return rate.marker(raws, copies.marked, self.config.gate)
+
+    def _clean(self, marked: Callable[[RawShard], RawShard]) -> tuple[list[Shard], list[Shard]]:
         """Score, enhance, judge and publish all raw shards; return the tars of kept and those of rejected clips."""
 
         def finish(raw: RawShard) -> list[shard_stages.FinishedShard]:
-            return shard_stages.finish_shard(self.engine, self.config, _name(raw), copies.marked(raw))
+            return shard_stages.finish_shard(self.engine, self.config, _name(raw), marked(raw))
 
         kept: list[Shard] = []
         rejected: list[Shard] = []

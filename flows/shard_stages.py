@@ -13,8 +13,18 @@ from clean_corpus.flows.calls import ATTEMPTS, StageResult, call_with_retries, l
 from clean_corpus.flows.config import RunConfig
 from clean_corpus.flows.engines.base import Engine, call_limit_s
 from clean_corpus.pipeline.core.errors import DataError
-from clean_corpus.pipeline.core.records import Ending, Ingested, Outcome, Published, RawShard, Shard, named_shards
-from clean_corpus.pipeline.core.types import Clip, Decision, Recording, Scores
+from clean_corpus.pipeline.core.records import (
+    Ending,
+    Ingested,
+    Outcome,
+    Published,
+    RawShard,
+    Shard,
+    Transcribed,
+    named_shards,
+)
+from clean_corpus.pipeline.core.types import Clip, Decision, Recording, Scores, Verdict
+from clean_corpus.pipeline.corpus.heard import heard
 from clean_corpus.pipeline.corpus.ledger import Row
 from clean_corpus.pipeline.quality.gate import decide, failed, recorded, settled
 
@@ -165,6 +175,13 @@ def _finish(engine: Engine, config: RunConfig, name: str, raw: RawShard, attempt
     enhanced = None if isinstance(cleaned, Exception) else cleaned.enhanced.result.shard
     if problem and _is_divisible(raw, problem):
         return FinishedShard(name, stages, rows, None, NOTHING, [], problem)
+    if config.text.transcriber and not problem:
+        found = call("transcribe", worker_functions.transcribe, enhanced, [_ending(row) for row in rows])
+        kept = [row.clip for row in rows if row.decision.verdict is Verdict.KEPT]
+        stages.append(StageResult("transcribe", name, kept, found))
+        if isinstance(found, Exception) and _is_divisible(raw, found):
+            return FinishedShard(name, stages, rows, None, NOTHING, [], found)
+        rows = [_after_transcription(row, found, config) for row in rows]
     endings = [_ending(row) for row in rows]
     for stage, function, *which in _publishing(config):
         outcome = call(stage, function, enhanced, endings, *which)
@@ -227,6 +244,12 @@ def _decision(before: Scores, after: Scores, config: RunConfig, own: Scores) -> 
         return decide(before, after, config.gate, own)
     except Exception as error:
         return failed(f"gate: {type(error).__name__}: {error}")
+
+
+def _after_transcription(row: Row, found: Outcome[Transcribed] | Exception, config: RunConfig) -> Row:
+    if not isinstance(found, Exception):
+        return heard(row, found.result, config.gate)
+    return _failed_row(row, f"transcribe: {found}") if row.decision.verdict is Verdict.KEPT else row
 
 
 def _failed_row(row: Row, error: str) -> Row:

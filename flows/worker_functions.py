@@ -11,8 +11,18 @@ from typing import TYPE_CHECKING, Literal
 from clean_corpus.flows import download_cache
 from clean_corpus.flows.config import RunConfig
 from clean_corpus.pipeline.core.compute_lock import hold_compute_lock
-from clean_corpus.pipeline.core.config import ScoreConfig
-from clean_corpus.pipeline.core.records import Ending, Enhanced, Ingested, Outcome, Published, RawShard, Scored, Shard
+from clean_corpus.pipeline.core.config import ScoreConfig, TextConfig
+from clean_corpus.pipeline.core.records import (
+    Ending,
+    Enhanced,
+    Ingested,
+    Outcome,
+    Published,
+    RawShard,
+    Scored,
+    Shard,
+    Transcribed,
+)
 from clean_corpus.pipeline.core.types import Recording
 from clean_corpus.pipeline.storage import open_store
 from clean_corpus.pipeline.storage.base import Store
@@ -20,6 +30,7 @@ from clean_corpus.pipeline.storage.base import Store
 if TYPE_CHECKING:
     from clean_corpus.enhancers.serving.enhancer import Enhancer
     from clean_corpus.pipeline.quality.scorer import Scorer
+    from clean_corpus.pipeline.text.transcribers import Transcriber
 
 
 @dataclass(frozen=True)
@@ -93,6 +104,30 @@ def clean(config: RunConfig, raw: RawShard) -> Cleaned:
         survivors = [clip for clip in raw.wanted if clip.clip_id not in enhanced.result.failed]
         after = score.score_shard(store, enhanced.result.shard, survivors, ruler, config, references)
     return Cleaned(before, enhanced, after)
+
+
+@cache
+def transcriber(config: TextConfig) -> "Transcriber":
+    """Return this process's recogniser.
+
+    Raises: ConfigError if there is no such model.
+    """
+    from clean_corpus.pipeline.text.transcribers import open_transcriber
+
+    return open_transcriber(config)
+
+
+def transcribe(
+    config: RunConfig, raw: RawShard, enhanced: Shard | None, endings: Sequence[Ending]
+) -> Outcome[Transcribed]:
+    """Run the stage `transcribe` on one raw shard."""
+    from clean_corpus.pipeline.corpus.transcribe import transcribe_shard
+    from clean_corpus.pipeline.text.transcribers import identity
+
+    name = identity(config.text)
+    with hold_compute_lock():
+        load = partial(transcriber, config.text)
+        return transcribe_shard(_store(config), raw, enhanced, endings, load, name, config)
 
 
 def publish(config: RunConfig, raw: RawShard, enhanced: Shard | None, endings: Sequence[Ending]) -> Outcome[Published]:

@@ -71,6 +71,21 @@ class EnhanceConfig(Section):
     batch_s: float = Field(4.0, gt=0, description="padded audio per batch, seconds; a GPU likes 100")
 
 
+class TextConfig(Section):
+    """Transcription."""
+
+    language: str | None = Field(
+        None, description="of texts whose manifest gives none, ISO 639, for example en; null: unknown"
+    )
+    transcriber: Annotated[Literal["faster-whisper", "pocketsphinx"] | None, NULL_IS_OFF] = Field(
+        None, description="gives clips without text one, and compares that of the others with what it hears"
+    )
+    model: str | None = Field(
+        None, description="folder of a faster-whisper model; a name, for example small, needs text.download"
+    )
+    download: bool = Field(False, description="let faster-whisper fetch a model that text.model names")
+
+
 class ScoreConfig(Section):
     """Scoring of a clip before and after it is enhanced."""
 
@@ -98,6 +113,15 @@ class GateConfig(Section):
     clipping_ratio_max: Threshold = Field(0.002, description="share of clipped samples of the raw recording")
     bandwidth_hz_min: Threshold = Field(5000.0, description="effective bandwidth of the raw recording, Hz")
     speech_ratio_min: Threshold = Field(0.15, description="share of the clip that is speech")
+    cer_max: Threshold = Field(
+        None, ge=0, description="character error rate between the text and what text.transcriber hears"
+    )
+    text_rate_deviations_max: Threshold = Field(
+        5.0, gt=0, description="letters per second of speech, robust standard deviations from the speaker's median"
+    )
+    text_rate_min_clips: int = Field(
+        20, ge=2, description="clips with text that a speaker has at least for the check of their rate"
+    )
     prefer: Literal["raw_if_good", "enhanced"] = Field(
         "raw_if_good", description="publish a raw clip that passes all thresholds, these four too; or always enhance"
     )
@@ -197,6 +221,7 @@ class PipelineConfig(Section):
     dedup: DedupConfig = DedupConfig()
     shards: ShardConfig = ShardConfig()
     enhance: EnhanceConfig = EnhanceConfig()
+    text: TextConfig = TextConfig()
     score: ScoreConfig = ScoreConfig()
     gate: GateConfig = GateConfig()
     s3: S3Config = S3Config()

@@ -17,6 +17,7 @@ class Reason(StrEnum):
     TEXT_CUT = "text_cut"
     DUPLICATE = "duplicate"
     NEAR_DUPLICATE = "near_duplicate"
+    TEXT_RATE = "text_rate"
     # rejected by the gate, named by the score
     SPEECH_RATIO = "speech_ratio"
     CLIPPING_RATIO = "clipping_ratio"
@@ -27,6 +28,7 @@ class Reason(StrEnum):
     DNSMOS_OVRL = "dnsmos_ovrl"
     DNSMOS_P808 = "dnsmos_p808"
     DISTILLMOS = "distillmos"
+    CER = "cer"
     # failed: the file or object cannot be had
     NOT_FOUND = "not_found"
     MALFORMED_MANIFEST = "malformed_manifest"
@@ -58,6 +60,7 @@ class Reason(StrEnum):
     SCORE = "score"
     GATE = "gate"
     PUBLISH = "publish"
+    TRANSCRIBE = "transcribe"
     WORKER = "worker"
     TIMED_OUT = "timed_out"
     OTHER_ERROR = "other_error"
@@ -69,6 +72,8 @@ MEANINGS: dict[Reason, str] = {
     Reason.TEXT_CUT: "its text is cut in two, or overlaps another speaker's, so nobody knows what is said in this clip",
     Reason.DUPLICATE: "has the samples of another clip; the copy that is kept is named",
     Reason.NEAR_DUPLICATE: "is another clip coded, levelled or trimmed otherwise; the copy that is kept is named",
+    Reason.TEXT_RATE: "its text is too long or too short for its speech, by what is usual of its speaker: "
+    "`gate.text_rate_deviations_max`",
     Reason.SPEECH_RATIO: "has a smaller share of speech than `gate.speech_ratio_min`",
     Reason.CLIPPING_RATIO: "was recorded with a larger share of clipped samples than `gate.clipping_ratio_max`",
     Reason.BANDWIDTH_HZ: "was recorded with less bandwidth than `gate.bandwidth_hz_min`",
@@ -78,6 +83,7 @@ MEANINGS: dict[Reason, str] = {
     Reason.DNSMOS_OVRL: "has a lower DNSMOS OVRL than `gate.dnsmos_ovrl_min`",
     Reason.DNSMOS_P808: "has a lower DNSMOS P.808 than `gate.dnsmos_p808_min`",
     Reason.DISTILLMOS: "has a lower DistillMOS than `gate.distillmos_min`",
+    Reason.CER: "what a recogniser heard differs from its text by more than `gate.cer_max`",
     Reason.NOT_FOUND: "a manifest names it, and it is not there",
     Reason.MALFORMED_MANIFEST: "a line of a manifest, or a sidecar, came to nothing",
     Reason.NO_FILE_NAME: "an object's key is no name of a file",
@@ -106,6 +112,7 @@ MEANINGS: dict[Reason, str] = {
     Reason.SCORE: "it could not be scored",
     Reason.GATE: "no decision could be made over its scores",
     Reason.PUBLISH: "its shard could not be written",
+    Reason.TRANSCRIBE: "the recogniser gave up on it",
     Reason.WORKER: "the worker process died with it",
     Reason.TIMED_OUT: "work on it did not end in time",
     Reason.OTHER_ERROR: "another error",

@@ -78,6 +78,17 @@ class Scored:
 
 
 @dataclass(frozen=True)
+class Transcribed:
+    """What a recogniser heard in a shard's clips; None where it does not know the language.
+
+    `failed` maps clip to exception text.
+    """
+
+    texts: dict[str, str | None]
+    failed: dict[str, str]
+
+
+@dataclass(frozen=True)
 class Published:
     """The tars that a user gets of one raw shard, and the gain that each kept clip was given."""
 

@@ -121,6 +121,8 @@ class Clip:
 
     The text of `metadata` is what is spoken in this clip and nothing else, and `text_source` says where it is from;
     `recording_text` is what is known of a recording that was cut without knowing whose text is whose.
+    `text_original` is the text as it came, where cleaning it changed it; `text_rate` its letters per second of speech.
+    `asr_text` is what a recogniser heard, and `cer` the character error rate between that and the text.
     """
 
     clip_id: str
@@ -142,6 +144,10 @@ class Clip:
     bandwidth_hz: float | None = None
     recording_text: str | None = None
     text_source: TextSource | None = None
+    text_original: str | None = None
+    text_rate: float | None = None
+    asr_text: str | None = None
+    cer: float | None = None
 
     @property
     def origin(self) -> dict[str, object]:
@@ -161,6 +167,10 @@ class Clip:
             "text": self.metadata.text,
             "recording_text": self.recording_text,
             "text_source": self.text_source,
+            "text_original": self.text_original,
+            "text_rate": self.text_rate,
+            "asr_text": self.asr_text,
+            "cer": self.cer,
             **{name: getattr(self.metadata, name) for name in ("speaker", "licence", "consent", "language")},
         }
 

@@ -19,8 +19,10 @@ from clean_corpus.pipeline.discover.fetch import base_folder, local_group
 from clean_corpus.pipeline.discover.local import verify_unchanged
 from clean_corpus.pipeline.quality import fingerprint
 from clean_corpus.pipeline.storage.base import Store
+from clean_corpus.pipeline.text.normalise import with_clean_text
+from clean_corpus.pipeline.text.rate import with_rate
 
-VERSION = 8  # raise it when a recording gives other clips, samples or fingerprints than before
+VERSION = 9  # raise it when a recording gives other clips, samples or fingerprints than before
 
 
 def ingest_group(
@@ -107,6 +109,7 @@ def _write_shards(
     def clips_with_audio() -> Iterator[tuple[Clip, Audio]]:
         for recording in group:
             for clip, samples in cut_recording(folder, recording, config, aligner):
+                clip = with_rate(with_clean_text(clip))
                 if samples is None:
                     rest.append(clip)
                 else:

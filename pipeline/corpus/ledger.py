@@ -16,7 +16,17 @@ from clean_corpus.pipeline.core.types import Clip, Decision, Scores
 from clean_corpus.pipeline.quality.scorer import SCORES
 
 ROWS_PER_GROUP = 10_000  # of the Parquet file, and of rows in memory
-_TEXT = ("text", "recording_text", "text_source", "speaker", "licence", "consent", "language")
+_TEXT = (
+    "text",
+    "recording_text",
+    "text_source",
+    "text_original",
+    "asr_text",
+    "speaker",
+    "licence",
+    "consent",
+    "language",
+)
 CONSTANTS = ("enhancer", "weights_sha256", "config_sha256", "dnsmos_windows")
 """Columns with what a whole run was made with."""
 
@@ -47,6 +57,8 @@ SCHEMA = pa.schema(
         ("bandwidth_hz", pa.float64()),
         ("speech_s", pa.float64()),
         *[(name, pa.string()) for name in _TEXT],
+        ("text_rate", pa.float64()),
+        ("cer", pa.float64()),
         ("verdict", pa.string()),
         ("reason", pa.string()),
         ("detail", pa.string()),

@@ -29,7 +29,7 @@ def publish_shard(
     name = _name("publish", raw, enhanced, facts, config)
 
     def compute() -> Published:
-        audio = _chosen_audio(store, raw, enhanced, endings)
+        audio = chosen_audio(store, raw, enhanced, endings)
         gains_db: dict[str, float] = {}
 
         def samples(verdict: Verdict) -> Iterator[Sample]:
@@ -88,7 +88,7 @@ def _name(
     return content_name(stage, VERSION, raw.shard.sha256, enhanced and enhanced.sha256, facts, level, *libraries)
 
 
-def _chosen_audio(store: Store, raw: RawShard, enhanced: Shard | None, endings: Sequence[Ending]) -> dict[str, Audio]:
+def chosen_audio(store: Store, raw: RawShard, enhanced: Shard | None, endings: Sequence[Ending]) -> dict[str, Audio]:
     """Return the samples of the version of each clip that lies in a tar."""
     versions = {e.clip.clip_id: _version(e) for e in endings if e.decision.verdict is not Verdict.FAILED}
     audio = dict(shards.read_clips(store, raw.shard, {i for i, version in versions.items() if version == "raw"}))

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Literal
 
 from clean_corpus.pipeline.core.config import GateConfig
@@ -152,6 +153,18 @@ def decide(before: Scores, after: Scores, config: GateConfig, own: Scores | None
         if problem := shortfall(score, bound, limit, scores.get(score)):
             return Decision(Verdict.REJECTED, Reason(score), problem, chosen, f"{why}: {numbers}")
     return Decision(Verdict.KEPT, None, None, chosen, f"{why}: {numbers}")
+
+
+def decide_text(decision: Decision, cer: float | None, config: GateConfig) -> Decision:
+    """Reject a clip that would be kept if its text is not what a recogniser heard.
+
+    >>> decide_text(Decision(Verdict.KEPT), 0.5, GateConfig(cer_max=0.2)).detail
+    'cer 0.5 > 0.2'
+    """
+    if decision.verdict is not Verdict.KEPT or config.cer_max is None:
+        return decision
+    problem = shortfall("cer", "max", config.cer_max, cer)
+    return replace(decision, verdict=Verdict.REJECTED, reason=Reason.CER, detail=problem) if problem else decision
 
 
 def failed(error: str) -> Decision:

@@ -34,6 +34,8 @@ def no_server(monkeypatch):
         (["gate.dnsmos_ovrl_min=4.2"], "cannot be reached"),
         (["audio.sample_rate=48000"], "works at 16000 Hz"),
         (["enhancer=default-casual"], "did you mean 'default-causal'"),
+        (["gate.cer_max=0.1"], "set text.transcriber"),
+        (["text.transcriber=faster-whisper"], "set text.model to its folder"),
         (["score.clean_dir=/no/such/place"], "no such folder"),
         (["gate.distillmos_min=2"], "score.distillmos is off"),
         (["score.distillmos=true", "gate.distillmos_min=5.1"], "cannot be reached"),

@@ -8,10 +8,20 @@ from clean_corpus.flows import shard_stages, worker_functions
 from clean_corpus.flows.clean_corpus import _per_task
 from clean_corpus.flows.config import RunConfig
 from clean_corpus.flows.engines.base import WorkerDied, WorkerHung
+from clean_corpus.pipeline.core.config import TextConfig
 from clean_corpus.pipeline.core.errors import ConfigError, DataError
 from clean_corpus.pipeline.core.reasons import Reason
-from clean_corpus.pipeline.core.records import Enhanced, Ingested, Outcome, Published, RawShard, Scored, Shard
-from clean_corpus.pipeline.core.types import Clip, Recording, Verdict
+from clean_corpus.pipeline.core.records import (
+    Enhanced,
+    Ingested,
+    Outcome,
+    Published,
+    RawShard,
+    Scored,
+    Shard,
+    Transcribed,
+)
+from clean_corpus.pipeline.core.types import Clip, Metadata, Recording, Verdict
 from clean_corpus.pipeline.storage.base import StorageError
 
 CONFIG = RunConfig(input="in", output="out", gate={"dnsmos_ovrl_min": 2.5})
@@ -93,6 +103,30 @@ def test_a_clip_that_a_ruler_cannot_read_fails_alone():
     )
     assert [row.decision.verdict for row in finished.rows] == [Verdict.KEPT, Verdict.FAILED]
     assert finished.rows[1].clip.error == "score: broken" and finished.rows[1].before == GOOD
+
+
+def test_clips_that_would_be_kept_are_transcribed_before_they_are_published():
+    config = CONFIG.model_copy(
+        update={"text": TextConfig(transcriber="pocketsphinx"), "gate": CONFIG.gate.model_copy(update={"cer_max": 0.2})}
+    )
+    texts = [replace(clip, metadata=Metadata(text)) for clip, text in zip(RAW.clips, ("two words", None), strict=True)]
+    raw = replace(RAW, clips=texts)
+    answers = {"clean": [cleaned()], "publish": [TARS]}
+    engine = Played(**answers, transcribe=[outcome(Transcribed({"a": "too birds", "b": "three"}, {}))])
+    (finished,) = shard_stages.finish_shard(engine, config, "g-000", raw)
+    assert [name for name, _ in engine.asked] == ["clean", "transcribe", "publish"]
+    a, b = finished.rows
+    assert (a.decision.reason, a.clip.cer) == (Reason.CER, 0.375) and a.decision.verdict is Verdict.REJECTED
+    assert (b.clip.metadata.text, b.clip.text_source, b.decision.verdict) == ("three", "asr", Verdict.KEPT)
+    ended = engine.asked[-1][1][-1]
+    assert [ending.clip.metadata.text for ending in ended] == ["two words", "three"]
+
+    engine = Played(**answers, transcribe=[DataError("shard g: cut")])
+    (finished,) = shard_stages.finish_shard(engine, config, "g-000", raw)
+    assert [row.decision.detail for row in finished.rows] == ["transcribe: shard g: cut"] * 2
+    engine = Played(**answers, transcribe=[WorkerDied("no memory")])
+    halves = shard_stages.finish_shard(engine, config, "g-000", raw)
+    assert [row.decision.detail for half in halves for row in half.rows] == ["transcribe: no memory"] * 2
 
 
 # ---- clips that take their worker with them
