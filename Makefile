@@ -43,6 +43,6 @@ wheel: setup
 # After a change of requirements in pyproject.toml: versions that still fit stay. `--upgrade-package NAME` raises one.
 lock: $(BIN)/uv
 	$(LOCK) pyproject.toml --extra test --output-file requirements.txt
-	$(LOCK) pyproject.toml --extra distillmos --extra formats --extra onnx --extra ray --extra speakers --extra train \
-		--extra vocoder \
+	$(LOCK) pyproject.toml --extra align --extra distillmos --extra formats --extra onnx --extra ray --extra speakers --extra train \
+		--extra transcribe --extra vocoder \
 		--constraints requirements.txt --output-file requirements-runtime.txt

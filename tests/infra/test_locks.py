@@ -9,7 +9,7 @@ from packaging.utils import canonicalize_name
 
 from tests.infra.files import DOCKERFILE, contents
 
-RUNTIME_EXTRAS = {"distillmos", "formats", "onnx", "ray", "speakers", "train", "vocoder"}
+RUNTIME_EXTRAS = {"align", "distillmos", "formats", "onnx", "ray", "speakers", "train", "transcribe", "vocoder"}
 
 
 def entries(name: str) -> dict[str, str]:
