@@ -8,7 +8,7 @@ from torch import nn
 
 from clean_corpus.enhancers import schedules
 from clean_corpus.enhancers.checkpoints import SGMSE
-from clean_corpus.enhancers.domains import dccrn, spectral, windows
+from clean_corpus.enhancers.domains import dccrn, high_band, spectral, windows
 from clean_corpus.enhancers.domains.separation import Separation, SourceMasks
 from clean_corpus.enhancers.method import Loss, Method, Stage
 from clean_corpus.enhancers.models import dual_path
@@ -25,6 +25,7 @@ from clean_corpus.enhancers.models.dnn_dec import DNNDEC
 from clean_corpus.enhancers.models.dnn_irm import DNNIRM
 from clean_corpus.enhancers.models.dnn_nmf import DNNNMF
 from clean_corpus.enhancers.models.fcnn import FCNN
+from clean_corpus.enhancers.models.full_band import FullBand
 from clean_corpus.enhancers.models.lean_crn import LeanCRN
 from clean_corpus.enhancers.models.lstm_irm import LSTMIRM
 from clean_corpus.enhancers.models.lstm_msa import LstmMsa
@@ -131,6 +132,16 @@ def _lean(network: Callable[..., nn.Module]) -> Method:
     return Method(network, dccrn.ComplexMapping(_STFT_HALF_OVERLAP), targets.waveform, compared, "own")
 
 
+def _full_band(network: Callable[..., nn.Module]) -> Method:
+    """Return a row of our own for the band above 8 kHz: gains of its bins, trained by the waveform of that band."""
+    compared: dict[str, tuple[Loss, float]] = {
+        "compressed_spectra": (losses.compressed_spectra, 10.0),
+        "log_spectrum": (losses.log_spectrum, 0.5),
+        "neg_threshold_snr": (losses.neg_threshold_snr, 0.1),
+    }
+    return Method(network, high_band.HighBand(), targets.waveform, compared, "own", sample_rate=high_band.RATE)
+
+
 _CRNN = partial(CRN, last_norm=False)
 _SCRNN = partial(CRN, last_norm=False, channels=(8, 16, 32, 64, 128))
 
@@ -141,6 +152,8 @@ ENHANCERS: dict[str, Method] = {
     "cgcrn-dual-path": _complex(dual_path.CGCRNDualPath, dual_path.SECOND, ("first", "second")),
     "lean": _lean(LeanCRN),
     "lean-causal": _lean(partial(LeanCRN, causal=True, along=48)),
+    "full-band": _full_band(FullBand),
+    "full-band-causal": _full_band(partial(FullBand, causal=True, hidden=112)),
     "lstm-4x1024": _mask(partial(Recurrent, cell="lstm")),
     "gru-4x1024": _mask(partial(Recurrent, cell="gru")),
     "crn": _mask(CRN),

@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.data import default_collate
 
 from clean_corpus.enhancers.domains.spectral import Domain
 from clean_corpus.enhancers.method import Stage
@@ -49,8 +50,10 @@ def least_squares(network: nn.Module, domain: Domain, pairs: Iterable[tuple[Any,
     device = next(network.parameters()).device
     products = []
     for pair in pairs:
-        noisy, clean = (torch.as_tensor(x, device=device)[None] for x in pair)
-        estimate = domain.enhance(network, noisy, torch.tensor([noisy.shape[1]], device=device))
+        noisy, clean = default_collate([pair])
+        noisy = noisy.to(device) if isinstance(noisy, Tensor) else [part.to(device) for part in noisy]
+        clean = clean.to(device)
+        estimate = domain.enhance(network, noisy, torch.tensor([clean.shape[1]], device=device))
         products.append(_products(estimate[0], clean[0]))
     with_clean, own, alike = torch.stack(products).mean(0).tolist()
     return with_clean / own if own else 1.0, alike

@@ -48,6 +48,8 @@ class MixConfig(Section):
     noise_speed: tuple[float, float] = (0.7, 1.4)
     equaliser_share: float = 0.5  # speech and noise each through a random smooth response
     equaliser_db: float = 6.0
+    lowpass_share: float = 0.0  # of pairs, cut off above a random frequency, as codecs and older recorders do
+    lowpass_hz: tuple[float, float] = (9000.0, 20000.0)
     level_db: tuple[float, float] | None = (-35.0, -12.0)  # null: as recorded, but for what would clip
     rirs: str = "simulated"  # or a folder of recorded room responses
     rooms: int = 200  # simulated ones
@@ -91,7 +93,8 @@ def draw_pair(
 
     Shapes: -> (noisy, clean), each (seconds * sample_rate,) float32 in [-1, 1].
     """
-    n = int((seconds or cfg.seconds) * cfg.sample_rate)
+    rate = cfg.sample_rate
+    n = int((seconds or cfg.seconds) * rate)
     speech = np.atleast_2d(source.speech(rng, n))
     noise = _noise(rng, n, source, cfg)
     if rng.random() < cfg.second_noise_share:
@@ -112,6 +115,8 @@ def draw_pair(
     else:
         snr_db = rng.choice(cfg.snr_set_db) if cfg.snr_set_db else rng.uniform(*cfg.snr_db)
         noisy = synthetic.mix_at_snr(spoken, noise, snr_db)
+    if cfg.lowpass_share and rng.random() < cfg.lowpass_share:
+        noisy, clean = synthetic.low_pass(np.stack((noisy, clean)), rng.uniform(*cfg.lowpass_hz), sample_rate=rate)
     level = 1.0
     if cfg.level_db:
         level = 10 ** (rng.uniform(*cfg.level_db) / 20) / max(float(np.sqrt(np.mean(noisy**2))), 1e-6)

@@ -77,7 +77,7 @@ class Supervised(LightningModule):
 
     def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:
         estimate, reference = self.stage.target(self.row.domain.forward(self.network, *batch))
-        loss = self.total(self.terms(estimate, reference), len(batch[0]), index)
+        loss = self.total(self.terms(estimate, reference), len(batch[1]), index)
         self.log("train/loss", loss, prog_bar=True)
         return loss
 

@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from clean_corpus.enhancers.domains.high_band import HighBand
 from clean_corpus.enhancers.method import Method, Stage
 from clean_corpus.enhancers.serving.enhancer import load_enhancer
 from clean_corpus.enhancers.table import method
@@ -26,6 +27,7 @@ from clean_corpus.enhancers.training.held_out import hold_out
 from clean_corpus.enhancers.training.mixing import Mixtures
 from clean_corpus.enhancers.training.recordings import load_recordings, load_rirs, noise_tracks
 from clean_corpus.enhancers.training.shard_speech import ShardMixtures
+from clean_corpus.enhancers.training.split_pairs import SplitPairs
 from clean_corpus.enhancers.training.steps import StepConfig, Supervised
 from clean_corpus.pipeline.core.errors import ConfigError, nearest
 from clean_corpus.pipeline.core.files import write_whole
@@ -58,6 +60,7 @@ class TrainConfig(StepConfig):
     budget_min: float | None = None  # stop after so many minutes, shared equally by the stages
     start_from: str | None = None  # shipped name or path of weights of the same row and sizes
     stages: tuple[str, ...] = ()  # only these of the row's stages, for weights that have been through the others
+    below: tuple[str, ...] = ("default",)  # enhancers of the lower band that a row for the band above it learns with
 
 
 PREPARE_BATCHES = 32  # training batches that a stage's preparation sees
@@ -173,6 +176,9 @@ def train(
                 raise ConfigError(f"{option}: {name} has no {word!r}, only {choices}{nearest(word, known)}")
     network = row.build(**config.sizes)
     training, validation = divided_pairs(speech, noise, config, row.sample_rate)
+    if isinstance(row.domain, HighBand):
+        enhancers = [load_enhancer(name) for name in config.below]
+        training, validation = SplitPairs(training, enhancers), SplitPairs(validation, enhancers)
     places = {"speech": [_absolute(p) for p in speech], "noise": [_absolute(p) for p in noise]}
     claim(out, {"name": name, **places, **config.model_dump(mode="json", exclude=FREE)})
     length = len(training)

@@ -142,6 +142,16 @@ def shuffle_grains(rng: np.random.Generator, x: Audio, *, sample_rate: int) -> A
     return _unit_rms(shuffled) * np.float32(np.sqrt(np.mean(np.square(x))))
 
 
+def low_pass(x: Audio, cutoff_hz: float, *, sample_rate: int, width_hz: float = 500.0) -> Audio:
+    """Return signals without what lies above a frequency; the response falls over `width_hz` below it, without delay.
+
+    Shapes: (..., N) -> (..., N).
+    """
+    hz = np.fft.rfftfreq(x.shape[-1], 1 / sample_rate)
+    response = np.clip((cutoff_hz - hz) / width_hz, 0, 1)
+    return np.fft.irfft(np.fft.rfft(x) * response, n=x.shape[-1]).astype(np.float32)
+
+
 def equalise(rng: np.random.Generator, x: NDArray[np.floating], *, gain_db: float) -> Audio:
     """Filter by a random smooth frequency response, +-gain_db at eight mel-like spaced frequencies; the RMS stays.
 
