@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from clean_corpus.enhancers import complexity
+from clean_corpus.enhancers.domains.high_band import HighBand
 from clean_corpus.enhancers.domains.spectral import Spectral
 from clean_corpus.enhancers.method import Method
 from clean_corpus.enhancers.table import ENHANCERS, method
@@ -30,7 +31,7 @@ def measure(name: str) -> dict[str, Any]:
     with torch.device("meta"):
         network = row.build().eval()
         critic = row.adversary.critic() if row.adversary else None
-    spectral = isinstance(row.domain, Spectral)
+    spectral = isinstance(row.domain, Spectral | HighBand)
     work = _work(row, network)
     hop_s = row.domain.stft.hop_length / row.sample_rate if spectral else None
     whole_signal = getattr(network, "attends", False) or not spectral
@@ -67,6 +68,9 @@ def write_catalogue(path: Path = CATALOGUE) -> None:
 def _work(row: Method, network: nn.Module) -> int:
     """Return fused multiply-adds per frame, or per second for a system of windows."""
     with torch.device("meta"):
+        if isinstance(row.domain, HighBand):
+            inputs = row.domain.features(*row.domain.blank(FRAMES))
+            return complexity.fused_multiply_adds(network, *inputs, frames=FRAMES)
         if isinstance(row.domain, Spectral):
             bins = row.domain.stft.n_freq
             features = row.domain.features(torch.zeros(1, FRAMES, bins, dtype=torch.complex64))

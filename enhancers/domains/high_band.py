@@ -1,8 +1,8 @@
 """Domain of the band above 8 kHz: what a network sees of it and of the band below, and the gains it gives."""
 
-from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field
+from functools import lru_cache, partial
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -51,8 +51,9 @@ class HighBand:
     Shapes: as Split; gains (B, 1, T, 545).
     """
 
-    stft: Stft = Stft(1536, 768, "sqrt_hann")
-    low_stft: Stft = Stft(512, 256, "sqrt_hann")
+    stft: Stft = field(default_factory=partial(Stft, 1536, 768, "sqrt_hann"))
+    low_stft: Stft = field(default_factory=partial(Stft, 512, 256, "sqrt_hann"))
+    level: Literal["rms"] = "rms"
 
     def features(self, high_spec: Tensor, low_spec: Tensor, estimate_spec: Tensor) -> tuple[Tensor, Tensor]:
         """Return the logarithmic bands and bins that the network sees.
@@ -66,6 +67,11 @@ class HighBand:
         high_bands = high[..., :-1].unflatten(-1, (BANDS, BINS_PER_BAND)).mean(-1)
         bands = torch.cat((_log(low), 4 * gains - 2, _log(high_bands)), -1)
         return bands.unsqueeze(1), _log(high).unsqueeze(1)
+
+    def blank(self, frames: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the spectra of silence, as `features` takes them."""
+        sizes = self.stft.n_freq, self.low_stft.n_freq, self.low_stft.n_freq
+        return tuple(torch.zeros(1, frames, n, dtype=torch.complex64) for n in sizes)
 
     def forward(self, network: nn.Module, noisy: Any, clean: Tensor) -> ForwardPass:
         """Return a training pass of batches of a Split and of the clean upper band (B, N)."""
@@ -92,7 +98,7 @@ class HighBand:
 
     def waveform(self, output: Tensor, noisy_spec: Tensor, n_samples: int) -> Tensor:
         """Return the upper band (B, n_samples) that gains (B, 1, T, 545) leave of a spectrum (B, T, 769)."""
-        gains = functional.pad(output.squeeze(1), (FIRST_BIN, 0))
+        gains = functional.pad(output.squeeze(1), (FIRST_BIN, 0), value=1.0)  # next to nothing lies below
         return self.stft.inverse(gains * noisy_spec, n_samples)
 
     def level_of(self, split: Split, lengths: Tensor) -> Tensor:
@@ -129,4 +135,5 @@ def _low_bands(device: torch.device) -> Tensor:
     rise = (mel[:, None] - edges[:-2]) / (edges[1:-1] - edges[:-2])
     fall = (edges[2:] - mel[:, None]) / (edges[2:] - edges[1:-1])
     weights = np.clip(np.minimum(rise, fall), 0, None)
-    return torch.tensor(weights / weights.sum(0).clip(1e-6), dtype=torch.float32, device=device)
+    with torch.inference_mode(False):  # a training may use it after a validation made it
+        return torch.tensor(weights / weights.sum(0).clip(1e-6), dtype=torch.float32, device=device)

@@ -22,7 +22,7 @@ class FullBand(nn.Module):
     neighbouring frames, sharpen it to bins. With `causal` no frame depends on a later one.
 
     Source: own.
-    Size: 288,987 parameters, 224,347 with `causal` and `hidden` 112 (asserted in tests).
+    Size: 281,747 parameters, 206,643 with `causal` and `hidden` 112 (asserted in tests).
     Shapes: bands (B, 1, T, 74), logarithmic: `LOW_BANDS` noisy energies, as many gains, `HIGH_BANDS` noisy energies;
     bins (B, 1, T, 545), logarithmic noisy energies -> (B, 1, T, 545) in [0, 1].
     Raises: ValueError if there are other bands or bins.

@@ -1,4 +1,4 @@
-"""Training pairs of the band above 8 kHz: full-band pairs, split, with what shipped enhancers make of the lower band."""
+"""Training pairs of the band above 8 kHz: full-band pairs in two bands, the lower one as noisy and as enhanced."""
 
 from collections.abc import Sequence
 from typing import Protocol

@@ -22,7 +22,15 @@ def test_every_row_of_the_table_is_described(rows):
 def test_rows_name_the_paper_of_the_table_and_own_networks_none(rows):
     assert all(rows[name]["paper"] == row.paper in PAPERS for name, row in ENHANCERS.items())
     own = [name for name, row in rows.items() if row["paper"] == "own"]
-    assert own == ["cgcrn-complex", "cgcrn-refined", "cgcrn-dual-path", "lean", "lean-causal"]
+    assert own == [
+        "cgcrn-complex",
+        "cgcrn-refined",
+        "cgcrn-dual-path",
+        "lean",
+        "lean-causal",
+        "full-band",
+        "full-band-causal",
+    ]
 
 
 def test_shipped_weights_stand_with_their_row(rows):

@@ -10,7 +10,8 @@ from clean_corpus.pipeline.core.errors import ConfigError
 @pytest.mark.parametrize("name", ENHANCERS)
 def test_a_row_has_a_known_paper_and_losses_in_every_stage(name):
     row = method(name)
-    assert row is ENHANCERS[name] and row.paper in PAPERS and row.sample_rate == 16000
+    assert row is ENHANCERS[name] and row.paper in PAPERS
+    assert row.sample_rate == (48000 if name.startswith("full-band") else 16000)
     assert all(stage.losses and callable(stage.target) for stage in row.schedule)
     assert len({stage.name for stage in row.schedule}) == len(row.schedule)
 

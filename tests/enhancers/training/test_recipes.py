@@ -24,7 +24,7 @@ PAPERS = {  # SYSTEMS.md: SNRs in dB, epochs, batch, learning rate
 
 
 def test_every_recipe_is_checked_here():
-    assert set(recipes.names()) == PAPERS.keys() | {"lean"}  # of our own, checked below
+    assert set(recipes.names()) == PAPERS.keys() | {"lean", "full-band"}  # of our own, checked below
 
 
 @pytest.mark.parametrize("name", PAPERS)
@@ -50,6 +50,13 @@ def test_the_recipe_of_lean_is_one_long_schedule_with_pesq_in_its_last_third():
     assert (config.lr_schedule, config.keep, config.validation_by, config.workers) == ("cosine", "last", "name", 0)
     assert config.losses_from.keys() == {"pesq_disturbance"} and config.losses_from["pesq_disturbance"] > 0.66
     assert config.steps % config.steps_per_epoch == 0 and config.mix.long_seconds == 2 * config.mix.seconds
+
+
+def test_the_recipe_of_full_band_mixes_at_its_rate_and_cuts_some_pairs_off():
+    recipe = recipes.load_recipe("full-band")
+    config = recipes.settings(recipe)
+    assert all(ENHANCERS[row].sample_rate == config.mix.sample_rate == 48000 for row in recipe.rows)
+    assert config.mix.lowpass_share > 0 and config.pesq_pairs == 0 and config.below == ("default",)
 
 
 def test_a_row_has_one_default_recipe_and_every_papers_row_has_one():
