@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from clean_corpus.enhancers.checkpoints import card, checkpoint_path, is_sgmse, weights_sha256
 from clean_corpus.enhancers.domains import spectral
+from clean_corpus.enhancers.domains.high_band import HighBand
 from clean_corpus.enhancers.method import Method
 from clean_corpus.enhancers.serving.batches import check_batch
 from clean_corpus.enhancers.serving.long_files import QUANTUM_S, block_s, enhance_long
@@ -66,6 +67,8 @@ def load_enhancer(name_or_path: str, *, device: str = "cpu") -> "Enhancer | Scor
         return ScoreDiffusion(path, sha256=weights_sha256(name_or_path), device=device)
     about = card(name_or_path)
     row = method(about["method"])
+    if isinstance(row.domain, HighBand):
+        raise ConfigError(f"{path} is a {about['method']}, which works above 8 kHz after another: name that one")
     network = row.build(**{k: tuple(v) if isinstance(v, list) else v for k, v in about["sizes"].items()})
     state = load_file(path)
     try:
