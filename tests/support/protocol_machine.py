@@ -1,4 +1,4 @@
-"""All orders in which runs can meet on one bucket: those that write, collect, roll back and forget; halted, killed, late.
+"""All orders in which runs can meet on one bucket: writing, collecting, rolling back, forgetting; halted, killed, late.
 
 The code under test is the project's own lease and versions; hypothesis chooses the order of requests, the fate of
 each, and the clock.
