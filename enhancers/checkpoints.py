@@ -9,6 +9,9 @@ from clean_corpus.pipeline.core.errors import ConfigError, nearest
 
 WEIGHTS = Path(__file__).parent / "weights"
 DEFAULT = "default"
+NO_ENHANCER = "none"
+"""Given for an enhancer, it says that none runs."""
+
 SGMSE = "sgmse+"
 """A third party's system, named with its checkpoint: sgmse+:PATH."""
 
@@ -19,6 +22,8 @@ def checkpoint_path(name_or_path: str) -> Path:
     Raises: ConfigError if there is none.
     """
     path = Path(name_or_path)
+    if name_or_path == NO_ENHANCER:
+        raise ConfigError(f"enhancer {NO_ENHANCER}: a run goes without one, this needs weights; name some")
     if is_sgmse(name_or_path):
         path = Path(name_or_path.partition(":")[2])
         if path.is_file():

@@ -12,7 +12,7 @@ from scipy import signal
 from scipy.linalg import toeplitz
 
 from clean_corpus.pipeline.audio import decode
-from clean_corpus.pipeline.core.config import AudioConfig
+from clean_corpus.pipeline.core.config import DecodeConfig
 from clean_corpus.pipeline.core.errors import ConfigError, DataError
 from clean_corpus.pipeline.core.statistics import anova, mean, wilcoxon
 from clean_corpus.pipeline.core.types import Audio, Scores
@@ -143,7 +143,7 @@ def _length(path: Path) -> str:
     if not path.exists():
         return "no file"
     try:
-        with decode.open_recording(path, AudioConfig()) as reader:
+        with decode.open_recording(path, DecodeConfig(sample_rate=RATE)) as reader:
             return f"{reader.frames_in} samples at {reader.sample_rate_in_hz} Hz"
     except DataError as error:
         raise DataError(f"{path}: {error}") from None

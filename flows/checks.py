@@ -17,8 +17,8 @@ from clean_corpus.pipeline.storage.base import Store
 from clean_corpus.pipeline.text.transcribers import check_transcriber
 
 
-def check(config: RunConfig) -> str:
-    """Refuse settings that cannot work before anything is read; return the hash of the weights.
+def check(config: RunConfig) -> str | None:
+    """Refuse settings that cannot work before anything is read; return the hash of the weights, None without any.
 
     Raises: ConfigError that names the setting.
     """
@@ -29,18 +29,18 @@ def check(config: RunConfig) -> str:
         raise ConfigError(
             f"gate.cer_max {config.gate.cer_max:g} compares texts with what a recogniser hears; set text.transcriber"
         )
-    weights = download_cache.weights(config.enhancer, config.s3)
-    rate = checkpoints.card(weights)["sample_rate"]
-    if rate != config.audio.sample_rate:
-        raise ConfigError(
-            f"enhancer {config.enhancer} works at {rate} Hz, audio.sample_rate is {config.audio.sample_rate}; "
-            f"set audio.sample_rate={rate}"
-        )
+    weights = download_cache.weights(config.enhancer, config.s3) if config.enhances else None
+    if weights:
+        checkpoints.card(weights)
+    elif config.variants:
+        raise ConfigError("variants: there is no enhanced version of a clip with enhancer none; leave one of them out")
+    elif config.gate.prefer == "enhanced":
+        raise ConfigError("gate.prefer is enhanced, and with enhancer none nothing is; leave one of them out")
     if config.score.clean_dir:
         require_folder(config.score.clean_dir, "score.clean_dir", config.s3)
     if _same(config.input, config.output):
         raise ConfigError(f"INPUT and OUTPUT are both {config.input}; choose another OUTPUT")
-    return checkpoints.weights_sha256(weights)
+    return checkpoints.weights_sha256(weights) if weights else None
 
 
 def require_extras(config: RunConfig) -> None:

@@ -139,7 +139,7 @@ class _Run:
     def __init__(
         self,
         config: RunConfig,
-        weights_sha256: str,
+        weights_sha256: str | None,
         store: Store,
         engine: Engine,
         observer: observe.Observer,

@@ -16,7 +16,8 @@ class RunConfig(PipelineConfig):
     input: LocationField
     output: LocationField
     enhancer: str = Field(
-        checkpoints.DEFAULT, description="shipped name, or path of trained .safetensors, local or s3://"
+        checkpoints.DEFAULT,
+        description="shipped name, or path of trained .safetensors, local or s3://; none judges clips as they came",
     )
     variants: bool = Field(
         False, description="also write kept clips as raw and as enhanced, for `compare`; --compare sets it"
@@ -25,6 +26,11 @@ class RunConfig(PipelineConfig):
     engine: EngineConfig = EngineConfig()
     observe: ObserveConfig = ObserveConfig()
     hooks: HookConfig = HookConfig()
+
+    @property
+    def enhances(self) -> bool:
+        """Whether a network runs."""
+        return self.enhancer != checkpoints.NO_ENHANCER
 
 
 ELSEWHERE = frozenset({"input", "output", "variants", "keep_versions", "s3", "engine", "observe", "hooks"})

@@ -26,7 +26,7 @@ from clean_corpus.pipeline.core.records import (
 from clean_corpus.pipeline.core.types import Clip, Decision, Recording, Scores, Verdict
 from clean_corpus.pipeline.corpus.heard import heard
 from clean_corpus.pipeline.corpus.ledger import Row
-from clean_corpus.pipeline.quality.gate import decide, failed, recorded, settled
+from clean_corpus.pipeline.quality.gate import decide, failed, recorded, settled, upsampled
 
 BYTES_PER_S = 32_000  # of a recording at 16 kHz: how long it is, as far as that is known before it is read
 VARIANTS = ("raw", "enhanced")
@@ -172,7 +172,7 @@ def _finish(engine: Engine, config: RunConfig, name: str, raw: RawShard, attempt
     stages += _results_of_cleaning(name, raw, cleaned)
     rows = [_judge(clip, cleaned, config) for clip in raw.clips]
     tars, variants, problem = NOTHING, list[Shard](), cleaned if isinstance(cleaned, Exception) else None
-    enhanced = None if isinstance(cleaned, Exception) else cleaned.enhanced.result.shard
+    enhanced = None if isinstance(cleaned, Exception) or not cleaned.enhanced else cleaned.enhanced.result.shard
     if problem and _is_divisible(raw, problem):
         return FinishedShard(name, stages, rows, None, NOTHING, [], problem)
     if config.text.transcriber and not problem:
@@ -210,9 +210,12 @@ def _results_of_cleaning(name: str, raw: RawShard, cleaned: worker_functions.Cle
     """Return the results of the stages that one call of `clean` stands for."""
     if isinstance(cleaned, Exception):
         return [StageResult("clean", name, raw.clips, cleaned)]
+    before = StageResult("score before", name, raw.to_score, cleaned.before)
+    if cleaned.enhanced is None or cleaned.after is None:
+        return [before]
     survivors = [clip for clip in raw.wanted if clip.clip_id not in cleaned.enhanced.result.failed]
     return [
-        StageResult("score before", name, raw.to_score, cleaned.before),
+        before,
         StageResult("enhance", name, raw.wanted, cleaned.enhanced),
         StageResult("score after", name, survivors, cleaned.after),
     ]
@@ -226,22 +229,23 @@ def _judge(clip: Clip, cleaned: worker_functions.Cleaned | Exception, config: Ru
     if isinstance(cleaned, Exception):
         error = f"worker: {cleaned}"
         return Row(replace(clip, error=error), failed(error), {}, {})
-    stages = (cleaned.before, cleaned.enhanced, cleaned.after)
+    stages = [stage for stage in (cleaned.before, cleaned.enhanced, cleaned.after) if stage]
     before = cleaned.before.result.scores.get(clip.clip_id, {})
-    after = cleaned.after.result.scores.get(clip.clip_id, {})
+    after = cleaned.after.result.scores.get(clip.clip_id, {}) if cleaned.after else None
     own = recorded(clip)
-    if (residual_snr_db := cleaned.enhanced.result.residual_snr_db.get(clip.clip_id)) is not None:
+    removed = cleaned.enhanced.result.residual_snr_db if cleaned.enhanced else {}
+    if (residual_snr_db := removed.get(clip.clip_id)) is not None:
         own["residual_snr_db"] = residual_snr_db
-    row = Row(clip, _decision(before, after, config, own), before, after, own.get("residual_snr_db"))
+    row = Row(clip, _decision(clip, before, after, config, own), before, after or {}, own.get("residual_snr_db"))
     errors = (s.result.failed[clip.clip_id] for s in stages if clip.clip_id in s.result.failed)
     error = next(errors, None)
     return _failed_row(row, error) if error else row
 
 
-def _decision(before: Scores, after: Scores, config: RunConfig, own: Scores) -> Decision:
+def _decision(clip: Clip, before: Scores, after: Scores | None, config: RunConfig, own: Scores) -> Decision:
     """Return the gate's decision; where there can be none, the clip fails and the run goes on."""
     try:
-        return decide(before, after, config.gate, own)
+        return upsampled(decide(before, after, config.gate, own), clip, config.gate)
     except Exception as error:
         return failed(f"gate: {type(error).__name__}: {error}")
 

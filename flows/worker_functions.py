@@ -28,18 +28,23 @@ from clean_corpus.pipeline.storage import open_store
 from clean_corpus.pipeline.storage.base import Store
 
 if TYPE_CHECKING:
+    from clean_corpus.enhancers.serving.any_rate import AnyRate
     from clean_corpus.enhancers.serving.enhancer import Enhancer
+    from clean_corpus.enhancers.serving.sgmse import ScoreDiffusion
     from clean_corpus.pipeline.quality.scorer import Scorer
     from clean_corpus.pipeline.text.transcribers import Transcriber
 
 
 @dataclass(frozen=True)
 class Cleaned:
-    """The outcomes of the stages that enhance a raw shard and score it before and after."""
+    """The outcomes of the stages that enhance a raw shard and score it before and after.
+
+    Without an enhancer the last two are None.
+    """
 
     before: Outcome[Scored]
-    enhanced: Outcome[Enhanced]
-    after: Outcome[Scored]
+    enhanced: Outcome[Enhanced] | None
+    after: Outcome[Scored] | None
 
 
 @cache
@@ -53,7 +58,7 @@ def scorer(speech_threshold: float, config: ScoreConfig) -> "Scorer":
 
 
 @cache
-def enhancer(name: str) -> "Enhancer":
+def network(name: str) -> "Enhancer | ScoreDiffusion":
     """Return this process's copy of a network, on its GPU if it has one.
 
     Raises: ConfigError if there are no such weights.
@@ -63,6 +68,16 @@ def enhancer(name: str) -> "Enhancer":
     from clean_corpus.enhancers.serving.enhancer import load_enhancer
 
     return load_enhancer(name, device="cuda" if torch.cuda.is_available() else "cpu")
+
+
+def enhancer(name: str, sample_rate: int) -> "Enhancer | ScoreDiffusion | AnyRate":
+    """Return this process's copy of a network as it works at a rate.
+
+    Raises: ConfigError if there are no such weights.
+    """
+    from clean_corpus.enhancers.serving.any_rate import at_rate
+
+    return at_rate(network(name), sample_rate)
 
 
 def _store(config: RunConfig) -> Store:
@@ -89,7 +104,9 @@ def score_raw(config: RunConfig, raw: RawShard) -> Outcome[Scored]:
 
 
 def clean(config: RunConfig, raw: RawShard) -> Cleaned:
-    """Run the stages `score` (before), `enhance` and `score` (after) on one raw shard."""
+    """Run the stages `score` (before), `enhance` and `score` (after) on one raw shard; without enhancer the first."""
+    if not config.enhances:
+        return Cleaned(score_raw(config, raw), None, None)
     from clean_corpus.enhancers.serving.identity import identity
     from clean_corpus.pipeline.corpus import enhance, score
     from clean_corpus.pipeline.discover.clean_references import local_references
@@ -99,8 +116,9 @@ def clean(config: RunConfig, raw: RawShard) -> Cleaned:
     sources = [clip.source for clip in raw.to_score]
     with hold_compute_lock(), local_references(config.score.clean_dir, sources, config.s3) as references:
         before = score.score_shard(store, raw.shard, raw.to_score, ruler, config, references)
-        name = identity(weights)
-        enhanced = enhance.enhance_shard(store, raw, lambda: enhancer(weights), name, config)
+        rate = config.audio.sample_rate
+        name = identity(weights, rate)
+        enhanced = enhance.enhance_shard(store, raw, lambda: enhancer(weights, rate), name, config)
         survivors = [clip for clip in raw.wanted if clip.clip_id not in enhanced.result.failed]
         after = score.score_shard(store, enhanced.result.shard, survivors, ruler, config, references)
     return Cleaned(before, enhanced, after)

@@ -1,8 +1,9 @@
 """The name of what an enhancer computes: its weights, and the version of the code that runs them."""
 
 import hashlib
+from importlib.metadata import version
 
-from clean_corpus.enhancers.checkpoints import weights_sha256
+from clean_corpus.enhancers.checkpoints import card, weights_sha256
 
 ENHANCEMENT_VERSION = 1
 """Raised when the same weights give other samples: a change of a network, a domain, or the way long files go through.
@@ -11,9 +12,17 @@ tests/enhancers/serving/test_identity.py fails when the samples change and this 
 """
 
 
-def identity(name_or_path: str) -> str:
-    """Return the hash by which the enhance stage knows an enhancer; training code is no part of it.
+BAND_SPLIT_VERSION = 1
+"""Raised when the same network gives other samples at another rate than its own."""
 
+
+def identity(name_or_path: str, sample_rate: int) -> str:
+    """Return the hash by which the enhance stage knows an enhancer at a rate; training code is no part of it.
+
+    At another rate than the network's own, the version of the resampler and of the treatment of the band above count.
     Raises: ConfigError if there are no such weights.
     """
-    return hashlib.sha256(f"{weights_sha256(name_or_path)} {ENHANCEMENT_VERSION}".encode()).hexdigest()
+    parts: list[object] = [weights_sha256(name_or_path), ENHANCEMENT_VERSION]
+    if sample_rate != card(name_or_path)["sample_rate"]:
+        parts += [sample_rate, BAND_SPLIT_VERSION, f"soxr {version('soxr')}"]
+    return hashlib.sha256(" ".join(map(str, parts)).encode()).hexdigest()

@@ -136,7 +136,7 @@ def _enhance_group(
     group: Sequence[Recording], source: Location, output: Location, names: dict[str, str], name: str
 ) -> dict[str, str]:
     """Denoise and write some recordings in a worker; return failures by the recording's name."""
-    from clean_corpus.flows.worker_functions import enhancer
+    from clean_corpus.flows.worker_functions import network
     from clean_corpus.pipeline.corpus.enhance import enhance_files
 
     def write(path: str, data: bytes) -> None:
@@ -149,4 +149,4 @@ def _enhance_group(
             write_whole(target, data)
 
     with local_group(source, group, DEFAULT_S3) as (folder, local_recordings):
-        return enhance_files(local_recordings, folder, write, enhancer(name))
+        return enhance_files(local_recordings, folder, write, network(name))

@@ -16,7 +16,7 @@ from clean_corpus.flows.commands.parallel import call_in_workers
 from clean_corpus.flows.engines.base import WorkerDied
 from clean_corpus.pipeline.audio import decode
 from clean_corpus.pipeline.core import extras
-from clean_corpus.pipeline.core.config import AudioConfig, EnhanceConfig
+from clean_corpus.pipeline.core.config import DecodeConfig, EnhanceConfig
 from clean_corpus.pipeline.core.errors import ConfigError, DataError
 from clean_corpus.pipeline.core.locations import Location
 from clean_corpus.pipeline.core.types import Audio, Scores
@@ -118,5 +118,5 @@ def _scorer(naturalness: bool) -> PairScorer:
 
 def _read(path: Path) -> Audio:
     """Return a whole recording, (N,) at the rate that pairs are scored at."""
-    with decode.open_recording(path, AudioConfig(sample_rate=RATE)) as reader:
+    with decode.open_recording(path, DecodeConfig(sample_rate=RATE)) as reader:
         return np.concatenate(list(reader.blocks()))

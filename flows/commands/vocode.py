@@ -20,7 +20,7 @@ from clean_corpus.flows import download_cache
 from clean_corpus.flows.engines.local import LocalEngine
 from clean_corpus.flows.observe import progress
 from clean_corpus.pipeline.audio import decode, encode
-from clean_corpus.pipeline.core.config import AudioConfig
+from clean_corpus.pipeline.core.config import DecodeConfig
 from clean_corpus.pipeline.core.errors import ConfigError, DataError
 from clean_corpus.pipeline.core.locations import Location
 from clean_corpus.pipeline.core.types import Audio, Scores
@@ -141,7 +141,7 @@ def copy_scores(recording: Path, copy: Path, sample_rate: int) -> Scores:
 
 
 def _samples(path: Path, sample_rate: int) -> Audio:
-    with decode.open_recording(path, AudioConfig(sample_rate=sample_rate)) as reader:
+    with decode.open_recording(path, DecodeConfig(sample_rate=sample_rate)) as reader:
         return np.concatenate(list(reader.blocks()))
 
 

@@ -14,7 +14,7 @@ from clean_corpus.pipeline.audio import other_formats
 from clean_corpus.pipeline.audio.opening import open_source
 from clean_corpus.pipeline.audio.resample import ResampledStream
 from clean_corpus.pipeline.audio.sources import UNKNOWN_FRAMES, Frames, SequentialFile, Truncated, explain
-from clean_corpus.pipeline.core.config import AudioConfig
+from clean_corpus.pipeline.core.config import DecodeConfig
 from clean_corpus.pipeline.core.errors import DataError
 from clean_corpus.pipeline.core.types import Audio
 
@@ -40,7 +40,7 @@ class Reader:
     configuration names, holds less than it announces, holds NaN or Inf, or cannot be decoded.
     """
 
-    def __init__(self, path: Path, config: AudioConfig, name: str | None) -> None:
+    def __init__(self, path: Path, config: DecodeConfig, name: str | None) -> None:
         self._config = config
         self._name = name
         with contextlib.ExitStack() as stack:
@@ -154,7 +154,7 @@ class Reader:
             )
 
 
-def open_recording(path: Path, config: AudioConfig, name: str | None = None, *, log_messages: bool = True) -> Reader:
+def open_recording(path: Path, config: DecodeConfig, name: str | None = None, *, log_messages: bool = True) -> Reader:
     """Open a recording of any known format, recognised by its content and never by its name.
 
     What a decoder remarks is logged with `name`, the path if there is none, unless another pass logs it.

@@ -1,12 +1,14 @@
 """The settings of the corpus side: frozen sections, each key and its default in one place."""
 
 import codecs
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
 from clean_corpus.pipeline.core.locations import LocationField
 from clean_corpus.pipeline.core.manifest_columns import SEPARATORS, declared_columns
+from clean_corpus.pipeline.core.rates import BANDWIDTHS, DEFAULT_RATE, RATES_HZ, nearest_rate
 from clean_corpus.pipeline.core.switches import NULL_IS_OFF, read_switch
 
 
@@ -21,23 +23,44 @@ class Section(BaseModel):
         return read_switch(cls.model_fields[str(info.field_name)], value)
 
 
+AUTO = "auto"
 Threshold = Annotated[float | None, NULL_IS_OFF]
+ThresholdOrAuto = Annotated[float | Literal["auto"] | None, NULL_IS_OFF]
 
 
-class AudioConfig(Section):
-    """Decoding, and the level of published clips."""
+class DecodeConfig(Section):
+    """Decoding of a recording to one rate, which may be any."""
 
-    sample_rate: int = Field(16000, ge=8000, le=48000, description="rate of every clip, Hz")
+    sample_rate: int = Field(ge=1000, le=1_000_000, description="rate of what is decoded, Hz")
     channel: Literal["mix"] | int = Field(
         "mix", description="mean of all, or the loudest good one where one is at fault; or the number of one, from 0"
     )
-    loudness_lufs: Threshold = Field(-23.0, ge=-70, le=0, description="level of published clips; null leaves it")
-    true_peak_db: float = Field(-1.0, ge=-20, le=0, description="highest true peak of published clips, dBTP")
     allow_truncated: bool = Field(False, description="use what is there of a file shorter than its header says")
     max_hours: float = Field(24.0, gt=0, description="a longer recording fails as too_large, hours")
     max_decoded_gb: float = Field(
         100.0, gt=0, description="... or one with more samples, all channels, 4 bytes each, GB"
     )
+
+
+class AudioConfig(DecodeConfig):
+    """Decoding, and rate and level of published clips."""
+
+    sample_rate: int = Field(
+        DEFAULT_RATE,
+        description=f"rate of every clip, Hz: {', '.join(map(str, RATES_HZ))}",
+        json_schema_extra={"enum": list(RATES_HZ)},
+    )
+    loudness_lufs: Threshold = Field(-23.0, ge=-70, le=0, description="level of published clips; null leaves it")
+    true_peak_db: float = Field(-1.0, ge=-20, le=0, description="highest true peak of published clips, dBTP")
+
+    @field_validator("sample_rate")
+    @classmethod
+    def _rate_of_a_corpus(cls, value: int) -> int:
+        if value not in RATES_HZ:
+            known = ", ".join(map(str, RATES_HZ))
+            about = {"known": known, "nearest": nearest_rate(value)}
+            raise PydanticCustomError("rate", "expected one of {known} Hz; the nearest is {nearest}", about)
+        return value
 
 
 class SegmentConfig(Section):
@@ -111,7 +134,9 @@ class GateConfig(Section):
     distillmos_min: Threshold = Field(None, description="DistillMOS, MOS; needs score.distillmos")
     snr_db_min: Threshold = Field(10.0, description="estimated SNR, dB")
     clipping_ratio_max: Threshold = Field(0.002, description="share of clipped samples of the raw recording")
-    bandwidth_hz_min: Threshold = Field(5000.0, description="effective bandwidth of the raw recording, Hz")
+    bandwidth_hz_min: ThresholdOrAuto = Field(
+        AUTO, description="effective bandwidth of the raw recording, Hz; auto: by audio.sample_rate, see docs/GATE.md"
+    )
     speech_ratio_min: Threshold = Field(0.15, description="share of the clip that is speech")
     cer_max: Threshold = Field(
         None, ge=0, description="character error rate between the text and what text.transcriber hears"
@@ -127,7 +152,9 @@ class GateConfig(Section):
     )
     raw_snr_db_min: Threshold = Field(20.0, description="SNR of a raw clip that is published as it is, dB")
     raw_dnsmos_bak_min: Threshold = Field(4.0, description="DNSMOS BAK of such a clip, MOS")
-    raw_bandwidth_hz_min: Threshold = Field(6500.0, description="bandwidth of such a clip, Hz")
+    raw_bandwidth_hz_min: ThresholdOrAuto = Field(
+        AUTO, description="bandwidth of such a clip, Hz; auto: by audio.sample_rate"
+    )
     raw_residual_snr_db_min: Threshold = Field(
         28.0, description="speech of such a clip over what enhancing would remove, in the 160 ms with most of it, dB"
     )
@@ -136,6 +163,14 @@ class GateConfig(Section):
     )
     guard_clipping_rise: float = Field(1e-4, ge=0, description="... or raises the clipping ratio by more than this")
     guard_level_drop_db: float = Field(6.0, gt=0, description="... or lowers the loudness by more than this")
+
+    def at_rate(self, sample_rate: int) -> "GateConfig":
+        """Return the gate of a corpus of one rate: each `auto` is the threshold of that rate."""
+        defaults = {
+            "bandwidth_hz_min": BANDWIDTHS[sample_rate].kept,
+            "raw_bandwidth_hz_min": BANDWIDTHS[sample_rate].raw,
+        }
+        return self.model_copy(update={key: value for key, value in defaults.items() if getattr(self, key) == AUTO})
 
 
 class ManifestConfig(Section):
@@ -225,3 +260,8 @@ class PipelineConfig(Section):
     score: ScoreConfig = ScoreConfig()
     gate: GateConfig = GateConfig()
     s3: S3Config = S3Config()
+
+    @model_validator(mode="after")
+    def _thresholds_of_the_rate(self) -> Self:
+        object.__setattr__(self, "gate", self.gate.at_rate(self.audio.sample_rate))  # a field of a frozen model
+        return self

@@ -22,6 +22,7 @@ class Reason(StrEnum):
     SPEECH_RATIO = "speech_ratio"
     CLIPPING_RATIO = "clipping_ratio"
     BANDWIDTH_HZ = "bandwidth_hz"
+    UPSAMPLED = "upsampled"
     SNR_DB = "snr_db"
     DNSMOS_SIG = "dnsmos_sig"
     DNSMOS_BAK = "dnsmos_bak"
@@ -77,6 +78,7 @@ MEANINGS: dict[Reason, str] = {
     Reason.SPEECH_RATIO: "has a smaller share of speech than `gate.speech_ratio_min`",
     Reason.CLIPPING_RATIO: "was recorded with a larger share of clipped samples than `gate.clipping_ratio_max`",
     Reason.BANDWIDTH_HZ: "was recorded with less bandwidth than `gate.bandwidth_hz_min`",
+    Reason.UPSAMPLED: "has less bandwidth than `gate.bandwidth_hz_min`, since it is of a lower sample rate",
     Reason.SNR_DB: "has a lower SNR than `gate.snr_db_min`",
     Reason.DNSMOS_SIG: "has a lower DNSMOS SIG than `gate.dnsmos_sig_min`",
     Reason.DNSMOS_BAK: "has a lower DNSMOS BAK than `gate.dnsmos_bak_min`",
@@ -126,6 +128,7 @@ class ChosenWhy(StrEnum):
     RAW_IS_GOOD = "raw_is_good"
     RAW_FALLS_SHORT = "raw_falls_short"
     ENHANCED_PREFERRED = "enhanced_preferred"
+    NOT_ENHANCED = "not_enhanced"
 
 
 _SYSTEM = {errno.EACCES: Reason.PERMISSION_DENIED, errno.EPERM: Reason.PERMISSION_DENIED}

@@ -115,7 +115,8 @@ class Clip:
     `error` makes it `failed`; `reject` (reason, sentence with the two values) makes it `rejected` before any network
     runs.
 
-    `clipping_ratio` and `bandwidth_hz` are of the clip as it was recorded, at `sample_rate_in_hz`. `channel` is the one
+    `clipping_ratio` and `bandwidth_hz` are of the clip as it was recorded, at `sample_rate_in_hz`; `cutoff_hz` is where
+    its spectrum ends as a resampler's or a coder's does, None where it fades or fills the band. `channel` is the one
     that was taken, from 0, or `mix`, and `channel_why` says why where the setting did not choose it. `input_gain_db` is
     the gain from the recording to the raw clip.
 
@@ -148,6 +149,7 @@ class Clip:
     text_rate: float | None = None
     asr_text: str | None = None
     cer: float | None = None
+    cutoff_hz: float | None = None
 
     @property
     def origin(self) -> dict[str, object]:

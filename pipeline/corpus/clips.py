@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from clean_corpus.pipeline.audio import decode, loudness, segment
-from clean_corpus.pipeline.core.config import AudioConfig, PipelineConfig
+from clean_corpus.pipeline.core.config import AudioConfig, DecodeConfig, PipelineConfig
 from clean_corpus.pipeline.core.errors import DataError
 from clean_corpus.pipeline.core.reasons import Reason
 from clean_corpus.pipeline.core.types import Audio, Clip, Recording, Scores, TimedText
@@ -137,7 +137,7 @@ def _clip(
     elif cut.speech_s < limits.min_speech_s:
         reject = (Reason.NO_SPEECH, f"speech_s {cut.speech_s:.3g} < {limits.min_speech_s:g}")
     samples, gain_db = loudness.level(_faded(cut.samples, rate), rate, loudness_lufs=RAW_LUFS, true_peak_db=RAW_PEAK_DB)
-    clipping_ratio, bandwidth_hz = measures.of(offset_s, duration_s)
+    recorded = measures.of(offset_s, duration_s)
     clip = replace(
         recording,
         offset_s=offset_s,
@@ -146,8 +146,9 @@ def _clip(
         pcm_sha256=fingerprint.pcm_sha256(samples),
         reject=reject,
         input_gain_db=round(gain_db, 3),
-        clipping_ratio=clipping_ratio,
-        bandwidth_hz=bandwidth_hz,
+        clipping_ratio=recorded.clipping_ratio,
+        bandwidth_hz=recorded.bandwidth_hz,
+        cutoff_hz=recorded.cutoff_hz,
     )
     return clip, samples
 
@@ -175,7 +176,7 @@ def as_published(x: Audio, config: AudioConfig) -> tuple[Audio, float]:
     return steps / np.float32(32768), gain_db
 
 
-def read_whole(path: Path, config: AudioConfig) -> Audio:
+def read_whole(path: Path, config: DecodeConfig) -> Audio:
     """Decode a whole recording into memory: the channel that a run would take, without mean and rumble.
 
     Its level stays as it is.
@@ -185,7 +186,7 @@ def read_whole(path: Path, config: AudioConfig) -> Audio:
     return read_measured(path, config)[0]
 
 
-def read_measured(path: Path, config: AudioConfig) -> tuple[Audio, Scores]:
+def read_measured(path: Path, config: DecodeConfig) -> tuple[Audio, Scores]:
     """Decode a whole recording as `read_whole`, and measure its clipping and bandwidth at its own rate.
 
     Shapes: -> (N,) at config.sample_rate.
@@ -196,11 +197,11 @@ def read_measured(path: Path, config: AudioConfig) -> tuple[Audio, Scores]:
         measures = RecordedMeasures(reader.sample_rate_in_hz, step=intake.step, reach_s=np.inf)
         blocks = take_in(reader, intake, sample_rate=config.sample_rate, measures=measures)
         x = np.concatenate([np.zeros(0, np.float32), *blocks])
-    clipping_ratio, bandwidth_hz = measures.of(0.0, np.inf)
-    return x, {"clipping_ratio": clipping_ratio, "bandwidth_hz": bandwidth_hz}
+    recorded = measures.of(0.0, np.inf)
+    return x, {"clipping_ratio": recorded.clipping_ratio, "bandwidth_hz": recorded.bandwidth_hz}
 
 
-def read_recording(folder: Path, recording: Recording, config: AudioConfig) -> Audio:
+def read_recording(folder: Path, recording: Recording, config: DecodeConfig) -> Audio:
     """Decode a whole recording that discovery found: the channel that a run would take, without its mean.
 
     Rumble and level stay as they are: who enhances a file wants the noise gone and nothing else.

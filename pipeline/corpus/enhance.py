@@ -9,7 +9,7 @@ from torch import Tensor
 
 from clean_corpus.pipeline.audio import decode, encode
 from clean_corpus.pipeline.core import memory
-from clean_corpus.pipeline.core.config import AudioConfig, EnhanceConfig, PipelineConfig
+from clean_corpus.pipeline.core.config import DecodeConfig, EnhanceConfig, PipelineConfig
 from clean_corpus.pipeline.core.errors import DataError
 from clean_corpus.pipeline.core.hashing import content_name
 from clean_corpus.pipeline.core.records import Enhanced, Outcome, RawShard
@@ -68,7 +68,7 @@ def enhance_files(
 
     `write` is called with each recording's path and the bytes of its WAV file.
     """
-    config = AudioConfig(sample_rate=enhancer.sample_rate)
+    config = DecodeConfig(sample_rate=enhancer.sample_rate)
     failed: dict[str, str] = {}
     noisy: dict[str, Audio] = {}
     for recording in group:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from clean_corpus.pipeline.audio import decode
 from clean_corpus.pipeline.audio.highpass import without_rumble
 from clean_corpus.pipeline.audio.pieces import Frames
-from clean_corpus.pipeline.core.config import AudioConfig
+from clean_corpus.pipeline.core.config import DecodeConfig
 from clean_corpus.pipeline.core.types import Audio
 from clean_corpus.pipeline.quality import channels
 from clean_corpus.pipeline.quality.recorded import RecordedMeasures
@@ -61,7 +61,7 @@ class Intake:
         return (x * gain).astype(np.float32)
 
 
-def look_over(path: Path, config: AudioConfig) -> Intake:
+def look_over(path: Path, config: DecodeConfig) -> Intake:
     """Read a recording once, from start to end, in little memory, and decide how it is taken in.
 
     A first pass of its own, since a decision that is made on the way would hold for what came later only.

@@ -38,6 +38,7 @@ _RECORDED = (
     "input_gain_db",
     "clipping_ratio",
     "bandwidth_hz",
+    "cutoff_hz",
     "speech_s",
 )
 
@@ -55,6 +56,7 @@ SCHEMA = pa.schema(
         ("input_gain_db", pa.float64()),
         ("clipping_ratio", pa.float64()),
         ("bandwidth_hz", pa.float64()),
+        ("cutoff_hz", pa.float64()),
         ("speech_s", pa.float64()),
         *[(name, pa.string()) for name in _TEXT],
         ("text_rate", pa.float64()),
@@ -86,7 +88,7 @@ class Row:
     shard: str | None = None
 
 
-def write(rows: Iterable[Row], file: BinaryIO, *, constants: Mapping[str, str]) -> int:
+def write(rows: Iterable[Row], file: BinaryIO, *, constants: Mapping[str, str | None]) -> int:
     """Write rows, in the order of source, offset and id, as one Parquet file; return their number.
 
     `constants` holds the columns that are the same for all: CONSTANTS. Equal rows give equal bytes.

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from clean_corpus.pipeline.audio import decode
-from clean_corpus.pipeline.core import memory
+from clean_corpus.pipeline.core import memory, rates
 from clean_corpus.pipeline.core.config import AudioConfig, PipelineConfig
 from clean_corpus.pipeline.core.errors import DataError
 from clean_corpus.pipeline.core.hashing import content_name, sha256_file
@@ -127,12 +127,18 @@ def _fitted(clean: Audio, n_samples: int, sample_rate: int) -> Audio:
 def score_file(
     recording: Recording, folder: Path, reference: Reference | None, scorer: scoring.Scorer, config: AudioConfig
 ) -> Scores | str:
-    """Score a whole recording, against its clean reference if there is one; return the reason if that fails."""
+    """Score a whole recording, against its clean reference if there is one; return the reason if that fails.
+
+    Both are taken at the rate of a corpus that holds all of the recording, whatever the rate of `config`.
+    """
     try:
         if recording.error:
             return recording.error
         if isinstance(reference, DataError):
             raise reference
+        with decode.open_recording(folder / recording.path, config, log_messages=False) as reader:
+            rate = rates.rate_that_holds(reader.sample_rate_in_hz)
+        config = config.model_copy(update={"sample_rate": rate})
         x, measured = read_measured(folder / recording.path, config)
         clean = _fitted(read_whole(reference, config), len(x), config.sample_rate) if reference else None
         return _scores(x, clean, scorer, config) | measured

@@ -87,11 +87,13 @@ def _background_db(snr_db: float | None) -> float:
     return 0.0 if snr_db is None else 10 * math.log10(1 + 10 ** (-snr_db / 10))
 
 
-def choose(before: Scores, after: Scores, config: GateConfig, own: Scores) -> tuple[Version, ChosenWhy, str]:
+def choose(before: Scores, after: Scores | None, config: GateConfig, own: Scores) -> tuple[Version, ChosenWhy, str]:
     """Return the version of a clip to publish if it passes the thresholds, why, and that in numbers.
 
     `own` holds the scores that are read from the recording, whatever the version, and residual_snr_db.
     """
+    if after is None:
+        return "raw", ChosenWhy.NOT_ENHANCED, "enhancer is none"
     if harm := damage(before, after, config):
         return "raw", ChosenWhy.DAMAGE, harm
     if config.prefer == "enhanced":
@@ -134,8 +136,8 @@ def shortfall(score: str, bound: Bound, limit: float, value: float | None) -> st
 # ---- verdict -----------------------------------------------------------------------------------------------------
 
 
-def decide(before: Scores, after: Scores, config: GateConfig, own: Scores | None = None) -> Decision:
-    """Keep or reject one clip that was scored raw and enhanced.
+def decide(before: Scores, after: Scores | None, config: GateConfig, own: Scores | None = None) -> Decision:
+    """Keep or reject one clip that was scored raw and enhanced, or raw alone where `after` is None.
 
     First the version to publish is chosen; the thresholds apply to that one. A score that could not be measured
     rejects: what is not known to be good is not kept. Clipping and bandwidth are faults of the recording that no mask
@@ -148,7 +150,7 @@ def decide(before: Scores, after: Scores, config: GateConfig, own: Scores | None
     """
     of_recording = {name: before.get(name) for name, _ in UNMENDABLE} | (own or {})
     chosen, why, numbers = choose(before, after, config, of_recording)
-    scores = (before if chosen == "raw" else after) | of_recording
+    scores = (before if after is None or chosen == "raw" else after) | of_recording
     for score, bound, limit in _limits(config):
         if problem := shortfall(score, bound, limit, scores.get(score)):
             return Decision(Verdict.REJECTED, Reason(score), problem, chosen, f"{why}: {numbers}")
@@ -165,6 +167,23 @@ def decide_text(decision: Decision, cer: float | None, config: GateConfig) -> De
         return decision
     problem = shortfall("cer", "max", config.cer_max, cer)
     return replace(decision, verdict=Verdict.REJECTED, reason=Reason.CER, detail=problem) if problem else decision
+
+
+def upsampled(decision: Decision, clip: Clip, config: GateConfig) -> Decision:
+    """Return a rejection for bandwidth under the name `upsampled`, where a lower sample rate is why.
+
+    Either the file's own rate cannot hold the least bandwidth, or its spectrum ends as a resampler's does.
+    """
+    limit, rate = config.bandwidth_hz_min, clip.sample_rate_in_hz
+    if decision.reason is not Reason.BANDWIDTH_HZ or limit is None or rate is None:
+        return decision
+    if rate / 2 < limit:
+        why = f"its file has {rate} Hz"
+    elif clip.cutoff_hz is not None and clip.cutoff_hz < limit:
+        why = f"its spectrum ends at {clip.cutoff_hz:.0f} Hz, its file holds {rate // 2}"
+    else:
+        return decision
+    return replace(decision, reason=Reason.UPSAMPLED, detail=f"{decision.detail}: {why}")
 
 
 def failed(error: str) -> Decision:

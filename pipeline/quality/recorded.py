@@ -1,6 +1,7 @@
-"""Clipping and bandwidth of a recording at its own rate, for any stretch of it, from a stream that is read once."""
+"""Clipping, bandwidth and cutoff of a recording at its own rate, for any stretch of a stream that is read once."""
 
 from collections import deque
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +13,16 @@ from clean_corpus.pipeline.quality import signal_measures
 PIECE_S = 0.5  # a clip begins and ends within a piece, which counts by the share of it that the clip has
 
 
+class Recorded(NamedTuple):
+    """Clipping ratio, bandwidth and cutoff of a stretch; None where it is silent or too short, or has no cutoff."""
+
+    clipping_ratio: float | None
+    bandwidth_hz: float | None
+    cutoff_hz: float | None
+
+
 class RecordedMeasures:
-    """Clipping and bandwidth of stretches of a stream that are asked for in order.
+    """Clipping, bandwidth and cutoff of stretches of a stream that are asked for in order.
 
     Resampling to the rate of the corpus hides both: flat tops become round, and what lies above is gone. What is known
     of the last `reach_s` seconds stays in memory, 6 kB for half a second at 48 kHz.
@@ -46,10 +55,10 @@ class RecordedMeasures:
         self._known.append((len(piece), clipped / len(piece), power))
         self._n_pieces += 1
 
-    def of(self, start_s: float, duration_s: float) -> tuple[float | None, float | None]:
-        """Return clipping ratio and bandwidth in Hz of a stretch; None where it is silent or too short for a measure.
+    def of(self, start_s: float, duration_s: float) -> Recorded:
+        """Return the measures of a stretch.
 
-        Shapes: -> [0, 1] and Hz up to half the recording's rate.
+        Shapes: -> [0, 1], and Hz up to half the recording's rate.
         """
         before = self._n_pieces - len(self._known)
         total = clipped = heard = 0.0
@@ -64,7 +73,9 @@ class RecordedMeasures:
             if np.isfinite(power).all():
                 heard += overlap_s
                 spectrum = spectrum + overlap_s * power
-        bandwidth = np.nan
+        bandwidth = cutoff = np.nan
         if heard:
             bandwidth = signal_measures.bandwidth_of_spectrum_hz(spectrum / heard, self._sample_rate, step=self._step)
-        return (round(clipped / total, 7) if total else None), (None if np.isnan(bandwidth) else float(bandwidth))
+            cutoff = signal_measures.cutoff_of_spectrum_hz(spectrum / heard, self._sample_rate)
+        hz = [None if np.isnan(value) else float(value) for value in (bandwidth, cutoff)]
+        return Recorded(round(clipped / total, 7) if total else None, *hz)

@@ -84,8 +84,8 @@ class Scorer:
             raise ValueError(f"expected samples of shape (N,), N > 0, got {x.shape}")
         if clean is not None and clean.shape != x.shape:
             raise DataError(f"clean reference has {clean.size} samples, the clip {x.size}; they must be sample-aligned")
-        speech = voice_activity.speech_mask(x, self._speech_threshold, sample_rate=sample_rate)
-        at_16k = at_scoring_rate(x, sample_rate)
+        at_16k = at_scoring_rate(x, sample_rate)  # once for all rulers that live there
+        speech = voice_activity.speech_mask(at_16k, self._speech_threshold, sample_rate=RATE)
         values: dict[str, float | None] = dict.fromkeys(self._names)
         if at_16k.size >= MIN_S * RATE and np.any(at_16k):
             values |= self._dnsmos(at_16k / max(1.0, float(np.abs(at_16k).max())))

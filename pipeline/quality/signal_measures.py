@@ -11,6 +11,7 @@ RATIO_LIMIT_DB = 100.0
 SNR_LIMITS_DB = (-10.0, 60.0)
 SPEECH_BAND_HZ = (300.0, 3400.0)  # of telephony; hum lies below it
 STEP = 1 / 32768  # of 16 bits
+CUTOFF_DROP_DB, CUTOFF_WIDTH_HZ = 25.0, 800.0
 
 
 def si_sdr_db(estimate: Samples, reference: Samples) -> float:
@@ -206,12 +207,42 @@ def bandwidth_of_spectrum_hz(power: NDArray[np.float64], sample_rate: int, *, st
 
     Shapes: power (F,) of `power_spectrum` -> Hz; nan if there is no sound.
     """
-    power = np.convolve(np.pad(power, 2, mode="edge"), np.full(5, 0.2), "valid")
+    power = _smoothed(power)
     freq_hz = np.fft.rfftfreq(_n_fft(sample_rate), 1 / sample_rate)
     speech = power[(freq_hz >= SPEECH_BAND_HZ[0]) & (freq_hz <= SPEECH_BAND_HZ[1])].mean()
     quantisation = np.sum(np.square(_window(_n_fft(sample_rate)))) * step**2 / 12
     (loud,) = np.nonzero(power > max(speech * 1e-5, quantisation * 10))
     return float(freq_hz[loud[-1]]) if loud.size else float("nan")
+
+
+def cutoff_of_spectrum_hz(power: NDArray[np.float64], sample_rate: int) -> float:
+    """Return where a power spectrum ends as a resampler's or a coder's does, nan where it fades out or fills the band.
+
+    There the level falls by 25 dB within 800 Hz, and nothing above comes back, well below half the rate. What was
+    resampled falls by 50 to 70 dB, a soft or dark voice in its own room by less than 25, whatever the slope of its
+    spectrum: above it lies the noise of the room and the microphone.
+
+    Shapes: power (F,) of `power_spectrum` -> Hz.
+    """
+    power = _smoothed(power)
+    bin_hz = sample_rate / _n_fft(sample_rate)
+    width, reach = round(CUTOFF_WIDTH_HZ / bin_hz), round(300 / bin_hz)
+    bins = np.arange(round(2000 / bin_hz), min(round(0.85 * sample_rate / 2 / bin_hz), len(power) - width - 1))
+    if not bins.size or not np.isfinite(power).all():
+        return float("nan")
+    total = np.concatenate(([0.0], np.cumsum(power)))
+    below = (total[bins + 1] - total[bins - reach]) / (reach + 1)
+    highest = np.maximum.accumulate(power[::-1])[::-1][bins + width]
+    steepest = int(np.argmax(below / np.maximum(highest, np.finfo(float).tiny)))
+    if below[steepest] <= highest[steepest] * 10 ** (CUTOFF_DROP_DB / 10):
+        return float("nan")
+    fall = power[bins[steepest] : bins[steepest] + width]
+    (above,) = np.nonzero(fall > np.sqrt(below[steepest] * highest[steepest]))
+    return float((bins[steepest] + (above[-1] if above.size else 0)) * bin_hz)
+
+
+def _smoothed(power: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.convolve(np.pad(power, 2, mode="edge"), np.full(5, 0.2), "valid")
 
 
 def _n_fft(sample_rate: int) -> int:

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator, Mapping
 from itertools import repeat
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from clean_corpus.pipeline.core.config import GateConfig
-from clean_corpus.pipeline.core.types import Scores, Verdict
+from clean_corpus.pipeline.core.types import Scores, Verdict, Version
 from clean_corpus.pipeline.quality.gate import decide
 from clean_corpus.pipeline.report import plots
 from clean_corpus.pipeline.report.counts import Sample
@@ -20,13 +20,14 @@ ROWS_AT_ONCE = 10_000  # of which Python numbers are in memory
 def yield_curve(sample: Sample, gate: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return time kept against the threshold, all other checks of the gate and its guard as they are.
 
-    None if no clip has the ranking score.
+    None if no clip has the ranking score; without enhanced clips, the time of raw ones alone.
     """
     score = sample.scores.get(RANKED_BY)
     if score is None or not score.measured:
         return None
     threshold = plots.gate_thresholds(gate)[RANKED_BY]
-    values = {version: _gated(sample, gate, version) for version in ("raw", "enhanced")}
+    which: tuple[Version, ...] = ("raw", "enhanced") if np.isfinite(score.after).any() else ("raw",)
+    values = {version: _gated(sample, gate, version) for version in which}
     undecided = np.where(np.isnan(score.after), score.before, score.after)
     versions = [sample.chosen == "raw", sample.chosen == "enhanced"]
     published = np.select(versions, [score.before, score.after], undecided)
@@ -42,7 +43,7 @@ def yield_curve(sample: Sample, gate: Mapping[str, Any]) -> dict[str, Any] | Non
     }
 
 
-def _gated(sample: Sample, gate: Mapping[str, Any], version: Literal["raw", "enhanced"]) -> NDArray[np.float64]:
+def _gated(sample: Sample, gate: Mapping[str, Any], version: Version) -> NDArray[np.float64]:
     """Return the ranking score that the gate reads with or without enhancement; NaN where another check rejects."""
     open_gate = GateConfig.model_validate({**gate, f"{RANKED_BY}_min": None})
     # Duplicates and the like end before the gate: no threshold brings them back.

@@ -32,7 +32,9 @@ def no_server(monkeypatch):
     ("settings", "words"),
     [
         (["gate.dnsmos_ovrl_min=4.2"], "cannot be reached"),
-        (["audio.sample_rate=48000"], "works at 16000 Hz"),
+        (["audio.sample_rate=12000"], "the nearest is 16000"),
+        (["enhancer=none", "variants=true"], "no enhanced version"),
+        (["enhancer=none", "gate.prefer=enhanced"], "nothing is; leave one of them out"),
         (["enhancer=default-casual"], "did you mean 'default-causal'"),
         (["gate.cer_max=0.1"], "set text.transcriber"),
         (["text.transcriber=faster-whisper"], "set text.model to its folder"),
@@ -67,5 +69,6 @@ def test_an_output_that_cannot_be_starts_nothing(folder, no_server):
 
 def test_settings_that_can_work_give_the_hash_of_the_weights(folder):
     config = validate(RunConfig, override({"input": folder / "in", "output": folder / "out"}, []))
+    assert checks.check(config.model_copy(update={"enhancer": "none"})) is None
     assert len(checks.check(config)) == 64 and not (folder / "out").exists()
     assert checks.prepared_store(config).root == folder / "out" and (folder / "out").is_dir()

@@ -76,6 +76,16 @@ def test_a_call_that_fails_twice_gives_its_result_the_third_time():
     assert [result.stage for result in finished.stages] == ["score before", "enhance", "score after", "publish"]
 
 
+def test_without_an_enhancer_clips_are_scored_once_and_published_as_they_came():
+    scored = worker_functions.Cleaned(cleaned().before, None, None)
+    config = CONFIG.model_copy(update={"enhancer": "none"})
+    (finished,) = shard_stages.finish_shard(Played(clean=[scored], publish=[TARS]), config, "g-000", RAW)
+    assert [result.stage for result in finished.stages] == ["score before", "publish"] and finished.enhanced is None
+    for row in finished.rows:
+        assert (row.decision.verdict, row.decision.chosen, row.before, row.after) == (Verdict.KEPT, "raw", GOOD, {})
+        assert row.decision.chosen_why == "not_enhanced: enhancer is none" and row.residual_snr_db is None
+
+
 @pytest.mark.parametrize("fatal", [StorageError("disk full"), ConfigError("wrong")])
 def test_what_will_be_the_same_next_time_is_not_tried_again(fatal):
     engine = Played(clean=[fatal])

@@ -1,5 +1,7 @@
 """The functions of a worker: each runs its stage on the store of the output, and models are loaded once."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from clean_corpus.flows import worker_functions
@@ -41,6 +43,10 @@ def test_cleaning_scores_enhances_and_scores_what_the_network_could_read(config,
     ((root, key, identity),) = enhanced
     assert root == config.output and key == RAW.shard.key and identity
     assert cleaned.enhanced.result.failed == {"b": "not finite"}
+    scored.clear()
+    cleaned = worker_functions.clean(config.model_copy(update={"enhancer": "none"}), RAW)
+    assert scored == [("work/raw/g-000.tar", ["a", "b"])] and (cleaned.enhanced, cleaned.after) == (None, None)
+    assert len(enhanced) == 1, "without an enhancer no network is named or loaded"
 
 
 def test_publishing_gets_the_endings_and_the_enhanced_shard(config, monkeypatch):
@@ -58,12 +64,13 @@ def test_publishing_gets_the_endings_and_the_enhanced_shard(config, monkeypatch)
 def test_models_are_loaded_once_in_a_process(monkeypatch):
     loaded = []
     monkeypatch.setattr(
-        "clean_corpus.enhancers.serving.enhancer.load_enhancer", lambda name, device: loaded.append(name) or object()
+        "clean_corpus.enhancers.serving.enhancer.load_enhancer",
+        lambda name, device: loaded.append(name) or SimpleNamespace(sample_rate=16000),
     )
-    worker_functions.enhancer.cache_clear()
+    worker_functions.network.cache_clear()
     try:
-        first, second = worker_functions.enhancer("x"), worker_functions.enhancer("x")
-        assert first is second and loaded == ["x"]
-        assert worker_functions.enhancer("y") is not first
+        first, second = worker_functions.enhancer("x", 16000), worker_functions.enhancer("x", 48000)
+        assert first is second.network and loaded == ["x"]
+        assert worker_functions.enhancer("y", 16000) is not first
     finally:
-        worker_functions.enhancer.cache_clear()
+        worker_functions.network.cache_clear()

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from clean_corpus.pipeline.audio import decode, encode, loudness
-from clean_corpus.pipeline.core.config import AudioConfig
+from clean_corpus.pipeline.core.config import DecodeConfig
 from clean_corpus.pipeline.core.errors import DataError
 from clean_corpus.pipeline.core.types import Audio
 from clean_corpus.vocoder.listening.signals import LOUDNESS_LUFS, headphone_tones, with_beeps
@@ -15,7 +15,7 @@ from clean_corpus.vocoder.listening.study import EXAMPLE_BEEPS, Study
 
 TRUE_PEAK_DB = -1.0
 QUIETEST_LUFS = -35.0  # a test may be lowered to this for its peakiest clip
-RATES_HZ = (8000, 48000)  # the least and the most that AudioConfig accepts
+RATES_HZ = (8000, 48000)  # the least and the most that a test plays
 
 
 def write_clips(study: Study, folder: Path) -> float:
@@ -50,7 +50,7 @@ def write_clips(study: Study, folder: Path) -> float:
 
 def _sample_rate(path: Path) -> int:
     try:
-        with decode.open_recording(path, AudioConfig()) as reader:
+        with decode.open_recording(path, DecodeConfig(sample_rate=RATES_HZ[1])) as reader:
             return reader.sample_rate_in_hz
     except DataError as error:
         raise DataError(f"{path}: {error}; replace it, or remove it from every system") from None
@@ -58,7 +58,7 @@ def _sample_rate(path: Path) -> int:
 
 def _read(path: Path, sample_rate: int) -> Audio:
     try:
-        with decode.open_recording(path, AudioConfig(sample_rate=sample_rate)) as reader:
+        with decode.open_recording(path, DecodeConfig(sample_rate=sample_rate)) as reader:
             return np.concatenate(list(reader.blocks()))
     except DataError as error:
         raise DataError(f"{path}: {error}; replace it, or remove it from every system") from None

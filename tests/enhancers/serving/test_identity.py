@@ -27,8 +27,17 @@ def test_enhanced_samples(name):
 
 def test_identity_is_weights_and_version_alone(monkeypatch):
     weights = checkpoints.weights_sha256("default")
-    assert identity("default") == hashlib.sha256(f"{weights} {ENHANCEMENT_VERSION}".encode()).hexdigest()
-    assert identity("default") != identity("default-causal")
-    before = identity("default")
+    assert identity("default", 16000) == hashlib.sha256(f"{weights} {ENHANCEMENT_VERSION}".encode()).hexdigest()
+    assert identity("default", 16000) != identity("default-causal", 16000)
+    rates = 16000, 24000, 48000
+    before = [identity("default", rate) for rate in rates]
+    assert len(set(before)) == 3
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "BAND_SPLIT_VERSION", module.BAND_SPLIT_VERSION + 1)
+        assert [identity("default", rate) == old for rate, old in zip(rates, before, strict=True)] == [
+            True,
+            False,
+            False,
+        ]
     monkeypatch.setattr(module, "ENHANCEMENT_VERSION", ENHANCEMENT_VERSION + 1)
-    assert identity("default") != before
+    assert not set(before) & {identity("default", rate) for rate in rates}

@@ -54,7 +54,7 @@ def test_a_recording_that_cannot_be_read_takes_no_name():
 def enhance(monkeypatch, tmp_path):
     """Enhance by a network that halves everything, in this process."""
     monkeypatch.setattr(parallel, "LocalEngine", Inline)
-    monkeypatch.setattr(worker_functions, "enhancer", lambda _: Halving())
+    monkeypatch.setattr(worker_functions, "network", lambda _: Halving())
 
     def call(source, output):
         return enhance_folder.enhance_folder(source, output, "default", 1, QUIET)

@@ -8,7 +8,7 @@ import pytest
 
 from clean_corpus.pipeline.audio import containers, decode, flac, mpeg
 from clean_corpus.pipeline.audio.splice import Part
-from clean_corpus.pipeline.core.config import AudioConfig
+from clean_corpus.pipeline.core.config import DecodeConfig
 from clean_corpus.pipeline.core.errors import DataError
 from clean_corpus.pipeline.core.reasons import Reason, reason_of
 from tests.support.encoded import RATE, encoded, mp3, muxed, with_flac_length
@@ -58,7 +58,7 @@ def read(data: bytes, folder: Path, **settings) -> tuple[np.ndarray, str]:
     path.write_bytes(data)
     chunks, error = [np.zeros(0, np.float32)], ""
     try:
-        with decode.open_recording(path, AudioConfig(**settings)) as reader:
+        with decode.open_recording(path, DecodeConfig(sample_rate=16000, **settings)) as reader:
             chunks += reader.blocks()
     except DataError as failure:
         error = str(failure)
@@ -165,7 +165,7 @@ def test_what_a_decoder_remarks_is_logged_once_with_the_name_of_the_recording(tm
     path = tmp_path / "x"
     path.write_bytes(data)
     capfd.readouterr()
-    with decode.open_recording(path, AudioConfig(), "a/b.mp3") as reader:
+    with decode.open_recording(path, DecodeConfig(sample_rate=16000), "a/b.mp3") as reader:
         assert sum(map(len, reader.blocks())) == pytest.approx(4 * N, abs=2000)
         print("still heard", file=sys.stderr)
     assert capfd.readouterr().err == "still heard\n"

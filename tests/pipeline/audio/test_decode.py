@@ -14,13 +14,13 @@ import soundfile
 import soxr
 
 from clean_corpus.pipeline.audio import decode
-from clean_corpus.pipeline.core.config import AudioConfig
+from clean_corpus.pipeline.core.config import DecodeConfig
 from clean_corpus.pipeline.core.errors import DataError
 from clean_corpus.pipeline.core.types import Audio
 from tests.support.encoded import with_flac_length
 
 RATE = 16000
-RIGHT = AudioConfig()
+RIGHT = DecodeConfig(sample_rate=16000)
 KINDS = [
     ("WAV", "PCM_16"),
     ("WAV", "PCM_24"),
@@ -51,7 +51,7 @@ def encoded(x: Audio, rate: int = RATE, container: str = "WAV", subtype: str = "
     return data.getvalue()
 
 
-def read(data: bytes, folder: Path, config: AudioConfig = RIGHT, name: str = "x.bin") -> Audio:
+def read(data: bytes, folder: Path, config: DecodeConfig = RIGHT, name: str = "x.bin") -> Audio:
     path = folder / name
     path.write_bytes(data)
     with decode.open_recording(path, config) as recording:
@@ -112,11 +112,11 @@ def test_mix_is_the_mean_and_a_channel_is_itself(tmp_path):
     x[:, 5] = tone(440, RATE, duration_s=1.0)
     data = encoded(x, subtype="FLOAT")
     np.testing.assert_allclose(read(data, tmp_path), x[:, 5] / 8, atol=1e-7)
-    np.testing.assert_array_equal(read(data, tmp_path, AudioConfig(channel=5)), x[:, 5])
-    assert not read(data, tmp_path, AudioConfig(channel=4)).any()
+    np.testing.assert_array_equal(read(data, tmp_path, DecodeConfig(sample_rate=16000, channel=5)), x[:, 5])
+    assert not read(data, tmp_path, DecodeConfig(sample_rate=16000, channel=4)).any()
     for missing in (8, -1):
         with pytest.raises(DataError, match=rf"channel is {missing}, file has 8,"):
-            read(data, tmp_path, AudioConfig(channel=missing))
+            read(data, tmp_path, DecodeConfig(sample_rate=16000, channel=missing))
 
 
 def test_values_over_full_scale_pass_through(tmp_path):
@@ -193,7 +193,7 @@ def test_truncated_files(container, subtype, held_s, tmp_path):
     part = whole[: len(whole) // 8 + 30]
     with pytest.raises(DataError, match=r"^truncated: header announces 3\.200 s, file holds 0\.\d+ s; .*: true$"):
         read(part, tmp_path)
-    y = read(part, tmp_path, AudioConfig(allow_truncated=True))
+    y = read(part, tmp_path, DecodeConfig(sample_rate=16000, allow_truncated=True))
     # FLAC packs this noise evenly, and is read up to its last whole frame of 4096
     assert len(y) / RATE == pytest.approx(held_s, abs=0.005)
     np.testing.assert_allclose(y, x[: len(y)], atol=2**-15)
@@ -209,7 +209,7 @@ def test_damage_inside_a_flac_file_is_not_truncation(tmp_path):
     data = bytearray(encoded(noise(RATE * 3), container="FLAC"))
     data[len(data) // 3 : len(data) // 3 + 50] = b"\x55" * 50
     with pytest.raises(DataError, match=r"^cannot decode: .*flac decoder.* at 0\.\d+ s$"):
-        read(bytes(data), tmp_path, AudioConfig(allow_truncated=True))
+        read(bytes(data), tmp_path, DecodeConfig(sample_rate=16000, allow_truncated=True))
 
 
 def test_an_id3_tag_behind_a_flac_file_is_harmless(tmp_path):
@@ -273,10 +273,10 @@ def test_an_hour_is_read_in_little_memory(tmp_path):
         import resource, sys
         from pathlib import Path
         from clean_corpus.pipeline.audio.decode import open_recording
-        from clean_corpus.pipeline.core.config import AudioConfig
+        from clean_corpus.pipeline.core.config import DecodeConfig
 
         peak_kib = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        with open_recording(Path(sys.argv[1]), AudioConfig()) as recording:
+        with open_recording(Path(sys.argv[1]), DecodeConfig(sample_rate=16000)) as recording:
             blocks = recording.blocks()
             n_samples = len(next(blocks))
             before = peak_kib()
@@ -306,17 +306,17 @@ def test_a_month_of_silence_is_refused_by_its_header(tmp_path):
     with pytest.raises(
         DataError, match=r"^too large: header announces 165.9 GB of samples, audio.max_decoded_gb is 100"
     ):
-        read(month, tmp_path, AudioConfig(max_hours=1000))
+        read(month, tmp_path, DecodeConfig(sample_rate=16000, max_hours=1000))
 
 
 @pytest.mark.parametrize("settings", [{"max_hours": 1 / 3600}, {"max_decoded_gb": 4e-9 * RATE}])
 def test_a_recording_without_a_length_is_read_to_the_limit(settings, tmp_path):
     (tmp_path / "x").write_bytes(with_flac_length(encoded(noise(35 * RATE), container="FLAC"), 0))
-    with decode.open_recording(tmp_path / "x", AudioConfig(**settings)) as reader:
+    with decode.open_recording(tmp_path / "x", DecodeConfig(sample_rate=16000, **settings)) as reader:
         assert reader.frames_in is None
         with pytest.raises(DataError, match=r"^too large: file holds more than"):
             list(reader.blocks())
-    with decode.open_recording(tmp_path / "x", AudioConfig(max_hours=0.01)) as reader:
+    with decode.open_recording(tmp_path / "x", DecodeConfig(sample_rate=16000, max_hours=0.01)) as reader:
         assert sum(map(len, reader.blocks())) == 35 * RATE
 
 

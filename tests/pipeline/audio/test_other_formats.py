@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from clean_corpus.pipeline.audio import decode, other_formats
-from clean_corpus.pipeline.core.config import AudioConfig
+from clean_corpus.pipeline.core.config import DecodeConfig
 from clean_corpus.pipeline.core.errors import DataError
 from clean_corpus.pipeline.core.reasons import Reason, reason_of
 from tests.support.encoded import encoded, mp3, muxed
@@ -53,14 +53,14 @@ def write(folder, container: str, codec: str, rate: int, **options: str) -> byte
 
 
 def read(folder, rate: int, **settings) -> np.ndarray:
-    with decode.open_recording(folder / "x", AudioConfig(sample_rate=rate, **settings)) as reader:
+    with decode.open_recording(folder / "x", DecodeConfig(sample_rate=rate, **settings)) as reader:
         return np.concatenate(list(reader.blocks()))
 
 
 @pytest.mark.parametrize(("container", "codec", "rate", "name", "slack"), FORMATS)
 def test_length_place_and_level_are_kept(container, codec, rate, name, slack, tmp_path):
     write(tmp_path, container, codec, rate)
-    with decode.open_recording(tmp_path / "x", AudioConfig(sample_rate=rate)) as reader:
+    with decode.open_recording(tmp_path / "x", DecodeConfig(sample_rate=rate)) as reader:
         assert (reader.format, reader.sample_rate_in_hz, reader.channels_in) == (name, rate, 1)
         y = np.concatenate(list(reader.blocks()))
     x = signal(rate)

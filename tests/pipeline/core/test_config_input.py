@@ -10,7 +10,7 @@ PLACES = {"input": "in", "output": "out"}
 
 
 def test_defaults_need_only_input_and_output():
-    assert validate(RunConfig, PLACES).audio.sample_rate == 16000
+    assert validate(RunConfig, PLACES).audio.sample_rate == 24000
 
 
 @pytest.mark.parametrize(
@@ -18,6 +18,7 @@ def test_defaults_need_only_input_and_output():
     [
         ("gate.dnsmos_ovrl_mn=2", "unknown key 'gate.dnsmos_ovrl_mn'; did you mean 'dnsmos_ovrl_min'?"),
         ("gates.x=2", "unknown key 'gates'; did you mean 'gate'?"),
+        ("audio.sample_rate=20000", r"audio.sample_rate: expected one of 16000, .* the nearest is 22050, got 20000"),
         ("audio.sample_rate=fast", "audio.sample_rate: Input should be a valid integer.*got 'fast'"),
         ("segment.max_s=-1", "segment.max_s: Input should be greater than 0, got -1"),
     ],

@@ -17,7 +17,7 @@ from clean_corpus.pipeline.quality.fingerprint import pcm_sha256
 from tests.support import signals
 
 RATE = 16000
-CONFIG = PipelineConfig(segment=SegmentConfig(max_s=4.0))
+CONFIG = PipelineConfig(audio={"sample_rate": RATE}, segment=SegmentConfig(max_s=4.0))
 
 
 @pytest.fixture
@@ -189,11 +189,12 @@ def test_channels_that_cancel_are_heard_and_the_ledger_says_why(tmp_path, record
     assert (clip.channel, clip.reject) == ("1", None) and clip.channel_why.startswith("channels cancel")
     np.testing.assert_allclose(samples, wanted, atol=1e-4)
     assert alone.channel == "0" and alone.channel_why is None
-    config = CONFIG.model_copy(update={"audio": AudioConfig(channel=0)})
+    config = CONFIG.model_copy(update={"audio": AudioConfig(sample_rate=RATE, channel=0)})
     ((clip, _),) = cut_recording(tmp_path, recorded(np.stack([-0.5 * x, 0.9 * x], axis=1)), config)
     assert (clip.channel, clip.channel_why) == ("0", None)
     np.testing.assert_allclose(
-        read_whole(tmp_path / "a.flac", AudioConfig()), read_whole(tmp_path / "a.flac", AudioConfig(channel=1))
+        read_whole(tmp_path / "a.flac", AudioConfig(sample_rate=RATE)),
+        read_whole(tmp_path / "a.flac", AudioConfig(sample_rate=RATE, channel=1)),
     )
 
 

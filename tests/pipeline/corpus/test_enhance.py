@@ -19,6 +19,7 @@ from clean_corpus.pipeline.corpus.stage_cache import library_versions
 from clean_corpus.pipeline.storage.local import LocalStore
 
 RATE = 16000
+CONFIG = PipelineConfig(audio={"sample_rate": RATE})
 RNG = np.random.default_rng(0)
 
 
@@ -73,13 +74,13 @@ def tone(freq_hz: float, peak: float = 0.5) -> np.ndarray:
 
 def test_clips_that_are_rejected_never_reach_the_network(store):
     raw = raw_shard(store, {"a": tone(440), "b": tone(550)}, b=("too_short", "duration_s 1 < 2"))
-    outcome = enhance_shard(store, raw, lambda: halve, "halve", PipelineConfig())
+    outcome = enhance_shard(store, raw, lambda: halve, "halve", CONFIG)
     found = dict(shards.read_clips(store, outcome.result.shard, ["a", "b"]))
     np.testing.assert_allclose(found["a"], tone(440) / 2, atol=2 / 2**23)  # two roundings to 24 bits
     assert found.keys() == {"a"} and outcome.result.failed == {}
-    again = enhance_shard(store, raw, lambda: pytest.fail("no work, no network"), "halve", PipelineConfig())
+    again = enhance_shard(store, raw, lambda: pytest.fail("no work, no network"), "halve", CONFIG)
     assert again.reused and again.result == outcome.result
-    assert not enhance_shard(store, raw, lambda: halve, "another network", PipelineConfig()).reused
+    assert not enhance_shard(store, raw, lambda: halve, "another network", CONFIG).reused
 
 
 def test_only_the_clip_at_fault_fails(store):
@@ -89,15 +90,15 @@ def test_only_the_clip_at_fault_fails(store):
         return noisy / 2
 
     raw = raw_shard(store, {"a": tone(440), "loud": tone(550, 0.9), "c": tone(660)})
-    result = enhance_shard(store, raw, lambda: faulty, "faulty", PipelineConfig()).result
+    result = enhance_shard(store, raw, lambda: faulty, "faulty", CONFIG).result
     assert result.failed == {"loud": "enhance: no memory"} and result.shard.samples == 2
     raw = raw_shard(store, {"loud": tone(550, 0.9)})
-    assert enhance_shard(store, raw, lambda: faulty, "faulty", PipelineConfig()).result.shard is None
+    assert enhance_shard(store, raw, lambda: faulty, "faulty", CONFIG).result.shard is None
 
 
 def test_what_exceeds_full_scale_is_scaled_down(store):
     raw = raw_shard(store, {"a": tone(440)})
-    result = enhance_shard(store, raw, lambda: lambda noisy, lengths: 4 * noisy, "loud", PipelineConfig()).result
+    result = enhance_shard(store, raw, lambda: lambda noisy, lengths: 4 * noisy, "loud", CONFIG).result
     ((_, x),) = shards.read_clips(store, result.shard, ["a"])
     np.testing.assert_allclose(x, tone(440, 1.0), atol=1e-6)
 
@@ -106,7 +107,7 @@ def test_a_name_depends_on_what_it_declares_alone(store, monkeypatch):
     parts = []
     raw = raw_shard(store, {"a": tone(440)})
     monkeypatch.setattr(stage, "content_name", lambda *some: parts.append(some) or "name")
-    enhance_shard(store, raw, lambda: halve, "weights and version", PipelineConfig())
+    enhance_shard(store, raw, lambda: halve, "weights and version", CONFIG)
     assert parts == [
         (
             "enhance",

@@ -20,7 +20,7 @@ from clean_corpus.pipeline.quality.scorer import Scorer
 from clean_corpus.pipeline.storage.local import LocalStore
 from tests.support import golden
 
-CONFIG = PipelineConfig(segment=SegmentConfig(max_s=4.0))
+CONFIG = PipelineConfig(audio={"sample_rate": 16000}, segment=SegmentConfig(max_s=4.0))
 SAMPLES = 1e-5  # soxr sums in another order on another processor, 1e-6 of full scale; a change that one hears is 1e-3
 SIXTEEN_BITS = 1.01 / 32768  # one step: where a sum lies at the edge between two
 

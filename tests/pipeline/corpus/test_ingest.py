@@ -36,7 +36,9 @@ def store(tmp_path):
 
 
 def run(store, source, **sections):
-    return ingest.ingest_group(store, source, find_all(source, exclude=None), PipelineConfig(**sections))
+    return ingest.ingest_group(
+        store, source, find_all(source, exclude=None), PipelineConfig(audio={"sample_rate": RATE}, **sections)
+    )
 
 
 def test_clips_are_packed_by_number_and_by_seconds(store, source):
@@ -52,7 +54,7 @@ def test_a_shard_holds_the_samples_and_fingerprints_of_its_clips(store, source):
     (raw,) = run(store, source).result.shards
     found = dict(shards.read_clips(store, raw.shard, [clip.clip_id for clip in raw.clips]))
     for recording, clip, text in zip(find_all(source, exclude=None), raw.clips, raw.fingerprints, strict=False):
-        ((_, samples),) = cut_recording(source, recording, PipelineConfig())
+        ((_, samples),) = cut_recording(source, recording, PipelineConfig(audio={"sample_rate": RATE}))
         np.testing.assert_allclose(found[clip.clip_id], samples, atol=2**-23)  # 24 bits
         np.testing.assert_array_equal(from_text(text), fingerprint(samples, sample_rate=RATE))
 
@@ -71,7 +73,7 @@ def test_a_name_depends_on_what_it_declares_alone(store, source, monkeypatch):
     parts = []
     monkeypatch.setattr(ingest, "content_name", lambda *some: parts.append(some) or "name")
     run(store, source)
-    config = PipelineConfig()
+    config = PipelineConfig(audio={"sample_rate": RATE})
     group = [(r.source, r.key, r.sha256, r.error, asdict(Metadata()), []) for r in find_all(source, exclude=None)]
     assert parts[0] == (
         "ingest",

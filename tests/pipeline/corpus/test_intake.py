@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from clean_corpus.pipeline.core.config import AudioConfig
+from clean_corpus.pipeline.core.config import DecodeConfig
 from clean_corpus.pipeline.corpus.intake import LISTENING_DB, LOCAL_DB, NOTHING_DB, look_over
 from clean_corpus.pipeline.quality.channels import LOCAL_S
 from tests.support import signals
@@ -16,7 +16,7 @@ RATE = 8000
 def intake(tmp_path):
     def taken(x, **settings):
         soundfile.write(tmp_path / "a.wav", x, RATE, subtype="FLOAT")
-        return look_over(tmp_path / "a.wav", AudioConfig(**settings))
+        return look_over(tmp_path / "a.wav", DecodeConfig(sample_rate=16000, **settings))
 
     return taken
 

@@ -16,6 +16,7 @@ from clean_corpus.pipeline.corpus.stage_cache import library_versions
 from clean_corpus.pipeline.storage.local import LocalStore
 
 RATE = 16000
+CONFIG = PipelineConfig(audio={"sample_rate": RATE})
 BEFORE, AFTER = {"snr_db": 12.5}, {"snr_db": 42.5}
 DECISIONS = {
     "enhanced": Decision(Verdict.KEPT, chosen="enhanced"),
@@ -59,7 +60,7 @@ def published(store, shard) -> dict[str, tuple[np.ndarray, dict]]:
 
 
 def test_kept_clips_have_their_final_level_and_rejected_ones_their_own(store, cleaned):
-    result = publish_shard(store, *cleaned, PipelineConfig()).result
+    result = publish_shard(store, *cleaned, CONFIG).result
     kept, rejected = published(store, result.kept), published(store, result.rejected)
     assert (kept.keys(), rejected.keys()) == ({"enhanced", "guarded"}, {"low"})
     for name, source in (("enhanced", ENHANCED), ("guarded", RAW)):
@@ -82,26 +83,28 @@ def test_kept_clips_have_their_final_level_and_rejected_ones_their_own(store, cl
 
 def test_a_peak_that_the_level_would_push_over_the_limit_holds_the_gain_back(store, cleaned):
     raw, enhanced, endings = cleaned
-    result = publish_shard(store, raw, enhanced, endings, PipelineConfig(audio={"loudness_lufs": 0.0})).result
+    result = publish_shard(
+        store, raw, enhanced, endings, PipelineConfig(audio={"sample_rate": RATE, "loudness_lufs": 0.0})
+    ).result
     for x, _ in published(store, result.kept).values():
         assert loudness.true_peak_db(x, RATE) == pytest.approx(-1.0, abs=0.01)
 
 
 def test_nothing_kept_gives_no_tar(store, cleaned):
     raw, enhanced, endings = cleaned
-    result = publish_shard(store, raw, enhanced, endings[3:], PipelineConfig()).result
+    result = publish_shard(store, raw, enhanced, endings[3:], CONFIG).result
     assert (result.kept, result.rejected, result.gain_db) == (None, None, {})
 
 
 @pytest.mark.parametrize(("variant", "source"), [("raw", RAW), ("enhanced", ENHANCED)])
 def test_a_variant_holds_every_kept_clip_in_one_version(store, cleaned, variant, source):
-    result = variant_shard(store, *cleaned, variant, PipelineConfig()).result
+    result = variant_shard(store, *cleaned, variant, CONFIG).result
     found = published(store, result.kept)
     assert found.keys() == {"enhanced", "guarded"} and result.kept.key.startswith(f"variants/{variant}/")
     for name, (x, facts) in found.items():
         assert facts["version"] == variant and facts["scores"] == (BEFORE if variant == "raw" else AFTER)
         assert np.corrcoef(x, source[name])[0, 1] > 0.9999  # the same sound at another level
-    without = variant_shard(store, cleaned[0], None, cleaned[2], variant, PipelineConfig()).result
+    without = variant_shard(store, cleaned[0], None, cleaned[2], variant, CONFIG).result
     assert (without.kept is None) == (variant == "enhanced")
 
 
@@ -109,14 +112,14 @@ def test_a_name_depends_on_what_it_declares_alone(store, cleaned, monkeypatch):
     raw, enhanced, endings = cleaned
     parts = []
     monkeypatch.setattr(stage, "content_name", lambda *some: parts.append(some) or "name")
-    publish_shard(store, raw, enhanced, endings, PipelineConfig())
+    publish_shard(store, raw, enhanced, endings, CONFIG)
     assert parts == [
         (
             "publish",
             stage.VERSION,
             raw.shard.sha256,
             enhanced.sha256,
-            [stage._facts(ending, stage._version(ending), PipelineConfig()) for ending in endings],
+            [stage._facts(ending, stage._version(ending), CONFIG) for ending in endings],
             {"sample_rate": RATE, "loudness_lufs": -23.0, "true_peak_db": -1.0},
             decode.CODEC_VERSION,
             library_versions("pyloudnorm", "soxr", "webdataset"),

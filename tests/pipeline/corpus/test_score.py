@@ -7,7 +7,7 @@ import pytest
 import soundfile
 import soxr
 
-from clean_corpus.pipeline.core.config import AudioConfig, PipelineConfig
+from clean_corpus.pipeline.core.config import PipelineConfig
 from clean_corpus.pipeline.core.errors import DataError
 from clean_corpus.pipeline.core.hashing import sha256_file
 from clean_corpus.pipeline.core.types import Clip, Recording
@@ -20,7 +20,8 @@ from clean_corpus.pipeline.storage.local import LocalStore
 from tests.support import signals
 
 RATE = 16000
-AS_IT_IS = {"loudness_lufs": None, "true_peak_db": 0.0}
+AT_16K = {"sample_rate": RATE}
+AS_IT_IS = AT_16K | {"loudness_lufs": None, "true_peak_db": 0.0}
 CONFIG = PipelineConfig(audio=AS_IT_IS)
 
 
@@ -86,13 +87,13 @@ def test_a_clip_is_held_against_its_own_stretch_of_the_clean_reference(store, wr
 def test_a_clip_whose_reference_cannot_be_had_fails_alone_and_is_scored_again_when_it_can(store, written, tmp_path):
     shard, clips = written
     soundfile.write(tmp_path / "clean.wav", np.full(2 * RATE, 0.5, np.float32), RATE)
-    config = PipelineConfig(score={"clean_dir": str(tmp_path)})
+    config = PipelineConfig(audio=AT_16K, score={"clean_dir": str(tmp_path)})
     references = {"a.wav": tmp_path / "clean.wav", "b.wav": DataError("clean reference b: archived")}
     outcome = score_shard(store, shard, clips, Peak, config, references)
     assert set(outcome.result.scores) == {"a-0", "a-1"}
     assert outcome.result.failed == {"b": "score: clean reference b: archived"}
     assert not score_shard(store, shard, clips, Peak, config, {"a.wav": tmp_path / "clean.wav"}).reused
-    assert score_file(Recording("a", "a", 9, None), tmp_path, references["b.wav"], Peak(), AudioConfig()) != {}
+    assert score_file(Recording("a", "a", 9, None), tmp_path, references["b.wav"], Peak(), CONFIG.audio) != {}
 
 
 def test_a_name_depends_on_what_it_declares_alone(store, written, tmp_path, monkeypatch):
@@ -101,8 +102,8 @@ def test_a_name_depends_on_what_it_declares_alone(store, written, tmp_path, monk
     monkeypatch.setattr(stage, "content_name", lambda *some: parts.append(some) or f"name {len(parts)}")
     soundfile.write(tmp_path / "clean.wav", np.concatenate([tone(0), tone(1)]), RATE)
     reference = {"a.wav": tmp_path / "clean.wav"}
-    score_shard(store, shard, clips, Peak, PipelineConfig(), reference)
-    score_shard(store, shard, clips, Peak, PipelineConfig(score={"clean_dir": str(tmp_path)}), reference)
+    score_shard(store, shard, clips, Peak, PipelineConfig(audio=AT_16K), reference)
+    score_shard(store, shard, clips, Peak, PipelineConfig(audio=AT_16K, score={"clean_dir": str(tmp_path)}), reference)
     head = ("score", stage.VERSION, shard.sha256, ["a-0", "a-1", "b"])
     level = {"loudness_lufs": -23.0, "true_peak_db": -1.0}
     tail = (rulers("whole"), level, 0.5, library_versions("onnxruntime", "pyloudnorm", "soxr"))
@@ -118,7 +119,7 @@ def test_a_file_is_scored_or_says_why_not(tmp_path):
     assert (found["peak"], found["equal"], found["clipping_ratio"]) == (0.4, None, 0.0)
     assert score_file(recording, tmp_path, tmp_path / "a.wav", Peak(), CONFIG.audio)["equal"] == 1.0
     gone = Recording("gone.wav", "gone.wav", 9, None)
-    assert "No such file" in score_file(gone, tmp_path, None, Peak(), AudioConfig())
+    assert "No such file" in score_file(gone, tmp_path, None, Peak(), CONFIG.audio)
 
 
 def test_a_clip_is_scored_at_the_level_that_it_is_published_at(store):
@@ -130,7 +131,7 @@ def test_a_clip_is_scored_at_the_level_that_it_is_published_at(store):
     shard = shards.write_shard(store, "work/raw/l-000.tar", samples)
     ruler = Scorer(speech_threshold=0.5, dnsmos_windows="whole")
     clips = [Clip(name, f"{name}.wav", None, 0.0, 4.0) for name in x]
-    scores = score_shard(store, shard, clips, lambda: ruler, PipelineConfig(), {}).result.scores
+    scores = score_shard(store, shard, clips, lambda: ruler, PipelineConfig(audio=AT_16K), {}).result.scores
     loud_scores, soft_scores = scores.values()
     assert loud_scores["loudness_lufs"] - soft_scores["loudness_lufs"] == pytest.approx(25, abs=0.01), "its own"
     for name in ("dnsmos_sig", "dnsmos_bak", "dnsmos_ovrl", "snr_db", "speech_ratio"):
@@ -176,4 +177,4 @@ def test_clips_that_a_run_would_reject_at_once_are_not_scored(tmp_path: Path):
     soundfile.write(tmp_path / "silent.wav", signals.silence(3, RATE), RATE)
     ((duration_s, scores),) = score_clips(Recording("speech.wav", "", 9, None), tmp_path, Peak(), CONFIG)
     assert duration_s == 3.0 and scores["peak"] > 0.1
-    assert score_clips(Recording("silent.wav", "", 9, None), tmp_path, Peak(), PipelineConfig()) == []
+    assert score_clips(Recording("silent.wav", "", 9, None), tmp_path, Peak(), PipelineConfig(audio=AT_16K)) == []

@@ -24,7 +24,9 @@ def chosen(clips: list[Clip], scores: dict) -> Choice:
     choices = []
     for some in permutations(clips):
         group = Copies({c.clip_id: 0.1 for c in some})
-        choices.append(choose([group], {c.clip_id: c for c in some}, scores, GateConfig(), DedupConfig()))
+        choices.append(
+            choose([group], {c.clip_id: c for c in some}, scores, GateConfig().at_rate(16000), DedupConfig())
+        )
     assert all(choice == choices[0] for choice in choices)
     return choices[0]
 

@@ -4,8 +4,9 @@ import pytest
 
 from clean_corpus.pipeline.core.config import GateConfig
 from clean_corpus.pipeline.core.errors import ConfigError
+from clean_corpus.pipeline.core.rates import RATES_HZ
 from clean_corpus.pipeline.core.types import Clip, Verdict
-from clean_corpus.pipeline.quality.gate import decide, recorded, refuse_unreachable, settled
+from clean_corpus.pipeline.quality.gate import decide, recorded, refuse_unreachable, settled, upsampled
 from clean_corpus.pipeline.quality.scorer import CEILINGS
 
 GATE = GateConfig(
@@ -175,7 +176,7 @@ def test_a_threshold_beyond_the_ruler_is_refused(score, limit):
         refuse_unreachable(GATE.model_copy(update={f"{score}_min": limit}), CEILINGS)
     with pytest.raises(ConfigError, match=r"gate\.raw_dnsmos_bak_min 4\.9 cannot be reached"):
         refuse_unreachable(GATE.model_copy(update={"raw_dnsmos_bak_min": 4.9}), CEILINGS)
-    refuse_unreachable(GateConfig(), CEILINGS)
+    refuse_unreachable(GateConfig().at_rate(16000), CEILINGS)
 
 
 def test_ends_that_need_no_scores():
@@ -184,3 +185,41 @@ def test_ends_that_need_no_scores():
     assert (failed.verdict, failed.reason) == (Verdict.FAILED, "not_audio")
     rejected = settled(Clip("a", "a.wav", None, reject=("too_short", "duration_s 0.2 < 1")))
     assert (rejected.verdict, rejected.detail) == (Verdict.REJECTED, "duration_s 0.2 < 1")
+
+
+# ---- sample rates, and no enhancer
+
+
+@pytest.mark.parametrize("rate", RATES_HZ)
+def test_what_each_rate_asks_of_a_recording(rate):
+    """Telephony belongs in no corpus, a recording of two thirds of the rate does, and one of half a high rate not."""
+    gate = GateConfig().at_rate(rate)
+    assert 4000 < gate.bandwidth_hz_min < gate.raw_bandwidth_hz_min < rate / 2
+    assert gate.bandwidth_hz_min < 0.96 * rate / 3, "the band of two thirds of the rate, less a resampler's edge"
+    assert (gate.bandwidth_hz_min > 8000) == (rate >= 32000), "recordings of 16 kHz"
+    set_by_hand = GateConfig(bandwidth_hz_min=None, raw_bandwidth_hz_min=1.0).at_rate(rate)
+    assert (set_by_hand.bandwidth_hz_min, set_by_hand.raw_bandwidth_hz_min) == (None, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("rate", "cutoff_hz", "reason", "why"),
+    [
+        (16000, None, "upsampled", "bandwidth_hz 7500 < 13000: its file has 16000 Hz"),
+        (48000, 7800.0, "upsampled", "bandwidth_hz 7500 < 13000: its spectrum ends at 7800 Hz, its file holds 24000"),
+        (48000, None, "bandwidth_hz", "bandwidth_hz 7500 < 13000"),  # a soft, dark voice
+        (48000, 15000.0, "bandwidth_hz", "bandwidth_hz 7500 < 13000"),  # ... coded as MP3
+    ],
+)
+def test_a_band_that_is_narrow_since_the_rate_was_lower_has_a_name_of_its_own(rate, cutoff_hz, reason, why):
+    gate = GATE.model_copy(update={"bandwidth_hz_min": 13000.0})
+    clip = Clip("a", "a.wav", None, sample_rate_in_hz=rate, bandwidth_hz=7500.0, cutoff_hz=cutoff_hz)
+    decision = upsampled(decide(GOOD, GOOD, gate, recorded(clip)), clip, gate)
+    assert (decision.reason, decision.detail) == (reason, why)
+    kept = decide(GOOD, GOOD, GATE, recorded(clip))
+    assert kept.verdict == "kept" and upsampled(kept, clip, GATE) == kept
+
+
+def test_without_an_enhancer_a_clip_is_judged_as_it_came():
+    kept = decide(GOOD | {"snr_db": 20.0}, None, GATE)
+    assert (kept.verdict, kept.chosen, kept.chosen_why) == ("kept", "raw", "not_enhanced: enhancer is none")
+    assert decide(GOOD | {"snr_db": 1.0}, None, GATE).reason == "snr_db"

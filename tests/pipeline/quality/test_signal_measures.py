@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import soxr
+from scipy import signal
 
 from clean_corpus.pipeline.audio import synthetic
 from clean_corpus.pipeline.quality import signal_measures
@@ -123,6 +124,24 @@ def test_bandwidth_after_a_steep_lowpass(sound, cutoff_hz):
 def test_bandwidth_does_not_depend_on_level(gain):
     telephone = lowpassed(0.2 * synthetic.coloured_noise(rng(), 4 * RATE, slope=0), 4000)
     assert signal_measures.effective_bandwidth_hz(as_16_bit(telephone * gain), RATE) == pytest.approx(3900, abs=100)
+
+
+@pytest.mark.parametrize("lower", [8000, 16000, 22050, 24000])
+def test_the_spectrum_of_what_was_upsampled_ends_at_the_lower_rate(lower):
+    x = synthetic.coloured_noise(rng(), 2 * 48000, slope=1) * 0.2
+    power = signal_measures.power_spectrum(
+        as_16_bit(soxr.resample(soxr.resample(x, 48000, lower), lower, 48000)), 48000
+    )
+    assert 0.85 * lower / 2 < signal_measures.cutoff_of_spectrum_hz(power, 48000) < lower / 2 + 100
+
+
+def test_a_dark_voice_has_a_narrow_band_and_no_end_of_its_spectrum():
+    """24 dB lower with each octave from 1500 Hz on, in a quiet room: 5 kHz of 24 are heard."""
+    fade = signal.butter(4, 1500, fs=48000, output="sos")
+    voice = signal.sosfilt(fade, synthetic.coloured_noise(rng(), 2 * 48000, slope=0)) * 0.5
+    power = signal_measures.power_spectrum(as_16_bit(voice + 1e-4 * rng().standard_normal(len(voice))), 48000)
+    assert signal_measures.bandwidth_of_spectrum_hz(power, 48000, step=2**-15) < 7000
+    assert np.isnan(signal_measures.cutoff_of_spectrum_hz(power, 48000))
 
 
 @pytest.mark.parametrize("sample_rate", [8000, 16000, 44100, 48000])

@@ -22,7 +22,7 @@ def test_the_clips_of_a_report_come_from_the_shards_of_the_run(tmp_path):
         shards.write_shard(store, f"work/{name}.tar", [{"__key__": "a", "flac": shards.encode_clip(x, RATE, bits=24)}])
         for name, x in tones.items()
     )
-    write_run_report(store, run_of(), {"a": (raw, enhanced)}, PipelineConfig())
+    write_run_report(store, run_of(), {"a": (raw, enhanced)}, PipelineConfig(audio={"sample_rate": RATE}))
     for version, x in zip(("raw", "enhanced"), tones.values(), strict=True):
         found, rate = soundfile.read(io.BytesIO(store.read(f"report/audio/001-{version}.wav")), dtype="float32")
         np.testing.assert_allclose(found, x, atol=1 / 32768)  # 16 bits
@@ -32,5 +32,5 @@ def test_the_clips_of_a_report_come_from_the_shards_of_the_run(tmp_path):
 def test_a_clip_that_lies_in_no_shard_has_no_player(tmp_path):
     store = LocalStore(tmp_path / "out")
     store.write("ledger.parquet", ledger(tmp_path, [clip("a", before=3.0, chosen="raw")]).read_bytes())
-    write_run_report(store, run_of(), {}, PipelineConfig())
+    write_run_report(store, run_of(), {}, PipelineConfig(audio={"sample_rate": RATE}))
     assert b"<audio" not in store.read("report/index.html") and not list(store.walk("report/audio"))

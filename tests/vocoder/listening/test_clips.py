@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from clean_corpus.pipeline.audio import decode, encode, loudness
-from clean_corpus.pipeline.core.config import AudioConfig
+from clean_corpus.pipeline.core.config import DecodeConfig
 from clean_corpus.pipeline.core.errors import DataError
 from clean_corpus.vocoder.listening.key import load_key
 from clean_corpus.vocoder.listening.page import write_test
@@ -12,7 +12,7 @@ from tests.support.listening import RATE, tone, tone_systems
 
 
 def whole(path) -> np.ndarray:
-    with decode.open_recording(path, AudioConfig(sample_rate=2 * RATE)) as reader:
+    with decode.open_recording(path, DecodeConfig(sample_rate=2 * RATE)) as reader:
         return np.concatenate(list(reader.blocks()))
 
 
