@@ -19,13 +19,13 @@ from pathlib import Path
 import numpy as np
 import soundfile
 import torch
-from clean_corpus.enhancers.serving.any_rate import AnyRate
-from clean_corpus.enhancers.serving.upper_band import UpperBand
 from documents import table, write_section
 from environment import DATA, TOOLS, machine
 from full_band_data import is_held_out, recordings
 
+from clean_corpus.enhancers.serving.any_rate import AnyRate
 from clean_corpus.enhancers.serving.enhancer import load_enhancer
+from clean_corpus.enhancers.serving.upper_band import UpperBand
 from clean_corpus.pipeline.audio.resample import resample
 from clean_corpus.pipeline.core.types import Audio
 from clean_corpus.pipeline.quality.dnsmos import Dnsmos
