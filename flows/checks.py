@@ -9,7 +9,7 @@ from clean_corpus.pipeline.core import extras
 from clean_corpus.pipeline.core.errors import ConfigError
 from clean_corpus.pipeline.core.locations import Location
 from clean_corpus.pipeline.discover.clean_references import require_folder
-from clean_corpus.pipeline.quality import distillmos
+from clean_corpus.pipeline.quality import distillmos, voice
 from clean_corpus.pipeline.quality.gate import refuse_unreachable
 from clean_corpus.pipeline.quality.scorer import CEILINGS
 from clean_corpus.pipeline.storage import open_store
@@ -48,6 +48,8 @@ def require_extras(config: RunConfig) -> None:
 
     Raises: ConfigError that names the setting and the extra.
     """
+    if config.speakers.embed:
+        extras.require(voice.PACKAGE, voice.EXTRA, "speakers.embed")
     if config.score.distillmos:
         extras.require(distillmos.PACKAGE, distillmos.EXTRA, "score.distillmos")
     elif config.gate.distillmos_min is not None:

@@ -19,7 +19,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.futures import PrefectFuture
 from prefect.runtime import flow_run
 
-from clean_corpus.flows import calls, checks, shard_stages
+from clean_corpus.flows import calls, checks, group_stages, shard_stages
 from clean_corpus.flows.config import ELSEWHERE, RunConfig
 from clean_corpus.flows.engines import open_engine
 from clean_corpus.flows.engines.base import Engine
@@ -181,8 +181,8 @@ class _Run:
     # ---- stages
 
     def _ingest(self, groups: Groups) -> None:
-        def read(group: list[Recording]) -> shard_stages.IngestedGroup:
-            return shard_stages.ingest_group(self.engine, self.config, group)
+        def read(group: list[Recording]) -> group_stages.IngestedGroup:
+            return group_stages.ingest_group(self.engine, self.config, group)
 
         stage = Stage("ingest", "groups", ingest_groups, read, lambda group: group[0].key)
         for number, ingested in self._each(stage, enumerate(groups), len(groups)):

@@ -1,21 +1,21 @@
-"""One group of recordings, or one shard, taken through its stages by calls to an engine's workers.
+"""One raw shard taken through its stages by calls to an engine's workers.
 
 A task run has several groups or shards: tens of thousands of task runs would tell nobody anything, and cost the server
 more than the work they stand for. A call that fails is made again by itself, so that a shard costs no other its result.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from clean_corpus.flows import worker_functions
-from clean_corpus.flows.calls import ATTEMPTS, StageResult, call_with_retries, label
+from clean_corpus.flows.calls import ATTEMPTS, StageResult, call_with_retries
 from clean_corpus.flows.config import RunConfig
 from clean_corpus.flows.engines.base import Engine, call_limit_s
 from clean_corpus.pipeline.core.errors import DataError
 from clean_corpus.pipeline.core.records import (
+    Embedded,
     Ending,
-    Ingested,
     Outcome,
     Published,
     RawShard,
@@ -23,76 +23,14 @@ from clean_corpus.pipeline.core.records import (
     Transcribed,
     named_shards,
 )
-from clean_corpus.pipeline.core.types import Clip, Decision, Recording, Scores, Verdict
+from clean_corpus.pipeline.core.types import Clip, Decision, Scores, Verdict
+from clean_corpus.pipeline.corpus import embed
 from clean_corpus.pipeline.corpus.heard import heard
 from clean_corpus.pipeline.corpus.ledger import Row
 from clean_corpus.pipeline.quality.gate import decide, failed, recorded, settled, upsampled
+from clean_corpus.pipeline.quality.speakers import one_speaker
 
-BYTES_PER_S = 32_000  # of a recording at 16 kHz: how long it is, as far as that is known before it is read
 VARIANTS = ("raw", "enhanced")
-
-
-# ---- ingest ----------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class IngestedGroup:
-    """A group of recordings after ingest: raw shards, and ledger rows of what has no audio to go on with."""
-
-    stages: list[StageResult] = field(default_factory=list)
-    raw_shards: list[RawShard] = field(default_factory=list)
-    rows: list[Row] = field(default_factory=list)
-
-
-def ingest_group(engine: Engine, config: RunConfig, group: list[Recording]) -> IngestedGroup:
-    """Cut a group of recordings into clips.
-
-    A group that kills its worker three times, or hangs, is read again one recording at a time, so that only those
-    fail that are at fault.
-    """
-    ingested = IngestedGroup()
-    outcome = _ingest(engine, config, group, ingested)
-    if isinstance(outcome, Exception) and len(group) > 1:
-        for recording in group:
-            outcome = _ingest(engine, config, [recording], ingested)
-            if isinstance(outcome, Exception):
-                ingested.rows.append(_unread_row(recording, outcome))
-    elif isinstance(outcome, Exception):
-        ingested.rows.append(_unread_row(group[0], outcome))
-    return ingested
-
-
-def _ingest(
-    engine: Engine, config: RunConfig, group: list[Recording], ingested: IngestedGroup
-) -> Outcome[Ingested] | Exception:
-    """Call the stage and add its results to `ingested`; return its outcome."""
-    name = label(group[0].key, len(group))
-    outcome = call_with_retries(
-        engine,
-        "ingest",
-        name,
-        worker_functions.ingest,
-        config,
-        group,
-        again_if_hung=len(group) == 1,
-        limit_s=call_limit_s(config.engine, sum(recording.size for recording in group) / BYTES_PER_S),
-    )
-    if isinstance(outcome, Exception):
-        ingested.stages.append(StageResult("ingest", name, [], outcome))
-        return outcome
-    result = outcome.result
-    clips = [clip for raw in result.shards for clip in raw.clips] + result.rest
-    ingested.stages.append(StageResult("ingest", outcome.name, clips, outcome))
-    ingested.raw_shards.extend(result.shards)
-    ingested.rows.extend(Row(clip, settled(clip) or failed("no audio and no reason"), {}, {}) for clip in result.rest)
-    return outcome
-
-
-def _unread_row(recording: Recording, problem: Exception) -> Row:
-    """Return the ledger row of a recording that gave no clip."""
-    error = f"ingest: {problem}"
-    clip = Clip(recording.key, recording.source, recording.sha256, metadata=recording.metadata, error=error)
-    return Row(clip, failed(error), {}, {})
 
 
 # ---- copies ----------------------------------------------------------------------------------------------------
@@ -109,9 +47,28 @@ def score_raw(engine: Engine, config: RunConfig, name: str, raw: RawShard) -> St
 
 
 @dataclass(frozen=True)
+class JudgedShard:
+    """A raw shard, or a part of one, after enhancement and gate: its enhanced version and a row for each clip.
+
+    `embeddings` holds the voice of the version of each clip that was chosen, where voices are asked for. `problem` is
+    why the shard has no result.
+    """
+
+    name: str
+    raw: RawShard
+    stages: list[StageResult]
+    rows: list[Row]
+    enhanced: Shard | None
+    embeddings: dict[str, str]
+    problem: Exception | None = None
+
+
+@dataclass(frozen=True)
 class FinishedShard:
-    """A raw shard, or a part of one, after enhancement, gate and publishing: its enhanced version, its tars, and a row
-    for each clip. `problem` is why it has no result."""
+    """A judged shard, or a part of one, after publishing: its enhanced version, its tars, and a row for each clip.
+
+    `problem` is why it has no result.
+    """
 
     name: str
     stages: list[StageResult]
@@ -123,25 +80,53 @@ class FinishedShard:
 
 
 def finish_shard(engine: Engine, config: RunConfig, name: str, raw: RawShard) -> list[FinishedShard]:
-    """Score, enhance, judge and publish one raw shard; return it, or the parts into which it had to be divided.
+    """Score, enhance, judge and publish one raw shard; return it, or the parts into which it had to be divided."""
+    finished: list[FinishedShard] = []
+    for judged in judge_shard(engine, config, name, raw):
+        parts = publish_judged(engine, config, judged)
+        parts[0].stages[:0] = judged.stages
+        finished += parts
+    return finished
+
+
+def judge_shard(
+    engine: Engine, config: RunConfig, name: str, raw: RawShard, attempts: int = ATTEMPTS
+) -> list[JudgedShard]:
+    """Score, enhance and judge one raw shard; return it, or the parts into which it had to be divided.
 
     A shard that kills its worker three times, or hangs, is halved, and so are its halves, so that only those clips fail
     that are at fault.
     """
-    return _finish_or_halve(engine, config, name, raw, ATTEMPTS)
-
-
-def _finish_or_halve(engine: Engine, config: RunConfig, name: str, raw: RawShard, attempts: int) -> list[FinishedShard]:
-    whole = _finish(engine, config, name, raw, attempts)
+    whole = _judge_whole(engine, config, name, raw, attempts)
     if not (whole.problem and _is_divisible(raw, whole.problem)):
         return [whole]
-    middle = len(raw.clips) // 2
-    parts: list[FinishedShard] = []
-    for some in (slice(middle), slice(middle, None)):
+    parts: list[JudgedShard] = []
+    for some in _halves(raw.clips):
         part = replace(raw, clips=raw.clips[some], fingerprints=raw.fingerprints[some])
-        parts += _finish_or_halve(engine, config, name, part, 1)  # a part that fails is halved too: no need to insist
+        parts += judge_shard(engine, config, name, part, 1)  # a part that fails is halved too: no need to insist
     parts[0].stages[:0] = [result for result in whole.stages if isinstance(result.outcome, Exception)]
     return parts
+
+
+def publish_judged(
+    engine: Engine, config: RunConfig, judged: JudgedShard, attempts: int = ATTEMPTS
+) -> list[FinishedShard]:
+    """Publish a judged shard; return it, or the parts into which it had to be divided, as `judge_shard` does."""
+    whole = _publish_whole(engine, config, judged, attempts)
+    if judged.problem or not (whole.problem and _is_divisible(judged.raw, whole.problem)):
+        return [whole]
+    parts: list[FinishedShard] = []
+    raw = judged.raw
+    for some in _halves(raw.clips):
+        part = replace(raw, clips=raw.clips[some], fingerprints=raw.fingerprints[some])
+        parts += publish_judged(engine, config, replace(judged, raw=part, rows=judged.rows[some]), 1)
+    parts[0].stages[:0] = [result for result in whole.stages if isinstance(result.outcome, Exception)]
+    return parts
+
+
+def _halves(clips: list[Clip]) -> tuple[slice, slice]:
+    middle = len(clips) // 2
+    return slice(middle), slice(middle, None)
 
 
 def _is_divisible(raw: RawShard, problem: Exception) -> bool:
@@ -149,9 +134,8 @@ def _is_divisible(raw: RawShard, problem: Exception) -> bool:
     return len(raw.clips) > 1 and not isinstance(problem, DataError)
 
 
-def _finish(engine: Engine, config: RunConfig, name: str, raw: RawShard, attempts: int) -> FinishedShard:
-    """Take a shard through its stages, up to the first that gives nothing."""
-    stages: list[StageResult] = []
+def _caller(engine: Engine, config: RunConfig, name: str, raw: RawShard, attempts: int) -> Callable[..., Any]:
+    """Return what calls a function in a worker for one raw shard."""
     is_alone = len(raw.clips) == 1
 
     def call(stage: str, function: Callable[..., Any], *args: object) -> Any:
@@ -168,20 +152,49 @@ def _finish(engine: Engine, config: RunConfig, name: str, raw: RawShard, attempt
             limit_s=call_limit_s(config.engine, sum(clip.duration_s for clip in raw.clips)),
         )
 
+    return call
+
+
+def _judge_whole(engine: Engine, config: RunConfig, name: str, raw: RawShard, attempts: int) -> JudgedShard:
+    """Take a shard through its stages up to the gate, or up to the first that gives nothing."""
+    call = _caller(engine, config, name, raw, attempts)
     cleaned = call("clean", worker_functions.clean)
-    stages += _results_of_cleaning(name, raw, cleaned)
-    rows = [_judge(clip, cleaned, config) for clip in raw.clips]
-    tars, variants, problem = NOTHING, list[Shard](), cleaned if isinstance(cleaned, Exception) else None
+    stages = _results_of_cleaning(name, raw, cleaned)
     enhanced = None if isinstance(cleaned, Exception) or not cleaned.enhanced else cleaned.enhanced.result.shard
-    if problem and _is_divisible(raw, problem):
-        return FinishedShard(name, stages, rows, None, NOTHING, [], problem)
-    if config.text.transcriber and not problem:
+    voices = None
+    if config.speakers.embed and not isinstance(cleaned, Exception):
+        voices = call("embed", worker_functions.embed, enhanced)
+        stages.append(StageResult("embed", name, raw.wanted, voices))
+        if isinstance(voices, Exception):
+            cleaned = voices
+    if isinstance(cleaned, Exception):
+        return JudgedShard(name, raw, stages, [_judge(c, cleaned, config) for c in raw.clips], None, {}, cleaned)
+    embedded = voices.result if voices else None
+    rows = [_judge(clip, cleaned, config, embedded) for clip in raw.clips]
+    problem = None
+    if config.text.transcriber:
         found = call("transcribe", worker_functions.transcribe, enhanced, [_ending(row) for row in rows])
         kept = [row.clip for row in rows if row.decision.verdict is Verdict.KEPT]
         stages.append(StageResult("transcribe", name, kept, found))
-        if isinstance(found, Exception) and _is_divisible(raw, found):
-            return FinishedShard(name, stages, rows, None, NOTHING, [], found)
+        problem = found if isinstance(found, Exception) else None
         rows = [_after_transcription(row, found, config) for row in rows]
+    return JudgedShard(name, raw, stages, rows, enhanced, _embeddings(rows, embedded), problem)
+
+
+def _embeddings(rows: list[Row], embedded: Embedded | None) -> dict[str, str]:
+    """Return the embedding of the version of each clip that was chosen, of those that have one."""
+    if embedded is None:
+        return {}
+    found = {row.clip.clip_id: embed.chosen(embedded, row.decision).embeddings for row in rows}
+    return {clip_id: texts[clip_id] for clip_id, texts in found.items() if clip_id in texts}
+
+
+def _publish_whole(engine: Engine, config: RunConfig, judged: JudgedShard, attempts: int) -> FinishedShard:
+    """Write what users get of a judged shard, up to the first stage that gives nothing."""
+    name, raw, rows, enhanced = judged.name, judged.raw, judged.rows, judged.enhanced
+    call = _caller(engine, config, name, raw, attempts)
+    stages: list[StageResult] = []
+    tars, variants = NOTHING, list[Shard]()
     endings = [_ending(row) for row in rows]
     for stage, function, *which in _publishing(config):
         outcome = call(stage, function, enhanced, endings, *which)
@@ -193,7 +206,8 @@ def _finish(engine: Engine, config: RunConfig, name: str, raw: RawShard, attempt
             tars = outcome.result
         else:
             variants += named_shards(outcome.result)
-    return FinishedShard(name, stages, [_published_row(row, tars) for row in rows], enhanced, tars, variants, problem)
+    rows = [_published_row(row, tars) for row in rows]
+    return FinishedShard(name, stages, rows, enhanced, tars, variants, judged.problem)
 
 
 NOTHING = Published(None, None, {})
@@ -221,7 +235,9 @@ def _results_of_cleaning(name: str, raw: RawShard, cleaned: worker_functions.Cle
     ]
 
 
-def _judge(clip: Clip, cleaned: worker_functions.Cleaned | Exception, config: RunConfig) -> Row:
+def _judge(
+    clip: Clip, cleaned: worker_functions.Cleaned | Exception, config: RunConfig, embedded: Embedded | None = None
+) -> Row:
     """Return a clip's ledger row with the gate's decision over it."""
     if decision := settled(clip):
         scores = {} if isinstance(cleaned, Exception) else cleaned.before.result.scores
@@ -236,7 +252,13 @@ def _judge(clip: Clip, cleaned: worker_functions.Cleaned | Exception, config: Ru
     removed = cleaned.enhanced.result.residual_snr_db if cleaned.enhanced else {}
     if (residual_snr_db := removed.get(clip.clip_id)) is not None:
         own["residual_snr_db"] = residual_snr_db
+    if embedded and (likeness := embed.likeness(embedded, clip.clip_id)) is not None:
+        own["voice_likeness"] = likeness
     row = Row(clip, _decision(clip, before, after, config, own), before, after or {}, own.get("residual_snr_db"))
+    if embedded:
+        facts = embed.facts(embedded, clip.clip_id, row.decision)
+        decision = one_speaker(row.decision, facts.voice_constancy, config.speakers.constancy_min)
+        row = replace(row, decision=decision, voice=facts)
     errors = (s.result.failed[clip.clip_id] for s in stages if clip.clip_id in s.result.failed)
     error = next(errors, None)
     return _failed_row(row, error) if error else row
@@ -266,7 +288,7 @@ def _published_row(row: Row, tars: Published) -> Row:
 
 
 def _ending(row: Row) -> Ending:
-    return Ending(row.clip, row.decision, row.before, row.after)
+    return Ending(row.clip, row.decision, row.before, row.after, row.voice.speaker_auto)
 
 
 # ---- report ----------------------------------------------------------------------------------------------------

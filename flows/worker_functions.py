@@ -13,6 +13,7 @@ from clean_corpus.flows.config import RunConfig
 from clean_corpus.pipeline.core.compute_lock import hold_compute_lock
 from clean_corpus.pipeline.core.config import ScoreConfig, TextConfig
 from clean_corpus.pipeline.core.records import (
+    Embedded,
     Ending,
     Enhanced,
     Ingested,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from clean_corpus.enhancers.serving.enhancer import Enhancer
     from clean_corpus.enhancers.serving.sgmse import ScoreDiffusion
     from clean_corpus.pipeline.quality.scorer import Scorer
+    from clean_corpus.pipeline.quality.voice import VoiceEncoder
     from clean_corpus.pipeline.text.transcribers import Transcriber
 
 
@@ -55,6 +57,14 @@ def scorer(speech_threshold: float, config: ScoreConfig) -> "Scorer":
     return Scorer(
         speech_threshold=speech_threshold, dnsmos_windows=config.dnsmos_windows, naturalness=config.distillmos
     )
+
+
+@cache
+def voice_encoder(speech_threshold: float) -> "VoiceEncoder":
+    """Return this process's encoder of voices."""
+    from clean_corpus.pipeline.quality.voice import VoiceEncoder
+
+    return VoiceEncoder(speech_threshold=speech_threshold)
 
 
 @cache
@@ -146,6 +156,15 @@ def transcribe(
     with hold_compute_lock():
         load = partial(transcriber, config.text)
         return transcribe_shard(_store(config), raw, enhanced, endings, load, name, config)
+
+
+def embed(config: RunConfig, raw: RawShard, enhanced: Shard | None) -> Outcome[Embedded]:
+    """Run the stage `embed` on one raw shard and its enhanced version."""
+    from clean_corpus.pipeline.corpus.embed import embed_shard
+
+    with hold_compute_lock():
+        encoder = partial(voice_encoder, config.segment.speech_threshold)
+        return embed_shard(_store(config), raw, enhanced, encoder, config)
 
 
 def publish(config: RunConfig, raw: RawShard, enhanced: Shard | None, endings: Sequence[Ending]) -> Outcome[Published]:

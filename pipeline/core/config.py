@@ -121,6 +121,22 @@ class ScoreConfig(Section):
     distillmos: bool = Field(False, description="also score naturalness by DistillMOS, extra `distillmos`; slow")
 
 
+class SpeakersConfig(Section):
+    """Voices of the clips: whether one speaker is in a clip, and behind a label."""
+
+    embed: bool = Field(False, description="embed the voice of each clip, by the extra `speakers`; the rest needs it")
+    constancy_min: Threshold = Field(
+        0.65, ge=0, le=1, description="reject as speaker_change where the voices of two parts are less alike, a cosine"
+    )
+    match_min: Threshold = Field(
+        0.75, ge=0, le=1, description="reject as speaker_outlier where it is less like its speaker's clips, a cosine"
+    )
+    min_clips: int = Field(8, ge=3, description="... for speakers with so many clips or more")
+    group_min: Threshold = Field(
+        0.775, ge=0, le=1, description="clips without a speaker are one speaker_auto if so alike on average, a cosine"
+    )
+
+
 class GateConfig(Section):
     """Thresholds on the version of a clip that would be published; null, or off, switches a check off.
 
@@ -258,6 +274,7 @@ class PipelineConfig(Section):
     enhance: EnhanceConfig = EnhanceConfig()
     text: TextConfig = TextConfig()
     score: ScoreConfig = ScoreConfig()
+    speakers: SpeakersConfig = SpeakersConfig()
     gate: GateConfig = GateConfig()
     s3: S3Config = S3Config()
 

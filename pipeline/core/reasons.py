@@ -30,6 +30,9 @@ class Reason(StrEnum):
     DNSMOS_P808 = "dnsmos_p808"
     DISTILLMOS = "distillmos"
     CER = "cer"
+    # rejected by the voice
+    SPEAKER_CHANGE = "speaker_change"
+    SPEAKER_OUTLIER = "speaker_outlier"
     # failed: the file or object cannot be had
     NOT_FOUND = "not_found"
     MALFORMED_MANIFEST = "malformed_manifest"
@@ -86,6 +89,8 @@ MEANINGS: dict[Reason, str] = {
     Reason.DNSMOS_P808: "has a lower DNSMOS P.808 than `gate.dnsmos_p808_min`",
     Reason.DISTILLMOS: "has a lower DistillMOS than `gate.distillmos_min`",
     Reason.CER: "what a recogniser heard differs from its text by more than `gate.cer_max`",
+    Reason.SPEAKER_CHANGE: "its voice changes: two parts are less alike than `speakers.constancy_min`",
+    Reason.SPEAKER_OUTLIER: "its voice is not that of its speaker's other clips, by `speakers.match_min`",
     Reason.NOT_FOUND: "a manifest names it, and it is not there",
     Reason.MALFORMED_MANIFEST: "a line of a manifest, or a sidecar, came to nothing",
     Reason.NO_FILE_NAME: "an object's key is no name of a file",

@@ -89,6 +89,22 @@ class Transcribed:
 
 
 @dataclass(frozen=True)
+class Voices:
+    """The voices of clips in one version, as texts of quality.voice, and how constant they are; of those that speak."""
+
+    embeddings: dict[str, str]
+    constancy: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """The voices of a shard's clips in both versions."""
+
+    raw: Voices
+    enhanced: Voices
+
+
+@dataclass(frozen=True)
 class Published:
     """The tars that a user gets of one raw shard, and the gain that each kept clip was given."""
 
@@ -105,6 +121,7 @@ class Ending:
     decision: Decision
     before: Scores
     after: Scores
+    speaker_auto: str | None = None
 
 
 def named_shards(result: object) -> Iterator[Shard]:

@@ -177,6 +177,21 @@ class Clip:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class VoiceFacts:
+    """What the voices of a clip say of its speaker, as columns of the ledger; None where they were not embedded.
+
+    `voice_likeness` is that of the raw and the enhanced version, `voice_constancy` that of the parts of the version
+    that was chosen, `voice_match` its likeness to the other clips of its speaker: cosines. `speaker_auto` names the
+    clips without a speaker's label that sound like one.
+    """
+
+    voice_likeness: float | None = None
+    voice_constancy: float | None = None
+    voice_match: float | None = None
+    speaker_auto: str | None = None
+
+
 @dataclass(frozen=True)
 class Decision:
     """The verdict on a clip: `reason` is one of a closed list, `detail` the sentence with the two numbers."""

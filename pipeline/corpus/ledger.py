@@ -3,7 +3,7 @@
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
@@ -12,7 +12,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from clean_corpus.pipeline.core.types import Clip, Decision, Scores
+from clean_corpus.pipeline.core.types import Clip, Decision, Scores, VoiceFacts
 from clean_corpus.pipeline.quality.scorer import SCORES
 
 ROWS_PER_GROUP = 10_000  # of the Parquet file, and of rows in memory
@@ -29,6 +29,8 @@ _TEXT = (
 )
 CONSTANTS = ("enhancer", "weights_sha256", "config_sha256", "dnsmos_windows")
 """Columns with what a whole run was made with."""
+
+NO_VOICE = VoiceFacts()
 
 _RECORDED = (
     "sample_rate_in_hz",
@@ -67,6 +69,10 @@ SCHEMA = pa.schema(
         ("chosen", pa.string()),
         ("chosen_why", pa.string()),
         ("residual_snr_db", pa.float64()),
+        ("voice_likeness", pa.float64()),
+        ("voice_constancy", pa.float64()),
+        ("voice_match", pa.float64()),
+        ("speaker_auto", pa.string()),
         ("gain_db", pa.float64()),
         ("shard", pa.string()),
         *[(name, pa.string()) for name in CONSTANTS],
@@ -86,6 +92,7 @@ class Row:
     residual_snr_db: float | None = None
     gain_db: float | None = None
     shard: str | None = None
+    voice: VoiceFacts = NO_VOICE
 
 
 def write(rows: Iterable[Row], file: BinaryIO, *, constants: Mapping[str, str | None]) -> int:
@@ -123,6 +130,7 @@ def _record(row: Row) -> dict[str, object]:
         "chosen": decision.chosen,
         "chosen_why": decision.chosen_why,
         "residual_snr_db": row.residual_snr_db,
+        **asdict(row.voice),
         "gain_db": row.gain_db,
         "shard": row.shard,
         **{f"before_{score}": row.before.get(score) for score in SCORES},

@@ -111,6 +111,7 @@ def _facts(ending: Ending, version: Version, config: PipelineConfig) -> dict[str
     """Return what the tar says of a clip in its JSON member; `scores` are of the version that lies beside it."""
     clip, raw = ending.clip, version == "raw"
     return {
+        **({"speaker_auto": ending.speaker_auto} if ending.speaker_auto else {}),
         **clip.origin,
         **clip.texts,
         **asdict(ending.decision),

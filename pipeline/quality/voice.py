@@ -3,6 +3,7 @@
 Torch is imported by the first `VoiceEncoder` that is made, and resemblyzer never: of it only the weights are read.
 """
 
+import base64
 import hashlib
 import importlib.util
 from functools import cache
@@ -63,6 +64,20 @@ def likeness(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
     return round(float(one @ other), 6)
 
 
+def to_text(embedding: NDArray[np.float32]) -> str:
+    """Return an embedding as text: base64 of 16-bit floating-point numbers, which keep it to 0.0005."""
+    return base64.b64encode(embedding.astype("<f2").tobytes()).decode()
+
+
+def from_text(text: str) -> NDArray[np.float32]:
+    """Return the embedding that `to_text` wrote, of length 1.
+
+    >>> from_text(to_text(np.float32([0.6, 0.8]))).round(3).tolist()
+    [0.6000000238418579, 0.800000011920929]
+    """
+    return _unit(np.frombuffer(base64.b64decode(text), "<f2").astype(np.float32))
+
+
 class VoiceEncoder:
     """Embed the voice of a clip.
 
@@ -81,7 +96,7 @@ class VoiceEncoder:
         spoken = speech_of(resample(x, sample_rate, RATE), self._speech_threshold)
         if not np.any(spoken):
             return None
-        mel = log_free_mel(spoken)
+        mel = power_mel(spoken)
         starts = window_starts(len(mel))
         parts = [self._embed(mel, starts[i : i + WINDOWS_AT_ONCE]) for i in range(0, len(starts), WINDOWS_AT_ONCE)]
         windows = np.concatenate(parts)
@@ -122,7 +137,7 @@ def speech_of(x: Audio, threshold: float) -> Audio:
     return spoken * np.float32(np.sqrt(10 ** (LEVEL_DB / 10) / power)) if power else spoken[:0]
 
 
-def log_free_mel(x: Audio) -> NDArray[np.float32]:
+def power_mel(x: Audio) -> NDArray[np.float32]:
     """Return the power of each mel band and frame, not its logarithm; of a short clip with silence behind it.
 
     Source: resemblyzer.wav_to_mel_spectrogram, librosa.feature.melspectrogram.

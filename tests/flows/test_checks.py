@@ -52,7 +52,7 @@ def test_settings_that_cannot_work_start_nothing(folder, no_server, settings, wo
 
 def test_a_setting_whose_extra_is_not_installed_starts_nothing(folder, no_server, monkeypatch):
     monkeypatch.setattr(extras, "is_installed", lambda _: False)
-    for setting, extra in (("score.distillmos", "distillmos"),):
+    for setting, extra in (("score.distillmos", "distillmos"), ("speakers.embed", "speakers")):
         with pytest.raises(ConfigError, match=rf"{setting} needs .*clean-corpus\[{extra}\]"):
             invoke("run", folder / "in", folder / "out", "--set", f"{setting}=true")
     with pytest.raises(ConfigError, match=r"--distillmos needs"):

@@ -13,10 +13,12 @@ import pytest
 from clean_corpus.pipeline.core.config import PipelineConfig, SegmentConfig
 from clean_corpus.pipeline.core.records import Ending, Ingested, RawShard
 from clean_corpus.pipeline.core.types import Decision, Verdict
-from clean_corpus.pipeline.corpus import enhance, ingest, publish, score, shards
+from clean_corpus.pipeline.corpus import embed, enhance, ingest, publish, score, shards
 from clean_corpus.pipeline.discover import find_all
 from clean_corpus.pipeline.quality.fingerprint import from_text
 from clean_corpus.pipeline.quality.scorer import Scorer
+from clean_corpus.pipeline.quality.voice import VoiceEncoder
+from clean_corpus.pipeline.quality.voice import from_text as voice_from_text
 from clean_corpus.pipeline.storage.local import LocalStore
 from tests.support import golden
 
@@ -91,6 +93,18 @@ def test_score(store, raw):
         "score", score.VERSION, "pipeline/corpus/score.py", exact,
         {name: (row, tolerances[name]) for name, row in values.items()},
     )  # fmt: skip
+
+
+def test_embed(store, raw):
+    pytest.importorskip("resemblyzer", reason="the extra `speakers` is not installed")
+    encoder = VoiceEncoder(speech_threshold=0.5)
+    result = embed.embed_shard(store, raw, None, lambda: encoder, CONFIG).result
+    exact = {"clips": [*result.raw.embeddings], "constant": [*result.raw.constancy]}
+    voices = {clip_id: voice_from_text(text)[::8] for clip_id, text in result.raw.embeddings.items()}
+    numbers = {f"voice {i}": (x, 5e-3) for i, x in enumerate(voices.values())}  # 16 bits; torch sums in another order
+    golden.check("embed", embed.VERSION, "pipeline/corpus/embed.py", exact, numbers)
+    assert not result.enhanced.embeddings
+    assert embed.likeness(result, raw.clips[0].clip_id) is None  # there is no enhanced version to be like
 
 
 def test_publish(store, raw):
