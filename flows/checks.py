@@ -40,6 +40,12 @@ def check(config: RunConfig) -> str | None:
         require_folder(config.score.clean_dir, "score.clean_dir", config.s3)
     if _same(config.input, config.output):
         raise ConfigError(f"INPUT and OUTPUT are both {config.input}; choose another OUTPUT")
+    to = config.export.to
+    if to and _is_within(to, config.input) and not _is_within(to, config.output):
+        raise ConfigError(
+            f"export.to {to} lies in INPUT {config.input}, whose next run would take the clips for "
+            "recordings; choose another"
+        )
     return checkpoints.weights_sha256(weights) if weights else None
 
 
@@ -67,6 +73,13 @@ def prepared_store(config: RunConfig) -> Store:
     store = open_store(config.output, config.s3)
     store.prepare()
     return store
+
+
+def _is_within(inner: Location, outer: Location) -> bool:
+    """Return whether a location is another, or lies in it."""
+    if isinstance(inner, Path) and isinstance(outer, Path):
+        return inner.resolve().is_relative_to(outer.resolve())
+    return f"{inner}/".startswith(f"{outer}/")
 
 
 def _same(one: Location, other: Location) -> bool:

@@ -19,7 +19,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.futures import PrefectFuture
 from prefect.runtime import flow_run
 
-from clean_corpus.flows import calls, checks, group_stages, shard_stages
+from clean_corpus.flows import calls, checks, exports, group_stages, shard_stages
 from clean_corpus.flows.config import ELSEWHERE, RunConfig
 from clean_corpus.flows.engines import open_engine
 from clean_corpus.flows.engines.base import Engine
@@ -176,6 +176,9 @@ class _Run:
         self.store.fence()
         self.store.write("run.json", json.dumps(summary, indent=2, sort_keys=True).encode() + b"\n")
         artifacts.results(summary, f"{self.config.output}/report/index.html")
+        if to := self.config.export_to:
+            with self.observer.timed("export"):
+                summary["export"] = exports.write_export(self.config, self.store, manifest, to, self.console)
         return summary
 
     # ---- stages

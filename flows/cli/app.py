@@ -7,13 +7,14 @@ import sys
 
 import typer
 
-from clean_corpus.flows.cli import deploy, evaluate, folder, listening, models, run, train, versions, vocoder
+from clean_corpus.flows.cli import deploy, evaluate, export, folder, listening, models, run, train, versions, vocoder
 from clean_corpus.flows.cli.console import console
 from clean_corpus.pipeline.core.errors import CleanCorpusError, ConfigError
 from clean_corpus.pipeline.core.surroundings import explained, speak_utf8, writable_cache
 
 COMMANDS = {  # in the order of --help
     "run": run.run,
+    "export": export.export,
     "enhance": folder.enhance,
     "score": folder.score,
     "evaluate": evaluate.evaluate,

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from clean_corpus.flows.cli.options import ConfigFile, Settings
+from clean_corpus.flows.cli.options import ConfigFile, RunLayoutName, Settings
 from clean_corpus.flows.cli.settings import read_yaml
 
 
@@ -19,13 +19,15 @@ def deploy(
     name: Annotated[str, typer.Option(help="of the deployment; one per input and output")] = "clean-corpus",
     config: ConfigFile = None,
     settings: Settings = [],  # noqa: B006 - typer copies it
+    layout: RunLayoutName = None,
 ) -> None:
     """Have a Prefect server clean what is new on a schedule. Run it again to change input, schedule or settings."""
     from clean_corpus.flows.config import RunConfig
     from clean_corpus.pipeline.core.config_input import override, validate
 
     data = read_yaml(config) | {"input": source, "output": output}
-    configuration = validate(RunConfig, override(data, settings))
+    layouts = [f"export.layout={layout}"] if layout else []
+    configuration = validate(RunConfig, override(data, [*layouts, *settings]))
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")  # errors are printed by us, once
     from clean_corpus.flows.deploy import deployment
 

@@ -12,6 +12,12 @@ TrainingConfigFile = Annotated[str | None, typer.Option("--config", help="YAML o
 EnhancerName = Annotated[
     str | None, typer.Option("--enhancer", help="shipped name, or path of trained .safetensors, or s3://")
 ]
+LAYOUTS = "piper, f5-tts, xtts, vits, styletts2, gpt-sovits, cosyvoice, ljspeech, hf, lhotse, lhotse-shar, nemo, kaldi"
+LayoutName = Annotated[str, typer.Option("--for", metavar="NAME", help=f"reader of the export: {LAYOUTS}")]
+RunLayoutName = Annotated[
+    str | None,
+    typer.Option("--for", metavar="NAME", help=f"set rate and lengths for a trainer, and export for it: {LAYOUTS}"),
+]
 Workers = Annotated[int | None, typer.Option("--workers", min=1, help="worker processes; default: one per core")]
 TrainingOut = Annotated[
     str, typer.Option(help="folder for checkpoints, curves and weights, or s3://; continues what lies there")

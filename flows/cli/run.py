@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from clean_corpus.flows.cli.console import console, ended_by_signals, shown
-from clean_corpus.flows.cli.options import ConfigFile, EnhancerName, Settings, Workers
+from clean_corpus.flows.cli.export import print_export
+from clean_corpus.flows.cli.options import ConfigFile, EnhancerName, RunLayoutName, Settings, Workers
 from clean_corpus.flows.cli.settings import run_config
 from clean_corpus.flows.cli.vocoder import compare
 from clean_corpus.pipeline.core.errors import CleanCorpusError
@@ -24,6 +25,7 @@ def run(
     enhancer: EnhancerName = None,
     settings: Settings = [],  # noqa: B006 - typer copies it
     workers: Workers = None,
+    layout: RunLayoutName = None,
     compare_minutes: Annotated[
         float | None,
         typer.Option("--compare", min=0.01, help="then train a vocoder each on raw, enhanced and gated: minutes each"),
@@ -31,12 +33,17 @@ def run(
 ) -> None:
     """Clean a folder of recordings: shards, ledger and report. Run it again to continue or after a change."""
     from clean_corpus.flows import checks, local_server
+    from clean_corpus.pipeline.export.config import conflicts
 
+    if layout:
+        settings = [f"export.layout={layout}", *settings]
     if compare_minutes:
         settings = [*settings, "variants=true"]
     configuration = run_config(source, output, config, enhancer, settings, workers)
     checks.check(configuration)
     checks.prepared_store(configuration)
+    for conflict in conflicts(configuration.export, configuration.audio, configuration.segment):
+        console.print(conflict)
     if configuration.engine.kind == "local":
         require_memory(RUN_BYTES)
     local_server.configure()
@@ -88,3 +95,5 @@ def _print_summary(summary: dict[str, Any]) -> None:
             "recording's is in recording_text"
         )
     print(f"report: {shown(parse_location(summary['output']))}/report/index.html")
+    if "export" in summary:
+        print_export(summary["export"])

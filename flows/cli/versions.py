@@ -11,6 +11,7 @@ from clean_corpus.flows.cli.options import AsJson
 from clean_corpus.pipeline.core.errors import CleanCorpusError, ConfigError
 
 if TYPE_CHECKING:
+    from clean_corpus.pipeline.core.config import S3Config
     from clean_corpus.pipeline.storage.base import Store
 
 OutputArgument = Annotated[str, typer.Argument(metavar="OUTPUT", help="of a run: a folder or s3://")]
@@ -26,7 +27,7 @@ def versions(output: OutputArgument, as_json: AsJson = False, settings: BucketSe
 
     from clean_corpus.pipeline.corpus import versions
 
-    store = _open_output(output, settings)
+    store, _ = open_output(output, settings)
     manifests = [versions.read(store, number) for number in versions.numbers(store)]
     if as_json:
         fields = {"version", "made", "again", "run"}
@@ -50,7 +51,7 @@ def diff(
     """Say what changed from version A to version B: clips new, gone, or with another end or another audio."""
     from clean_corpus.pipeline.corpus import versions
 
-    store = _open_output(output, settings)
+    store, _ = open_output(output, settings)
     difference = versions.difference(store, versions.read(store, earlier), versions.read(store, later))
     for clip in difference.added:
         print(f"+ {clip}")
@@ -70,7 +71,7 @@ def rollback(
     """Make an old version the newest again, as a version of its own; nothing is taken away."""
     from clean_corpus.pipeline.corpus import versions
 
-    store = _open_output(output, settings)
+    store, _ = open_output(output, settings)
     store.prepare()
     with store.only_run():
         print(f"version: {versions.rollback(store, version).version}")
@@ -85,7 +86,7 @@ def verify(
     from clean_corpus.flows.observe import progress
     from clean_corpus.pipeline.corpus import versions
 
-    store = _open_output(output, settings)
+    store, _ = open_output(output, settings)
     chosen = [version] if version else versions.numbers(store)
     if not chosen:
         raise ConfigError(f"OUTPUT {output}: there is no version; `clean-corpus run` makes one")
@@ -113,7 +114,7 @@ def gc(
     """Drop old versions and the tars that no other version names."""
     from clean_corpus.pipeline.corpus import collection
 
-    store = _open_output(output, settings)
+    store, _ = open_output(output, settings)
     store.prepare()
     with store.only_run():
         dropped = list(collection.gc(store, keep))
@@ -124,8 +125,8 @@ def gc(
     console.print(f"{len(dropped)} objects dropped")
 
 
-def _open_output(output: str, settings: list[str]) -> "Store":
-    """Return the store of a run's output.
+def open_output(output: str, settings: list[str]) -> tuple["Store", "S3Config"]:
+    """Return the store of a run's output, and the settings of its bucket.
 
     Raises: ConfigError if there is no such folder, or for a setting that cannot be.
     """
@@ -136,4 +137,5 @@ def _open_output(output: str, settings: list[str]) -> "Store":
 
     if isinstance(location := parse_location(output), Path) and not location.is_dir():
         raise ConfigError(f"OUTPUT {output}: no such folder")
-    return open_store(location, validate(PipelineConfig, override({}, settings)).s3)
+    s3 = validate(PipelineConfig, override({}, settings)).s3
+    return open_store(location, s3), s3

@@ -24,6 +24,7 @@ from clean_corpus.pipeline.core.config import (
     ShardConfig,
 )
 from clean_corpus.pipeline.core.config_input import validate
+from clean_corpus.pipeline.export.config import ExportConfig
 
 _DEFAULTS = {name: field.get_default() for name, field in RunConfig.model_fields.items() if not field.is_required()}
 
@@ -51,6 +52,7 @@ def clean_corpus(
     enhancer: str = _DEFAULTS["enhancer"],
     variants: bool = _DEFAULTS["variants"],
     keep_versions: Annotated[int, Field(ge=1)] = _DEFAULTS["keep_versions"],
+    export: ExportConfig = _DEFAULTS["export"],
     engine: EngineConfig = _DEFAULTS["engine"],
     observe: ObserveConfig = _DEFAULTS["observe"],
     hooks: HookConfig = _DEFAULTS["hooks"],

@@ -25,9 +25,10 @@ class LocalStore(Store):
     root: Path
     lateness_s = 3600.0  # a system call is not late, but a process may be halted before it
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, temporary: Path | None = None) -> None:
+        """Files are written in `temporary` before they get their names: a folder of the same file system."""
         self.root = root
-        self._temporary = root / "work" / "tmp"
+        self._temporary = temporary or root / "work" / "tmp"
 
     def prepare(self) -> None:
         try:

@@ -179,7 +179,9 @@ class S3Store(lease.LeasableStore):
 
     def _list(self, prefix: str, delimiter: str) -> Iterator[tuple[str, int]]:
         with _as_storage_error():
-            for found in s3_objects.list_objects(*self._address(f"{prefix}/"), delimiter, self.config):
+            for found in s3_objects.list_objects(
+                *self._address(f"{prefix}/" if prefix else ""), delimiter, self.config
+            ):
                 yield self.root.relative(found.key), found.size
 
     def _download(self, key: str) -> BinaryIO:

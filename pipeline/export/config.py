@@ -1,0 +1,117 @@
+"""The settings of an export, and what a layout wants of the settings of the run before it."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import Field, field_validator
+
+from clean_corpus.pipeline.core.config import AudioConfig, Section, SegmentConfig
+from clean_corpus.pipeline.core.errors import ConfigError
+from clean_corpus.pipeline.core.locations import LocationField
+from clean_corpus.pipeline.core.switches import NULL_IS_OFF
+from clean_corpus.pipeline.export.layouts import LAYOUTS, Layout, find
+from clean_corpus.pipeline.export.split import Shares, parse_shares
+
+
+class ExportConfig(Section):
+    """The layout that kept clips are exported in, and how."""
+
+    layout: Annotated[str | None, NULL_IS_OFF] = Field(
+        None, description=f"also write kept clips for a trainer, and set rate and lengths for it: {', '.join(LAYOUTS)}"
+    )
+    to: Annotated[LocationField | None, NULL_IS_OFF] = Field(
+        None, description="where that goes, local or s3://; null: OUTPUT/export/LAYOUT"
+    )
+    sample_rate: int | None = Field(
+        None, ge=8000, le=48000, description="rate of the exported audio, Hz; null: the layout's, or the corpus' own"
+    )
+    speakers: tuple[str, ...] = Field((), description="export these speakers alone; none: all")
+    split: str | None = Field(
+        None, description="shares of train/dev/test, for example 0.9/0.05/0.05; null: the layout's, docs/EXPORT.md"
+    )
+    split_by: str = Field(
+        "text", pattern="^(text|speaker)$", description="clips of one text, or of one speaker, stay on one side"
+    )
+    language: str | None = Field(None, description="of clips whose own is not known, for example en")
+    prefix: str | None = Field(
+        None, description="folder that the trainer finds the export in, for lists with whole paths; null: where it is"
+    )
+
+    @field_validator("layout")
+    @classmethod
+    def _known_layout(cls, value: str | None) -> str | None:
+        if value is not None:
+            find(value)
+        return value
+
+    @field_validator("split", mode="before")
+    @classmethod
+    def _one_share(cls, value: Any) -> Any:
+        return str(value) if isinstance(value, int | float) else value  # which YAML takes "1" for
+
+    @field_validator("split")
+    @classmethod
+    def _shares(cls, value: str | None) -> str | None:
+        if value is not None:
+            parse_shares(value)
+        return value
+
+    def shares(self, layout: Layout) -> Shares:
+        """Return the shares of train, dev and test."""
+        return parse_shares(self.split or layout.split)
+
+    def rate(self, layout: Layout) -> int | None:
+        """Return the rate that is wanted, Hz; None for that of the corpus."""
+        return self.sample_rate or layout.sample_rate
+
+
+def with_layout_settings(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a run's settings with those that its layout wants in place of defaults; settings that were made stay.
+
+    Raises: ConfigError if the run would end below the layout's rate.
+    """
+    result = dict(data)
+    export = _plain(result.get("export"))
+    name = export.get("layout")
+    if name not in LAYOUTS:
+        return result
+    layout = LAYOUTS[name]
+    audio, segment = _plain(result.get("audio")), _plain(result.get("segment"))
+    if rate := export.get("sample_rate") or layout.sample_rate:
+        made = audio.setdefault("sample_rate", rate)
+        if isinstance(made, int) and made < rate:
+            raise ConfigError(
+                f"audio.sample_rate is {made} Hz, export.layout {name} takes {rate} Hz; leave audio.sample_rate out, "
+                f"or set export.sample_rate={made} if the training is meant to have it"
+            )
+    limits = SegmentConfig.model_fields
+    if layout.max_s and layout.max_s < limits["max_s"].default:
+        segment.setdefault("max_s", layout.max_s)
+    if layout.min_s and layout.min_s > limits["min_s"].default:
+        segment.setdefault("min_s", layout.min_s)
+    return result | {"audio": audio, "segment": segment}
+
+
+def conflicts(export: ExportConfig, audio: AudioConfig, segment: SegmentConfig) -> list[str]:
+    """Return a sentence for each setting of a run that costs its export clips."""
+    if export.layout is None:
+        return []
+    layout, found = find(export.layout), []
+    if layout.max_s and segment.max_s > layout.max_s:
+        found.append(
+            f"segment.max_s is {segment.max_s:g} s, {export.layout} takes {layout.max_s:g} s: longer clips stay in the "
+            "corpus and are left out of the export"
+        )
+    if layout.min_s and segment.min_s < layout.min_s:
+        found.append(
+            f"segment.min_s is {segment.min_s:g} s, {export.layout} takes no less than {layout.min_s:g} s: shorter "
+            "clips stay in the corpus and are left out of the export"
+        )
+    return found
+
+
+def _plain(section: Any) -> dict[str, Any]:
+    """Return the settings of a section that were made."""
+    if section is None:
+        return {}
+    return dict(section) if isinstance(section, Mapping) else section.model_dump(exclude_unset=True)

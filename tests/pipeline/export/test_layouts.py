@@ -1,0 +1,235 @@
+"""Each layout as its reader documents it: columns, texts, rate, lengths; read by that reader where it is installed."""
+
+import csv
+import gzip
+import importlib.util
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from clean_corpus.flows.cli.options import LAYOUTS as NAMED
+from clean_corpus.pipeline.audio import decode
+from clean_corpus.pipeline.corpus import shards
+from clean_corpus.pipeline.export.layouts import LAYOUTS
+
+GO, BAR, LINES, NONE, FINE = 'He said "go", and went.', '"Quoted" first | bar', "Zwei Zeilen", "None", "it's fine"
+NO_BAR = '"Quoted" first bar'
+
+
+def lines(path: Path) -> list[list[str]]:
+    return [line.split("|") for line in path.read_text().splitlines()]
+
+
+def table(path: Path) -> list[list[str]]:
+    with path.open(newline="") as file:
+        return list(csv.reader(file, delimiter="|"))
+
+
+def clip(path: str) -> str:
+    """The clip's name in that of its file, which ends with a tag of eight digits."""
+    stem = Path(path).stem
+    assert len(stem.rpartition("-")[2]) == 8
+    return stem.rpartition("-")[0]
+
+
+@pytest.fixture(scope="module")
+def published(corpus) -> dict[str, float]:
+    """The level of each kept clip in the corpus."""
+    store, manifest = corpus
+    samples = (sample for shard in manifest.shards for sample in shards.read_shard(store, shard))
+    return {sample["__key__"]: float(np.std(decode.decode(sample["flac"])[0])) for sample in samples}
+
+
+def test_help_names_every_layout():
+    assert NAMED.split(", ") == list(LAYOUTS)
+
+
+def test_each_layout_names_its_source_and_the_start_of_a_training():
+    for layout in LAYOUTS.values():
+        assert ":" in layout.source or "/" in layout.source
+        assert "{dest}" in layout.start
+
+
+@pytest.mark.parametrize("name", [name for name in LAYOUTS if name != "gpt-sovits"])
+def test_audio_has_the_readers_rate_and_no_clip_is_beyond_its_lengths(exported, published, name):
+    folder, done = exported(name)
+    layout = LAYOUTS[name]
+    files = [*folder.rglob("*.wav"), *folder.rglob("*.flac")]
+    infos = [soundfile.info(str(path)) for path in files]
+    assert {(info.samplerate, info.channels, info.subtype) for info in infos} <= {
+        (layout.sample_rate or 32000, 1, "PCM_16")
+    }
+    assert len(files) == (0 if name == "lhotse-shar" else done.card["clips"]["clips"])
+    assert all((layout.min_s or 0) <= info.duration <= (layout.max_s or 99) for info in infos)
+    left_out = sum(found["clips"] for found in done.card["left_out"].values())
+    assert done.card["clips"]["clips"] + left_out == 7  # of eight clips, one is rejected
+    for path in files:  # the level is that of the corpus
+        assert np.std(soundfile.read(path)[0]) == pytest.approx(published[clip(path.name)], rel=0.002)
+
+
+def test_piper_has_a_column_for_speakers_if_there_are_several(exported):
+    folder, done = exported("piper")
+    rows = table(folder / "metadata.csv")
+    assert [(clip(path), *rest) for path, *rest in rows] == [
+        ("a-1", "anna", GO), ("a-2", "anna", BAR), ("b-1", "b ob", LINES), ("b-2", "19", NONE),
+        ("b-4", "unknown", FINE),
+    ]  # fmt: skip
+    assert all((folder / path).is_file() for path, *_ in rows)
+    assert done.card["left_out"] == {
+        "without text": {"clips": 1, "hours": 0.0003}, "shorter than 0.5 s": {"clips": 1, "hours": 0.0001}
+    }  # fmt: skip
+    folder, _ = exported("piper", speakers=("anna",))
+    assert [row[1:] for row in table(folder / "metadata.csv")] == [[GO], [BAR]]
+
+
+def test_f5_tts_has_a_header_and_whole_paths(exported):
+    folder, _ = exported("f5-tts")
+    head, *rows = table(folder / "metadata.csv")
+    assert head == ["audio_file", "text"] and [row[1] for row in rows][:3] == [GO, BAR, LINES]
+    assert all(Path(path).is_absolute() and Path(path).is_file() for path, _ in rows)
+    folder, _ = exported("f5-tts", prefix="/data/voice/")
+    assert table(folder / "metadata.csv")[1][0].startswith("/data/voice/wavs/a-1-")
+
+
+def test_xtts_has_no_text_that_pandas_takes_for_none(exported):
+    folder, done = exported("xtts", split="0.5/0.5")
+    train, dev = (table(folder / f"metadata_{side}.csv") for side in ("train", "eval"))
+    assert train[0] == dev[0] == ["audio_file", "text", "speaker_name"]
+    assert {row[1] for row in train[1:] + dev[1:]} == {GO, BAR, LINES, FINE}
+    assert done.card["left_out"]["text that the reader takes for a missing value"]["clips"] == 1
+
+
+def test_lj_speech_has_three_columns_without_quotes(exported):
+    folder, done = exported("ljspeech")
+    rows = lines(folder / "metadata.csv")
+    assert [row[1:] for row in rows][:3] == [[GO, GO], [NO_BAR, NO_BAR], [LINES, LINES]]
+    assert all((folder / "wavs" / f"{row[0]}.wav").is_file() for row in rows)
+    assert done.card["texts_without_separator"] == 1
+
+
+def test_vits_numbers_speakers_and_takes_no_long_text(exported, monkeypatch):
+    folder, _ = exported("vits")
+    rows = lines(folder / "filelists/train.txt")
+    assert [(clip(path), *rest) for path, *rest in rows] == [
+        ("a-1", "1", GO), ("a-2", "1", NO_BAR), ("b-1", "2", LINES), ("b-2", "0", NONE), ("b-3", "3", "short"),
+        ("b-4", "3", FINE),
+    ]  # fmt: skip
+    assert all(Path(row[0]).is_file() for row in rows)
+    folder, _ = exported("vits", speakers=("anna",))
+    assert [row[1:] for row in lines(folder / "filelists/train.txt")] == [[GO], [NO_BAR]]
+
+
+def test_styletts2_has_three_columns_and_says_that_it_wants_phonemes(exported):
+    folder, _ = exported("styletts2", speakers=("anna",))
+    rows = lines(folder / "train_list.txt")
+    assert [row[1:] for row in rows] == [[GO, "0"], [NO_BAR, "0"]]
+    assert all((folder / "wavs" / row[0]).is_file() for row in rows)
+    assert "IPA phonemes" in (folder / "README.md").read_text()
+
+
+def test_gpt_sovits_has_a_language_a_clip(exported):
+    folder, done = exported("gpt-sovits")
+    rows = lines(folder / "train.list")
+    assert {len(row) for row in rows} == {4} and done.card["sample_rate"] == 32000
+    assert [row[1:] for row in rows][1:3] == [["anna", "en", NO_BAR], ["b ob", "de", LINES]]
+
+
+@pytest.mark.parametrize("name", ["kaldi", "cosyvoice"])
+def test_data_folders_are_sorted_and_agree(exported, name):
+    folder, _ = exported(name)
+    read = {}
+    for kind in ("wav.scp", "text", "utt2spk", "spk2utt"):
+        rows = [line.split(" ", 1) for line in (folder / "train" / kind).read_text().splitlines()]
+        assert rows == sorted(rows, key=lambda row: row[0].encode())
+        read[kind] = dict(rows)
+    assert read["wav.scp"].keys() == read["text"].keys() == read["utt2spk"].keys()
+    by_speaker = sorted(read["utt2spk"].items(), key=lambda item: (item[1].encode(), item[0].encode()))
+    assert by_speaker == list(read["utt2spk"].items())
+    assert {u: s for s, us in read["spk2utt"].items() for u in us.split()} == read["utt2spk"]
+    assert read["text"]["b_ob-b-1"] == LINES and read["utt2spk"]["unknown-b-4"] == "unknown"
+    assert all(Path(path).is_file() for path in read["wav.scp"].values())
+    if name == "kaldi":
+        assert "19-b-2 2.500000" in (folder / "train/utt2dur").read_text().splitlines()
+
+
+def test_nemo_has_one_object_a_line(exported):
+    folder, _ = exported("nemo")
+    rows = [json.loads(line) for line in (folder / "train_manifest.json").read_text().splitlines()]
+    assert rows[2] | {"audio_filepath": ""} == {
+        "audio_filepath": "", "text": LINES, "duration": 1.25, "speaker": "b ob", "lang": "de"
+    }  # fmt: skip
+    assert json.loads((folder / "speakers.json").read_text()).keys() == {row["speaker"] for row in rows}
+    assert all(Path(row["audio_filepath"]).is_file() for row in rows)
+
+
+# ---- the readers themselves ------------------------------------------------------------------------------------
+
+
+def test_lhotse_reads_the_cuts_and_the_shar(exported):
+    lhotse = pytest.importorskip("lhotse")
+    folder, _ = exported("lhotse", split="0.5/0.25/0.25")
+    for side in ("train", "dev", "test"):
+        cuts = lhotse.CutSet.from_file(folder / f"cuts_{side}.jsonl.gz").to_eager()
+        lhotse.validate(cuts, read_data=True)
+        shar = {cut.id: cut for cut in lhotse.CutSet.from_shar(in_dir=folder / "shar" / side)}
+        assert sorted(shar) == sorted(cut.id for cut in cuts) and len(shar)
+        for cut in cuts:
+            assert (cut.load_audio() == shar[cut.id].load_audio()).all() and cut.num_samples == cut.load_audio().size
+            assert cut.supervisions[0].to_dict() == shar[cut.id].supervisions[0].to_dict()
+    (bob,) = (cut for side in ("train", "dev", "test") for cut in _cuts(folder, side) if cut["id"] == "b-1")
+    said = bob["supervisions"][0]
+    assert (said["text"], said["speaker"], said["language"], said["custom"]) == (
+        LINES,
+        "b ob",
+        "de",
+        {"licence": "CC0"},
+    )
+
+
+def _cuts(folder: Path, side: str) -> list[dict]:
+    with gzip.open(folder / f"cuts_{side}.jsonl.gz", "rt") as file:
+        return [json.loads(line) for line in file]
+
+
+def test_datasets_loads_the_folder_with_its_splits(exported, tmp_path, monkeypatch):
+    for name in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "HF_HUB_DISABLE_TELEMETRY"):
+        monkeypatch.setenv(name, "1")
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "home"))
+    datasets = pytest.importorskip("datasets")
+    pytest.importorskip("torchcodec.encoders")
+    folder, done = exported("hf", split="0.5/0.25/0.25")
+    found = datasets.load_dataset(str(folder), cache_dir=str(tmp_path / "cache"))
+    assert {split: len(rows) for split, rows in found.items()} == {
+        {"dev": "validation"}.get(side, side): counted["clips"] for side, counted in done.card["sides"].items()
+    }
+    rows = [row for part in found.cast_column("audio", datasets.Audio(decode=False)).values() for row in part]
+    by_id = {row["id"]: row for row in rows}
+    assert (by_id["a-2"]["text"], by_id["a-2"]["consent"], by_id["a-3"]["text"]) == (BAR, "signed", None)
+    assert all(soundfile.info(row["audio"]["path"]).duration == row["duration"] for row in rows)
+
+
+def reader(package: str, path: str):
+    """A file of an installed reader, run without what its package imports; skipped where it is not installed."""
+    spec = importlib.util.find_spec(package)
+    if spec is None:
+        pytest.skip(f"{package} is not installed")
+    file = Path(spec.submodule_search_locations[0], path)
+    found = importlib.util.spec_from_file_location(file.stem, file)
+    module = importlib.util.module_from_spec(found)
+    found.loader.exec_module(module)
+    return module
+
+
+def test_coqui_formatters_read_the_tables(exported):
+    formatters = reader("TTS", "tts/datasets/formatters.py")
+    folder, _ = exported("xtts")
+    items = formatters.coqui(str(folder), "metadata_train.csv")
+    assert [(item["text"], item["speaker_name"]) for item in items] == [
+        (GO, "anna"), (BAR, "anna"), (LINES, "b ob"), (FINE, "unknown")
+    ]  # fmt: skip
+    folder, _ = exported("ljspeech")
+    items = formatters.ljspeech(str(folder), "metadata.csv")
+    assert items[1]["text"].strip() == NO_BAR and all(Path(item["audio_file"]).is_file() for item in items)
