@@ -177,8 +177,7 @@ class _Run:
         self.store.write("run.json", json.dumps(summary, indent=2, sort_keys=True).encode() + b"\n")
         artifacts.results(summary, f"{self.config.output}/report/index.html")
         if to := self.config.export_to:
-            with self.observer.timed("export"):
-                summary["export"] = exports.write_export(self.config, self.store, manifest, to, self.console)
+            summary["export"] = exports.write_export(self.config, self.store, manifest, to, self.observer)
         return summary
 
     # ---- stages

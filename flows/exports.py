@@ -6,10 +6,10 @@ from typing import Any
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
-from rich.console import Console
 
 from clean_corpus.flows.config import RunConfig
 from clean_corpus.flows.observe import progress
+from clean_corpus.flows.observe.observer import Observer
 from clean_corpus.pipeline.core.locations import Location
 from clean_corpus.pipeline.corpus.versions import Manifest
 from clean_corpus.pipeline.export.export import Exported, export
@@ -21,7 +21,9 @@ def export_clips(work: Callable[[], Exported]) -> dict[str, Any]:
     return work().summary
 
 
-def write_export(config: RunConfig, store: Store, manifest: Manifest, to: Location, console: Console) -> dict[str, Any]:
+def write_export(
+    config: RunConfig, store: Store, manifest: Manifest, to: Location, observer: Observer
+) -> dict[str, Any]:
     """Export a version in a task run of its own; return what became of it.
 
     Raises: as clean_corpus.pipeline.export.export.export.
@@ -29,7 +31,8 @@ def write_export(config: RunConfig, store: Store, manifest: Manifest, to: Locati
 
     @contextmanager
     def shown(total: int) -> Iterator[Callable[[], None]]:
-        with progress.stage(console, "export", total, "shards") as advance:
+        with progress.stage(observer.console, "export", total, "shards") as advance:
             yield advance
 
-    return export_clips(lambda: export(store, manifest, to, config.export, config.s3, progress=shown))
+    with observer.timed("export"):
+        return export_clips(lambda: export(store, manifest, to, config.export, config.s3, progress=shown))
