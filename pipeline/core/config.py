@@ -64,12 +64,17 @@ class AudioConfig(DecodeConfig):
 
 
 class SegmentConfig(Section):
-    """Cutting of long recordings into utterances."""
+    """Cutting of long recordings into utterances, and trimming of all of them."""
 
     max_s: float = Field(20.0, gt=0, description="recordings longer than this are cut at pauses, seconds")
+    target_s: float = Field(
+        6.0, gt=0, description="length at which cutting aims: short neighbours are joined up to it, seconds"
+    )
     min_s: float = Field(1.0, ge=0, description="shorter clips are rejected as too_short, seconds")
     min_pause_ms: int = Field(300, gt=0, description="a pause that may end an utterance, ms")
-    pad_ms: int = Field(150, ge=0, description="kept before and after the speech of a cut utterance, ms")
+    trim: bool = Field(True, description="leave out silence around the speech of recordings that are not cut, too")
+    pad_ms: int = Field(150, ge=0, description="kept before and after the speech of a clip, ms")
+    max_pause_s: Threshold = Field(None, gt=0, description="longer pauses within a clip are shortened to it, s")
     speech_threshold: float = Field(0.5, gt=0, lt=1, description="speech probability that counts as speech")
     min_speech_s: float = Field(0.3, ge=0, description="clips with less speech are rejected as no_speech, seconds")
 

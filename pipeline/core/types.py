@@ -118,7 +118,8 @@ class Clip:
     `clipping_ratio` and `bandwidth_hz` are of the clip as it was recorded, at `sample_rate_in_hz`; `cutoff_hz` is where
     its spectrum ends as a resampler's or a coder's does, None where it fades or fills the band. `channel` is the one
     that was taken, from 0, or `mix`, and `channel_why` says why where the setting did not choose it. `input_gain_db` is
-    the gain from the recording to the raw clip.
+    the gain from the recording to the raw clip. `removed` says what of the recording was taken out of the clip's
+    pauses: where it began in the recording and how long it was, seconds.
 
     The text of `metadata` is what is spoken in this clip and nothing else, and `text_source` says where it is from;
     `recording_text` is what is known of a recording that was cut without knowing whose text is whose.
@@ -150,6 +151,17 @@ class Clip:
     asr_text: str | None = None
     cer: float | None = None
     cutoff_hz: float | None = None
+    removed: tuple[tuple[float, float], ...] = ()
+
+    @property
+    def removed_s(self) -> float:
+        """Seconds that were taken out of the clip's pauses."""
+        return sum(seconds for _, seconds in self.removed)
+
+    @property
+    def end_s(self) -> float:
+        """Where the clip ends in the recording."""
+        return self.offset_s + self.duration_s + self.removed_s
 
     @property
     def origin(self) -> dict[str, object]:
@@ -160,6 +172,7 @@ class Clip:
             "source_sha256": self.source_sha256,
             "offset_s": self.offset_s,
             "duration_s": self.duration_s,
+            "removed_s": self.removed_s,
         }
 
     @property

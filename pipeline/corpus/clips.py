@@ -18,7 +18,7 @@ from clean_corpus.pipeline.quality import fingerprint
 from clean_corpus.pipeline.quality.recorded import RecordedMeasures
 
 REACH_S = 60.0  # of the measures of a recording, besides two clips: what waits in the stages of the stream
-FADE_S = 0.005
+FADE_S, CLICK_S = 0.005, 0.001  # at the ends of a clip: within its silence, and where there is none
 RAW_LUFS, RAW_PEAK_DB = -23.0, -1.0  # of clips in raw shards: all that listens to them hears speech at one level
 
 
@@ -56,7 +56,7 @@ def cut_recording(
             loudened = partial(intake.loudened, sample_rate=rate)
             for cut in segment.utterances(blocks, limits, sample_rate=rate, loudened=loudened):
                 yield from clips.push(*_clip(clip, cut, config, measures))
-                end = cut.start + len(cut.samples)
+                end = cut.end
     except (DataError, OSError) as error:
         text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         yield from clips.finish(is_whole=False)
@@ -117,7 +117,7 @@ class _Numbered:
         clip = replace(clip, clip_id=f"{clip.clip_id}-{number:05d}", metadata=bare, recording_text=text)
         if text is None or not self._words:
             return clip
-        spoken = spoken_between(text, self._words, clip.offset_s, clip.offset_s + clip.duration_s)
+        spoken = spoken_between(text, self._words, clip.offset_s, clip.end_s)
         if spoken is None:
             return clip
         if spoken.cut is not None:
@@ -136,8 +136,8 @@ def _clip(
         reject = (Reason.TOO_SHORT, f"duration_s {duration_s:.4g} < {limits.min_s:g}")
     elif cut.speech_s < limits.min_speech_s:
         reject = (Reason.NO_SPEECH, f"speech_s {cut.speech_s:.3g} < {limits.min_speech_s:g}")
-    samples, gain_db = loudness.level(_faded(cut.samples, rate), rate, loudness_lufs=RAW_LUFS, true_peak_db=RAW_PEAK_DB)
-    recorded = measures.of(offset_s, duration_s)
+    samples, gain_db = loudness.level(_faded(cut, rate), rate, loudness_lufs=RAW_LUFS, true_peak_db=RAW_PEAK_DB)
+    recorded = measures.of(offset_s, (cut.end - cut.start) / rate)
     clip = replace(
         recording,
         offset_s=offset_s,
@@ -149,19 +149,23 @@ def _clip(
         clipping_ratio=recorded.clipping_ratio,
         bandwidth_hz=recorded.bandwidth_hz,
         cutoff_hz=recorded.cutoff_hz,
+        removed=tuple(((cut.start + first) / rate, length / rate) for first, length in cut.removed),
     )
     return clip, samples
 
 
-def _faded(x: Audio, sample_rate: int) -> Audio:
-    """Return a clip whose first and last 5 ms rise from zero and fall to it: none begins or ends with a click.
+def _faded(cut: segment.Utterance, sample_rate: int) -> Audio:
+    """Return the samples of a clip, which rise from zero and fall to it: none begins or ends with a click.
 
-    Shapes: x (N,) -> (N,).
+    The fades last 5 ms where that much silence is, and 1 ms where the clip begins or ends in speech.
+    Shapes: -> (N,).
     """
-    n = min(round(FADE_S * sample_rate), len(x) // 2)
-    slope = (np.arange(n, dtype=np.float32) + 0.5) / max(n, 1)
-    rise = np.square(np.sin(np.pi / 2 * slope), dtype=np.float32)
-    return np.concatenate((x[:n] * rise, x[n : len(x) - n], x[len(x) - n :] * rise[::-1]))
+    x = cut.samples.copy()
+    for side, silence in ((x, cut.speech_start), (x[::-1], len(x) - cut.speech_end)):
+        n = min(max(round(CLICK_S * sample_rate), min(silence, round(FADE_S * sample_rate))), len(x) // 2)
+        slope = (np.arange(n, dtype=np.float32) + 0.5) / max(n, 1)
+        side[:n] *= np.square(np.sin(np.pi / 2 * slope), dtype=np.float32)
+    return x
 
 
 def as_published(x: Audio, config: AudioConfig) -> tuple[Audio, float]:

@@ -51,6 +51,7 @@ SCHEMA = pa.schema(
         ("source_sha256", pa.string()),
         ("offset_s", pa.float64()),
         ("duration_s", pa.float64()),
+        ("removed_s", pa.float64()),
         ("sample_rate_in_hz", pa.int32()),
         ("channels_in", pa.int32()),
         ("channel", pa.string()),

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from clean_corpus.pipeline.audio import decode
+from clean_corpus.pipeline.audio.pauses import without
 from clean_corpus.pipeline.core import memory, rates
 from clean_corpus.pipeline.core.config import AudioConfig, PipelineConfig
 from clean_corpus.pipeline.core.errors import DataError
@@ -104,8 +105,11 @@ def _clean_version(clip: Clip, reference: Reference | None, config: AudioConfig)
         return None
     if isinstance(reference, DataError):
         raise reference
-    start, n_samples = (round(seconds * config.sample_rate) for seconds in (clip.offset_s, clip.duration_s))
-    return _fitted(_read_reference(reference, config)[start : start + n_samples], n_samples, config.sample_rate)
+    rate = config.sample_rate
+    start, n_samples = round(clip.offset_s * rate), round((clip.duration_s + clip.removed_s) * rate)
+    clean = _fitted(_read_reference(reference, config)[start : start + n_samples], n_samples, rate)
+    removed = [(round(at_s * rate) - start, round(length_s * rate)) for at_s, length_s in clip.removed]
+    return without(clean, removed, rate)
 
 
 def _fitted(clean: Audio, n_samples: int, sample_rate: int) -> Audio:

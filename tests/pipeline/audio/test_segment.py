@@ -158,8 +158,12 @@ def test_other_rates_are_cut_at_the_same_times(voice, sample_rate):
 def test_short_recording_is_one_utterance(voice):
     x = np.pad(voice, RATE)
     (one,) = utterances(_blocks(x, 777), CONFIG, sample_rate=RATE)
-    assert one.start == 0
-    np.testing.assert_array_equal(one.samples, x)
+    pad = CONFIG.pad_ms * RATE // 1000
+    assert (one.start, one.speech_start) == (RATE - pad, pad)
+    assert RATE + len(voice) + pad / 2 < one.end < RATE + len(voice) + 2 * pad
+    np.testing.assert_array_equal(one.samples, x[one.start : one.end])
+    (whole,) = _cut(x, SegmentConfig(trim=False))
+    np.testing.assert_array_equal(whole.samples, x)
     assert 0.8 * len(voice) / RATE < one.speech_s < len(voice) / RATE + 0.2
     assert _cut(np.zeros(0, np.float32)) == []
     (silence,) = _cut(np.zeros(int(CONFIG.max_s * RATE), np.float32))
