@@ -26,8 +26,8 @@ BLIP_S = 0.1  # no word is as short
 class Utterance:
     """A stretch of a recording, from sample `start` of it, with `speech_s` seconds of speech.
 
-    The speech lies between the samples `speech_start` and `speech_end` of it. `removed` says what of the recording was
-    taken out of its pauses: first sample behind `start`, and number of samples, each.
+    The speech lies between the samples `speech_start` and `speech_end` of it, if there is any. `removed` says what of
+    the recording was taken out of its pauses: first sample behind `start`, and number of samples, each.
     """
 
     start: int
@@ -83,9 +83,12 @@ def utterances(
 
 def _whole(x: Audio, speech: NDArray[np.bool_], config: SegmentConfig, sample_rate: int) -> Utterance:
     """Return a recording in one piece."""
-    if config.trim and speech.any():
+    if not speech.any():
+        return Utterance(0, x, 0.0, len(x), 0)
+    if config.trim:
         return trimmed(x, _without_blips(speech), config, sample_rate=sample_rate)
-    return Utterance(0, x, speech_s(speech), 0, len(x))
+    edges = find_edges(x, speech, pad_s=config.pad_ms / 1000, max_s=config.max_s, sample_rate=sample_rate)
+    return Utterance(0, x, speech_s(speech), edges.speech_start, edges.speech_end)
 
 
 def _without_blips(speech: NDArray[np.bool_]) -> NDArray[np.bool_]:

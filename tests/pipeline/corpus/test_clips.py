@@ -17,7 +17,7 @@ from clean_corpus.pipeline.quality.fingerprint import pcm_sha256
 from tests.support import signals
 
 RATE = 16000
-CONFIG = PipelineConfig(audio={"sample_rate": RATE}, segment=SegmentConfig(max_s=4.0))
+CONFIG = PipelineConfig(audio={"sample_rate": RATE}, segment=SegmentConfig(max_s=4.0, trim=False))
 
 
 @pytest.fixture
@@ -177,7 +177,7 @@ def test_an_offset_and_rumble_leave_no_click_at_the_ends_of_a_clip(tmp_path, rec
     rumble = 0.03 * signals.tone(7, 3, RATE, -3)
     ((_, clean),) = cut_recording(tmp_path, recorded(x), CONFIG)
     ((clip, samples),) = cut_recording(tmp_path, recorded(np.stack([x + offset + rumble] * 2, axis=1)), CONFIG)
-    assert np.abs(samples[[0, -1]]).max() < 1e-4 and np.abs(np.diff(samples[:400])).max() < 0.005
+    assert np.abs(samples[[0, -1]]).max() < 3e-4 and np.abs(np.diff(samples[:400])).max() < 0.005
     assert abs(samples.mean()) < 1e-4 and clip.reject is None
     np.testing.assert_allclose(samples[4800:-4800], clean[4800:-4800], atol=0.01)
 

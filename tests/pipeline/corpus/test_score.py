@@ -176,5 +176,5 @@ def test_clips_that_a_run_would_reject_at_once_are_not_scored(tmp_path: Path):
     soundfile.write(tmp_path / "speech.wav", signals.speech(3, seed=0), RATE)
     soundfile.write(tmp_path / "silent.wav", signals.silence(3, RATE), RATE)
     ((duration_s, scores),) = score_clips(Recording("speech.wav", "", 9, None), tmp_path, Peak(), CONFIG)
-    assert duration_s == 3.0 and scores["peak"] > 0.1
+    assert 2.9 < duration_s <= 3.0 and scores["peak"] > 0.1
     assert score_clips(Recording("silent.wav", "", 9, None), tmp_path, Peak(), PipelineConfig(audio=AT_16K)) == []
