@@ -7,8 +7,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from clean_corpus.vocoder.distributions import MuLaw, distribution, mu_law_encode
+from clean_corpus.vocoder.emphasis import emphasised
 
 CONDITIONING_SLOPE = 0.4  # of the leaky rectifiers
+LEAST_SHARE = 1e-6  # of a class that was never met
 COSINES = 12  # over the classes; a fresh network's weights per class are sums of them
 
 
@@ -24,6 +26,7 @@ class WaveNet(nn.Module):
     by sqrt(0.5) and sqrt(1 / layers), which keeps activations at unit variance; `speakers` > 0 adds an embedding to the
     conditioning; the weights per class start as smooth functions of the class (`smooth_class_weights`), because
     unrelated ones need as long to find their order as the rest of a short training.
+    With `emphasis` it models pre-emphasised samples, and what it speaks is de-emphasised at the end.
     Size: 2,251,968 parameters, 493,056 of them in the conditioning (asserted in tests).
     Shapes: x (B, N) samples as `distribution.quantised` returns them, of which sample n depends on x[:, :n];
     log_mel (B, n_mels, T + 2 * context) with N = T * hop_length, where the outer `context` frames on each side are
@@ -46,11 +49,12 @@ class WaveNet(nn.Module):
         upsampling: tuple[int, ...] = (5, 4, 4),
         speakers: int = 0,
         output: str = "mu-law",
+        emphasis: float = 0.0,
     ) -> None:
         super().__init__()
         if layers % stacks or gate_channels % 2:
             raise ValueError(f"{layers} layers in {stacks} stacks, {gate_channels} gate channels: must divide evenly")
-        self.distribution = distribution(output)
+        self.distribution, self.emphasis = distribution(output), emphasis
         self.n_mels, self.hop_length = n_mels, math.prod(upsampling)
         self.dilations = tuple(2 ** (i % (layers // stacks)) for i in range(layers))
         self.register_buffer("mel_mean", torch.zeros(n_mels))
@@ -119,9 +123,15 @@ class WaveNet(nn.Module):
         return functional.embedding(classes, columns) + self.input.bias
 
     def nll(self, x: Tensor, log_mel: Tensor, speaker: Tensor | None = None, *, context: int = 0) -> Tensor:
-        """Return the negative log-likelihood of each sample in nats, (B, N)."""
+        """Return the negative log-likelihood of each sample in nats, (B, N), after pre-emphasis."""
+        x = emphasised(x, self.emphasis)
         parameters = self(self.distribution.quantised(x), log_mel, speaker, context=context)
         return self.distribution.nll(parameters.float(), x)
+
+    def start_from_shares(self, shares: Tensor) -> None:
+        """Set the output's bias so that a fresh network expects each class as often as it comes, (levels,)."""
+        with torch.no_grad():
+            self.output.bias.copy_(shares.clamp_min(LEAST_SHARE).log())
 
 
 def smooth_class_weights(levels: int, channels: int) -> Tensor:

@@ -4,8 +4,22 @@ import pytest
 import torch
 
 from clean_corpus.vocoder import wavenet
+from clean_corpus.vocoder.distributions import mu_law_encode
+from clean_corpus.vocoder.emphasis import emphasised
 from clean_corpus.vocoder.wavenet import WaveNet, pointwise, smooth_class_weights
 from tests.support.wavenets import small_wavenet
+
+
+def test_emphasis_is_part_of_the_likelihood_and_shares_of_classes_are_what_a_fresh_network_expects():
+    net, x, mel = small_wavenet(), torch.randn(2, 80).clamp(-0.5, 0.5) * 0.5, torch.randn(2, 45, 10)
+    shares = torch.rand(256)
+    with torch.no_grad():
+        net.output.weight.zero_()
+        net.start_from_shares(shares / shares.sum())
+        net.emphasis = 0.5
+        found = net.nll(x, mel)
+        classes = mu_law_encode(emphasised(x, 0.5))
+    assert torch.allclose(found, -(shares / shares.sum()).log()[classes], atol=1e-4)
 
 
 def test_size_and_receptive_field_are_those_of_the_specification():

@@ -10,6 +10,7 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor
 from torch.nn import functional
 
+from clean_corpus.vocoder.emphasis import de_emphasised
 from clean_corpus.vocoder.features import SILENCE
 from clean_corpus.vocoder.generation.cpu_loop import CpuLoop
 from clean_corpus.vocoder.generation.weights import Weights
@@ -93,7 +94,8 @@ def _generate_group(
         if advance:
             advance(sum(min(n, max(0, frames - start) * hop) for frames in n_frames))
     whole = np.concatenate(parts)
-    return [np.ascontiguousarray(whole[: frames * hop, i]) for i, frames in enumerate(n_frames)]
+    waves = (np.ascontiguousarray(whole[: frames * hop, i]) for i, frames in enumerate(n_frames))
+    return [de_emphasised(wave, network.emphasis) for wave in waves]
 
 
 def _loop(weights: Weights, batch: int, device: torch.device, *, single: bool) -> "CpuLoop | GpuLoop":

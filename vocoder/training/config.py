@@ -32,7 +32,9 @@ class VocoderConfig(Section):
     batch_size: int = 8
     frames: int = 100  # of each segment, without those of its history
     learning_rate: float = 1e-3
-    halve_after: int = Field(2, ge=1)  # rises of the validation loss in a row after which the rate is halved
+    lr_schedule: Literal["cosine", "halve_on_plateau"] = "cosine"  # cosine: to zero over the steps
+    warmup_steps: int = Field(200, ge=0)
+    halve_after: int = Field(2, ge=1)  # rises of the validation loss in a row, with halve_on_plateau
     steps_per_epoch: int = 1000  # a checkpoint and a validation follow each epoch
     validation_share: float = Field(0.05, gt=0, lt=1)
     validation_disjoint: SplitBy = "utterance"
@@ -49,6 +51,7 @@ class VocoderConfig(Section):
     precision: str | None = None  # Lightning's names; null: bf16-mixed on a GPU, 32-true on a CPU
     budget_min: float | None = None  # stop after so many minutes
     features: FeatureConfig = FeatureConfig()
+    emphasis: float = Field(0.85, ge=0, lt=1)  # of the samples that are modelled; 0: none
     sizes: dict[str, Any] = Field(default_factory=dict)  # keywords of WaveNet
 
 

@@ -1,5 +1,7 @@
 """The Lightning module of a vocoder's training: loss, validation, a spoken example, optimizer."""
 
+import math
+
 import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.loggers import TensorBoardLogger
@@ -65,7 +67,17 @@ class VocoderModule(LightningModule):
             self.logger.experiment.add_audio("held out", torch.as_tensor(wave), self.global_step, sample_rate=rate)
 
     def configure_optimizers(self) -> dict[str, object]:
-        """Return Adam with a constant rate, which the callback HalveOnRise halves."""
-        optimizer = torch.optim.Adam(self.network.parameters(), lr=self.config.learning_rate)
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda _: 1.0)
+        """Return Adam with the rate of the schedule; with halve_on_plateau the callback HalveOnRise halves it."""
+        config = self.config
+        optimizer = torch.optim.Adam(self.network.parameters(), lr=config.learning_rate)
+
+        def shape(step: int) -> float:
+            if step < config.warmup_steps:
+                return (step + 1) / config.warmup_steps
+            if config.lr_schedule != "cosine":
+                return 1.0
+            progress = (step - config.warmup_steps) / max(1, config.steps - config.warmup_steps)
+            return 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, shape)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

@@ -16,22 +16,32 @@ MEASURED = 400  # clips from which the mean and deviation of frames are taken
 
 @dataclass(frozen=True)
 class Survey:
-    """Content of the shards: seconds on each side of the split, speakers, mean and deviation of each training band."""
+    """Content of the shards: seconds on each side of the split, speakers, mean and deviation of each training band.
+
+    `classes` is how often each class of samples comes, where they were counted.
+    """
 
     training_s: float
     validation_s: float
     speakers: tuple[str, ...]
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    classes: Tensor | None = None
 
 
-def survey(shards: Sequence[Shard], mel: LogMel, held_out: Callable[[Encoded], bool]) -> Survey:
-    """Read all shards once, and measure the frames of the first training clips.
+def survey(
+    shards: Sequence[Shard],
+    mel: LogMel,
+    held_out: Callable[[Encoded], bool],
+    counted: Callable[[Tensor], Tensor] | None = None,
+) -> Survey:
+    """Read all shards once, and measure the frames of the first training clips, and count the classes of samples.
 
     Raises: DataError if a clip has another rate than the frames, or if one side of the split has no clip.
     """
     seconds, speakers = [0.0, 0.0], set()
     measured: list[Tensor] = []
+    classes: Tensor | None = None
     for shard in shards:
         for clip in clips(shard):
             n_samples, rate = clip.length()
@@ -40,7 +50,10 @@ def survey(shards: Sequence[Shard], mel: LogMel, held_out: Callable[[Encoded], b
             seconds[held] += n_samples / rate
             speakers.add(speaker_of(clip))
             if not held and len(measured) < MEASURED:
-                measured.append(mel(torch.as_tensor(clip.decode(mel.sample_rate))[None])[0])
+                x = torch.as_tensor(clip.decode(mel.sample_rate))[None]
+                measured.append(mel(x)[0])
+                if counted:
+                    classes = counted(x.clamp(-1, 1)) + (0 if classes is None else classes)
     for side, found in zip(("training", "validation"), seconds, strict=True):
         if not found:
             raise DataError(
@@ -49,7 +62,7 @@ def survey(shards: Sequence[Shard], mel: LogMel, held_out: Callable[[Encoded], b
             )
     frames = torch.cat(measured, 1)
     std = frames.std(1).clamp_min(1e-3)
-    return Survey(*seconds, tuple(sorted(speakers)), tuple(frames.mean(1).tolist()), tuple(std.tolist()))
+    return Survey(*seconds, tuple(sorted(speakers)), tuple(frames.mean(1).tolist()), tuple(std.tolist()), classes)
 
 
 def check_rate(clip: Encoded, rate: int, mel: LogMel) -> None:

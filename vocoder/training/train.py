@@ -18,6 +18,8 @@ from clean_corpus.pipeline.core.errors import DataError
 from clean_corpus.pipeline.training.loop import EpochSampler, HalveOnRise, Lines, RunningMean, checkpoint, claim, loader
 from clean_corpus.pipeline.training.shard_stream import Encoded, Shard
 from clean_corpus.vocoder.checkpoint import Vocoder, build, save_vocoder
+from clean_corpus.vocoder.distributions import MuLaw, distribution, mu_law_encode
+from clean_corpus.vocoder.emphasis import emphasised
 from clean_corpus.vocoder.features import LogMel
 from clean_corpus.vocoder.training.config import FREE, VocoderConfig
 from clean_corpus.vocoder.training.module import VocoderModule
@@ -51,7 +53,9 @@ def train(
     held_out = partial(
         is_held_out, share=config.validation_share, disjoint=config.validation_disjoint, seed=config.seed
     )
-    content = survey(shards, mel, held_out)
+    classes = distribution(config.sizes.get("output", MuLaw().name))
+    counted = partial(_class_counts, classes, config.emphasis) if isinstance(classes, MuLaw) else None
+    content = survey(shards, mel, held_out, counted)
     if content.training_s < LEAST_S and not force:
         raise DataError(
             f"{shards[0]} and {len(shards) - 1} more hold {content.training_s / 60:.1f} minutes to train on, "
@@ -66,7 +70,7 @@ def train(
         )
     clips = first_held_out(shards, held_out, config.validation_clips)
     module = VocoderModule(network, config, *_example(clips[0], mel, config, content.speakers))
-    history = -(-network.receptive_field // mel.hop_length)
+    history = -(-(network.receptive_field + 1) // mel.hop_length)  # one sample more, for the pre-emphasis of the first
     loaders = (
         _training_loader(shards, mel, held_out, content, config, history),
         _validation_loader(clips, mel, content, config, history),
@@ -83,7 +87,7 @@ def _network(config: VocoderConfig, mel: LogMel, content: Survey) -> WaveNet:
 
     Raises: DataError if it takes other frames than the features are.
     """
-    network = build(config.sizes, content.speakers if config.speaker_conditioning else ())
+    network = build(_sizes(config), content.speakers if config.speaker_conditioning else ())
     if network.hop_length != mel.hop_length or network.n_mels != mel.n_mels:
         raise DataError(
             f"the network stretches frames of {network.n_mels} bands to {network.hop_length} samples, the features "
@@ -91,7 +95,19 @@ def _network(config: VocoderConfig, mel: LogMel, content: Survey) -> WaveNet:
         )
     network.mel_mean.copy_(torch.tensor(content.mean))
     network.mel_std.copy_(torch.tensor(content.std))
+    if content.classes is not None:
+        network.start_from_shares(content.classes / content.classes.sum())
     return network
+
+
+def _sizes(config: VocoderConfig) -> dict[str, Any]:
+    """Return the keywords of the network, as its card holds them."""
+    return config.sizes | {"emphasis": config.emphasis}
+
+
+def _class_counts(classes: MuLaw, emphasis: float, x: Tensor) -> Tensor:
+    """Return how often each class comes in samples (B, N), (levels,)."""
+    return mu_law_encode(emphasised(x, emphasis), levels=classes.levels).flatten().bincount(minlength=classes.levels)
 
 
 def _size(network: WaveNet) -> int:
@@ -100,7 +116,7 @@ def _size(network: WaveNet) -> int:
 
 def _card(network: WaveNet, content: Survey, config: VocoderConfig, facts: dict[str, Any]) -> dict[str, Any]:
     return {
-        "sizes": config.sizes,
+        "sizes": _sizes(config),
         "speaker_conditioning": config.speaker_conditioning,
         "parameters": _size(network),
         **facts,
@@ -158,7 +174,7 @@ def _fit(
     best = ModelCheckpoint(folder, "best", WATCHED, mode="min", **after_validation)
     callbacks: list[Callback] = [
         RunningMean(config.ema_decay),
-        HalveOnRise(config.halve_after),
+        *([HalveOnRise(config.halve_after)] if config.lr_schedule == "halve_on_plateau" else []),
         best,
         ModelCheckpoint(folder, "last", **after_validation),
         LearningRateMonitor(),

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from clean_corpus.vocoder.emphasis import de_emphasised
 from clean_corpus.vocoder.features import LogMel
 from clean_corpus.vocoder.generation.generate import _conditioning_blocks, generate
 from clean_corpus.vocoder.training.segments import CONTEXT, cut_frames
@@ -20,6 +21,15 @@ def test_an_utterance_does_not_depend_on_its_neighbours():
         assert together[i].shape == (mel.shape[1] * net.hop_length,) and np.array_equal(apart[i], together[i]), i
     many = generate(net, mels * 5, [0, 1, 2, 3] * 5)
     assert all(np.array_equal(x, together[i % 4]) for i, x in enumerate(many)), "in two rows of lanes"
+
+
+def test_what_an_emphasised_network_speaks_is_de_emphasised():
+    """The same weights with and without: the loop makes the same samples, the way back is taken once, at the end."""
+    net, mels = small_wavenet(), [torch.randn(45, frames) for frames in (120, 7)]
+    plain = generate(net, mels, [0, 1])
+    net.emphasis = 0.85
+    for before, after in zip(plain, generate(net, mels, [0, 1]), strict=True):
+        assert np.array_equal(after, de_emphasised(before, 0.85)) and not np.array_equal(after, before)
 
 
 def test_progress_counts_every_sample_once():

@@ -31,6 +31,15 @@ def test_a_segments_loss_is_that_of_its_samples_in_the_whole_clip():
         assert module.loss((*parts, torch.tensor([0, 1]))).item() == pytest.approx(sum(both) / 2, abs=1e-5)
 
 
+@pytest.mark.parametrize(("schedule", "rates"), [("cosine", [0.25, 1, 0.5, 0]), ("halve_on_plateau", [0.25, 1, 1, 1])])
+def test_the_rate_rises_over_the_warm_up_and_a_cosine_ends_at_zero(schedule, rates):
+    config = VocoderConfig(steps=24, warmup_steps=4, learning_rate=0.002, lr_schedule=schedule)
+    module = VocoderModule(small_wavenet(), config, torch.zeros(45, 0), None)
+    scheduler = module.configure_optimizers()["lr_scheduler"]["scheduler"]
+    found = [scheduler.lr_lambdas[0](step) for step in (0, 4, 14, 24)]
+    assert found == pytest.approx(rates) and scheduler.base_lrs == [0.002]
+
+
 def test_a_loss_that_is_not_finite_names_its_segments_in_every_process():
     class AtStepSeven(VocoderModule):
         current_epoch, global_step, log = 2, 7, staticmethod(lambda *_, **__: None)

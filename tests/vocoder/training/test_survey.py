@@ -26,6 +26,14 @@ def test_frames_of_training_clips_are_measured(tmp_path):
     assert np.array(found.std)[loud] == pytest.approx(frames.std(1)[loud].numpy(), rel=0.01)
 
 
+def test_classes_of_training_clips_are_counted(tmp_path):
+    shard = write_tones(LocalStore(tmp_path), "a.tar", [200, 900])
+    found = survey(
+        [shard], LogMel(), lambda clip: clip.key == "ca-1", lambda x: torch.tensor([(x > 0).sum(), x.numel()])
+    )
+    assert found.classes[1] == len(tone(200)) and found.classes[0] == pytest.approx(len(tone(200)) / 2, rel=0.03)
+
+
 def test_a_side_without_a_clip_is_named(shards):
     for held_out, side in ((lambda clip: False, "validation"), (lambda clip: True, "training")):
         with pytest.raises(DataError, match=f"no clip is left for {side}"):
