@@ -37,8 +37,8 @@ class AnyRate:
     with what the network got and made. A network that changes nothing gives back the signal. At a rate below the
     network's, `high` is what the way there and back loses under half the rate.
 
-    Besides signal and result it takes 8 bytes for each sample at the network's rate, and what the network takes, and
-    for resampling 50 MB, however long the signal is.
+    Besides signal and result it takes 8 bytes for each sample at the network's rate, what the network takes, and a few
+    copies of a stretch of 34 s, however long the signal is.
 
     Shapes: (B, N) float32, zero beyond lengths (B,) in samples -> (B, N), zero beyond lengths.
     Raises: ValueError if the batch is empty, a length exceeds N or a sample is not finite.

@@ -12,11 +12,17 @@ from clean_corpus.flows.cli.settings import run_config, workers_or_cores
 
 def enhance(
     source: Annotated[str, typer.Argument(metavar="IN_DIR", help="folder of recordings, any rate, or s3://")],
-    output: Annotated[str, typer.Argument(metavar="OUT_DIR", help="same tree, same names, 16 kHz WAV, or s3://")],
+    output: Annotated[str, typer.Argument(metavar="OUT_DIR", help="same tree, same names, WAV, or s3://")],
     enhancer: EnhancerName = None,
+    sample_rate: Annotated[
+        int | None, typer.Option(min=8000, max=192000, help="of all files, Hz; default: each recording's own")
+    ] = None,
+    keep_channels: Annotated[
+        bool, typer.Option("--keep-channels", help="enhance each channel alone; default: to mono, as a run")
+    ] = False,
     workers: Workers = None,
 ) -> None:
-    """Denoise a folder and nothing else: every recording becomes a WAV of the same name. Starts no server."""
+    """Denoise a folder and nothing else: every recording becomes a WAV of its name and rate. Starts no server."""
     from clean_corpus.enhancers import checkpoints
     from clean_corpus.flows import download_cache
     from clean_corpus.flows.commands.enhance_folder import enhance_folder
@@ -25,7 +31,13 @@ def enhance(
     with ended_by_signals("interrupted; written files are whole"):
         name = download_cache.weights(enhancer or checkpoints.DEFAULT)
         count, failed = enhance_folder(
-            parse_location(source), parse_location(output), name, workers_or_cores(workers), console
+            parse_location(source),
+            parse_location(output),
+            name,
+            workers_or_cores(workers),
+            console,
+            sample_rate=sample_rate,
+            keep_channels=keep_channels,
         )
     print_end_of_folder(source, "enhanced", count, failed)
 

@@ -3,6 +3,7 @@
 import os
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -53,10 +54,18 @@ SOUND = frozenset(
 
 
 def enhance_folder(
-    source: Location, output: Location, name: str, workers: int, console: Console
+    source: Location,
+    output: Location,
+    name: str,
+    workers: int,
+    console: Console,
+    *,
+    sample_rate: int | None = None,
+    keep_channels: bool = False,
 ) -> tuple[int, dict[str, str]]:
     """Denoise every recording below `source` to the same place below `output`; return their number, and failures.
 
+    Each keeps its own rate unless one is given, and becomes mono unless its channels are kept.
     Failures are texts by the recording's name. Raises: ConfigError if there are no such weights, or a recording would
     be overwritten.
     """
@@ -71,7 +80,18 @@ def enhance_folder(
     while groups:
         alone: list[list[Recording]] = []  # of groups that killed their worker: only the one at fault is to fail
         for group, result in call_in_workers(
-            "enhance", groups, "groups", workers, console, _enhance_group, source, output, names, name
+            "enhance",
+            groups,
+            "groups",
+            workers,
+            console,
+            _enhance_group,
+            source,
+            output,
+            names,
+            name,
+            sample_rate,
+            keep_channels,
         ):
             if isinstance(result, WorkerDied) and len(group) > 1:
                 alone += [[recording] for recording in group]
@@ -133,11 +153,17 @@ def _identity(path: Path) -> tuple[int, int] | None:
 
 
 def _enhance_group(
-    group: Sequence[Recording], source: Location, output: Location, names: dict[str, str], name: str
+    group: Sequence[Recording],
+    source: Location,
+    output: Location,
+    names: dict[str, str],
+    name: str,
+    sample_rate: int | None,
+    keep_channels: bool,
 ) -> dict[str, str]:
     """Denoise and write some recordings in a worker; return failures by the recording's name."""
-    from clean_corpus.flows.worker_functions import network
-    from clean_corpus.pipeline.corpus.enhance import enhance_files
+    from clean_corpus.flows.worker_functions import enhancer
+    from clean_corpus.pipeline.corpus.enhance_files import enhance_files
 
     def write(path: str, data: bytes) -> None:
         if isinstance(output, S3Folder):
@@ -149,4 +175,11 @@ def _enhance_group(
             write_whole(target, data)
 
     with local_group(source, group, DEFAULT_S3) as (folder, local_recordings):
-        return enhance_files(local_recordings, folder, write, network(name))
+        return enhance_files(
+            local_recordings,
+            folder,
+            write,
+            partial(enhancer, name),
+            sample_rate=sample_rate,
+            keep_channels=keep_channels,
+        )

@@ -1,4 +1,4 @@
-"""Encoding of mono clips as FLAC and WAV files: same samples, same bytes."""
+"""Encoding of clips as FLAC and WAV files: same samples, same bytes."""
 
 import io
 from pathlib import Path
@@ -27,13 +27,13 @@ def encode_flac(x: Audio, sample_rate: int, *, bits: Literal[16, 24]) -> bytes:
     return _encode(x, sample_rate, bits=bits, container="FLAC")
 
 
-def encode_wav(x: Audio, sample_rate: int) -> bytes:
-    """Return a mono 16-bit WAV file, in the steps of `encode_flac`.
+def encode_wav(x: Audio, sample_rate: int, *, bits: Literal[16, 24] = 16) -> bytes:
+    """Return a WAV file of one channel or of several, in the steps of `encode_flac`.
 
-    Shapes: x (N,), |x| <= 1, N >= 1.
+    Shapes: x (N,) or (N, C), |x| <= 1, N >= 1.
     Raises: ValueError as `encode_flac`.
     """
-    return _encode(x, sample_rate, bits=16, container="WAV")
+    return _encode(x, sample_rate, bits=bits, container="WAV")
 
 
 def write_wav(path: Path, x: Audio, sample_rate: int) -> None:
@@ -46,7 +46,7 @@ def write_wav(path: Path, x: Audio, sample_rate: int) -> None:
 
 
 def _encode(x: Audio, sample_rate: int, *, bits: Literal[16, 24], container: Literal["FLAC", "WAV"]) -> bytes:
-    if x.ndim != 1 or not len(x):
+    if x.ndim > (2 if container == "WAV" else 1) or not x.size:
         raise ValueError(f"expected (N,) samples, N >= 1, got shape {x.shape}")
     peak = float(np.abs(x).max())
     if not peak <= 1:  # NaN too

@@ -203,17 +203,3 @@ def read_measured(path: Path, config: DecodeConfig) -> tuple[Audio, Scores]:
         x = np.concatenate([np.zeros(0, np.float32), *blocks])
     recorded = measures.of(0.0, np.inf)
     return x, {"clipping_ratio": recorded.clipping_ratio, "bandwidth_hz": recorded.bandwidth_hz}
-
-
-def read_recording(folder: Path, recording: Recording, config: DecodeConfig) -> Audio:
-    """Decode a whole recording that discovery found: the channel that a run would take, without its mean.
-
-    Rumble and level stay as they are: who enhances a file wants the noise gone and nothing else.
-    Shapes: -> (N,) at config.sample_rate.
-    Raises: DataError if discovery or decoding found it unreadable; OSError if the file cannot be read.
-    """
-    if recording.error:
-        raise DataError(recording.error)
-    path = folder / recording.path
-    with decode.open_recording(path, config) as reader:
-        return np.concatenate([np.zeros(0, np.float32), *reader.blocks(look_over(path, config).mono)])

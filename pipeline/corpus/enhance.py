@@ -1,23 +1,21 @@
 """Stage `enhance`: the clips of a raw shard through the network, in batches of like lengths."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from typing import TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from clean_corpus.pipeline.audio import decode, encode
+from clean_corpus.pipeline.audio import decode
 from clean_corpus.pipeline.core import memory
-from clean_corpus.pipeline.core.config import DecodeConfig, EnhanceConfig, PipelineConfig
+from clean_corpus.pipeline.core.config import EnhanceConfig, PipelineConfig
 from clean_corpus.pipeline.core.errors import DataError
 from clean_corpus.pipeline.core.hashing import content_name
 from clean_corpus.pipeline.core.records import Enhanced, Outcome, RawShard
-from clean_corpus.pipeline.core.types import Audio, Recording
+from clean_corpus.pipeline.core.types import Audio
 from clean_corpus.pipeline.corpus import shards
-from clean_corpus.pipeline.corpus.clips import read_recording
 from clean_corpus.pipeline.corpus.stage_cache import cached, library_versions
-from clean_corpus.pipeline.discover.recordings import printable
 from clean_corpus.pipeline.quality import signal_measures
 from clean_corpus.pipeline.storage.base import Store
 
@@ -25,6 +23,8 @@ VERSION = 4  # raise it when the same network gives other samples: other batches
 
 Enhancer = Callable[[Tensor, Tensor], Tensor]
 """(waveforms (B, N), lengths (B,) in samples) -> waveforms (B, N)."""
+
+Name = TypeVar("Name", bound=Hashable)
 
 RETURN_S = 60.0
 """Audio after which freed memory is returned to the system; after each batch it took a quarter of the time."""
@@ -47,7 +47,7 @@ def enhance_shard(
     def compute() -> Enhanced:
         rate = config.audio.sample_rate
         noisy = dict(shards.read_clips(store, raw.shard, ids))
-        enhanced, failed = _enhance_named(noisy, enhancer(), config.enhance, rate)
+        enhanced, failed = enhance_named(noisy, enhancer(), config.enhance, rate)
         samples = (
             {"__key__": clip_id, "flac": shards.encode_clip(x, rate, bits=24)} for clip_id, x in enhanced.items()
         )
@@ -61,30 +61,9 @@ def enhance_shard(
     return cached(store, "enhance", name, Enhanced, compute)
 
 
-def enhance_files(
-    group: Sequence[Recording], folder: Path, write: Callable[[str, bytes], None], enhancer: Enhancer
-) -> dict[str, str]:
-    """Enhance whole recordings to 16-bit WAV at the network's rate; return what failed: source -> reason.
-
-    `write` is called with each recording's path and the bytes of its WAV file.
-    """
-    config = DecodeConfig(sample_rate=enhancer.sample_rate)
-    failed: dict[str, str] = {}
-    noisy: dict[str, Audio] = {}
-    for recording in group:
-        try:
-            noisy[recording.path] = read_recording(folder, recording, config)
-        except (DataError, OSError) as error:
-            failed[recording.source] = str(error)
-    enhanced, damaged = _enhance_named(noisy, enhancer, EnhanceConfig(), config.sample_rate)
-    for path, x in enhanced.items():
-        write(path, encode.encode_wav(shards.within_full_scale(x), config.sample_rate))
-    return failed | {printable(path): error for path, error in damaged.items()}
-
-
-def _enhance_named(
-    noisy: Mapping[str, Audio], enhancer: Enhancer, config: EnhanceConfig, rate: int
-) -> tuple[dict[str, Audio], dict[str, str]]:
+def enhance_named(
+    noisy: Mapping[Name, Audio], enhancer: Enhancer, config: EnhanceConfig, rate: int
+) -> tuple[dict[Name, Audio], dict[Name, str]]:
     """Return the enhanced clips by name, and the reasons of those that failed by name.
 
     Where the network fails on a batch, every clip goes through alone, so that only the one at fault fails.

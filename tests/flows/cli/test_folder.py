@@ -27,13 +27,14 @@ def four(demo_corpus, tmp_path) -> Path:
     return folder
 
 
-def test_enhance_keeps_tree_and_names_and_writes_16_khz_wav(command, four, tmp_path):
+def test_enhance_keeps_tree_names_and_rates_and_writes_wav(command, four, tmp_path):
     shutil.copy(four / "bernhard" / "bernhard-001.flac", four / "deep.flac")
     code, text = command("enhance", four, tmp_path / "out", "--workers", 1)
     assert code == 0, text
     made = {str(p.relative_to(tmp_path / "out")) for p in (tmp_path / "out").rglob("*") if p.is_file()}
     assert made == {"deep.wav", "bernhard/bernhard-001.wav", "francesca/francesca-005.wav"}
-    assert {soundfile.info(tmp_path / "out" / p).samplerate for p in made} == {16000}
+    rates = {p: soundfile.info(tmp_path / "out" / p).samplerate for p in made}
+    assert rates == {"deep.wav": 16000, "bernhard/bernhard-001.wav": 16000, "francesca/francesca-005.wav": 48000}
     assert "failed 2" in text  # the cut-off FLAC and the text
 
 
@@ -67,13 +68,17 @@ def test_enhance_gets_the_default_weights_or_those_asked_for(monkeypatch, tmp_pa
     seen = []
     monkeypatch.setattr(
         "clean_corpus.flows.commands.enhance_folder.enhance_folder",
-        lambda source, output, name, workers, console: seen.append((source, output, name, workers)) or (2, {}),
+        lambda source, output, name, workers, console, **more: (
+            seen.append((source, output, name, workers, more)) or (2, {})
+        ),
     )
     result = invoke("enhance", tmp_path, tmp_path / "out", "--workers", 3)
-    assert seen == [(tmp_path, tmp_path / "out", checkpoints.DEFAULT, 3)]
+    own = {"sample_rate": None, "keep_channels": False}
+    assert seen == [(tmp_path, tmp_path / "out", checkpoints.DEFAULT, 3, own)]
     assert (result.stdout, result.stderr) == ("", "enhanced 2, failed 0\n")
-    invoke("enhance", tmp_path, tmp_path / "out", "--enhancer", "default-causal", "--workers", 1)
-    assert seen[1][2:] == ("default-causal", 1)
+    options = ("--enhancer", "default-causal", "--workers", 1, "--sample-rate", 44100, "--keep-channels")
+    invoke("enhance", tmp_path, tmp_path / "out", *options)
+    assert seen[1][2:] == ("default-causal", 1, {"sample_rate": 44100, "keep_channels": True})
 
 
 SCORES = {"a.wav": {"snr_db": 10.0, "stoi": None}, "b.wav": {"snr_db": 20.0, "stoi": 0.123456}}

@@ -150,3 +150,8 @@ def test_a_recording_that_kills_its_worker_fails_alone(monkeypatch, tmp_path):
 def test_unknown_weights_are_refused_before_anything_is_read(tmp_path):
     with pytest.raises(ConfigError, match="nothing"):
         enhance_folder.enhance_folder(tmp_path / "absent", tmp_path / "out", "nothing", 1, QUIET)
+
+
+def test_without_a_network_there_is_nothing_to_enhance_with(tmp_path):
+    with pytest.raises(ConfigError, match="enhancer none: a run goes without one, this needs weights"):
+        enhance_folder.enhance_folder(tmp_path, tmp_path / "out", "none", 1, QUIET)

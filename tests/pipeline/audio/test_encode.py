@@ -25,7 +25,7 @@ def test_plus_one_becomes_the_largest_step():
     np.testing.assert_array_equal(y, np.full(10, 32767 / 32768, np.float32))
 
 
-@pytest.mark.parametrize("x", [[1.0001], [np.nan], [-np.inf], [], [[0.0]]])
+@pytest.mark.parametrize("x", [[1.0001], [np.nan], [-np.inf], [], [[[0.0]]]])
 def test_what_no_integer_holds_is_not_encoded(x, tmp_path):
     with pytest.raises(ValueError, match=r"full scale is 1|expected"):
         encode_flac(np.array(x, np.float32), 16000, bits=16)

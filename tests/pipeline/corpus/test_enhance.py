@@ -1,20 +1,17 @@
 """The stage `enhance`: nothing but the enhancer changes the audio, and only the clip at fault fails."""
 
-import io
-
 import numpy as np
 import pytest
-import soundfile
 import torch
 
 from clean_corpus.pipeline.audio import decode
 from clean_corpus.pipeline.core.config import EnhanceConfig, PipelineConfig
 from clean_corpus.pipeline.core.errors import DataError
 from clean_corpus.pipeline.core.records import RawShard
-from clean_corpus.pipeline.core.types import Clip, Recording
+from clean_corpus.pipeline.core.types import Clip
 from clean_corpus.pipeline.corpus import enhance as stage
 from clean_corpus.pipeline.corpus import shards
-from clean_corpus.pipeline.corpus.enhance import batches, enhance_clips, enhance_files, enhance_shard
+from clean_corpus.pipeline.corpus.enhance import batches, enhance_clips, enhance_shard
 from clean_corpus.pipeline.corpus.stage_cache import library_versions
 from clean_corpus.pipeline.storage.local import LocalStore
 
@@ -120,24 +117,3 @@ def test_a_name_depends_on_what_it_declares_alone(store, monkeypatch):
             library_versions("torch", "webdataset"),
         )
     ]
-
-
-def test_files_are_enhanced_to_wav_and_failures_are_named(tmp_path):
-    class Halve:
-        sample_rate = RATE
-        __call__ = staticmethod(halve)
-
-    soundfile.write(tmp_path / "a.wav", tone(440) + 0.1, RATE, subtype="FLOAT")
-    soundfile.write(tmp_path / "rumble.wav", tone(10), RATE)
-    names = ("a.wav", "rumble.wav")
-    group = [
-        *(Recording(name, name, 9, None) for name in names),
-        Recording("b.wav", "b.wav", 0, None, error="empty file"),
-    ]
-    written = {}
-    failed = enhance_files(group, tmp_path, written.__setitem__, Halve())
-    for name, hz in zip(names, (440, 10), strict=True):  # an offset goes, what is below speech stays
-        x, rate = soundfile.read(io.BytesIO(written[name]), dtype="float32")
-        np.testing.assert_allclose(x, tone(hz) / 2, atol=1 / 32768)
-        assert rate == RATE
-    assert failed == {"b.wav": "empty file"}
