@@ -90,7 +90,9 @@ def scored(monkeypatch) -> list[tuple]:
     seen: list[tuple] = []
     monkeypatch.setattr(
         "clean_corpus.flows.commands.score_folder.score_folder",
-        lambda source, clean, workers, console: seen.append((source, clean, workers)) or (SCORES, {"c": "no audio"}),
+        lambda source, clean, workers, console, *_: (
+            seen.append((source, clean, workers)) or (SCORES, {"c": "no audio"})
+        ),
     )
     return seen
 
