@@ -31,7 +31,7 @@ from clean_corpus.pipeline.core.hashing import canonical_json, sha256_file
 from clean_corpus.pipeline.core.records import RawShard, Shard
 from clean_corpus.pipeline.core.scratch_database import scratch_database
 from clean_corpus.pipeline.core.types import Recording, Scores
-from clean_corpus.pipeline.corpus import announcements, collection, ledger, versions
+from clean_corpus.pipeline.corpus import announcements, collection, forget, ledger, versions
 from clean_corpus.pipeline.corpus.run_state import RunState
 from clean_corpus.pipeline.corpus.versions import Manifest
 from clean_corpus.pipeline.discover import find
@@ -147,7 +147,7 @@ class _Run:
     ) -> None:
         self.config, self.weights_sha256, self.store, self.engine = config, weights_sha256, store, engine
         self.observer, self.console = observer, observer.console
-        self.database, self.state = database, RunState(database)
+        self.database, self.state, self.forgotten = database, RunState(database), forget.prepare(store)
         self.started = datetime.now(UTC)
 
     def all_stages(self) -> dict[str, Any]:
@@ -159,7 +159,7 @@ class _Run:
                 s3=self.config.s3,
                 manifest=self.config.manifest,
             )
-            groups = group_recordings(self.store, recordings, self.config.shards.max_clips)
+            groups = group_recordings(self.store, recordings, self.config.shards.max_clips, self.forgotten.hidden)
         self._ingest(groups)
         tars = self._clean(self._hold_to_pace(self._choose_copies()))
         self._check_nothing_vanished(recordings)
@@ -245,7 +245,7 @@ class _Run:
         return kept, rejected
 
     def _check_nothing_vanished(self, recordings: Recordings) -> None:
-        missing, names = recordings.absent("row")
+        missing, names = recordings.absent("row", self.forgotten.pseudonym)
         repeated = self.state.repeated_clip_ids()
         if missing or repeated:
             raise CleanCorpusError(

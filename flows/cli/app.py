@@ -7,7 +7,19 @@ import sys
 
 import typer
 
-from clean_corpus.flows.cli import deploy, evaluate, export, folder, listening, models, run, train, versions, vocoder
+from clean_corpus.flows.cli import (
+    deploy,
+    evaluate,
+    export,
+    folder,
+    forget,
+    listening,
+    models,
+    run,
+    train,
+    versions,
+    vocoder,
+)
 from clean_corpus.flows.cli.console import console
 from clean_corpus.pipeline.core.errors import CleanCorpusError, ConfigError
 from clean_corpus.pipeline.core.surroundings import explained, speak_utf8, writable_cache
@@ -36,6 +48,7 @@ COMMANDS = {  # in the order of --help
     "rollback": versions.rollback,
     "verify": versions.verify,
     "gc": versions.gc,
+    "forget": forget.forget,
 }
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)

@@ -30,12 +30,14 @@ def versions(output: OutputArgument, as_json: AsJson = False, settings: BucketSe
     store, _ = open_output(output, settings)
     manifests = [versions.read(store, number) for number in versions.numbers(store)]
     if as_json:
-        fields = {"version", "made", "again", "run"}
+        fields = {"version", "made", "again", "rewrites", "run"}
         print(json.dumps([manifest.model_dump(mode="json", include=fields) for manifest in manifests]))
         return
     table = Table(*(Column(head, no_wrap=True) for head in HEADS), box=box.SIMPLE, padding=(0, 1))
     for manifest in manifests:
-        number = f"{manifest.version} ({manifest.again} again)" if manifest.again else str(manifest.version)
+        number = str(manifest.version)
+        number += f" ({manifest.again} again)" if manifest.again else ""
+        number += f" (was {manifest.rewrites})" if manifest.rewrites else ""
         counts = [str(manifest.run["counts"][end]) for end in ("kept", "rejected", "failed")]
         hours = f"{manifest.run['seconds']['kept'] / 3600:.2f}"
         table.add_row(number, manifest.made[:16].replace("T", " "), *counts, hours, manifest.run["enhancer"])
@@ -69,11 +71,13 @@ def rollback(
     settings: BucketSettings = [],  # noqa: B006
 ) -> None:
     """Make an old version the newest again, as a version of its own; nothing is taken away."""
+    from clean_corpus.flows.commands.forget import complete
     from clean_corpus.pipeline.corpus import versions
 
     store, _ = open_output(output, settings)
     store.prepare()
     with store.only_run():
+        complete(store)
         print(f"version: {versions.rollback(store, version).version}")
 
 
@@ -82,9 +86,9 @@ def verify(
     version: Annotated[int | None, typer.Option(min=1, help="default: all that are there")] = None,
     settings: BucketSettings = [],  # noqa: B006
 ) -> None:
-    """Hash every tar and ledger of the versions anew and hold them against the manifests."""
+    """Hash every tar and ledger of the versions anew, and look for what is forgotten in everything that lies there."""
     from clean_corpus.flows.observe import progress
-    from clean_corpus.pipeline.corpus import versions
+    from clean_corpus.pipeline.corpus import forget, versions
 
     store, _ = open_output(output, settings)
     chosen = [version] if version else versions.numbers(store)
@@ -100,9 +104,16 @@ def verify(
                 console.print(f"{key} {problem}", markup=False)
             else:
                 advance()
+    for key, problem in forget.check(store):
+        if problem:
+            wrong += 1
+            console.print(f"{key} {problem}", markup=False)
     console.print(f"{len(manifests)} versions, {len(objects)} objects, {wrong} wrong")
     if wrong:
-        raise CleanCorpusError(f"OUTPUT {output}: {wrong} objects are not what was written; run again, or roll back")
+        raise CleanCorpusError(
+            f"OUTPUT {output}: {wrong} objects are not what was written, or hold what is forgotten; run again, roll "
+            "back, or forget again"
+        )
 
 
 def gc(
@@ -112,11 +123,13 @@ def gc(
     settings: BucketSettings = [],  # noqa: B006
 ) -> None:
     """Drop old versions and the tars that no other version names."""
+    from clean_corpus.flows.commands.forget import complete
     from clean_corpus.pipeline.corpus import collection
 
     store, _ = open_output(output, settings)
     store.prepare()
     with store.only_run():
+        complete(store)
         dropped = list(collection.gc(store, keep))
         if work:
             dropped += collection.empty_work(store)

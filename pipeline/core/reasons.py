@@ -12,6 +12,7 @@ class Reason(StrEnum):
     """
 
     # rejected before any network runs
+    FORGOTTEN = "forgotten"
     NO_SPEECH = "no_speech"
     TOO_SHORT = "too_short"
     TEXT_CUT = "text_cut"
@@ -71,6 +72,7 @@ class Reason(StrEnum):
 
 
 MEANINGS: dict[Reason, str] = {
+    Reason.FORGOTTEN: "somebody asked for it to be forgotten; the request is named, no audio and no text is left",
     Reason.NO_SPEECH: "holds less speech than `segment.min_speech_s`",
     Reason.TOO_SHORT: "is shorter than `segment.min_s`",
     Reason.TEXT_CUT: "its text is cut in two, or overlaps another speaker's, so nobody knows what is said in this clip",

@@ -11,7 +11,7 @@ from clean_corpus.pipeline.core.hashing import content_name
 from clean_corpus.pipeline.core.locations import Location
 from clean_corpus.pipeline.core.records import Ingested, Outcome, RawShard
 from clean_corpus.pipeline.core.types import Audio, Clip, Recording
-from clean_corpus.pipeline.corpus import shards
+from clean_corpus.pipeline.corpus import forgotten, shards
 from clean_corpus.pipeline.corpus.clips import cut_recording
 from clean_corpus.pipeline.corpus.stage_cache import cached, find, library_versions, record
 from clean_corpus.pipeline.corpus.word_times import Aligner
@@ -44,10 +44,21 @@ def ingest_group(
     if found is not None:
         return Outcome(name, found, time.perf_counter() - start, reused=True)
     with local_group(root, group, config.s3) as (folder, fetched):
-        outcome = _ingest_files(store, folder, fetched, config, aligner)
+        allowed = _allowed(store, fetched)
+        outcome = _ingest_files(store, folder, allowed, config, aligner)
     if [r.error for r in fetched] == [r.error for r in group]:  # else the next run tries again
         record(store, "listed", name, Ingested, outcome.result)
     return replace(outcome, seconds=time.perf_counter() - start)
+
+
+def _allowed(store: Store, fetched: Sequence[Recording]) -> list[Recording]:
+    """Return recordings with those replaced whose content, known since they were downloaded, must not be taken in."""
+    known = forgotten.load(store)
+    instead = [known.hidden(r.source, r.sha256, None) for r in fetched] if known else [None] * len(fetched)
+    return [
+        Recording(hidden[0], hidden[0], 0, None, error=hidden[1]) if hidden else recording
+        for recording, hidden in zip(fetched, instead, strict=True)
+    ]
 
 
 def _ingest_files(

@@ -12,12 +12,12 @@ from clean_corpus.pipeline.corpus.versions import FOLDERS, Manifest
 from clean_corpus.pipeline.storage.base import StorageError, Store
 
 
-def rewrite_all(store: Store, rewritten: Callable[[Manifest], Manifest]) -> list[Manifest]:
+def rewrite_all(store: Store, rewritten: Callable[[Manifest], Manifest], *, always: bool = True) -> list[Manifest]:
     """Commit what `rewritten` makes of each version under the next numbers, the oldest first; delete those before.
 
-    At least one version is committed even where none changes: a run that was halted before its commit finds its number
-    taken, and cannot bring back what it knew then. The rewritten versions count once the last of them is there; after
-    a death in between, all versions that are there are rewritten again.
+    With `always` one version is committed even where none changes: a run that was halted before its commit finds its
+    number taken, and cannot bring back what it knew then. The rewritten versions count once the last of them is
+    there; after a death in between, all versions that are there are rewritten again.
     Raises: StorageError if another run has taken over or published meanwhile, or something cannot be deleted yet: call
     it again.
     """
@@ -28,7 +28,7 @@ def rewrite_all(store: Store, rewritten: Callable[[Manifest], Manifest]) -> list
     drafts = [rewritten(manifest) for manifest in chosen]
     is_changed = any(draft.objects != manifest.objects for draft, manifest in zip(drafts, chosen, strict=True))
     if not is_changed:
-        chosen, drafts = [newest], [newest]
+        chosen, drafts = ([newest], [newest]) if always else ([], [])
     made: list[Manifest] = []
     for manifest, draft in zip(chosen, drafts, strict=True):
         update = {"again": None, "rewrites": manifest.version, "follow": len(drafts) - len(made) - 1}

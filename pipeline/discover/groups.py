@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from clean_corpus.pipeline.core.types import Recording
+from clean_corpus.pipeline.discover.hidden import Hidden, hide
 from clean_corpus.pipeline.discover.recordings import COLUMNS, Recordings, as_recording
 from clean_corpus.pipeline.storage.base import Store
 
@@ -56,15 +57,18 @@ class Groups:
             yield [as_recording(row[1:]) for row in group]
 
 
-def group_recordings(store: Store, recordings: Recordings, max_clips: int) -> Groups:
+def group_recordings(store: Store, recordings: Recordings, max_clips: int, hidden: Hidden | None = None) -> Groups:
     """Return the groups of this run, written to the store for the next run before any recording is read.
 
+    What `hidden` says must not be taken in is hidden first.
     Groups of an earlier run keep their numbers, and those of their recordings that are left; new recordings come into
     groups of higher numbers.
 
     Raises: StorageError if the groups cannot be written.
     """
     db = recordings.db
+    if hidden:
+        hide(db, hidden)
     db.execute("CREATE TABLE earlier (source TEXT PRIMARY KEY, number INTEGER) WITHOUT ROWID")
     db.execute("CREATE TABLE grouped (number INTEGER, path BLOB, PRIMARY KEY (number, path)) WITHOUT ROWID")
     n_known = _read(store, db, max_clips)

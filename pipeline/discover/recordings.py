@@ -4,10 +4,11 @@ import json
 import os
 import sqlite3
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from clean_corpus.pipeline.core.types import Metadata, Recording, TimedText
+from clean_corpus.pipeline.discover.hidden import rename_absent
 
 _SCHEMA = """
 CREATE TABLE found (
@@ -43,12 +44,14 @@ class Recordings:
     def __iter__(self) -> Iterator[Recording]:
         yield from map(as_recording, self.db.execute(f"SELECT {COLUMNS} FROM found WHERE listed ORDER BY path"))
 
-    def absent(self, sources: str) -> tuple[int, list[str]]:
+    def absent(self, sources: str, pseudonym: Callable[[str], str] | None = None) -> tuple[int, list[str]]:
         """Return how many recordings' `source` a table lacks, and the first three of them, sorted.
 
         The table is in the same database and has them in its column `source`, as text; NULL and repeated names do no
-        harm.
+        harm. Recordings that the table has under the `pseudonym` of their name are renamed first.
         """
+        if pseudonym:
+            rename_absent(self.db, sources, pseudonym)
         lacking = (
             f"FROM found LEFT JOIN {sources} AS other ON other.source = found.source "
             "WHERE found.listed AND other.source IS NULL"

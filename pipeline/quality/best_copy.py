@@ -129,6 +129,17 @@ def choose(
     return Choice(duplicates, metadata)
 
 
+def kept_copy(reason: str | None, detail: str | None) -> str | None:
+    """Return the clip that is kept in place of another one, by what the ledger says of that; None if it is no copy.
+
+    >>> kept_copy("duplicate", "of a-0123456789abcdef: equal samples; alike, and later by name")
+    'a-0123456789abcdef'
+    """
+    if reason not in (Reason.DUPLICATE, Reason.NEAR_DUPLICATE) or not detail:
+        return None
+    return detail.removeprefix("of ").partition(":")[0]
+
+
 def _ranks(clip: Clip, scores: Mapping[str | None, Scores], gate: GateConfig) -> Sequence[float]:
     return [measure(clip, scores.get(clip.pcm_sha256, {}), gate) for _, measure in MEASURES]
 

@@ -198,5 +198,6 @@ def failed(error: str) -> Decision:
 def settled(clip: Clip) -> Decision | None:
     """Return the end of a clip that needs no scores: it failed, or was rejected before any network ran."""
     if clip.error:
-        return failed(clip.error)
+        end = failed(clip.error)
+        return replace(end, verdict=Verdict.REJECTED) if end.reason == Reason.FORGOTTEN else end
     return Decision(Verdict.REJECTED, *clip.reject) if clip.reject else None

@@ -73,7 +73,7 @@ class Store(ABC):
 
     @abstractmethod
     def walk(self, prefix: str) -> Iterator[str]:
-        """Yield the keys at any depth below a folder, sorted."""
+        """Yield the keys at any depth below a folder, or of all objects for "", sorted."""
 
     @abstractmethod
     def read(self, key: str) -> bytes:
@@ -114,6 +114,10 @@ class Store(ABC):
         """
         self.delete(key)
         return True
+
+    def remark_on_deletions(self) -> str | None:
+        """Return a sentence on what stays of deleted objects, None if nothing does as far as is known."""
+        return None
 
     @abstractmethod
     def folder(self, name: str) -> AbstractContextManager[Path]:

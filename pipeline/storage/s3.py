@@ -143,6 +143,18 @@ class S3Store(lease.LeasableStore):
         with _as_storage_error():
             return s3_objects.try_delete(*self._address(key), self.config)
 
+    def remark_on_deletions(self) -> str | None:
+        with _as_storage_error():
+            kept = s3_objects.keeps_deleted(self.root.bucket, self.config)
+        if kept is False:
+            return None
+        told = "keeps deleted objects (its versioning is on, or was)" if kept else "may keep deleted objects"
+        why = "" if kept else "; whether its versioning is on may not be asked with these credentials"
+        return (
+            f"bucket {self.root.bucket} {told}{why}: audio and text stay in the noncurrent versions below "
+            f"{self.root.key_prefix or 'the whole bucket'} until you delete them, see docs/OPERATIONS.md"
+        )
+
     @contextmanager
     def folder(self, name: str) -> Iterator[Path]:
         stale = set(self.walk(name))

@@ -289,6 +289,15 @@ def try_delete(bucket: str, key: str, config: S3Config) -> bool:
         return with_retries_if_answered(once.delete_object, Bucket=bucket, Key=key, **read_arguments(config))
 
 
+def keeps_deleted(bucket: str, config: S3Config) -> bool | None:
+    """Return whether a bucket keeps, or once kept, older versions of objects; None if that may not be asked."""
+    with explain_request_errors(f"{SCHEME}{bucket}"), release_compute_lock():
+        try:
+            return "Status" in with_retries(client(config).get_bucket_versioning, Bucket=bucket)
+        except client_error():
+            return None
+
+
 def delete(bucket: str, key: str, config: S3Config) -> None:
     """Remove an object; nothing happens if it is absent."""
     with explain_request_errors(f"{SCHEME}{bucket}/{key}"), release_compute_lock():

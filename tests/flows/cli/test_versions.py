@@ -37,7 +37,7 @@ def test_versions_as_json_are_a_list(store):
         (1, None, 2),
         (2, None, 1),
     ]
-    assert all(one.keys() == {"version", "made", "again", "run"} for one in listed)
+    assert all(one.keys() == {"version", "made", "again", "rewrites", "run"} for one in listed)
 
 
 def test_an_output_without_versions_is_an_empty_list(tmp_path):

@@ -1,0 +1,107 @@
+"""The command `forget`: clips taken out of every version of a corpus, and kept out of later runs."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from clean_corpus.flows.cli.console import console
+from clean_corpus.flows.cli.versions import BucketSettings, OutputArgument, open_output
+from clean_corpus.pipeline.core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from clean_corpus.flows.commands.forget import Completed, Selection
+    from clean_corpus.pipeline.storage.base import Store
+
+
+def forget(
+    output: OutputArgument,
+    speakers: Annotated[
+        list[str], typer.Option("--speaker", help="all recordings with this label, also those that are still to come")
+    ] = [],  # noqa: B006
+    sources: Annotated[
+        list[str], typer.Option("--source", help="pattern of the ledger's column source; * matches / too")
+    ] = [],  # noqa: B006
+    listed: Annotated[Path | None, typer.Option("--list", help="file with a source a line, UTF-8")] = None,
+    reference: Annotated[str | None, typer.Option(help="stored with it, such as a ticket's number")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="only say how much it would take")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False,
+    allow_unmatched: Annotated[
+        bool, typer.Option("--allow-unmatched", help="what matches nothing is kept out of later runs all the same")
+    ] = False,
+    settings: BucketSettings = [],  # noqa: B006
+) -> None:
+    """Take clips out of every version, tar, ledger, report and cache, and keep them out of later runs.
+
+    Everything that --speaker, --source or --list names goes, and what holds the same audio. Without any of them what
+    an earlier command left is completed.
+    """
+    from clean_corpus.flows.commands import forget as command
+    from clean_corpus.pipeline.corpus.forget_selection import Asked
+
+    store, _ = open_output(output, settings)
+    asked = Asked(tuple(speakers), tuple(sources), _read_list(listed))
+    if not asked:
+        _print_completed(store, command.complete_alone(store))
+        return
+    if dry_run:
+        _print_selection(command.plan(store, asked, allow_unmatched=allow_unmatched))
+        _print_remark(store)
+        return
+
+    def confirm(selection: "Selection") -> None:
+        _print_selection(selection)
+        if yes:
+            return
+        if not sys.stdin.isatty():
+            raise ConfigError("forget: there is no terminal to ask on; give --yes, or --dry-run to change nothing")
+        typer.confirm("forget them for good?", abort=True, err=True)
+
+    ended = command.forget(store, asked, reference=reference, allow_unmatched=allow_unmatched, confirm=confirm)
+    print(f"request: {ended.request.id}")
+    if ended.done is None:
+        console.print(f"asked for before, on {ended.request.made[:10]}; nothing that it covers is left")
+        return
+    _print_completed(store, ended.done)
+
+
+def _read_list(path: Path | None) -> dict[str, int]:
+    from clean_corpus.pipeline.corpus.forget_selection import read_list
+
+    if path is None:
+        return {}
+    try:
+        return read_list(path.read_bytes(), f"--list {path}")
+    except OSError as error:
+        raise ConfigError(f"--list {path}: {error.strerror}") from None
+
+
+def _print_selection(selection: "Selection") -> None:
+    request = selection.request
+    print(f"{request.clips} clips of {request.recordings} recordings, {request.seconds / 3600:.2f} h")
+    if selection.copies:
+        print(f"{selection.copies} recordings of these nobody named: they hold the same audio, or have the same name")
+    if selection.labels:
+        print(f"speakers: {', '.join(selection.labels)}")
+
+
+def _print_completed(store: "Store", done: "Completed | None") -> None:
+    if done is None:
+        raise ConfigError("forget: name what to forget with --speaker, --source or --list; nothing is left to complete")
+    if done.made:
+        first, last = done.made[0].version, done.made[-1].version
+        console.print(f"versions {first} to {last} stand for those before" if last > first else f"version: {last}")
+    for what, counts in (("dropped", done.swept.dropped), ("written anew", done.swept.rewritten)):
+        if counts:
+            console.print(f"{what}: {', '.join(f'{folder} {count}' for folder, count in sorted(counts.items()))}")
+    if done.swept.dropped["export"]:
+        console.print("exports below OUTPUT are gone: export again")
+    for key in done.swept.unknown:
+        console.print(f"cannot be looked into, left as it is: {key}", markup=False)
+    _print_remark(store)
+
+
+def _print_remark(store: "Store") -> None:
+    if remark := store.remark_on_deletions():
+        console.print(f"remark: {remark}", markup=False, soft_wrap=True)

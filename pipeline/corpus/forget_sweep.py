@@ -1,0 +1,158 @@
+"""What lies in an output besides its versions, without what is forgotten: rewritten where users read it, else dropped.
+
+The stage cache is cut back to what holds nothing of a forgotten recording, nor of those that were read in one group
+with it, since their group has another name without it. Other objects are looked into; what cannot be is named.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from clean_corpus.pipeline.core import clock
+from clean_corpus.pipeline.corpus import announcements, versions
+from clean_corpus.pipeline.corpus.forget_look import holds, members
+from clean_corpus.pipeline.corpus.forget_version import digest_of, tar_without
+from clean_corpus.pipeline.corpus.forgotten import DIGITS, FOLDER, Forgotten, digits_of
+from clean_corpus.pipeline.corpus.known_clips import INGESTED, clips_of_record, texts
+from clean_corpus.pipeline.discover import groups
+from clean_corpus.pipeline.storage.base import StorageError, Store
+
+VERSIONED = (*(f"{folder}/" for folder in versions.FOLDERS), "versions/")
+"""Of versions: what no version names is deleted with the old ones."""
+PROTOCOL = ("fence/", f"{FOLDER}/", "work/lease/", "work/tmp/", "work/.lock", "work/.create")
+DERIVED = ("report/", ".report.new/", ".report.old/", "export/")
+"""Made of a version as a whole, and made anew of the next: dropped."""
+REWRITTEN = ("ledger.parquet", "run.json", groups.KEY)
+VARIANTS = "variants/"
+
+
+@dataclass
+class Swept:
+    """How many objects besides the versions were dropped or rewritten, by folder, and which cannot be looked into."""
+
+    dropped: Counter[str] = field(default_factory=Counter)
+    rewritten: Counter[str] = field(default_factory=Counter)
+    unknown: list[str] = field(default_factory=list)
+
+
+def sweep(store: Store, forgotten: Forgotten) -> Swept:
+    """Take what is forgotten out of everything but the versions.
+
+    Raises: StorageError if another run has taken over, or the output cannot be written.
+    """
+    swept = Swept()
+    doomed = [*_derived(store), *_stale_work(store, forgotten), *_rewrite_variants(store, forgotten, swept)]
+    for key in store.walk(""):
+        if key.startswith((*VERSIONED, *PROTOCOL, *DERIVED, "work/", VARIANTS)) or key in REWRITTEN:
+            continue
+        found = holds(store, key, forgotten)
+        if found is None:
+            swept.unknown.append(key)
+        elif found:
+            doomed.append(key)
+    for key in announcements.while_held(store, doomed, clock.now_s()):
+        store.delete(key)
+        swept.dropped[key.split("/")[0]] += 1
+    if swept.dropped.total() < len(doomed):
+        raise StorageError(f"output {store.root}: {len(doomed) - swept.dropped.total()} objects are not deleted yet")
+    swept.rewritten.update(filter(None, [_rewrite_groups(store, forgotten), *_put_newest(store)]))
+    return swept
+
+
+def _derived(store: Store) -> Iterator[str]:
+    for folder in DERIVED:
+        yield from store.walk(folder.rstrip("/"))
+
+
+# ---- work/ -----------------------------------------------------------------------------------------------------
+
+
+def _stale_work(store: Store, forgotten: Forgotten) -> list[str]:
+    """Return what is to be dropped of the stage cache: records that tell of some clips, and tars without a record."""
+    present = [key for key in store.walk("work") if not key.startswith(PROTOCOL) and key not in REWRITTEN]
+    dropped: set[str] = set()
+    affected: set[str] = set()
+    named: set[str] = set()
+    for key, text in texts(store, (key for key in present if key.startswith(INGESTED) and key.endswith(".json"))):
+        record = json.loads(text)
+        clips = list(clips_of_record(record))
+        if any(forgotten.request_of(c.source, c.sha256, c.speaker, c.clip_id) for c in clips):
+            dropped.add(key)
+            affected |= {digits for clip in clips if (digits := digits_of(clip.clip_id))}
+        else:
+            named |= _names_in(record)
+    others = [key for key in present if key.endswith(".json") and not key.startswith(INGESTED)]
+    for key, text in texts(store, others):
+        digits, names = set(DIGITS.findall(text)), _names_in(json.loads(text))
+        is_untold = not digits and any(name.startswith("work/") for name in names)  # which clips its tar holds
+        if digits & affected or is_untold or forgotten.named_in(text):
+            dropped.add(key)
+        else:
+            named |= names
+    return [key for key in present if key in dropped or (not key.endswith(".json") and key not in named)]
+
+
+def _names_in(value: object) -> set[str]:
+    """Return the objects that a record names, at any depth."""
+    if isinstance(value, dict):
+        own = {value["key"]} if isinstance(value.get("key"), str) else set()
+        return own.union(*map(_names_in, value.values()))
+    return set().union(*map(_names_in, value)) if isinstance(value, list) else set()
+
+
+def _rewrite_groups(store: Store, forgotten: Forgotten) -> str | None:
+    """Put pseudonyms in place of names in the groups of recordings; return the object's key if that changed it."""
+    try:
+        with store.opened(groups.KEY) as file:
+            table = pq.read_table(file)
+    except FileNotFoundError:
+        return None
+    sources = table["source"].to_pylist()
+    hidden = [forgotten.pseudonym(s) if forgotten.request_of(s, None, None) else s for s in sources]
+    if hidden == sources:
+        return None
+    table = table.set_column(0, table.schema.field("source"), pa.array(hidden, pa.string()))
+    with store.writer(groups.KEY) as file:
+        pq.write_table(table, file, compression="zstd")
+    return "work"
+
+
+# ---- what users read -------------------------------------------------------------------------------------------
+
+
+def _rewrite_variants(store: Store, forgotten: Forgotten, swept: Swept) -> Iterator[str]:
+    """Write tars of variants without forgotten clips; yield the tars that are then to be dropped."""
+    for key in list(store.walk(VARIANTS.rstrip("/"))):
+        if not (key.endswith(".tar") and holds(store, key, forgotten)):
+            continue
+        shard = digest_of(store, key)
+        if shard is None:
+            continue
+        clip_ids = frozenset(_forgotten_members(store, key, forgotten))
+        if tar_without(store, shard, clip_ids):
+            swept.rewritten["variants"] += 1
+        yield key
+
+
+def _forgotten_members(store: Store, key: str, forgotten: Forgotten) -> Iterable[str]:
+    with store.opened(key) as file:
+        yield from (name for name, words in members(file, forgotten) if words)
+
+
+def _put_newest(store: Store) -> Iterator[str]:
+    """Put the newest version's ledger and facts in place of those that lie at the top of the output."""
+    newest = versions.latest(store)
+    if newest is None:
+        return
+    if store.size("ledger.parquet") is not None:
+        with store.opened(newest.ledger.key) as file:
+            store.copy(file, "ledger.parquet")
+        yield "ledger.parquet"
+    if store.size("run.json") is not None:
+        facts = newest.run | {"version": newest.version}
+        store.write("run.json", json.dumps(facts, indent=2, sort_keys=True).encode() + b"\n")
+        yield "run.json"

@@ -1,0 +1,49 @@
+"""The report of a version, written anew from the version alone: audio is what lies in its tars."""
+
+import shutil
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Literal
+
+from clean_corpus.pipeline.audio import decode
+from clean_corpus.pipeline.core.records import Shard
+from clean_corpus.pipeline.core.types import Audio, Verdict
+from clean_corpus.pipeline.corpus import ledger, shards
+from clean_corpus.pipeline.corpus.versions import Manifest
+from clean_corpus.pipeline.report import page
+from clean_corpus.pipeline.report.listening_picks import picked
+from clean_corpus.pipeline.storage.base import Store
+
+
+def write_version_report(store: Store, manifest: Manifest) -> None:
+    """Write the HTML folder report/ of a version; of each clip it plays the audio that was published, or rejected.
+
+    Raises: DataError if a tar's bytes are not those that were written; StorageError if the output is full.
+    """
+    tars = {shard.key: shard for shard in (*manifest.shards, *manifest.rejected)}
+    with TemporaryDirectory() as temporary, store.folder("report") as folder:
+        table = Path(temporary, "ledger.parquet")
+        with store.opened(manifest.ledger.key) as file, table.open("wb") as copy:
+            shutil.copyfileobj(file, copy)
+        names = ["'" + clip_id.replace("'", "''") + "'" for clip_id in picked(table)] or ["NULL"]
+        question = f"SELECT clip_id, verdict, chosen, shard FROM ledger WHERE clip_id IN ({', '.join(names)})"
+        lying = {str(row["clip_id"]): _lying(row) for row in ledger.query(table, question)}
+
+        def audio_of(clip_id: str, version: Literal["raw", "enhanced"]) -> tuple[Audio, int] | None:
+            key, there = lying.get(clip_id, ("", ""))
+            return _read(store, tars[key], clip_id) if there == version and key in tars else None
+
+        page.write_report(table, manifest.run | {"version": manifest.version}, folder, audio_of)
+
+
+def _lying(row: dict[str, object]) -> tuple[str, str]:
+    """Return the tar of a clip, and which version of it lies there."""
+    kept = row["verdict"] == Verdict.KEPT.value
+    return str(row["shard"]), str(row["chosen"] or "raw") if kept else "raw"
+
+
+def _read(store: Store, shard: Shard, clip_id: str) -> tuple[Audio, int] | None:
+    for sample in shards.read_shard(store, shard):
+        if sample["__key__"] == clip_id:
+            return decode.decode(sample["flac"])
+    return None
