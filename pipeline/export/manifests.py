@@ -36,6 +36,8 @@ def lhotse(lists: Lists) -> None:
     Source: lhotse-speech/lhotse, lhotse.cut.MonoCut.to_dict, lhotse.audio.Recording.to_dict.
     """
     for side in lists.sides:
+        if next(lists.utterances(side), None) is None:
+            continue  # lhotse reads an empty file as no CutSet at all
         with lists.binary_file(f"cuts_{side}.jsonl.gz") as file:
             kind = "url" if lists.prefix.startswith("s3://") else "file"
             write_lines(

@@ -97,7 +97,7 @@ class Plan:
         known = sorted(name for (name,) in names if name is not None)
         for wanted in self.options.speakers:
             if wanted not in known:
-                shown = ", ".join(known[:20]) + (", ..." if len(known) > 20 else "")
+                shown = ", ".join(known[:20]) + (", ..." if len(known) > 20 else "") or "none that is named"
                 raise ConfigError(f"no kept clip of speaker {wanted!r}{nearest(wanted, known)}; there are: {shown}")
 
     def _record(self, row: Mapping[str, Any]) -> tuple[object, ...] | None:
