@@ -28,7 +28,7 @@ def main() -> None:
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         output = asked.out or Path(folder, "out")
-        took = measure(COMMAND, "run", DATA / "crowd", output)
+        took = measure(COMMAND, "run", DATA / "crowd", output, "--set", "audio.sample_rate=16000")
         ledger = pq.read_table(output / "ledger.parquet")
         run = json.loads((output / "run.json").read_text())
     write_section("crowd", ends_and_times(run, ledger, took))
@@ -72,7 +72,7 @@ def _of_kept(ledger: pa.Table, *names: str) -> list[list[str]]:
 
 def scores_and_thresholds(ledger: pa.Table) -> str:
     """Return percentiles of each score that the gate checks, and the share of clips beyond its threshold."""
-    gate = GateConfig()
+    gate = GateConfig().at_rate(16000)
     rows = []
     for score, bound in CHECKS:
         limit = getattr(gate, f"{score}_{bound}")

@@ -17,14 +17,14 @@ import pyarrow.parquet as pq
 from environment import COMMAND, DATA
 
 from clean_corpus.pipeline.audio import decode, encode
-from clean_corpus.pipeline.core.config import AudioConfig, S3Config
+from clean_corpus.pipeline.core.config import DecodeConfig, S3Config
 from clean_corpus.pipeline.core.locations import S3Folder
 from clean_corpus.pipeline.corpus import versions
 from clean_corpus.pipeline.storage import open_store
 
 BUCKET, RATE = "faults", 16000
 PIECE_S = (1.5, 3.0)
-SETTINGS = ["--set", "shards.max_clips=6", "--set", "observe.log=json"]
+SETTINGS = ["--set", "shards.max_clips=6", "--set", "observe.log=json", "--set", "audio.sample_rate=16000"]
 LIMIT_S = 1200
 
 
@@ -139,7 +139,7 @@ def cut(work: Path, clips: int) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     files = sorted((DATA / "crowd").rglob("*.wav"))
     for i in range(clips):
-        with decode.open_recording(files[i % len(files)], AudioConfig()) as reader:
+        with decode.open_recording(files[i % len(files)], DecodeConfig(sample_rate=RATE)) as reader:
             x = np.concatenate(list(reader.blocks()))
         length = min(len(x), round(rng.uniform(*PIECE_S) * RATE))
         start = int(rng.integers(0, len(x) - length + 1))

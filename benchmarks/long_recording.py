@@ -47,7 +47,7 @@ def main() -> None:
         recording, output = Path(folder, "in", "long.wav"), Path(folder, "out")
         recording.parent.mkdir()
         write_recording(recording)
-        took = measure(COMMAND, "run", recording.parent, output)
+        took = measure(COMMAND, "run", recording.parent, output, "--set", "audio.sample_rate=16000")
         run = json.loads((output / "run.json").read_text())
     counts, seconds = run["counts"], run["seconds"]
     write_section(

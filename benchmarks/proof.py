@@ -84,7 +84,16 @@ def main() -> None:
         shutil.rmtree(work / "noisy", ignore_errors=True)
         mix(work)
         (work / "mixed").touch()
-    run = [COMMAND, "run", work / "noisy", work / "corpus", "--set", "variants=true"]
+    run = [
+        COMMAND,
+        "run",
+        work / "noisy",
+        work / "corpus",
+        "--set",
+        "variants=true",
+        "--set",
+        "audio.sample_rate=16000",
+    ]
     subprocess.run(run, check=True)
     if not (work / "sets" / "done").exists():
         cut_clean(work)

@@ -42,7 +42,7 @@ GRID = {
     "residual_snr_db": (16.0, 18.0, 20.0, 22.0, 24.0, 26.0, 28.0, 30.0),
 }
 WITNESSES = ("pesq_wb", "likeness")
-CONFIG = PipelineConfig()
+CONFIG = PipelineConfig(audio={"sample_rate": RATE})
 Mix = dict[str, dict[str, float | None]]
 """Scores of the versions raw and enhanced, and under `mix` the SNR."""
 

@@ -10,7 +10,7 @@ from tests.support.paths import REPOSITORY
 README = REPOSITORY / "README.md"
 DOCS = sorted((REPOSITORY / "docs").glob("*.md"))
 FIGURES = {
-    "choice", "crowd", "faults", "files", "generation", "growth", "guard", "harm", "layouts", "levels", "long", "mild",
+    "bandwidth", "choice", "crowd", "faults", "files", "generation", "growth", "guard", "harm", "layouts", "levels", "long", "mild",
     "pairs", "proof", "results", "rows", "scores", "settings", "shipped", "streaming", "voice",
 }  # fmt: skip
 

@@ -124,7 +124,7 @@ class Encoded:
             raise DataError(f"shard {self.shard}: {self.name}: {error}") from None
 
     def decode(self, sample_rate: int) -> Audio:
-        """Decode the mean of all channels at a rate, (N,).
+        """Decode the mean of all channels at a rate, (N,), within full scale, which a resampler may overshoot.
 
         Raises: DataError that names the member if it cannot be decoded, is empty or is not finite.
         """
@@ -132,7 +132,7 @@ class Encoded:
             x, rate = audio.decode(self.data, mix=True)
         except DataError as error:
             raise DataError(f"shard {self.shard}: {self.name}: {error}") from None
-        mono = resample(x, rate, sample_rate)
+        mono = x if rate == sample_rate else np.clip(resample(x, rate, sample_rate), -1, 1)
         if not len(mono) or not np.isfinite(mono).all():
             raise DataError(f"shard {self.shard}: {self.name}: {len(mono)} samples, or one that is not finite")
         return mono

@@ -37,7 +37,7 @@ def survey(
 ) -> Survey:
     """Read all shards once, and measure the frames of the first training clips, and count the classes of samples.
 
-    Raises: DataError if a clip has another rate than the frames, or if one side of the split has no clip.
+    Raises: DataError if a clip has a lower rate than the frames, or if one side of the split has no clip.
     """
     seconds, speakers = [0.0, 0.0], set()
     measured: list[Tensor] = []
@@ -66,12 +66,13 @@ def survey(
 
 
 def check_rate(clip: Encoded, rate: int, mel: LogMel) -> None:
-    """Refuse a clip of another rate than the frames.
+    """Refuse a clip of a lower rate than the frames, whose upper bands it leaves empty.
 
     Raises: DataError that names it and both rates.
     """
-    if rate != mel.sample_rate:
+    if rate < mel.sample_rate:
         raise DataError(
-            f"shard {clip.shard}: {clip.name} has {rate} Hz, the features {mel.sample_rate} Hz; "
-            f"set features.sample_rate={rate} and its hop_length, or publish the corpus at {mel.sample_rate} Hz"
+            f"shard {clip.shard}: {clip.name} has {rate} Hz, the features {mel.sample_rate} Hz, whose upper bands it "
+            f"leaves empty; set features.sample_rate={rate} and its hop_length, or "
+            f"publish the corpus at {mel.sample_rate} Hz"
         )

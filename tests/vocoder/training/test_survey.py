@@ -40,7 +40,10 @@ def test_a_side_without_a_clip_is_named(shards):
             survey(shards, LogMel(), held_out)
 
 
-def test_another_rate_is_refused(shards, tmp_path):
-    other = write_tones(LocalStore(tmp_path), "x.tar", [200], rate=22050)
-    with pytest.raises(DataError, match=r"cx-0\.flac has 22050 Hz, the features 16000 Hz; set features\.sample_rate="):
-        survey([*shards, other], LogMel(), lambda clip: clip.key == "c0-0")
+def test_a_higher_rate_is_resampled_and_a_lower_one_refused(shards, tmp_path):
+    high, low = (write_tones(LocalStore(tmp_path), f"x{rate}.tar", [200], rate=rate) for rate in (48000, 8000))
+    alone = survey(shards, LogMel(), lambda clip: clip.key == "c0-0")
+    more = survey([*shards, high], LogMel(), lambda clip: clip.key == "c0-0")
+    assert more.training_s > alone.training_s and np.allclose(more.mean, alone.mean, atol=1.0)
+    with pytest.raises(DataError, match=r"flac has 8000 Hz, the features 16000 Hz, .*; set features\.sample_rate=8000"):
+        survey([*shards, low], LogMel(), lambda clip: clip.key == "c0-0")
