@@ -8,7 +8,7 @@ from clean_corpus.pipeline.core.reasons import Reason
 from clean_corpus.pipeline.core.records import RawShard
 from clean_corpus.pipeline.core.types import Clip, Metadata, Scores, TextSource, overlay
 from clean_corpus.pipeline.quality.duplicates import Copies
-from clean_corpus.pipeline.quality.gate import UNMENDABLE, recorded, shortfall
+from clean_corpus.pipeline.quality.gate import UNMENDABLE, plain, recorded, shortfall
 
 
 @dataclass(frozen=True)
@@ -148,5 +148,5 @@ def _difference(best: Sequence[float], other: Sequence[float]) -> str:
     """Return in numbers what decided between two copies."""
     for (name, _), more, less in zip(MEASURES, best, other, strict=True):
         if more != less:
-            return f"{name} {less:.4g} < {more:.4g}" if less > -1e9 else f"{name} could not be measured"
+            return f"{name} {plain(less)} < {plain(more)}" if less > -1e9 else f"{name} could not be measured"
     return "alike, and later by name"

@@ -105,7 +105,7 @@ def choose(before: Scores, after: Scores | None, config: GateConfig, own: Scores
     for score, bound, limit in limits:
         if problem := shortfall(score, bound, limit, scores.get(score)):
             return "enhanced", ChosenWhy.RAW_FALLS_SHORT, problem
-    met = [f"{s} {scores[s]:.4g} >= {limit:g}" for s, _, limit in limits if s in (*STRICTER, "residual_snr_db")]
+    met = [f"{s} {plain(scores[s])} >= {limit:g}" for s, _, limit in limits if s in (*STRICTER, "residual_snr_db")]
     return "raw", ChosenWhy.RAW_IS_GOOD, ", ".join(met)
 
 
@@ -129,8 +129,17 @@ def shortfall(score: str, bound: Bound, limit: float, value: float | None) -> st
     if value is None:
         return f"{score} could not be measured, wanted {'>=' if bound == 'min' else '<='} {limit:g}"
     if (value < limit) if bound == "min" else (value > limit):
-        return f"{score} {value:.4g} {'<' if bound == 'min' else '>'} {limit:g}"
+        return f"{score} {plain(value)} {'<' if bound == 'min' else '>'} {limit:g}"
     return None
+
+
+def plain(value: float) -> str:
+    """Return a score in four digits, or in whole units where it has more.
+
+    >>> plain(2.34567), plain(19562.5)
+    ('2.346', '19562')
+    """
+    return f"{value:.0f}" if abs(value) >= 10_000 else f"{value:.4g}"
 
 
 # ---- verdict -----------------------------------------------------------------------------------------------------
