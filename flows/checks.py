@@ -33,7 +33,9 @@ def check(config: RunConfig) -> str | None:
     if weights:
         checkpoints.card(weights)
     elif config.variants:
-        raise ConfigError("variants: there is no enhanced version of a clip with enhancer none; leave one of them out")
+        raise ConfigError(
+            "variants, which --compare sets, need an enhanced version of each clip; with enhancer none there is none"
+        )
     elif config.gate.prefer == "enhanced":
         raise ConfigError("gate.prefer is enhanced, and with enhancer none nothing is; leave one of them out")
     if config.score.clean_dir:

@@ -10,7 +10,8 @@ ConfigFile = Annotated[
 ]
 TrainingConfigFile = Annotated[str | None, typer.Option("--config", help="YAML of settings, local or s3://")]
 EnhancerName = Annotated[
-    str | None, typer.Option("--enhancer", help="shipped name, or path of trained .safetensors, or s3://")
+    str | None,
+    typer.Option("--enhancer", help="shipped name, path of trained .safetensors, or s3://; for run also none"),
 ]
 LAYOUTS = "piper, f5-tts, xtts, vits, styletts2, gpt-sovits, cosyvoice, ljspeech, hf, lhotse, lhotse-shar, nemo, kaldi"
 LayoutName = Annotated[str, typer.Option("--for", metavar="NAME", help=f"reader of the export: {LAYOUTS}")]

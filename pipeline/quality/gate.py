@@ -74,7 +74,7 @@ def damage(before: Scores, after: Scores, config: GateConfig) -> str | None:
             return f"{score} {old:.4g} -> {new:.4g}, allowed {sign * limit:+.4g}"
     for score, old in before.items():
         if old is not None and after.get(score) is None:
-            return f"{score} {old:.4g} -> not measurable"
+            return f"{score} {plain(old)} -> not measurable"
     return None
 
 

@@ -33,7 +33,7 @@ def no_server(monkeypatch):
     [
         (["gate.dnsmos_ovrl_min=4.2"], "cannot be reached"),
         (["audio.sample_rate=12000"], "the nearest is 16000"),
-        (["enhancer=none", "variants=true"], "no enhanced version"),
+        (["enhancer=none", "variants=true"], "with enhancer none there is none"),
         (["enhancer=none", "gate.prefer=enhanced"], "nothing is; leave one of them out"),
         (["enhancer=default-casual"], "did you mean 'default-causal'"),
         (["gate.cer_max=0.1"], "set text.transcriber"),

@@ -172,6 +172,20 @@ def test_a_file_is_measured_at_its_own_rate(tmp_path):
     assert found["clipping_ratio"] > 0.01 and found["bandwidth_hz"] > 9000
 
 
+class Rate(Peak):
+    """A scorer whose one score is the rate that it is given."""
+
+    def score(self, x, *, sample_rate, clean=None):
+        return {"rate": sample_rate, "seconds": len(x) / sample_rate}
+
+
+@pytest.mark.parametrize(("rate", "scored_at"), [(8000, 16000), (16000, 16000), (22050, 22050), (96000, 48000)])
+def test_a_file_is_scored_at_a_rate_that_holds_it(tmp_path, rate, scored_at):
+    soundfile.write(tmp_path / "a.wav", signals.tone(440, 1, rate), rate)
+    found = score_file(Recording("a.wav", "a.wav", 9, None), tmp_path, None, Rate(), CONFIG.audio)
+    assert (found["rate"], found["seconds"]) == (scored_at, 1.0)
+
+
 def test_clips_that_a_run_would_reject_at_once_are_not_scored(tmp_path: Path):
     soundfile.write(tmp_path / "speech.wav", signals.speech(3, seed=0), RATE)
     soundfile.write(tmp_path / "silent.wav", signals.silence(3, RATE), RATE)

@@ -105,3 +105,18 @@ def test_a_new_score_and_many_failures_appear_by_themselves(tmp_path):
 def test_paths_that_are_not_utf8_are_shown_with_their_bytes(tmp_path):
     page = write_report(ledger(tmp_path, []), run_of(input="/data/caf\udce9"), tmp_path / "report", audio).read_text()
     assert "<title>caf\\udce9 " in page
+
+
+def test_a_run_without_enhancer_shows_raw_clips_alone(tmp_path):
+    why = {"chosen": "raw", "chosen_why": "not_enhanced: enhancer is none"}
+    rows = [clip(f"k{i}", before=2.7 + 0.1 * i, **why) for i in range(3)]
+    page = write_report(
+        ledger(tmp_path, rows),
+        run_of(enhancer="none"),
+        tmp_path / "report",
+        lambda *a: audio(*a) if a[1] == "raw" else None,
+    ).read_text()
+    assert figure(page, "kept-clips") == "3" and figure(page, "ovrl-before") == "2.80"
+    assert "not enhanced ·" in page and "as they came" in page and "raw, not enhanced" in page
+    assert not {"yield-enhanced", "ovrl-after"} & set(re.findall(r'data-figure="([\w-]+)"', page))
+    assert not list((tmp_path / "report").glob("*/*-enhanced.*")) and '<th scope="col">enhanced' not in page
