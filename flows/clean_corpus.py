@@ -7,32 +7,32 @@ import queue
 import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
-from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from prefect import Task, flow, task
-from prefect.cache_policies import NO_CACHE
+from prefect import flow
 from prefect.futures import PrefectFuture
 from prefect.runtime import flow_run
 
-from clean_corpus.flows import calls, checks, exports, group_stages, shard_stages
+from clean_corpus.flows import calls, checks, exports, group_stages, shard_stages, task_runs
 from clean_corpus.flows.config import ELSEWHERE, RunConfig
 from clean_corpus.flows.engines import open_engine
 from clean_corpus.flows.engines.base import Engine
 from clean_corpus.flows.observe import artifacts, hooks, progress
 from clean_corpus.flows.observe import observer as observe
+from clean_corpus.flows.task_runs import AHEAD, Stage, batches, per_task, work_through
 from clean_corpus.pipeline.core import clock
 from clean_corpus.pipeline.core.errors import CleanCorpusError
 from clean_corpus.pipeline.core.hashing import canonical_json, sha256_file
 from clean_corpus.pipeline.core.records import RawShard, Shard
 from clean_corpus.pipeline.core.scratch_database import scratch_database
 from clean_corpus.pipeline.core.types import Recording, Scores
-from clean_corpus.pipeline.corpus import announcements, collection, forget, ledger, versions
+from clean_corpus.pipeline.corpus import announcements, collection, embeddings, forget, ledger, versions
 from clean_corpus.pipeline.corpus.run_state import RunState
+from clean_corpus.pipeline.corpus.speaker_look import SpeakerLook
 from clean_corpus.pipeline.corpus.versions import Manifest
 from clean_corpus.pipeline.discover import find
 from clean_corpus.pipeline.discover.groups import Groups, group_recordings
@@ -42,26 +42,6 @@ from clean_corpus.pipeline.quality.scorer import rulers
 from clean_corpus.pipeline.report import listening_picks
 from clean_corpus.pipeline.storage.base import Store
 from clean_corpus.pipeline.text import rate
-
-
-@task(name="ingest", task_run_name="ingest {label}", cache_policy=NO_CACHE)
-def ingest_groups(label: str, work_through: Callable[[], None]) -> None:
-    work_through()
-
-
-@task(name="copies", task_run_name="copies {label}", cache_policy=NO_CACHE)
-def score_copies(label: str, work_through: Callable[[], None]) -> None:
-    work_through()
-
-
-@task(name="clean", task_run_name="clean {label}", cache_policy=NO_CACHE)
-def clean_shards(label: str, work_through: Callable[[], None]) -> None:
-    work_through()
-
-
-@task(name="report", cache_policy=NO_CACHE)
-def make_report(work_through: Callable[[], None]) -> None:
-    work_through()
 
 
 @flow(
@@ -94,45 +74,6 @@ def _name(raw: RawShard) -> str:
     return PurePosixPath(raw.shard.key).stem
 
 
-MAX_PER_TASK = 16  # groups or shards in one task run
-TASKS_PER_WORKER, MIN_TASKS = 8, 32  # of a stage with enough to do: the last task keeps all others waiting
-AHEAD = 1  # task runs more than the engine has room for, so that it need not wait for the next
-
-
-def _per_task(total: int, workers: int) -> int:
-    """Return how many groups or shards a task run has.
-
-    >>> _per_task(10, 2), _per_task(400, 2), _per_task(100_000, 64)
-    (1, 13, 16)
-    """
-    return max(1, min(MAX_PER_TASK, -(-total // max(MIN_TASKS, TASKS_PER_WORKER * workers))))
-
-
-@dataclass(frozen=True)
-class Stage:
-    """A part of a run: the function called with each item, the task that it is called in, and the names of items."""
-
-    name: str
-    unit: str
-    task: Task[[str, Callable[[], None]], None]
-    function: Callable[[Any], Any]
-    label: Callable[[Any], str]
-
-
-def _batches(items: Iterator[Any], size: int) -> Iterator[list[Any]]:
-    while batch := list(islice(items, size)):
-        yield batch
-
-
-def _work_through(function: Callable[[Any], Any], batch: Sequence[tuple[int, Any]], put: Callable[[Any], None]) -> None:
-    """Call a function with each item of a batch.
-
-    Results go through `put`, and not back through Prefect, which would hold them until the run ends.
-    """
-    for number, item in batch:
-        put((number, function(item)))
-
-
 class _Run:
     """One run from discovery to report, and its state."""
 
@@ -148,6 +89,7 @@ class _Run:
         self.config, self.weights_sha256, self.store, self.engine = config, weights_sha256, store, engine
         self.observer, self.console = observer, observer.console
         self.database, self.state, self.forgotten = database, RunState(database), forget.prepare(store)
+        self.speakers = SpeakerLook(database, config.speakers) if config.speakers.embed else None
         self.started = datetime.now(UTC)
 
     def all_stages(self) -> dict[str, Any]:
@@ -171,7 +113,7 @@ class _Run:
             clip_shards = self.state.clip_shards(listening_picks.picked(table))
         with self.observer.timed("report"):
             run = self._summary(counted, manifest.version)
-            make_report(partial(shard_stages.write_report, self.engine, self.config, run, clip_shards))
+            task_runs.make_report(partial(shard_stages.write_report, self.engine, self.config, run, clip_shards))
         summary = self._summary(counted, manifest.version)
         self.store.fence()
         self.store.write("run.json", json.dumps(summary, indent=2, sort_keys=True).encode() + b"\n")
@@ -186,7 +128,7 @@ class _Run:
         def read(group: list[Recording]) -> group_stages.IngestedGroup:
             return group_stages.ingest_group(self.engine, self.config, group)
 
-        stage = Stage("ingest", "groups", ingest_groups, read, lambda group: group[0].key)
+        stage = Stage("ingest", "groups", task_runs.ingest_groups, read, lambda group: group[0].key)
         for number, ingested in self._each(stage, enumerate(groups), len(groups)):
             self._count(ingested.stages)
             self.state.add_raw_shards(number, ingested.raw_shards)
@@ -206,7 +148,7 @@ class _Run:
             return shard_stages.score_raw(self.engine, self.config, _name(raw), first.marked(raw))
 
         scores: dict[str | None, Scores] = {}
-        stage = Stage("copies", "shards", score_copies, score, _name)
+        stage = Stage("copies", "shards", task_runs.score_copies, score, _name)
         wanted = ((number, raw) for number, raw in self.state.raw_shards() if number in numbers)
         for _, result in self._each(stage, wanted, len(numbers)):
             self._count([result])
@@ -230,8 +172,13 @@ class _Run:
         kept: list[Shard] = []
         rejected: list[Shard] = []
         variants: set[str] = set()
-        stage = Stage("clean", "shards", clean_shards, finish, _name)
-        for number, parts in self._each(stage, self.state.raw_shards(), self.state.n_raw_shards):
+        stage = Stage("clean", "shards", task_runs.clean_shards, finish, _name)
+        finished_shards = (
+            self._each(stage, self.state.raw_shards(), self.state.n_raw_shards)
+            if self.speakers is None
+            else self._publish_known_speakers(marked, self.speakers)
+        )
+        for number, parts in finished_shards:
             for finished in parts:
                 self._count(finished.stages)
                 self.state.add_rows(number, finished.rows, finished.enhanced)
@@ -243,6 +190,32 @@ class _Run:
         for key in announcements.while_held(self.store, sorted(set(others) - variants), clock.now_s()):
             self.store.delete(key)  # of an earlier run
         return kept, rejected
+
+    def _publish_known_speakers(
+        self, marked: Callable[[RawShard], RawShard], look: SpeakerLook
+    ) -> Iterator[tuple[int, list[shard_stages.FinishedShard]]]:
+        """Judge all raw shards, look at the voices of all, and publish them; yield each with its raw shard's number."""
+
+        def judge(raw: RawShard) -> list[shard_stages.JudgedShard]:
+            return shard_stages.judge_shard(self.engine, self.config, _name(raw), marked(raw))
+
+        def publish(judged: shard_stages.JudgedShard) -> list[shard_stages.FinishedShard]:
+            return shard_stages.publish_judged(self.engine, self.config, judged)
+
+        stage = Stage("clean", "shards", task_runs.clean_shards, judge, _name)
+        for number, parts in self._each(stage, self.state.raw_shards(), self.state.n_raw_shards):
+            for judged in parts:
+                self._count(judged.stages)
+                look.add(judged.rows, judged.embeddings)
+                self.state.add_judged(number, judged)
+        with self.observer.timed("speakers"):
+            look.settle(embeddings.known(self.store, versions.latest(self.store), look.facts))
+        settled = (
+            (number, replace(judged, rows=[look.settled(row) for row in judged.rows]))
+            for number, judged in self.state.judged()
+        )
+        stage = Stage("publish", "shards", task_runs.publish_shards, publish, lambda judged: judged.name)
+        yield from self._each(stage, settled, self.state.n_judged)
 
     def _check_nothing_vanished(self, recordings: Recordings) -> None:
         missing, names = recordings.absent("row", self.forgotten.pseudonym)
@@ -274,12 +247,22 @@ class _Run:
             if self.store.size(named.key) != named.size:
                 self.store.copy(file, named.key)
             kept, rejected = (sorted(part, key=lambda shard: shard.key) for part in tars)
-            draft = Manifest(ledger=named, shards=kept, rejected=rejected, run=self._summary(counted, None))
+            draft = Manifest(
+                ledger=named,
+                shards=kept,
+                rejected=rejected,
+                embeddings=self._put_embeddings(),
+                run=self._summary(counted, None),
+            )
             manifest = versions.publish(self.store, draft)
             self.store.copy(file, "ledger.parquet")
         for _ in collection.gc(self.store, self.config.keep_versions):
             pass
         return manifest
+
+    def _put_embeddings(self) -> Shard | None:
+        look = self.speakers
+        return embeddings.put(self.store, look.embeddings(), look.facts) if look else None
 
     # ---- work in task runs, counted
 
@@ -290,7 +273,7 @@ class _Run:
         """
         if not total:
             return
-        batches = _batches(items, _per_task(total, self.engine.workers))
+        waiting = batches(items, per_task(total, self.engine.workers))
         ends: queue.SimpleQueue[tuple[int, Any] | PrefectFuture[None]] = queue.SimpleQueue()
         running = 0
         with (
@@ -299,9 +282,9 @@ class _Run:
             artifacts.stage(stage.name, total, stage.unit) as show,
         ):
             while True:
-                while running < self.engine.slots + AHEAD and (batch := next(batches, None)):
+                while running < self.engine.slots + AHEAD and (batch := next(waiting, None)):
                     label = calls.label(stage.label(batch[0][1]), len(batch))
-                    future = stage.task.submit(label, partial(_work_through, stage.function, batch, ends.put))
+                    future = stage.task.submit(label, partial(work_through, stage.function, batch, ends.put))
                     future.add_done_callback(ends.put)
                     running += 1
                 if not running:
@@ -346,5 +329,6 @@ class _Run:
                 name: importlib.metadata.version(name)
                 for name in ("clean-corpus", "torch", "onnxruntime", "prefect", "webdataset", "soundfile", "soxr")
             },
-            "rulers": rulers(self.config.score.dnsmos_windows, naturalness=self.config.score.distillmos),
+            "rulers": rulers(self.config.score.dnsmos_windows, naturalness=self.config.score.distillmos)
+            | ({"voice": self.speakers.facts["ruler"]} if self.speakers else {}),
         }

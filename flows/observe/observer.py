@@ -25,7 +25,7 @@ from clean_corpus.pipeline.core.types import Clip, Verdict
 if TYPE_CHECKING:
     from clean_corpus.pipeline.corpus.ledger import Row
 
-STAGES = ("ingest", "score before", "clean", "publish", "variant", "report")
+STAGES = ("ingest", "score before", "clean", "embed", "transcribe", "publish", "variant", "report")
 """Those whose calls are made again when they fail."""
 MAX_REASONS = 64  # of clips, in metrics; there are fewer, and series must not become many
 

@@ -184,6 +184,11 @@ class GateConfig(Section):
     )
     guard_clipping_rise: float = Field(1e-4, ge=0, description="... or raises the clipping ratio by more than this")
     guard_level_drop_db: float = Field(6.0, gt=0, description="... or lowers the loudness by more than this")
+    guard_likeness_min: Threshold = Field(
+        0.75,
+        description="... or leaves the voice less alike, a cosine, at 25 dB SNR; 0.02 less for each dB below; "
+        "where speakers.embed is on",
+    )
 
     def at_rate(self, sample_rate: int) -> "GateConfig":
         """Return the gate of a corpus of one rate: each `auto` is the threshold of that rate."""

@@ -16,7 +16,7 @@ from clean_corpus.pipeline.core.hashing import content_name, sha256_file
 from clean_corpus.pipeline.core.reasons import Reason
 from clean_corpus.pipeline.core.records import Shard
 from clean_corpus.pipeline.core.types import Recording, Verdict
-from clean_corpus.pipeline.corpus import ledger, shards
+from clean_corpus.pipeline.corpus import embeddings, ledger, shards
 from clean_corpus.pipeline.corpus.forgotten import Forgotten, Request
 from clean_corpus.pipeline.corpus.known_clips import clips_of_ledger
 from clean_corpus.pipeline.corpus.versions import Manifest
@@ -65,6 +65,8 @@ class Without:
             for tars in (manifest.shards, manifest.rejected)
         )
         update = {"ledger": named, "shards": sorted(kept, key=lambda s: s.key), "run": manifest.run | counted}
+        if manifest.embeddings:
+            update["embeddings"] = embeddings.without(self._store, manifest.embeddings, gone)
         return manifest.model_copy(update=update | {"rejected": sorted(rejected, key=lambda s: s.key)})
 
     # ---- tars

@@ -3,6 +3,7 @@
 import pickle
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import Any
 
 from clean_corpus.pipeline.core.records import RawShard, Shard
 from clean_corpus.pipeline.corpus.ledger import Row
@@ -12,6 +13,7 @@ _TABLES = """
     CREATE INDEX raw_shard_order ON raw_shard (group_number, source, name);
     CREATE TABLE enhanced_shard (number INTEGER PRIMARY KEY, body BLOB);
     CREATE TABLE row (source TEXT, offset_s REAL, clip_id TEXT, raw INTEGER, enhanced INTEGER, body BLOB);
+    CREATE TABLE judged (id INTEGER PRIMARY KEY, raw INTEGER, body BLOB);
     CREATE INDEX row_order ON row (source, offset_s, clip_id);
 """
 
@@ -46,6 +48,23 @@ class RunState:
     def n_raw_shards(self) -> int:
         """The number of raw shards."""
         (count,) = self._database.execute("SELECT count(*) FROM raw_shard").fetchone()
+        return count
+
+    # ---- judged shards
+
+    def add_judged(self, number: int, judged: Any) -> None:
+        """Add a raw shard, or a part of one, as it was judged and before it is published."""
+        self._database.execute("INSERT INTO judged VALUES (NULL, ?, ?)", (number, pickle.dumps(judged)))
+
+    def judged(self) -> Iterator[tuple[int, Any]]:
+        """Yield each judged shard with the number of its raw shard, in the order of raw shards."""
+        for number, body in self._database.execute("SELECT raw, body FROM judged ORDER BY raw, id"):
+            yield number, pickle.loads(body)
+
+    @property
+    def n_judged(self) -> int:
+        """The number of judged shards."""
+        (count,) = self._database.execute("SELECT count(*) FROM judged").fetchone()
         return count
 
     # ---- rows

@@ -29,17 +29,18 @@ from clean_corpus.pipeline.corpus import announcements
 from clean_corpus.pipeline.storage.base import StorageError, Store
 
 LATEST = "versions/latest"
-FOLDERS = ("shards", "rejected", "ledgers")
+FOLDERS = ("shards", "rejected", "ledgers", "embeddings")
 
 
 class Manifest(BaseModel):
     """One version of a corpus.
 
-    The `samples` of `ledger` are its rows. `again` is the version that a rollback went back to, `rewrites` the one that
-    this one stands for since clips were forgotten; then `follow` says how many more of the same rewriting come after
-    it, without which it does not count as the newest. `id` differs between two versions that were made at the same
-    time, so that a writer knows its own. `fence` is the fencing number of the run that made it; manifests in a local
-    folder, and those of older releases, have none.
+    The `samples` of `ledger` are its rows, and those of `embeddings`, which only a run that embeds voices has.
+    `again` is the version that a rollback went back to, `rewrites` the one that this one stands for since clips were
+    forgotten; then `follow` says how many more of the same rewriting come after it, without which it does not count as
+    the newest. `id` differs between two versions that were made at the same time, so that a writer knows its own.
+    `fence` is the fencing number of the run that made it; manifests in a local folder, and those of older releases,
+    have none.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -55,12 +56,13 @@ class Manifest(BaseModel):
     ledger: Shard
     shards: list[Shard]
     rejected: list[Shard]
+    embeddings: Shard | None = None
     run: dict[str, Any]
 
     @property
     def objects(self) -> list[Shard]:
         """Every object that the version names."""
-        return [self.ledger, *self.shards, *self.rejected]
+        return [self.ledger, *self.shards, *self.rejected, *filter(None, [self.embeddings])]
 
 
 def numbers(store: Store) -> list[int]:

@@ -28,6 +28,12 @@ CHECKS: tuple[tuple[str, Bound], ...] = (
 UNMENDABLE: tuple[tuple[str, Bound], ...] = (("clipping_ratio", "max"), ("bandwidth_hz", "min"))
 """Checks of faults that no network mends: they are read from the recording, whatever the version."""
 
+QUIET_SNR_DB = 25.0
+"""SNR of a clip from which enhancing leaves its voice as alike as gate.guard_likeness_min."""
+
+LIKENESS_PER_DB = 0.02
+"""By how much less alike for each dB below."""
+
 STRICTER = ("bandwidth_hz", "snr_db", "dnsmos_bak")
 """Scores that have a threshold of their own, gate.raw_SCORE_min, for a raw clip that is not to be enhanced."""
 
@@ -55,12 +61,13 @@ def recorded(clip: Clip) -> Scores:
 # ---- which version -----------------------------------------------------------------------------------------------
 
 
-def damage(before: Scores, after: Scores, config: GateConfig) -> str | None:
+def damage(before: Scores, after: Scores, config: GateConfig, likeness: float | None = None) -> str | None:
     """Return in numbers why the enhanced version must not replace the raw one, or None.
 
     A score that the raw version has and the enhanced one lacks is damage too: silence has no signal score, and where
     all speech is gone there is no SNR. The level is measured as loudness, which lost speech lowers; it may also fall by
-    the share of the background in it, so that removing noise that is louder than the speech is no damage.
+    the share of the background in it, so that removing noise that is louder than the speech is no damage. `likeness` is
+    that of the two versions' voices, where it is known.
     """
     noise_db = _background_db(before.get("snr_db"))
     checks = (
@@ -75,7 +82,23 @@ def damage(before: Scores, after: Scores, config: GateConfig) -> str | None:
     for score, old in before.items():
         if old is not None and after.get(score) is None:
             return f"{score} {plain(old)} -> not measurable"
+    least = least_likeness(before.get("snr_db"), config.guard_likeness_min)
+    if likeness is not None and least is not None and likeness < least:
+        return f"voice_likeness {likeness:.4g} < {least:.4g}"
     return None
+
+
+def least_likeness(snr_db: float | None, limit: float | None) -> float | None:
+    """Return how alike the voices of a clip before and after enhancing have to be, given the SNR before, or None.
+
+    Noise is heard as part of a voice: the more there is, the more removing it changes.
+
+    >>> [least_likeness(snr_db, 0.75) for snr_db in (30.0, 15.0, None)], least_likeness(30.0, None)
+    ([0.75, 0.55, None], None)
+    """
+    if snr_db is None or limit is None:
+        return None
+    return round(limit - LIKENESS_PER_DB * max(0.0, QUIET_SNR_DB - snr_db), 6)
 
 
 def _background_db(snr_db: float | None) -> float:
@@ -90,11 +113,12 @@ def _background_db(snr_db: float | None) -> float:
 def choose(before: Scores, after: Scores | None, config: GateConfig, own: Scores) -> tuple[Version, ChosenWhy, str]:
     """Return the version of a clip to publish if it passes the thresholds, why, and that in numbers.
 
-    `own` holds the scores that are read from the recording, whatever the version, and residual_snr_db.
+    `own` holds the scores that are read from the recording, whatever the version, residual_snr_db, and voice_likeness
+    where voices are embedded.
     """
     if after is None:
         return "raw", ChosenWhy.NOT_ENHANCED, "enhancer is none"
-    if harm := damage(before, after, config):
+    if harm := damage(before, after, config, own.get("voice_likeness")):
         return "raw", ChosenWhy.DAMAGE, harm
     if config.prefer == "enhanced":
         return "enhanced", ChosenWhy.ENHANCED_PREFERRED, "gate.prefer is enhanced"

@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.cluster import hierarchy
 
 from clean_corpus.pipeline.core.reasons import Reason
 from clean_corpus.pipeline.core.types import Decision, Verdict
@@ -160,6 +159,8 @@ def linked(voices: Voices, limit: float) -> list[list[int]]:
     """
     if len(voices) < 2:
         return [[0]] if len(voices) else []
+    from scipy.cluster import hierarchy  # which only a run that names speakers needs
+
     distances = np.maximum(_distances(voices), 0.0)
     labels = hierarchy.fcluster(hierarchy.linkage(distances, "average"), 1 - limit, "distance")
     groups: dict[int, list[int]] = {}

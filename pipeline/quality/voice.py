@@ -66,7 +66,7 @@ def likeness(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
 
 def to_text(embedding: NDArray[np.float32]) -> str:
     """Return an embedding as text: base64 of 16-bit floating-point numbers, which keep it to 0.0005."""
-    return base64.b64encode(embedding.astype("<f2").tobytes()).decode()
+    return base64.b64encode(to_bytes(embedding)).decode()
 
 
 def from_text(text: str) -> NDArray[np.float32]:
@@ -75,7 +75,17 @@ def from_text(text: str) -> NDArray[np.float32]:
     >>> from_text(to_text(np.float32([0.6, 0.8]))).round(3).tolist()
     [0.6000000238418579, 0.800000011920929]
     """
-    return _unit(np.frombuffer(base64.b64decode(text), "<f2").astype(np.float32))
+    return from_bytes(base64.b64decode(text))
+
+
+def to_bytes(embedding: NDArray[np.float32]) -> bytes:
+    """Return an embedding as 16-bit floating-point numbers."""
+    return embedding.astype("<f2").tobytes()
+
+
+def from_bytes(values: bytes) -> NDArray[np.float32]:
+    """Return the embedding that `to_bytes` wrote, of length 1."""
+    return _unit(np.frombuffer(values, "<f2").astype(np.float32))
 
 
 class VoiceEncoder:

@@ -24,7 +24,7 @@ FAILED_SHOWN = 200
 
 _WHY = "replace(split_part(chosen_why, ':', 1), '_', ' ')"  # the class of it, in words
 
-RECORDED = ("clipping_ratio", "bandwidth_hz", "residual_snr_db")
+RECORDED = ("clipping_ratio", "bandwidth_hz", "residual_snr_db", "voice_likeness")
 """Scores that the gate reads of the recording or of both versions, columns of the ledger without `before_`."""
 
 _CARD = ("clip_id", "source", "offset_s", "duration_s", "text", "verdict", "reason", "detail", "chosen", "chosen_why")

@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 
 from clean_corpus.flows import group_stages, shard_stages, worker_functions
-from clean_corpus.flows.clean_corpus import _per_task
 from clean_corpus.flows.config import RunConfig
 from clean_corpus.flows.engines.base import WorkerDied, WorkerHung
+from clean_corpus.flows.task_runs import per_task
 from clean_corpus.pipeline.core.config import TextConfig
 from clean_corpus.pipeline.core.errors import ConfigError, DataError
 from clean_corpus.pipeline.core.reasons import Reason
@@ -253,7 +253,7 @@ def test_a_group_that_kills_its_worker_is_read_one_by_one():
     [(10, 2, 1), (400, 2, 13), (400, 32, 2), (100_000, 64, 16)],  # enough task runs for all workers, at most 16 a run
 )
 def test_a_task_run_has_more_shards_where_there_are_many(total, workers, each):
-    assert _per_task(total, workers) == each
+    assert per_task(total, workers) == each
 
 
 def test_a_decision_that_cannot_be_made_fails_its_clip_alone(monkeypatch):

@@ -10,9 +10,11 @@ import pytest
 from clean_corpus.flows.commands import forget as command
 from clean_corpus.pipeline.core.errors import ConfigError, DataError
 from clean_corpus.pipeline.core.scratch_database import scratch_database
-from clean_corpus.pipeline.corpus import collection, forget, forgotten, shards, versions
+from clean_corpus.pipeline.corpus import collection, embeddings, forget, forgotten, shards, versions
+from clean_corpus.pipeline.corpus.embeddings import Embedding
 from clean_corpus.pipeline.corpus.forget_selection import Asked, read_list
 from clean_corpus.pipeline.discover import find, hidden
+from clean_corpus.pipeline.quality import voice
 from clean_corpus.pipeline.storage.local import LocalStore
 from tests.support.forgettable import Take, write_corpus
 
@@ -279,3 +281,17 @@ def test_other_objects_are_looked_into_or_named(bare):
     done = forget_now(bare, speakers=("bob",)).done
     assert done.swept.unknown == ["mine/weights.bin"]
     assert list(bare.walk("mine")) == ["mine/other.csv", "mine/weights.bin"]
+
+
+def test_the_voices_of_the_forgotten_go(bare):
+    store, values = bare, bytes(2 * voice.SIZE)
+    clips = [Embedding(r["clip_id"], r["source"], r["speaker"], None, "raw", values) for r in rows(store)]
+    clips.sort(key=lambda clip: clip.clip_id)
+    named = embeddings.put(store, clips, {"ruler": "r"})
+    versions.publish(store, versions.latest(store).model_copy(update={"embeddings": named}))
+    forget_now(store, speakers=("bob",))
+    left = versions.latest(store).embeddings
+    found = [*embeddings.read(store, left.key)]
+    assert found == [clip for clip in clips if clip.speaker != "bob"] and left.samples == len(found) < len(clips)
+    assert not holding(store) and [*store.keys("embeddings")] == [left.key]
+    assert embeddings.facts_of(store, left.key) == {"ruler": "r"}

@@ -223,3 +223,20 @@ def test_without_an_enhancer_a_clip_is_judged_as_it_came():
     kept = decide(GOOD | {"snr_db": 20.0}, None, GATE)
     assert (kept.verdict, kept.chosen, kept.chosen_why) == ("kept", "raw", "not_enhanced: enhancer is none")
     assert decide(GOOD | {"snr_db": 1.0}, None, GATE).reason == "snr_db"
+
+
+def test_another_voice_is_damage_where_noise_does_not_explain_it():
+    for likeness, snr_db, chosen in (
+        (0.7, 30.0, "raw"),
+        (0.8, 30.0, "enhanced"),
+        (0.7, 15.0, "enhanced"),
+        (0.5, 15.0, "raw"),
+    ):
+        before = GOOD | {"snr_db": snr_db}
+        decision = decide(before, GOOD, ENHANCED, {"voice_likeness": likeness})
+        assert decision.chosen == chosen
+    assert decision.chosen_why == "damage: voice_likeness 0.5 < 0.55"
+    assert (
+        decide(GOOD, GOOD, ENHANCED.model_copy(update={"guard_likeness_min": None}), {"voice_likeness": 0.1}).chosen
+        == "enhanced"
+    )
