@@ -66,7 +66,7 @@ def utterances(
     Raises: ConfigError if max_s leaves no room for speech between the paddings.
     """
     segmenter = _Segmenter(config, sample_rate, loudened)
-    blocks = _equal_blocks(blocks, int(BLOCK_S * sample_rate))
+    blocks = equal_blocks(blocks, int(BLOCK_S * sample_rate))
     head = [np.zeros(0, np.float32)]
     while (length := sum(map(len, head))) <= config.max_s * sample_rate:
         if (block := next(blocks, None)) is None:
@@ -131,7 +131,7 @@ def trimmed(
     return Utterance(start + edges.start, samples, speech_s(inside), first, last, removed)
 
 
-def _equal_blocks(blocks: Iterable[Audio], size: int) -> Iterator[Audio]:
+def equal_blocks(blocks: Iterable[Audio], size: int) -> Iterator[Audio]:
     """Yield the same samples in blocks of `size`, so that resampler and network always see the same ones."""
     held: list[Audio] = []
     n_held = 0
@@ -277,11 +277,11 @@ class _Segmenter:
         yield from self._emit_group()
         first = self._region.start + min(self._max_speech // 2, max(round(self._target) - self._pad, self._min, 1))
         last = max(min(self._region.start + self._max_speech, self._region.end - self._min), first + 1)
-        depth = _mean_around(self._probabilities, np.arange(first, last) - self._held_from, max(1, self._pause // 2))
+        depth = mean_around(self._probabilities, np.arange(first, last) - self._held_from, max(1, self._pause // 2))
         if depth.min() >= self._threshold:  # not even a short pause: the quietest instant
             edges = [self._sample(window) - self._audio_start for window in range(first - 1, last + 1)]
             power = np.add.reduceat(np.square(self._audio[: edges[-1]]), edges[:-1])
-            depth = _mean_around(power, np.arange(1, len(power)), 1)
+            depth = mean_around(power, np.arange(1, len(power)), 1)
         cut = first + int(np.argmin(depth))
         yield self._emit(_Span(self._region.start, cut), 0)
         self._region.start = cut
@@ -314,10 +314,10 @@ class _Segmenter:
         return int(window * self._hop)
 
 
-def _mean_around(values: NDArray[np.float32], at: NDArray[np.int_], reach: int) -> NDArray[np.float64]:
+def mean_around(values: NDArray[np.float32], at: NDArray[np.int_], reach: int) -> NDArray[np.float64]:
     """Return the mean of values[i - reach : i + reach] for each i of `at`, of fewer values at the ends.
 
-    >>> _mean_around(np.float32([1, 2, 3, 4]), np.array([1, 3]), 1).tolist()
+    >>> mean_around(np.float32([1, 2, 3, 4]), np.array([1, 3]), 1).tolist()
     [1.5, 3.5]
     """
     total = np.concatenate(([0.0], np.cumsum(values, dtype=np.float64)))

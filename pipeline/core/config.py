@@ -75,6 +75,9 @@ class SegmentConfig(Section):
     trim: bool = Field(True, description="leave out silence around the speech of recordings that are not cut, too")
     pad_ms: int = Field(150, ge=0, description="kept before and after the speech of a clip, ms")
     max_pause_s: Threshold = Field(None, gt=0, description="longer pauses within a clip are shortened to it, s")
+    outside: Literal["reject", "keep"] = Field(
+        "reject", description="speech outside all time-stamped texts of its recording: no_text, or clips without text"
+    )
     speech_threshold: float = Field(0.5, gt=0, lt=1, description="speech probability that counts as speech")
     min_speech_s: float = Field(0.3, ge=0, description="clips with less speech are rejected as no_speech, seconds")
 

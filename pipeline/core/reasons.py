@@ -15,6 +15,7 @@ class Reason(StrEnum):
     FORGOTTEN = "forgotten"
     NO_SPEECH = "no_speech"
     TOO_SHORT = "too_short"
+    NO_TEXT = "no_text"
     TEXT_CUT = "text_cut"
     DUPLICATE = "duplicate"
     NEAR_DUPLICATE = "near_duplicate"
@@ -75,6 +76,7 @@ MEANINGS: dict[Reason, str] = {
     Reason.FORGOTTEN: "somebody asked for it to be forgotten; the request is named, no audio and no text is left",
     Reason.NO_SPEECH: "holds less speech than `segment.min_speech_s`",
     Reason.TOO_SHORT: "is shorter than `segment.min_s`",
+    Reason.NO_TEXT: "is spoken outside all time-stamped texts of its recording, see `segment.outside`",
     Reason.TEXT_CUT: "its text is cut in two, or overlaps another speaker's, so nobody knows what is said in this clip",
     Reason.DUPLICATE: "has the samples of another clip; the copy that is kept is named",
     Reason.NEAR_DUPLICATE: "is another clip coded, levelled or trimmed otherwise; the copy that is kept is named",

@@ -1,19 +1,22 @@
 """One recording cut into clips: decoded as a stream, cut at pauses, what is too short or silent already rejected."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
 
-from clean_corpus.pipeline.audio import decode, loudness, segment
+from clean_corpus.pipeline.audio import decode, loudness, segment, timed
+from clean_corpus.pipeline.audio.timed_plan import Piece, plan
 from clean_corpus.pipeline.core.config import AudioConfig, DecodeConfig, PipelineConfig
 from clean_corpus.pipeline.core.errors import DataError
 from clean_corpus.pipeline.core.reasons import Reason
 from clean_corpus.pipeline.core.types import Audio, Clip, Recording, Scores, TimedText
-from clean_corpus.pipeline.corpus.intake import look_over, take_in
-from clean_corpus.pipeline.corpus.word_times import Aligner, spoken_between
+from clean_corpus.pipeline.corpus.intake import Intake, look_over, take_in
+from clean_corpus.pipeline.corpus.timed_clips import behind_the_end, with_texts
+from clean_corpus.pipeline.corpus.word_times import Aligner, Spoken, spoken_between
 from clean_corpus.pipeline.quality import fingerprint
 from clean_corpus.pipeline.quality.recorded import RecordedMeasures
 
@@ -28,8 +31,8 @@ def cut_recording(
     """Yield the clips of one recording with their samples.
 
     A recording that cannot be read to its end, or that holds no speech, ends in one more clip without samples, which
-    says so; what was cut before the damage stays. The recording's text is that of its only clip; of several, each has
-    the words that `aligner` finds in it, or none.
+    says so; what was cut before the damage stays. Time-stamped texts say where it is cut, if it has some. Else its text
+    is that of its only clip; of several, each has the words that `aligner` finds in it, or none.
     Shapes: samples (N,) at audio.sample_rate.
     """
     clip = Clip(recording.key, recording.source, recording.sha256, metadata=recording.metadata)
@@ -54,9 +57,13 @@ def cut_recording(
             measures = RecordedMeasures(clip.sample_rate_in_hz, step=intake.step, reach_s=REACH_S + 2 * limits.max_s)
             blocks = counted(take_in(reader, intake, sample_rate=rate, measures=measures))
             loudened = partial(intake.loudened, sample_rate=rate)
-            for cut in segment.utterances(blocks, limits, sample_rate=rate, loudened=loudened):
-                yield from clips.push(*_clip(clip, cut, config, measures))
-                end = cut.end
+            if recording.segments:
+                cuts = _timed(path, recording, intake, config, blocks)
+            else:
+                cuts = ((None, u) for u in segment.utterances(blocks, limits, sample_rate=rate, loudened=loudened))
+            for piece, cut in cuts:
+                yield from clips.push(*_clip(clip, cut, config, measures), piece)
+                end = max(end, cut.end)
     except (DataError, OSError) as error:
         text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         yield from clips.finish(is_whole=False)
@@ -64,21 +71,40 @@ def cut_recording(
         yield replace(clip, clip_id=rest_id, offset_s=end / rate, error=text), None
         return
     yield from clips.finish(is_whole=True)
-    if not clips.count:
+    late = list(behind_the_end(clip, recording, total / rate))
+    yield from ((unheard, None) for unheard in late)
+    if not clips.count and not late:
         reject = (Reason.NO_SPEECH, f"speech_s 0 < {limits.min_speech_s:g}")
         yield replace(clip, duration_s=total / rate, speech_s=0.0, reject=reject), None
+
+
+def _timed(
+    path: Path, recording: Recording, intake: Intake, config: PipelineConfig, blocks: Iterator[Audio]
+) -> Iterator[tuple[Piece, segment.Utterance]]:
+    """Yield what the time-stamped texts of a recording say is cut from it, after a pass of its own to listen."""
+    rate, limits = config.audio.sample_rate, config.segment
+
+    def readable(reader: decode.Reader) -> Iterator[Audio]:
+        with suppress(DataError, OSError):  # the stream that is cut comes to the same damage, and says so
+            yield from take_in(reader, intake, sample_rate=rate)
+
+    with decode.open_recording(path, config.audio, log_messages=False) as reader:
+        loudened = partial(intake.loudened, sample_rate=rate)
+        heard = timed.listen(readable(reader), limits, sample_rate=rate, loudened=loudened)
+    return timed.cut(blocks, plan(recording.segments, heard, limits), heard, limits, sample_rate=rate)
 
 
 class _Numbered:
     """Clips of one recording in turn: numbered and with texts of their own once there are two of them.
 
-    The first one waits until the second comes: it may be the only one, whose text is the recording's.
+    The first one waits until the second comes: it may be the only one, whose text is the recording's. A clip of a piece
+    has the texts of that.
     """
 
     def __init__(self, folder: Path, recording: Recording, config: PipelineConfig, aligner: Aligner | None) -> None:
         self.count = 0
         self._folder, self._recording, self._config, self._aligner = folder, recording, config, aligner
-        self._waiting: tuple[Clip, Audio] | None = None
+        self._waiting: tuple[Clip, Audio, Piece | None] | None = None
 
     @cached_property
     def _words(self) -> Sequence[TimedText] | None:
@@ -88,36 +114,47 @@ class _Numbered:
         x = read_whole(self._folder / self._recording.path, self._config.audio)
         return self._aligner(x, self._config.audio.sample_rate, metadata.text, metadata.language)
 
-    def push(self, clip: Clip, samples: Audio) -> Iterator[tuple[Clip, Audio]]:
+    def push(self, clip: Clip, samples: Audio, piece: Piece | None) -> Iterator[tuple[Clip, Audio]]:
         """Take the next clip, and yield those that are settled by it."""
         self.count += 1
         if self.count == 1:
-            self._waiting = clip, samples
+            self._waiting = clip, samples, piece
             return
         yield from self._flush()
-        yield self._of_several(clip, self.count - 1), samples
+        yield self._of_several(clip, piece, self.count - 1), samples
 
     def finish(self, *, is_whole: bool) -> Iterator[tuple[Clip, Audio]]:
         """Yield what still waits; `is_whole` says that the recording was read to its end."""
         if self._waiting and is_whole:
-            clip, samples = self._waiting
-            yield replace(clip, text_source="manifest" if clip.metadata.text is not None else None), samples
+            clip, samples, piece = self._waiting
+            if piece is not None:
+                yield self._told(clip, piece), samples
+            else:
+                yield replace(clip, text_source="manifest" if clip.metadata.text is not None else None), samples
         else:
             yield from self._flush()
 
     def _flush(self) -> Iterator[tuple[Clip, Audio]]:
         if self._waiting:
-            clip, samples = self._waiting
+            clip, samples, piece = self._waiting
             self._waiting = None
-            yield self._of_several(clip, 0), samples
+            yield self._of_several(clip, piece, 0), samples
 
-    def _of_several(self, clip: Clip, number: int) -> Clip:
-        text = clip.metadata.text
+    def _told(self, clip: Clip, piece: Piece) -> Clip:
+        return with_texts(clip, piece, self._recording, self._config.segment, self._spoken)
+
+    def _spoken(self, clip: Clip) -> Spoken | None:
+        """Return what the recording's text says in a clip, None if that is not known."""
+        text = self._recording.metadata.text
+        return spoken_between(text, self._words, clip.offset_s, clip.end_s) if text and self._words else None
+
+    def _of_several(self, clip: Clip, piece: Piece | None, number: int) -> Clip:
+        clip = replace(clip, clip_id=f"{clip.clip_id}-{number:05d}")
+        if piece is not None:
+            return self._told(clip, piece)
         bare = replace(clip.metadata, text=None)
-        clip = replace(clip, clip_id=f"{clip.clip_id}-{number:05d}", metadata=bare, recording_text=text)
-        if text is None or not self._words:
-            return clip
-        spoken = spoken_between(text, self._words, clip.offset_s, clip.end_s)
+        clip = replace(clip, metadata=bare, recording_text=clip.metadata.text)
+        spoken = self._spoken(clip)
         if spoken is None:
             return clip
         if spoken.cut is not None:

@@ -46,10 +46,8 @@ def made(tmp_path_factory, ruler):
     soundfile.write(folder / "in" / "a.wav", 0.9 * x / np.abs(x).max(), 48000, subtype="PCM_24")
     found = {}
     for rate in RATES:
-        store, config = (
-            LocalStore(folder / f"out-{rate}"),
-            PipelineConfig(audio={"sample_rate": rate}, segment={"trim": False}),
-        )
+        store = LocalStore(folder / f"out-{rate}")
+        config = PipelineConfig(audio={"sample_rate": rate}, segment={"trim": False})
         (raw,) = ingest.ingest_group(store, folder / "in", find_all(folder / "in", exclude=None), config).result.shards
         network = at_rate(Halving(), rate)
         enhanced = enhance.enhance_shard(store, raw, lambda net=network: net, "halving", config).result

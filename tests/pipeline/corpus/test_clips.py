@@ -12,6 +12,7 @@ from clean_corpus.pipeline.core.config import AudioConfig, PipelineConfig, Segme
 from clean_corpus.pipeline.core.reasons import Reason
 from clean_corpus.pipeline.core.types import Metadata, Recording, TimedText
 from clean_corpus.pipeline.corpus.clips import cut_recording, read_whole
+from clean_corpus.pipeline.demo.speakers import speak
 from clean_corpus.pipeline.quality.fingerprint import pcm_sha256
 from tests.support import signals
 
@@ -94,6 +95,44 @@ def test_a_text_goes_to_one_clip_and_of_several_each_has_its_own_words(tmp_path,
     alone = np.concatenate([signals.silence(5, RATE), signals.speech(3, seed=0), signals.silence(5, RATE)])
     ((clip, _),) = cut_recording(tmp_path, recorded(alone), CONFIG)
     assert (clip.metadata.text, clip.text_source, clip.recording_text) == ("spoken words", "manifest", None)
+
+
+def test_time_stamps_say_where_a_recording_is_cut_and_what_each_clip_says(tmp_path, recorded):
+    """Five readings of one sentence: the third has no text, the last two have one, which is too long for a clip."""
+    voice, rate = speak("The road to the village bends twice before it reaches the bridge.", voice="en-us+f3")
+    gap, voice = np.zeros(RATE, np.float32), soxr.resample(voice, rate, RATE)
+    x = np.concatenate([part for _ in range(5) for part in (gap, voice[: 3 * RATE])] + [gap])
+    texts = [(1.1, 3.9, "One.", "ann"), (5.0, 8.0, "Two."), (13.0, 20.0, "Three, four."), (40.0, 41.0, "Five.")]
+    recording = replace(recorded(x), segments=tuple(TimedText(*text) for text in texts))
+    recording = replace(recording, metadata=Metadata("One. Two. Three, four.", "bob", "CC0"))
+    found = list(cut_recording(tmp_path, recording, CONFIG))
+    assert [(c.metadata.text, c.metadata.speaker, c.text_source, c.reject and c.reject[0]) for c, _ in found] == [
+        ("One.", "ann", "timed", None),
+        ("Two.", "bob", "timed", None),
+        (None, "bob", None, Reason.NO_TEXT),
+        (None, "bob", None, Reason.TEXT_CUT),
+        (None, "bob", None, Reason.TEXT_CUT),
+        ("Five.", "bob", "timed", Reason.NO_SPEECH),
+    ]
+    assert [c.recording_text for c, _ in found[3:5]] == ["Three, four."] * 2
+    assert found[4][0].reject[1] == "its text lasts 7 s, segment.max_s is 4"
+    assert found[5][0].reject[1].endswith("from 40.00 s on, the recording ends at 21.00 s") and found[5][1] is None
+    assert len({c.clip_id for c, _ in found}) == 6
+    for number, (clip, samples) in enumerate(found[:5]):
+        assert clip.offset_s == pytest.approx(4 * number + 0.85, abs=0.1) and 3.0 < clip.duration_s < 3.5
+        assert len(samples) == round(clip.duration_s * RATE)
+    words = [(1.0, 3.5, "One"), (5.0, 7.5, "Two"), (13.1, 15.0, "Three"), (17.1, 19.0, "four")]
+    keep = CONFIG.model_copy(update={"segment": SegmentConfig(max_s=4.0, outside="keep")})
+    kept = [c for c, _ in cut_recording(tmp_path, recording, keep, Timetable(*words))]
+    assert [(c.metadata.text, c.text_source) for c in kept[2:5]] == [
+        (None, None),
+        ("Three,", "aligned"),
+        ("four.", "aligned"),
+    ]
+    assert [c.reject for c in kept[:5]] == [None] * 5
+    whole = replace(recorded(x[: 5 * RATE]), segments=(TimedText(0.0, 5.0, "One."),))
+    ((clip, _),) = cut_recording(tmp_path, whole, CONFIG)
+    assert (clip.clip_id, clip.metadata.text) == (whole.key, "One."), "one text of a whole recording"
 
 
 @pytest.mark.parametrize(
