@@ -70,7 +70,7 @@ def test_length_level_and_peak_are_the_same_at_every_rate(made, rate):
     assert at_1 == at_2 == at_3 == rate and len(noisy) == len(clean) == len(published) == 3 * rate
     assert not scores.failed and enhanced.residual_snr_db == {raw.clips[0].clip_id: pytest.approx(100, abs=70)}
     gain = np.sqrt(np.mean(clean**2) / np.mean(noisy**2))
-    assert gain == pytest.approx(0.5, abs=0.002), "the gain of the network holds above it too"
+    assert gain == pytest.approx(0.5, abs=0.01), "the gain of the network is followed above it too"
     assert loudness.loudness_lufs(published, rate) == pytest.approx(-23, abs=0.1)
     assert loudness.true_peak_db(published, rate) <= -0.9
 
@@ -80,7 +80,7 @@ def test_a_ruler_reads_the_same_at_every_rate(made):
     for name, tolerance in {"dnsmos_ovrl": 0.1, "dnsmos_bak": 0.1, "speech_ratio": 0.03}.items():
         assert np.ptp([row[name] for row in scores]) < tolerance, name
     snr_db = [row["snr_db"] for row in scores]
-    assert snr_db == sorted(snr_db, reverse=True) and np.ptp(snr_db) < 6, "white noise has power in the band above too"
+    assert snr_db == sorted(snr_db, reverse=True) and np.ptp(snr_db) < 8, "white noise has power in the band above too"
     assert [row["bandwidth_hz"] for row in scores] == pytest.approx([7800, 10700, 24000], abs=200)
     clips = [made[rate][1].clips[0] for rate in RATES]
     assert {(clip.bandwidth_hz, clip.clipping_ratio, clip.cutoff_hz) for clip in clips} == {(24000.0, 0.0, None)}

@@ -6,7 +6,7 @@ import torch
 
 from clean_corpus.enhancers.serving import any_rate
 from clean_corpus.enhancers.serving.any_rate import AnyRate, at_rate
-from clean_corpus.enhancers.serving.high_band import band_gains, extrapolated
+from clean_corpus.enhancers.serving.high_band import MILDNESS, band_gains, extrapolated
 from clean_corpus.pipeline.audio.resample import resample
 from tests.support import golden, signals
 
@@ -55,7 +55,6 @@ def test_long_signals_go_through_in_stretches_without_a_seam(monkeypatch, rate):
     monkeypatch.setattr(any_rate, "BLOCK_S", 1)
     parts = AnyRate(Network(0.5), rate)(noisy, lengths)
     assert (parts - whole).abs().max() < 1e-5 and (AnyRate(Network(), rate)(noisy, lengths) - noisy).abs().max() < 1e-6
-    assert (whole - noisy / 2).abs().max() < 2e-3, "the gain of 5 to 8 kHz holds above too"
 
 
 def test_what_a_network_takes_below_goes_above_too_and_nothing_jumps():
@@ -68,7 +67,7 @@ def test_what_a_network_takes_below_goes_above_too_and_nothing_jumps():
     treated = extrapolated(low, out, high, 16000, rate)
     gain_db = [10 * np.log10(np.mean(treated[part] ** 2) / np.mean(high[part] ** 2)) for part in
                (slice(4000, rate - 2000), slice(rate + 2000, 2 * rate - 4000))]  # fmt: skip
-    assert gain_db == pytest.approx([0, -20], abs=0.3)
+    assert gain_db == pytest.approx([0, -20 * MILDNESS], abs=0.3), "milder than the network was below"
     _, gains = band_gains(low, out, 16000, top_hz=8000)
     curve = treated[5000:-5000] / np.where(np.abs(high[5000:-5000]) > 0.02, high[5000:-5000], np.nan)
     assert np.nanmax(np.abs(np.diff(curve))) < 0.01, "no click where the gain falls by 20 dB"
@@ -80,7 +79,7 @@ def test_a_signal_comes_back_where_it_was_whatever_the_network_takes_above():
     noisy = torch.zeros(1, rate)
     noisy[0, 20000] = 0.9
     result = AnyRate(Network(0.25), rate)(noisy, torch.tensor([rate]))[0].numpy()
-    assert np.argmax(np.abs(result)) == 20000, "smoothed with the gain of silence around it, it is above a quarter"
+    assert np.argmax(np.abs(result)) == 20000
 
 
 def test_a_network_at_its_own_rate_is_left_alone():
