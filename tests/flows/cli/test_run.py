@@ -13,7 +13,7 @@ from clean_corpus.pipeline.core.errors import CleanCorpusError
 from tests.support.commands import invoke
 
 SUMMARY = {
-    "version": 3, "wall_s": 1.5,
+    "version": 3, "wall_s": 1.5, "textless": 0,
     "counts": {"in": 4, "kept": 2, "rejected": 1, "failed": 1},
     "seconds": {"kept": 120.0, "rejected": 60.0, "failed": 0.0},
     "reasons": {"snr_db": {"clips": 1, "seconds": 60.0}},
