@@ -54,7 +54,7 @@ def forget(
         _print_selection(selection)
         if yes:
             return
-        if not sys.stdin.isatty():
+        if not _has_terminal():
             raise ConfigError("forget: there is no terminal to ask on; give --yes, or --dry-run to change nothing")
         typer.confirm("forget them for good?", abort=True, err=True)
 
@@ -64,6 +64,10 @@ def forget(
         console.print(f"asked for before, on {ended.request.made[:10]}; nothing that it covers is left")
         return
     _print_completed(store, ended.done)
+
+
+def _has_terminal() -> bool:
+    return sys.stdin.isatty()
 
 
 def _read_list(path: Path | None) -> dict[str, int]:

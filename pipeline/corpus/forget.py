@@ -4,6 +4,7 @@ A request is stored before anything is changed, so whatever dies afterwards, the
 it. Everything that it takes is known by the request's digests alone.
 """
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -15,6 +16,8 @@ from clean_corpus.pipeline.corpus.forgotten import CLEARED, SETTLED, Forgotten
 from clean_corpus.pipeline.corpus.rewriting import rewrite_all
 from clean_corpus.pipeline.corpus.versions import Manifest
 from clean_corpus.pipeline.storage.base import Store
+
+LOG = logging.getLogger("clean_corpus")
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,7 @@ def complete(store: Store) -> Completed | None:
     known, before = forgotten.load(store), versions.numbers(store)
     made = rewrite_all(store, Without(store, known), always=bool(pending))
     swept = sweep(store, known)
+    LOG.info("%s: requests %s are carried out, versions are %s", store.root, pending or late, versions.numbers(store))
     forgotten.mark(store, CLEARED, pending)
     forgotten.mark(store, SETTLED, late)
     return Completed([*pending, *late], before, made, swept)

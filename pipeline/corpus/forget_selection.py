@@ -1,5 +1,6 @@
 """What a request to forget covers: recordings by speaker, pattern or list, and the copies of the same audio."""
 
+import hashlib
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping
@@ -12,6 +13,7 @@ from clean_corpus.pipeline.corpus import forgotten
 from clean_corpus.pipeline.corpus.forgotten import PREFIX, Forgotten, Request, digits_of, label_of, stem_of
 from clean_corpus.pipeline.corpus.known_clips import KnownClip
 
+EMPTY = hashlib.sha256(b"").hexdigest()  # of a file without a byte, which tells nothing of a recording
 SHOWN = 10  # of lines or names that match nothing
 
 
@@ -162,7 +164,7 @@ def _covered(
     while True:
         for clip in clips():
             if clip.source in sources:
-                contents |= {digest("content", clip.sha256)} if clip.sha256 else set()
+                contents |= {digest("content", clip.sha256)} if clip.sha256 not in (None, EMPTY) else set()
                 keys |= {digest("key", digits)} if (digits := digits_of(clip.clip_id)) else set()
         update = {
             "speakers": sorted(digest("speaker", label) for label in labels),

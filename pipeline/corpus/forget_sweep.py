@@ -59,6 +59,7 @@ def sweep(store: Store, forgotten: Forgotten) -> Swept:
         swept.dropped[key.split("/")[0]] += 1
     if swept.dropped.total() < len(doomed):
         raise StorageError(f"output {store.root}: {len(doomed) - swept.dropped.total()} objects are not deleted yet")
+    store.tidy()
     swept.rewritten.update(filter(None, [_rewrite_groups(store, forgotten), *_put_newest(store)]))
     return swept
 

@@ -115,6 +115,10 @@ class Store(ABC):
         self.delete(key)
         return True
 
+    def tidy(self) -> None:
+        """Remove empty folders, whose names may still tell of what lay in them; only while no other process writes."""
+        return
+
     def remark_on_deletions(self) -> str | None:
         """Return a sentence on what stays of deleted objects, None if nothing does as far as is known."""
         return None

@@ -1,5 +1,6 @@
 """A store in a local folder: objects are files that are written under a temporary name and renamed."""
 
+import contextlib
 import os
 import secrets
 import shutil
@@ -85,6 +86,12 @@ class LocalStore(Store):
 
     def delete(self, key: str) -> None:
         self.path(key).unlink(missing_ok=True)
+
+    def tidy(self) -> None:
+        for folder, _, _ in os.walk(self.root, topdown=False):
+            if Path(folder) not in (self.root, self._temporary):
+                with contextlib.suppress(OSError):  # not empty
+                    os.rmdir(folder)
 
     def create(self, key: str, data: bytes) -> bool:
         target = self.path(key)

@@ -1,0 +1,76 @@
+"""The command `forget`: what it says before and after, what it refuses, and how it asks."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from clean_corpus.flows.cli import forget as cli
+from clean_corpus.pipeline.core.errors import CleanCorpusError, ConfigError
+from clean_corpus.pipeline.corpus import versions
+from clean_corpus.pipeline.storage.local import LocalStore
+from tests.support.commands import invoke
+from tests.support.forgettable import Take, write_corpus
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    store = LocalStore(tmp_path_factory.mktemp("made"))
+    store.prepare()
+    write_corpus(store, [Take("a.wav")], extra=False)
+    write_corpus(store, [Take("a.wav"), Take("b.wav")], extra=False)
+    return store.root
+
+
+@pytest.fixture
+def store(made, tmp_path):
+    """Two versions, with a and with a and b."""
+    return LocalStore(Path(shutil.copytree(made, tmp_path / "corpus")))
+
+
+def test_a_dry_run_counts_and_changes_nothing(store):
+    before = list(store.walk(""))
+    assert invoke("forget", store.root, "--source", "a.*", "--dry-run").stdout == "1 clips of 1 recordings, 0.00 h\n"
+    assert list(store.walk("")) == before
+
+
+def test_it_asks_on_a_terminal_and_nowhere_else(store, monkeypatch):
+    with pytest.raises(ConfigError, match="no terminal to ask on; give --yes"):
+        invoke("forget", store.root, "--source", "a.*")
+    monkeypatch.setattr(cli, "_has_terminal", lambda: True)
+    monkeypatch.setattr(cli.typer, "confirm", lambda question, **_: (_ for _ in ()).throw(CleanCorpusError("no")))
+    with pytest.raises(CleanCorpusError, match="no"):
+        invoke("forget", store.root, "--source", "a.*")
+    assert versions.numbers(store) == [1, 2] and not list(store.keys("forgotten/requests"))
+
+
+def test_what_goes_is_gone_and_verify_says_so(store):
+    whole = store.read(versions.read(store, 1).shards[0].key)
+    result = invoke("forget", store.root, "--source", "a.*", "--yes", "--reference", "T-7")
+    assert result.stdout.startswith("1 clips of 1 recordings, 0.00 h\nrequest: 2")
+    assert "versions 3 to 4 stand for those before" in result.stderr
+    assert "(was 2)" in invoke("versions", store.root).stdout
+    assert invoke("verify", store.root).stderr.endswith("2 versions, 3 objects, 0 wrong\n")
+    again = invoke("forget", store.root, "--source", "a.*", "--yes")
+    assert "asked for before" in again.stderr and versions.numbers(store) == [3, 4]
+    with pytest.raises(ConfigError, match="nothing is left to complete"):
+        invoke("forget", store.root)
+    store.write("work/raw/late.tar", whole)
+    with pytest.raises(CleanCorpusError, match="1 objects are not what was written, or hold what is forgotten"):
+        invoke("verify", store.root)
+
+
+def test_a_list_names_the_lines_that_match_nothing(store, tmp_path):
+    path = tmp_path / "list"
+    path.write_text("a.wav\nnobody.wav\n")
+    with pytest.raises(ConfigError, match="nothing here matches line 2; nothing was changed"):
+        invoke("forget", store.root, "--list", path, "--yes")
+    result = invoke("forget", store.root, "--list", path, "--yes", "--allow-unmatched")
+    assert "1 clips of 1 recordings" in result.stdout
+    with pytest.raises(ConfigError, match="No such file"):
+        invoke("forget", store.root, "--list", tmp_path / "none")
+
+
+def test_an_output_without_a_version_is_deleted_as_a_whole(tmp_path):
+    with pytest.raises(ConfigError, match="there is no version, so nothing was published; delete the whole"):
+        invoke("forget", tmp_path, "--speaker", "bob", "--dry-run")
