@@ -14,6 +14,7 @@ from clean_corpus.pipeline.quality.gate import refuse_unreachable
 from clean_corpus.pipeline.quality.scorer import CEILINGS
 from clean_corpus.pipeline.storage import open_store
 from clean_corpus.pipeline.storage.base import Store
+from clean_corpus.pipeline.text.aligners import open_aligner
 from clean_corpus.pipeline.text.transcribers import check_transcriber
 
 
@@ -24,6 +25,7 @@ def check(config: RunConfig) -> str | None:
     """
     refuse_unreachable(config.gate, CEILINGS)
     require_extras(config)
+    open_aligner(config.text)
     check_transcriber(config.text)
     if config.gate.cer_max is not None and config.text.transcriber is None:
         raise ConfigError(

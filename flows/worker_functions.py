@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from clean_corpus.enhancers.serving.sgmse import ScoreDiffusion
     from clean_corpus.pipeline.quality.scorer import Scorer
     from clean_corpus.pipeline.quality.voice import VoiceEncoder
+    from clean_corpus.pipeline.text.aligners import Aligner
     from clean_corpus.pipeline.text.transcribers import Transcriber
 
 
@@ -99,7 +100,7 @@ def ingest(config: RunConfig, group: Sequence[Recording]) -> Outcome[Ingested]:
     from clean_corpus.pipeline.corpus.ingest import ingest_group
 
     with hold_compute_lock():
-        return ingest_group(_store(config), config.input, group, config)
+        return ingest_group(_store(config), config.input, group, config, aligner(config.text))
 
 
 def score_raw(config: RunConfig, raw: RawShard) -> Outcome[Scored]:
@@ -132,6 +133,17 @@ def clean(config: RunConfig, raw: RawShard) -> Cleaned:
         survivors = [clip for clip in raw.wanted if clip.clip_id not in enhanced.result.failed]
         after = score.score_shard(store, enhanced.result.shard, survivors, ruler, config, references)
     return Cleaned(before, enhanced, after)
+
+
+@cache
+def aligner(config: TextConfig) -> "Aligner | None":
+    """Return this process's aligner, None for none.
+
+    Raises: ConfigError if there is no such model.
+    """
+    from clean_corpus.pipeline.text.aligners import open_aligner
+
+    return open_aligner(config)
 
 
 @cache

@@ -91,8 +91,8 @@ def _print_summary(summary: dict[str, Any]) -> None:
     console.print(stages)
     if count := summary["textless"]:
         console.print(
-            f"{count} kept clips were cut from a recording whose text has no time stamps: their text is empty, the "
-            "recording's is in recording_text"
+            f"{count} kept clips were cut from a recording, and nobody knows what of its text is theirs: their text is "
+            "empty, the recording's is in recording_text; time stamps, or an aligner (text.aligner), may tell"
         )
     print(f"report: {shown(parse_location(summary['output']))}/report/index.html")
     if "export" in summary:

@@ -1,6 +1,7 @@
 """The settings of the corpus side: frozen sections, each key and its default in one place."""
 
 import codecs
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
@@ -103,10 +104,16 @@ class EnhanceConfig(Section):
 
 
 class TextConfig(Section):
-    """Transcription."""
+    """Alignment of the text of long recordings, and transcription."""
 
     language: str | None = Field(
         None, description="of texts whose manifest gives none, ISO 639, for example en; null: unknown"
+    )
+    aligner: Annotated[Literal["auto", "pocketsphinx", "ctc"] | None, NULL_IS_OFF] = Field(
+        "auto", description="finds the words of a long recording's text; auto: what is there for its language"
+    )
+    aligner_model: Path | None = Field(
+        None, description="CTC network (.onnx, samples of 16 kHz to logits) with tokens.txt or vocab.json beside it"
     )
     transcriber: Annotated[Literal["faster-whisper", "pocketsphinx"] | None, NULL_IS_OFF] = Field(
         None, description="gives clips without text one, and compares that of the others with what it hears"

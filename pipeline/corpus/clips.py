@@ -1,6 +1,6 @@
 """One recording cut into clips: decoded as a stream, cut at pauses, what is too short or silent already rejected."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property, partial
@@ -13,12 +13,14 @@ from clean_corpus.pipeline.audio.timed_plan import Piece, plan
 from clean_corpus.pipeline.core.config import AudioConfig, DecodeConfig, PipelineConfig
 from clean_corpus.pipeline.core.errors import DataError
 from clean_corpus.pipeline.core.reasons import Reason
-from clean_corpus.pipeline.core.types import Audio, Clip, Recording, Scores, TimedText
+from clean_corpus.pipeline.core.types import Audio, Clip, Recording, Scores
 from clean_corpus.pipeline.corpus.intake import Intake, look_over, take_in
 from clean_corpus.pipeline.corpus.timed_clips import behind_the_end, with_texts
-from clean_corpus.pipeline.corpus.word_times import Aligner, Spoken, spoken_between
+from clean_corpus.pipeline.corpus.word_times import word_times
 from clean_corpus.pipeline.quality import fingerprint
 from clean_corpus.pipeline.quality.recorded import RecordedMeasures
+from clean_corpus.pipeline.text.aligners import Aligner
+from clean_corpus.pipeline.text.alignment import Alignment, Spoken
 
 REACH_S = 60.0  # of the measures of a recording, besides two clips: what waits in the stages of the stream
 FADE_S, CLICK_S = 0.005, 0.001  # at the ends of a clip: within its silence, and where there is none
@@ -107,12 +109,10 @@ class _Numbered:
         self._waiting: tuple[Clip, Audio, Piece | None] | None = None
 
     @cached_property
-    def _words(self) -> Sequence[TimedText] | None:
-        metadata = self._recording.metadata
-        if self._aligner is None or metadata.text is None:
+    def _words(self) -> Alignment | None:
+        if self._aligner is None:
             return None
-        x = read_whole(self._folder / self._recording.path, self._config.audio)
-        return self._aligner(x, self._config.audio.sample_rate, metadata.text, metadata.language)
+        return word_times(self._aligner, self._folder, self._recording, self._config.audio)
 
     def push(self, clip: Clip, samples: Audio, piece: Piece | None) -> Iterator[tuple[Clip, Audio]]:
         """Take the next clip, and yield those that are settled by it."""
@@ -145,8 +145,7 @@ class _Numbered:
 
     def _spoken(self, clip: Clip) -> Spoken | None:
         """Return what the recording's text says in a clip, None if that is not known."""
-        text = self._recording.metadata.text
-        return spoken_between(text, self._words, clip.offset_s, clip.end_s) if text and self._words else None
+        return self._words.between(clip.offset_s, clip.end_s) if self._words else None
 
     def _of_several(self, clip: Clip, piece: Piece | None, number: int) -> Clip:
         clip = replace(clip, clip_id=f"{clip.clip_id}-{number:05d}")

@@ -14,11 +14,11 @@ from clean_corpus.pipeline.core.types import Audio, Clip, Recording
 from clean_corpus.pipeline.corpus import forgotten, shards
 from clean_corpus.pipeline.corpus.clips import cut_recording
 from clean_corpus.pipeline.corpus.stage_cache import cached, find, library_versions, record
-from clean_corpus.pipeline.corpus.word_times import Aligner
 from clean_corpus.pipeline.discover.fetch import base_folder, local_group
 from clean_corpus.pipeline.discover.local import verify_unchanged
 from clean_corpus.pipeline.quality import fingerprint
 from clean_corpus.pipeline.storage.base import Store
+from clean_corpus.pipeline.text.aligners import Aligner
 from clean_corpus.pipeline.text.normalise import with_clean_text
 from clean_corpus.pipeline.text.rate import with_rate
 
@@ -35,6 +35,8 @@ def ingest_group(
     cut from a recording with a text.
     Raises: StorageError if the output cannot be written or the input's service fails.
     """
+    if all(recording.metadata.text is None for recording in group):
+        aligner = None  # so that installing one makes nobody read again what it has no say in
     if isinstance(root, Path):
         return _ingest_files(store, base_folder(root), group, config, aligner)
     start = time.perf_counter()

@@ -7,7 +7,7 @@ from clean_corpus.pipeline.audio.timed_plan import Piece
 from clean_corpus.pipeline.core.config import SegmentConfig
 from clean_corpus.pipeline.core.reasons import Reason
 from clean_corpus.pipeline.core.types import Clip, Recording
-from clean_corpus.pipeline.corpus.word_times import Spoken
+from clean_corpus.pipeline.text.alignment import Spoken
 
 Words = Callable[[Clip], Spoken | None]
 """A clip -> what the recording's text says in it; None if that is not known."""

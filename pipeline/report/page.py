@@ -16,6 +16,7 @@ from clean_corpus.pipeline.report.cards import AudioOf, write_cards
 from clean_corpus.pipeline.report.counts import Count, Figures, Sample
 from clean_corpus.pipeline.report.listening_picks import picks
 from clean_corpus.pipeline.report.render import TEMPLATES, to_yaml
+from clean_corpus.pipeline.report.texts import texts
 from clean_corpus.pipeline.report.yield_curve import yield_curve
 
 REASONS_SHOWN = 100
@@ -63,6 +64,7 @@ def _page(ledger: Path, run: Mapping[str, Any], folder: Path, audio: AudioOf) ->
         yields=yield_curve(figures.sample, gate),
         histograms=_histograms(figures.sample, plots.gate_thresholds(gate)),
         unmeasured=[name for name, score in figures.sample.scores.items() if not score.measured],
+        texts=texts(ledger, gate),
         groups=write_cards(picked, figures, audio, folder),
         range_db=plots.RANGE_DB,
         failed=figures.failed,

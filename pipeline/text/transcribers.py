@@ -13,7 +13,7 @@ from clean_corpus.pipeline.core.errors import ConfigError, nearest
 from clean_corpus.pipeline.core.hashing import sha256_file
 from clean_corpus.pipeline.core.types import Audio
 from clean_corpus.pipeline.text.languages import ENGLISH, language_code
-from clean_corpus.pipeline.text.sphinx import decode, sphinx_decoder
+from clean_corpus.pipeline.text.sphinx import decode, general_decoder
 
 RATE = 16000  # Hz, of every recogniser here
 MODEL_FILES = ("config.json", "model.bin", "tokenizer.json")
@@ -35,7 +35,7 @@ class Sphinx:
     """PocketSphinx with the English models in its wheel: a stand-in on every machine, far from today's recognisers."""
 
     def __init__(self) -> None:
-        self._decoder = sphinx_decoder(general=True)
+        self._decoder = general_decoder()
 
     def transcribe(self, x: Audio, *, language: str | None) -> str | None:
         """Return the words of a clip in lower case, without punctuation."""

@@ -36,7 +36,7 @@ def clip(name: str, verdict: str = "kept", *, before: float | None = None, after
 
 
 TEXTS = ("clip_id", "source", "verdict", "text", "speaker", "licence", "consent", "reason", "detail")
-TEXTS += ("chosen", "chosen_why", "shard")
+TEXTS += ("chosen", "chosen_why", "shard", "text_source", "recording_text")
 
 
 def ledger(folder: Path, rows: list[dict], *, rows_per_group: int = 7) -> Path:

@@ -14,6 +14,8 @@ from clean_corpus.pipeline.core.types import Metadata, Recording, TimedText
 from clean_corpus.pipeline.corpus.clips import cut_recording, read_whole
 from clean_corpus.pipeline.demo.speakers import speak
 from clean_corpus.pipeline.quality.fingerprint import pcm_sha256
+from clean_corpus.pipeline.text.alignment import Alignment, Located
+from clean_corpus.pipeline.text.words import split_words
 from tests.support import signals
 
 RATE = 16000
@@ -71,12 +73,13 @@ class Timetable:
 
     name = "timetable"
 
-    def __init__(self, *words):
-        self.words = [TimedText(*word) for word in words]
+    def __init__(self, *times):
+        self.located = [Located(*at, True) for at in times]
 
-    def __call__(self, samples, sample_rate, text, language):
-        self.asked = len(samples) / sample_rate, text, language
-        return self.words
+    def __call__(self, pieces, text, language):
+        pieces = list(pieces)
+        self.asked = pieces[-1].start_s + len(pieces[-1].samples) / 16000, text, language
+        return Alignment(text, split_words(text), self.located, [])
 
 
 def test_a_text_goes_to_one_clip_and_of_several_each_has_its_own_words(tmp_path, recorded):
@@ -86,9 +89,9 @@ def test_a_text_goes_to_one_clip_and_of_several_each_has_its_own_words(tmp_path,
     first, second, *_ = found
     middle = first.offset_s + first.duration_s / 2
     edge = second.offset_s + second.duration_s
-    aligner = Timetable((middle, middle + 0.2, "Spoken"), (edge - 0.4, edge + 0.4, "words"))
+    aligner = Timetable((middle, middle + 0.2), (edge - 0.4, edge + 0.4))
     first, second, third, *_ = (clip for clip, _ in cut_recording(tmp_path, recorded(x), CONFIG, aligner))
-    assert aligner.asked == (12.0, "spoken words", None)
+    assert 8.0 < aligner.asked[0] <= 12.0 and aligner.asked[1:] == ("spoken words", None)
     assert (first.metadata.text, first.text_source, first.reject) == ("spoken", "aligned", None)
     assert (second.metadata.text, second.reject) == (None, (Reason.TEXT_CUT, "the clip's edge is in 'words'"))
     assert second.recording_text == third.recording_text == "spoken words" and third.metadata.text is None
@@ -121,7 +124,7 @@ def test_time_stamps_say_where_a_recording_is_cut_and_what_each_clip_says(tmp_pa
     for number, (clip, samples) in enumerate(found[:5]):
         assert clip.offset_s == pytest.approx(4 * number + 0.85, abs=0.1) and 3.0 < clip.duration_s < 3.5
         assert len(samples) == round(clip.duration_s * RATE)
-    words = [(1.0, 3.5, "One"), (5.0, 7.5, "Two"), (13.1, 15.0, "Three"), (17.1, 19.0, "four")]
+    words = [(1.0, 3.5), (5.0, 7.5), (13.1, 15.0), (17.1, 19.0)]
     keep = CONFIG.model_copy(update={"segment": SegmentConfig(max_s=4.0, outside="keep")})
     kept = [c for c, _ in cut_recording(tmp_path, recording, keep, Timetable(*words))]
     assert [(c.metadata.text, c.text_source) for c in kept[2:5]] == [
