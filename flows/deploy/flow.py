@@ -22,6 +22,8 @@ from clean_corpus.pipeline.core.config import (
     ScoreConfig,
     SegmentConfig,
     ShardConfig,
+    SpeakersConfig,
+    TextConfig,
 )
 from clean_corpus.pipeline.core.config_input import validate
 from clean_corpus.pipeline.export.config import ExportConfig
@@ -46,7 +48,9 @@ def clean_corpus(
     dedup: DedupConfig = _DEFAULTS["dedup"],
     shards: ShardConfig = _DEFAULTS["shards"],
     enhance: EnhanceConfig = _DEFAULTS["enhance"],
+    text: TextConfig = _DEFAULTS["text"],
     score: ScoreConfig = _DEFAULTS["score"],
+    speakers: SpeakersConfig = _DEFAULTS["speakers"],
     gate: GateConfig = _DEFAULTS["gate"],
     s3: S3Config = _DEFAULTS["s3"],
     enhancer: str = _DEFAULTS["enhancer"],

@@ -79,9 +79,7 @@ class Plan:
             columns = [*_COLUMNS, *(name for name in _OPTIONAL if name in known)]
             if self.options.speakers:
                 self._require_speakers(connection, "speaker_auto" in known)
-            found = connection.execute(
-                f"SELECT {', '.join(columns)} FROM ledger WHERE verdict = 'kept' ORDER BY clip_id"
-            )
+            found = connection.execute(f"SELECT {', '.join(columns)} FROM ledger WHERE verdict = 'kept'")
             while rows := found.fetchmany(ROWS):
                 records = (self._record(dict(zip(columns, row, strict=True))) for row in rows)
                 self.database.executemany(

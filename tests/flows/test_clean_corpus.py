@@ -224,7 +224,10 @@ def test_a_recording_that_kills_its_worker_fails_alone(corpus, tmp_path, monkeyp
 
 def test_output_inside_input_is_left_out(good_wav, tmp_path):
     (tmp_path / good_wav.name).write_bytes(good_wav.read_bytes())
-    first = run(tmp_path, tmp_path / "out")
+    first = run(tmp_path, tmp_path / "out", "export.layout=hf", "export.split=1")
+    assert first["export"]["clips"]["clips"] == first["counts"]["kept"] == 1 and not first["export"]["remarks"]
+    (exported,) = (tmp_path / "out/export/hf/train").glob("*.flac")
+    assert decode.length(exported.read_bytes())[1] == first["export"]["sample_rate"]
     assert first["counts"]["in"] == run(tmp_path, tmp_path / "out")["counts"]["in"] == 1
 
 

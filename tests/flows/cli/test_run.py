@@ -50,6 +50,20 @@ def test_a_run_prints_what_it_did_and_where_the_report_is(flown, tmp_path):
     assert ["score", "before", "3.2", "2", "5"] in printed
 
 
+def test_a_run_for_a_trainer_has_its_settings_and_says_what_was_exported(flown, tmp_path, monkeypatch):
+    counted = {"clips": 2, "hours": 0.5}
+    exported = {"layout": "xtts", "to": str(tmp_path / "x"), "changed": True, "sample_rate": 22050, "clips": counted}
+    exported |= {"sides": {"train": counted}, "left_out": {"without text": counted}, "remarks": ["dev is empty"]}
+    monkeypatch.setitem(SUMMARY, "export", exported)
+    result = invoke("run", tmp_path, tmp_path / "out", "--for", "xtts", "--set", "segment.max_s=15")
+    (config,) = flown
+    assert (config.export.layout, config.audio.sample_rate, config.segment.max_s) == ("xtts", 22050, 15.0)
+    printed = " ".join(result.stderr.split())
+    assert "segment.max_s is 15 s, xtts takes 11.6 s: longer clips stay" in printed
+    assert "2 clips, 0.50 h, 22050 Hz: train 2 left out: 2 clips, 0.50 h, without text dev is empty" in printed
+    assert result.stdout.splitlines()[1] == f"export for xtts: {tmp_path}/x"
+
+
 def test_the_report_is_named_from_the_root(flown, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "in").mkdir()

@@ -7,6 +7,7 @@ import pytest
 from clean_corpus.pipeline.core.errors import CleanCorpusError, ConfigError
 from clean_corpus.pipeline.corpus import versions
 from clean_corpus.pipeline.storage.local import LocalStore
+from tests.support import corpora
 from tests.support.commands import invoke
 from tests.support.versions import draft, row
 
@@ -109,3 +110,23 @@ def test_an_absent_folder_is_named(tmp_path, command):
 def test_settings_of_the_bucket_are_checked(tmp_path):
     with pytest.raises(ConfigError, match=r"unknown key 's3\.endpoint'; did you mean 'endpoint_url'"):
         invoke("versions", tmp_path, "--set", "s3.endpoint=x")
+
+
+def test_an_export_is_printed_with_what_was_left_out(tmp_path):
+    """Of the command `export`, whose work tests/pipeline/export/ covers."""
+    store = LocalStore(tmp_path / "out")
+    with pytest.raises(ConfigError, match="there is no version; `clean-corpus run` makes one"):
+        (tmp_path / "out").mkdir()
+        invoke("export", store.root, tmp_path / "x", "--for", "f5-tts")
+    corpora.commit(store, [[corpora.Spoken("a"), corpora.Spoken("b", None)]])
+    result = invoke("export", store.root, tmp_path / "x", "--for", "f5-tts", "--version", 1)
+    assert result.stdout == f"export for f5-tts: {tmp_path}/x\n"
+    assert result.stderr.splitlines() == [
+        "export: 1/1 shards", "1 clips, 0.00 h, 24000 Hz: train 1", "left out: 1 clips, 0.00 h, without text"
+    ]  # fmt: skip
+    again = invoke("export", store.root, tmp_path / "x", "--for", "f5-tts", "--speaker", "anna")
+    assert again.stderr.startswith("1 clips")  # another selection, the same audio
+    assert (
+        "nothing has changed"
+        in invoke("export", store.root, tmp_path / "x", "--for", "f5-tts", "--speaker", "anna").stderr
+    )
