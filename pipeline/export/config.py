@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, field_validator
 
-from clean_corpus.pipeline.core.config import AudioConfig, Section, SegmentConfig
+from clean_corpus.pipeline.core.config import Section, SegmentConfig
 from clean_corpus.pipeline.core.errors import ConfigError
 from clean_corpus.pipeline.core.locations import LocationField
 from clean_corpus.pipeline.core.switches import NULL_IS_OFF
@@ -89,10 +89,11 @@ def with_layout_settings(data: Mapping[str, Any]) -> dict[str, Any]:
         segment.setdefault("max_s", layout.max_s)
     if layout.min_s and layout.min_s > limits["min_s"].default:
         segment.setdefault("min_s", layout.min_s)
+    segment.setdefault("trim", True)
     return result | {"audio": audio, "segment": segment}
 
 
-def conflicts(export: ExportConfig, audio: AudioConfig, segment: SegmentConfig) -> list[str]:
+def conflicts(export: ExportConfig, segment: SegmentConfig) -> list[str]:
     """Return a sentence for each setting of a run that costs its export clips."""
     if export.layout is None:
         return []
@@ -102,6 +103,8 @@ def conflicts(export: ExportConfig, audio: AudioConfig, segment: SegmentConfig) 
             f"segment.max_s is {segment.max_s:g} s, {export.layout} takes {layout.max_s:g} s: longer clips stay in the "
             "corpus and are left out of the export"
         )
+    if not segment.trim:
+        found.append("segment.trim is false: the silence around the speech of each clip stays in the export")
     if layout.min_s and segment.min_s < layout.min_s:
         found.append(
             f"segment.min_s is {segment.min_s:g} s, {export.layout} takes no less than {layout.min_s:g} s: shorter "

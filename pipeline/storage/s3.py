@@ -17,6 +17,7 @@ from clean_corpus.pipeline.storage import lease, s3_objects
 from clean_corpus.pipeline.storage.base import StorageError, explain_disk_errors
 
 CACHE_BYTES = 512 * 2**20  # a process; what one stage wrote is mostly read by the next
+CACHE_FILES = 128  # each is a descriptor, and an export writes a million small files
 
 
 @contextmanager
@@ -48,7 +49,9 @@ class _Cache:
         with self._lock:
             replaced, _ = self._files.pop(name, (None, 0))
             self._files[name] = file, size
-            while self._files and sum(n for _, n in self._files.values()) > CACHE_BYTES:
+            while self._files and (
+                len(self._files) > CACHE_FILES or sum(n for _, n in self._files.values()) > CACHE_BYTES
+            ):
                 dropped.append(self._files.popitem(last=False)[1][0])
         for old in (replaced, *dropped):
             if old:

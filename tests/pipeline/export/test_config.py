@@ -22,6 +22,7 @@ def test_a_layout_sets_rate_and_lengths():
     assert str(configured("export.layout=xtts", "export.to=elsewhere").export_to) == "elsewhere"
     assert configured("export.layout=piper", "export.sample_rate=16000").audio.sample_rate == 16000
     assert configured("export.layout=f5-tts").segment == configured().segment, "its limits are wider"
+    assert configured("export.layout=f5-tts").segment.trim
     plain = configured()
     assert plain.export_to is None and plain.audio == RunConfig(input="in", output="out").audio
 
@@ -29,9 +30,11 @@ def test_a_layout_sets_rate_and_lengths():
 def test_settings_that_were_made_win_and_their_price_is_named():
     config = configured("export.layout=xtts", "audio.sample_rate=48000", "segment.max_s=15", "segment.min_s=0.1")
     assert (config.audio.sample_rate, config.segment.max_s, config.segment.min_s) == (48000, 15.0, 0.1)
-    long, short = conflicts(config.export, config.audio, config.segment)
+    long, short = conflicts(config.export, config.segment)
+    (silent,) = conflicts(ExportConfig(layout="hf"), configured("export.layout=hf", "segment.trim=off").segment)
+    assert silent.startswith("segment.trim is false")
     assert long.startswith("segment.max_s is 15 s, xtts takes 11.6 s") and "no less than 0.5 s" in short
-    assert conflicts(ExportConfig(), config.audio, config.segment) == []
+    assert conflicts(ExportConfig(), config.segment) == []
     with pytest.raises(ConfigError, match=r"^audio.sample_rate is 16000 Hz, export.layout xtts takes 22050 Hz; leave"):
         configured("export.layout=xtts", "audio.sample_rate=16000")
 

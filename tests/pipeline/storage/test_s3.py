@@ -40,3 +40,13 @@ def test_a_service_that_is_gone_or_refuses_is_named(bucket, monkeypatch):
         open_store(S3Folder("no-such-bucket-here"), S3Config()).prepare()
     with pytest.raises(StorageError, match=r"NoSuchBucket.*run the same command again"):
         open_store(S3Folder("no-such-bucket-here"), S3Config()).write("a", b"")
+
+
+def test_copies_of_many_small_objects_hold_few_descriptors(bucket, monkeypatch):
+    monkeypatch.setattr(s3, "CACHE_FILES", 3)
+    monkeypatch.setattr(s3, "_cache", s3._Cache())
+    store, before = open_store(S3Folder(bucket, "many"), S3Config()), len(os.listdir("/proc/self/fd"))
+    for i in range(12):
+        store.write(f"{i:02}", b"%d" % i)
+    assert len(os.listdir("/proc/self/fd")) <= before + 3 + 2  # and of connections
+    assert [store.read(key) for key in store.keys("")] == [b"%d" % i for i in range(12)]
