@@ -10,6 +10,8 @@ import soundfile
 from clean_corpus.pipeline.core.files import write_whole
 from clean_corpus.pipeline.core.types import Audio
 
+_PIECE = 2**20  # frames that are rounded at once
+
 
 def encode_flac(x: Audio, sample_rate: int, *, bits: Literal[16, 24]) -> bytes:
     """Return a mono FLAC file, rounded to the nearest step without dither.
@@ -52,9 +54,12 @@ def _encode(x: Audio, sample_rate: int, *, bits: Literal[16, 24], container: Lit
     if not peak <= 1:  # NaN too
         raise ValueError(f"peak is {peak}, full scale is 1; scale before encoding")
     full_scale = 1 << (bits - 1)
-    steps = np.clip(np.rint(x.astype(np.float64) * full_scale), -full_scale, full_scale - 1)
-    # libsndfile takes the upper bits of an int32
-    samples = steps.astype(np.int16) if bits == 16 else steps.astype(np.int32) << 8
+    samples = np.empty(x.shape, np.int16 if bits == 16 else np.int32)
+    for first in range(0, len(x), _PIECE):  # an hour has 170 million samples
+        part = x[first : first + _PIECE].astype(np.float64) * full_scale
+        samples[first : first + _PIECE] = np.clip(np.rint(part), -full_scale, full_scale - 1)
+    if bits == 24:
+        samples <<= 8  # libsndfile takes the upper bits of an int32
     data = io.BytesIO()
     soundfile.write(data, samples, sample_rate, format=container, subtype=f"PCM_{bits}")
     return data.getvalue()

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -25,7 +26,7 @@ class Whole:
     """A recording in memory: its rate in Hz, the bits that hold it, and its channels, (N,) each."""
 
     sample_rate: int
-    bits: int
+    bits: Literal[16, 24]
     channels: list[Audio]
 
 
@@ -75,30 +76,27 @@ def enhance_files(
     file. Raises: what the network raises that is no fault of one recording.
     """
     failed: dict[str, str] = {}
-    loaded: dict[str, Whole] = {}
+    loaded: dict[int, dict[tuple[str, int], Audio]] = {}  # rate -> (path, channel) -> samples
+    bits: dict[str, Literal[16, 24]] = {}
     for recording in group:
         try:
-            loaded[recording.path] = read_recording(
-                folder, recording, sample_rate=sample_rate, keep_channels=keep_channels
-            )
+            whole = read_recording(folder, recording, sample_rate=sample_rate, keep_channels=keep_channels)
         except (DataError, OSError) as error:
             failed[recording.source] = str(error)
-    for rate in sorted({whole.sample_rate for whole in loaded.values()}):
-        noisy = {
-            (path, number): x
-            for path, whole in loaded.items()
-            if whole.sample_rate == rate
-            for number, x in enumerate(whole.channels)
-        }
-        enhanced, damaged = enhance_named(noisy, enhancer(rate), EnhanceConfig(), rate)
+            continue
+        bits[recording.path] = whole.bits
+        noisy = loaded.setdefault(whole.sample_rate, {})
+        noisy |= {(recording.path, number): x for number, x in enumerate(whole.channels)}
+    for rate in sorted(loaded):
+        enhanced, damaged = enhance_named(loaded.pop(rate), enhancer(rate), EnhanceConfig(), rate)
         failed |= {printable(path): error for (path, _), error in damaged.items()}
         for path in dict.fromkeys(path for path, _ in enhanced):
+            channels = [enhanced.pop(name) for name in [name for name in enhanced if name[0] == path]]
             if printable(path) not in failed:
-                channels = [enhanced[path, number] for number in range(len(loaded[path].channels))]
-                write(path, _encoded(channels, loaded[path]))
+                write(path, _encoded(channels, rate, bits[path]))
     return failed
 
 
-def _encoded(channels: Sequence[Audio], whole: Whole) -> bytes:
+def _encoded(channels: Sequence[Audio], sample_rate: int, bits: Literal[16, 24]) -> bytes:
     x = channels[0] if len(channels) == 1 else np.stack(channels, axis=1)
-    return encode.encode_wav(within_full_scale(x), whole.sample_rate, bits=24 if whole.bits == 24 else 16)
+    return encode.encode_wav(within_full_scale(x), sample_rate, bits=bits)
