@@ -108,7 +108,7 @@ def command(start):
 
 @pytest.fixture(scope="session")
 def demo_corpus(tmp_path_factory):
-    """Twenty-four clips of the demo corpus."""
+    """Twenty-five recordings of the demo corpus."""
     folder = tmp_path_factory.mktemp("corpus")
-    corpus.write_corpus(folder, clips=24)
+    corpus.write_corpus(folder, clips=25)
     return folder

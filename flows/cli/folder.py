@@ -109,7 +109,7 @@ def demo(
     output: Annotated[
         str, typer.Argument(metavar="OUT_DIR", help="folder for about 40 generated recordings, or s3://")
     ],
-    clips: Annotated[int, typer.Option(min=1)] = 40,
+    clips: Annotated[int, typer.Option(min=1)] = 41,
     seed: Annotated[int, typer.Option(help="same seed, same bytes")] = 0,
 ) -> None:
     """Write a corpus of generated speech in generated rooms and noise, to try everything on (extra `demo`)."""

@@ -10,16 +10,17 @@ import soxr
 from clean_corpus.pipeline.core.errors import ConfigError
 from clean_corpus.pipeline.demo.files import write_audio, write_odd_files
 from clean_corpus.pipeline.demo.speakers import SENTENCES, SPEAKERS
-from clean_corpus.pipeline.demo.takes import ACCIDENTS, Take, draw_takes, render
+from clean_corpus.pipeline.demo.takes import ACCIDENTS, Take, draw_takes, render, timed_speech
 
-ODD_FILES = 8  # the files of write_corpus that are not single takes
+ODD_FILES = 9  # the files of write_corpus that are not single takes
 FEWEST_CLIPS = ODD_FILES + 12  # below, the takes lack a plain WAV or FLAC to copy
 
 
-def write_corpus(out: Path, *, clips: int = 40, seed: int = 0, clean_references: Path | None = None) -> None:
+def write_corpus(out: Path, *, clips: int = 41, seed: int = 0, clean_references: Path | None = None) -> None:
     """Write so many recordings: a folder per speaker with its metadata.csv, and one of what goes wrong.
 
-    Besides the takes these are one long recording and, in `unsorted`, two exact duplicates, an MP3 of a WAV, a FLAC
+    Besides the takes these are two long readings, one with time stamps and one with a text for all of it, and, in
+    `unsorted`, two exact duplicates, an MP3 of a WAV, a FLAC
     cut short, a text file named .wav, silence and noise without speech. Clean references, if a folder is given for
     them, are 16 kHz WAV files under the relative names of the takes, aligned to them in time. The same arguments give
     the same bytes.
@@ -29,26 +30,46 @@ def write_corpus(out: Path, *, clips: int = 40, seed: int = 0, clean_references:
     if clips < FEWEST_CLIPS:
         raise ConfigError(f"demo: {clips} clips cannot hold one of each kind; {FEWEST_CLIPS} or more")
     takes = draw_takes(clips - ODD_FILES, seed)
-    reading = Take(
-        speaker="george",
-        name="george-reading.flac",
-        sentences=SENTENCES["en"][:10],
-        sample_rate=44100,
-        rate_wpm=SPEAKERS["george"].rate_wpm,
-        pitch=SPEAKERS["george"].pitch,
-        rt60_s=0.3,
-        noise="pink",
-        snr_db=20.0,
-    )
-    for index, take in enumerate([*takes, reading]):
+    timed, untimed = _reading("george", slice(10)), _reading("kevin", slice(8, 14))
+    for index, take in enumerate([*takes, timed, untimed]):
         noisy, clean = render(take, np.random.default_rng([seed, index]))
         write_audio(out / take.path, noisy, take.sample_rate)
         _write_sidecar(out, take)
         if clean_references is not None:
             clean_at_16k = soxr.resample(clean, take.sample_rate, 16000)
             write_audio((clean_references / take.path).with_suffix(".wav"), clean_at_16k, 16000)
-    _write_metadata(out, [*takes, reading])
+    times_s = timed_speech(timed, np.random.default_rng([seed, len(takes)]))[1]
+    (out / timed.path).with_suffix(".srt").write_text(_subtitles(timed.sentences, times_s), "utf-8")
+    _write_metadata(out, [*takes, untimed])
     write_odd_files(out, takes[len(ACCIDENTS) :], np.random.default_rng([seed, clips]))
+
+
+def _reading(speaker: str, sentences: slice) -> Take:
+    known = SPEAKERS[speaker]
+    return Take(
+        speaker=speaker,
+        name=f"{speaker}-reading.flac",
+        sentences=SENTENCES["en"][sentences],
+        sample_rate=44100,
+        rate_wpm=known.rate_wpm,
+        pitch=known.pitch,
+        rt60_s=0.3,
+        noise="pink",
+        snr_db=20.0,
+    )
+
+
+def _subtitles(sentences: Sequence[str], times_s: Sequence[tuple[float, float]]) -> str:
+    """Return sentences with their times as SubRip.
+
+    >>> _subtitles(["Hello."], [(0.5, 61.25)])
+    '1\\n00:00:00,500 --> 00:01:01,250\\nHello.\\n'
+    """
+    cues = []
+    for number, (sentence, times) in enumerate(zip(sentences, times_s, strict=True), 1):
+        start, end = (f"{s // 3600:02.0f}:{s % 3600 // 60:02.0f}:{s % 60:06.3f}".replace(".", ",") for s in times)
+        cues.append(f"{number}\n{start} --> {end}\n{sentence}\n")
+    return "\n".join(cues)
 
 
 def _write_sidecar(out: Path, take: Take) -> None:

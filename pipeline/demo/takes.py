@@ -109,11 +109,7 @@ def render(take: Take, rng: np.random.Generator) -> tuple[Audio, Audio]:
 
     Shapes: -> noisy (N, channels), clean (N,), full scale +-1.
     """
-    speaker = replace(SPEAKERS[take.speaker], rate_wpm=take.rate_wpm, pitch=take.pitch)
-    parts = [_pause(rng, take.sample_rate)]
-    for sentence in take.sentences:
-        parts += [say(speaker, sentence, take.sample_rate), _pause(rng, take.sample_rate)]
-    speech = np.concatenate(parts)
+    speech, _ = timed_speech(take, rng)
     if take.rt60_s is not None:
         response = room_impulse_response(rng, sample_rate=take.sample_rate, rt60_s=take.rt60_s)
         speech = signal.fftconvolve(speech, response)[: len(speech)]
@@ -130,6 +126,22 @@ def render(take: Take, rng: np.random.Generator) -> tuple[Audio, Audio]:
         noisy = np.clip(noisy * 10 ** (take.overdrive_db / 20), -1, 1)
     microphones = np.stack([noisy * 0.7**number for number in range(take.channels)], axis=1)
     return microphones.astype(np.float32), clean.astype(np.float32)
+
+
+def timed_speech(take: Take, rng: np.random.Generator) -> tuple[Audio, list[tuple[float, float]]]:
+    """Return the sentences of a take with pauses around them, and when each begins and ends, seconds.
+
+    Shapes: -> (N,).
+    """
+    speaker = replace(SPEAKERS[take.speaker], rate_wpm=take.rate_wpm, pitch=take.pitch)
+    parts = [_pause(rng, take.sample_rate)]
+    times_s = []
+    for sentence in take.sentences:
+        start = sum(map(len, parts))
+        parts.append(say(speaker, sentence, take.sample_rate))
+        times_s.append((start / take.sample_rate, (start + len(parts[-1])) / take.sample_rate))
+        parts.append(_pause(rng, take.sample_rate))
+    return np.concatenate(parts), times_s
 
 
 def _pause(rng: np.random.Generator, sample_rate: int) -> Audio:

@@ -15,13 +15,16 @@ import soxr
 from numpy.typing import NDArray
 from scipy import signal
 
+from clean_corpus.pipeline.core.config import PipelineConfig
 from clean_corpus.pipeline.core.errors import ConfigError
+from clean_corpus.pipeline.corpus.clips import cut_recording
 from clean_corpus.pipeline.demo.corpus import FEWEST_CLIPS, ODD_FILES, write_corpus
 from clean_corpus.pipeline.demo.files import ENCODINGS
-from clean_corpus.pipeline.demo.speakers import SPEAKERS
+from clean_corpus.pipeline.demo.speakers import SENTENCES, SPEAKERS
 from clean_corpus.pipeline.demo.takes import draw_takes
+from clean_corpus.pipeline.discover import find_all
 
-TAKES = draw_takes(40 - ODD_FILES, 0)
+TAKES = draw_takes(41 - ODD_FILES, 0)
 
 
 @dataclass(frozen=True)
@@ -65,17 +68,17 @@ def test_smallest_corpus_is_the_same_in_another_process(tmp_path):
     recordings = [name for name in hashes(tmp_path / "here") if Path(name).suffix in ENCODINGS]
     references = [name for name in recordings if name.startswith("twins/")]
     assert len(recordings) - len(references) == FEWEST_CLIPS
-    assert len(references) == FEWEST_CLIPS - ODD_FILES + 1  # the long reading has one too
+    assert len(references) == FEWEST_CLIPS - ODD_FILES + 2  # the long readings have one too
 
 
 def test_corpus_is_made_in_seconds(corpus):
     assert corpus.cpu_s < 15
 
 
-def test_there_are_forty_recordings_and_a_sidecar_for_each_take(corpus):
+def test_there_are_41_recordings_and_a_sidecar_for_each_take(corpus):
     recordings = [path for path in corpus.out.rglob("*.*") if path.suffix in ENCODINGS]
-    assert len(recordings) == 40
-    assert len(list(corpus.out.rglob("*.json"))) == len(TAKES) + 1  # and the long reading
+    assert len(recordings) == 41
+    assert len(list(corpus.out.rglob("*.json"))) == len(TAKES) + 2  # and the long readings
 
 
 @pytest.mark.parametrize("take", TAKES, ids=lambda take: take.path)
@@ -139,7 +142,7 @@ def test_metadata_names_every_take_once(corpus):
         rows = (corpus.out / speaker / "metadata.csv").read_text("utf-8").splitlines()
         texts = dict(row.split("|") for row in rows)
         sidecars = {path.stem: json.loads(path.read_text("utf-8")) for path in (corpus.out / speaker).glob("*.json")}
-        assert sidecars.keys() == texts.keys()
+        assert sidecars.keys() == texts.keys() | ({"george-reading"} if speaker == "george" else set())
         assert len(texts) == len(rows)
         for take in TAKES:
             if take.speaker == speaker:
@@ -148,7 +151,20 @@ def test_metadata_names_every_take_once(corpus):
         assert all(says.get("consent") == SPEAKERS[speaker].consent for says in sidecars.values())
 
 
+def test_the_readings_end_as_clips_of_their_own_sentence_or_of_no_text(corpus):
+    """Ten clips of ten sentences, each with its own; and clips without text where the text is told for all of them."""
+    config = PipelineConfig()
+    recordings = {r.path: r for r in find_all(corpus.out, exclude=None)}
+    timed, untimed = (recordings[f"{name}/{name}-reading.flac"] for name in ("george", "kevin"))
+    clips = [clip for clip, _ in cut_recording(corpus.out, timed, config)]
+    assert [clip.metadata.text for clip in clips] == list(SENTENCES["en"][:10])
+    assert {(clip.text_source, clip.metadata.speaker, clip.reject) for clip in clips} == {("timed", "george", None)}
+    several = [clip for clip, _ in cut_recording(corpus.out, untimed, config)]
+    assert len(several) > 3 and {clip.metadata.text for clip in several} == {None}
+    assert {clip.recording_text for clip in several} == {" ".join(SENTENCES["en"][8:14])}
+
+
 def test_too_few_clips_are_refused(tmp_path):
-    with pytest.raises(ConfigError, match=r"demo: 19 clips .* 20 or more"):
-        write_corpus(tmp_path / "out", clips=19)
+    with pytest.raises(ConfigError, match=r"demo: 20 clips .* 21 or more"):
+        write_corpus(tmp_path / "out", clips=20)
     assert not (tmp_path / "out").exists()
