@@ -39,7 +39,7 @@ from clean_corpus.pipeline.discover.groups import Groups, group_recordings
 from clean_corpus.pipeline.discover.recordings import Recordings
 from clean_corpus.pipeline.quality import best_copy, duplicates
 from clean_corpus.pipeline.quality.scorer import rulers
-from clean_corpus.pipeline.report import listening_picks
+from clean_corpus.pipeline.report import listening_picks, speaker_figures
 from clean_corpus.pipeline.storage.base import Store
 from clean_corpus.pipeline.text import rate
 
@@ -110,9 +110,11 @@ class _Run:
             self._write_ledger(table)
             counted = ledger.summary(table)
             manifest = self._commit(table, tars, counted)
-            clip_shards = self.state.clip_shards(listening_picks.picked(table))
+            heard = listening_picks.picked(table) + (speaker_figures.picked(table) if self.speakers else [])
+            clip_shards = self.state.clip_shards(heard)
         with self.observer.timed("report"):
             run = self._summary(counted, manifest.version)
+            run["embeddings"] = manifest.embeddings and manifest.embeddings.key
             task_runs.make_report(partial(shard_stages.write_report, self.engine, self.config, run, clip_shards))
         summary = self._summary(counted, manifest.version)
         self.store.fence()

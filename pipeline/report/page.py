@@ -1,7 +1,7 @@
 """A finished run as one HTML folder: counts, scores before and after, clips to listen to, failures, timings."""
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -10,24 +10,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clean_corpus.pipeline.core.types import Verdict
+from clean_corpus.pipeline.corpus.embeddings import Embedding
 from clean_corpus.pipeline.quality.scorer import SCORES
 from clean_corpus.pipeline.report import counts, plots
 from clean_corpus.pipeline.report.cards import AudioOf, write_cards
 from clean_corpus.pipeline.report.counts import Count, Figures, Sample
 from clean_corpus.pipeline.report.listening_picks import picks
 from clean_corpus.pipeline.report.render import TEMPLATES, to_yaml
+from clean_corpus.pipeline.report.speaker_pages import write_speakers
 from clean_corpus.pipeline.report.texts import texts
 from clean_corpus.pipeline.report.yield_curve import yield_curve
 
 REASONS_SHOWN = 100
 
 
-def write_report(ledger: Path, run: Mapping[str, Any], out: Path, audio: AudioOf) -> Path:
+def write_report(
+    ledger: Path, run: Mapping[str, Any], out: Path, audio: AudioOf, embeddings: Iterable[Embedding] | None = None
+) -> Path:
     """Write the report of a run as folder `out`, replaced whole; return the path of its index.html.
 
     Every figure is computed from the ledger, in memory that does not grow with it. The same ledger, run and audio give
     the same bytes. Players get 16-bit WAV, the one lossless format that every browser decodes and that no encoder's
-    version can change. `audio` is called for the clips of `listening_picks.picked` alone.
+    version can change. `audio` is called for the clips of `listening_picks.picked` and `speaker_figures.picked` alone.
+    `embeddings` holds the voices, where a run embedded them: speakers then have pages of their own.
 
     Shapes: ledger one row per clip; audio (N,).
     Raises: duckdb.Error if the ledger lacks a column; KeyError if `run` lacks a section.
@@ -38,7 +43,10 @@ def write_report(ledger: Path, run: Mapping[str, Any], out: Path, audio: AudioOf
     (fresh / "audio").mkdir(parents=True)
     (fresh / "spectrograms").mkdir()
     # a path that is not UTF-8 arrives here with surrogate escapes
-    (fresh / "index.html").write_text(_page(ledger, run, fresh, audio), encoding="utf-8", errors="backslashreplace")
+    n_speakers = 0 if embeddings is None else write_speakers(ledger, embeddings, run, fresh, audio)
+    (fresh / "index.html").write_text(
+        _page(ledger, run, fresh, audio, n_speakers), encoding="utf-8", errors="backslashreplace"
+    )
     if out.exists():
         out.rename(stale)
     fresh.rename(out)
@@ -47,7 +55,7 @@ def write_report(ledger: Path, run: Mapping[str, Any], out: Path, audio: AudioOf
     return out / "index.html"
 
 
-def _page(ledger: Path, run: Mapping[str, Any], folder: Path, audio: AudioOf) -> str:
+def _page(ledger: Path, run: Mapping[str, Any], folder: Path, audio: AudioOf, n_speakers: int) -> str:
     """Return the page, with what it plays and shows written below the folder."""
     picked = picks(ledger)
     figures = counts.count(ledger, [clip_id for group in picked for clip_id in group.clip_ids])
@@ -69,6 +77,7 @@ def _page(ledger: Path, run: Mapping[str, Any], folder: Path, audio: AudioOf) ->
         range_db=plots.RANGE_DB,
         failed=figures.failed,
         n_failed=figures.of(Verdict.FAILED).clips,
+        n_speakers=n_speakers,
         settings={key: to_yaml(run[key]) for key in ("config", "versions", "rulers")},
     )
 

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from clean_corpus.pipeline.core.config import PipelineConfig
 from clean_corpus.pipeline.core.records import Shard
 from clean_corpus.pipeline.core.types import Audio
+from clean_corpus.pipeline.corpus import embeddings
 from clean_corpus.pipeline.corpus.shards import read_clips
 from clean_corpus.pipeline.report import page
 from clean_corpus.pipeline.storage.base import Store
@@ -19,7 +20,8 @@ def write_run_report(
 ) -> None:
     """Write the HTML folder report/ of a run.
 
-    `clip_shards` holds the raw and the enhanced shard of each clip that the report plays.
+    `clip_shards` holds the raw and the enhanced shard of each clip that the report plays. Where voices are embedded,
+    `run` has the key of the version's embeddings.
     Raises: DataError if a shard's bytes are not those that were written; StorageError if the output is full.
     """
 
@@ -33,4 +35,5 @@ def write_run_report(
         ledger = Path(temporary, "ledger.parquet")
         with store.opened("ledger.parquet") as file, ledger.open("wb") as copy:
             shutil.copyfileobj(file, copy)
-        page.write_report(ledger, run, folder, audio_of)
+        key = run.get("embeddings")
+        page.write_report(ledger, run, folder, audio_of, embeddings.read(store, key) if key else None)

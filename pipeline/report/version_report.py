@@ -8,9 +8,9 @@ from typing import Literal
 from clean_corpus.pipeline.audio import decode
 from clean_corpus.pipeline.core.records import Shard
 from clean_corpus.pipeline.core.types import Audio, Verdict
-from clean_corpus.pipeline.corpus import ledger, shards
+from clean_corpus.pipeline.corpus import embeddings, ledger, shards
 from clean_corpus.pipeline.corpus.versions import Manifest
-from clean_corpus.pipeline.report import page
+from clean_corpus.pipeline.report import page, speaker_figures
 from clean_corpus.pipeline.report.listening_picks import picked
 from clean_corpus.pipeline.storage.base import Store
 
@@ -25,7 +25,8 @@ def write_version_report(store: Store, manifest: Manifest) -> None:
         table = Path(temporary, "ledger.parquet")
         with store.opened(manifest.ledger.key) as file, table.open("wb") as copy:
             shutil.copyfileobj(file, copy)
-        names = ["'" + clip_id.replace("'", "''") + "'" for clip_id in picked(table)] or ["NULL"]
+        heard = picked(table) + (speaker_figures.picked(table) if manifest.embeddings else [])
+        names = ["'" + clip_id.replace("'", "''") + "'" for clip_id in heard] or ["NULL"]
         question = f"SELECT clip_id, verdict, chosen, shard FROM ledger WHERE clip_id IN ({', '.join(names)})"
         lying = {str(row["clip_id"]): _lying(row) for row in ledger.query(table, question)}
 
@@ -33,7 +34,8 @@ def write_version_report(store: Store, manifest: Manifest) -> None:
             key, there = lying.get(clip_id, ("", ""))
             return _read(store, tars[key], clip_id) if there == version and key in tars else None
 
-        page.write_report(table, manifest.run | {"version": manifest.version}, folder, audio_of)
+        voices = embeddings.read(store, manifest.embeddings.key) if manifest.embeddings else None
+        page.write_report(table, manifest.run | {"version": manifest.version}, folder, audio_of, voices)
 
 
 def _lying(row: dict[str, object]) -> tuple[str, str]:

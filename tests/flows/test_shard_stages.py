@@ -2,16 +2,18 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from clean_corpus.flows import group_stages, shard_stages, worker_functions
 from clean_corpus.flows.config import RunConfig
 from clean_corpus.flows.engines.base import WorkerDied, WorkerHung
 from clean_corpus.flows.task_runs import per_task
-from clean_corpus.pipeline.core.config import TextConfig
+from clean_corpus.pipeline.core.config import SpeakersConfig, TextConfig
 from clean_corpus.pipeline.core.errors import ConfigError, DataError
 from clean_corpus.pipeline.core.reasons import Reason
 from clean_corpus.pipeline.core.records import (
+    Embedded,
     Enhanced,
     Ingested,
     Outcome,
@@ -20,8 +22,10 @@ from clean_corpus.pipeline.core.records import (
     Scored,
     Shard,
     Transcribed,
+    Voices,
 )
 from clean_corpus.pipeline.core.types import Clip, Metadata, Recording, Verdict
+from clean_corpus.pipeline.quality import voice
 from clean_corpus.pipeline.storage.base import StorageError
 
 CONFIG = RunConfig(input="in", output="out", gate={"dnsmos_ovrl_min": 2.5})
@@ -105,6 +109,29 @@ def test_a_shard_whose_file_is_damaged_ends_as_failed_clip_by_clip():
         ("clean", DataError),
         ("publish", Outcome),
     ]
+
+
+def test_voices_are_judged_with_the_scores_and_published_once_all_are_known():
+    config = CONFIG.model_copy(update={"speakers": SpeakersConfig(embed=True)})
+    one, other = (voice.to_text(x) for x in np.eye(voice.SIZE, dtype=np.float32)[:2])
+    embedded = Embedded(Voices({"a": one, "b": one}, {}), Voices({"a": other, "b": one}, {"b": 0.4}))
+    engine = Played(clean=[cleaned()], embed=[outcome(embedded)], publish=[TARS])
+    (judged,) = shard_stages.judge_shard(engine, config, "g-000", RAW)
+    a, b = judged.rows
+    # the enhanced voice of `a` is another's, so its raw version is published; that of `b` changes
+    assert (a.decision.verdict, a.decision.chosen, a.voice.voice_likeness) == (Verdict.KEPT, "raw", 0.0)
+    assert a.decision.chosen_why == "damage: voice_likeness 0 < 0.75"
+    assert (b.decision.reason, b.decision.detail) == ("speaker_change", "voice_constancy 0.4 < 0.65")
+    assert judged.embeddings == {"a": one, "b": one} and [r.stage for r in judged.stages][-1] == "embed"
+    named = replace(a, voice=replace(a.voice, speaker_auto="auto-1"))
+    (finished,) = shard_stages.publish_judged(engine, config, replace(judged, rows=[named, b]))
+    _, (_, _, _, endings) = engine.asked[-1]
+    assert [ending.speaker_auto for ending in endings] == ["auto-1", None]
+    assert [name for name, _ in engine.asked] == ["clean", "embed", "publish"]
+    assert [row.voice.speaker_auto for row in finished.rows] == ["auto-1", None]
+    lost = Played(clean=[cleaned()], embed=[WorkerDied("no")], publish=[TARS])
+    parts = shard_stages.judge_shard(lost, config, "g-000", RAW)
+    assert {row.decision.reason for part in parts for row in part.rows} == {"worker"} and len(parts) == 2
 
 
 def test_a_clip_that_a_ruler_cannot_read_fails_alone():
