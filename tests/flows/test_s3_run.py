@@ -15,6 +15,7 @@ from prefect.testing.utilities import prefect_test_harness
 
 from clean_corpus.flows import clean_corpus as flow
 from clean_corpus.flows.commands.enhance_folder import enhance_folder
+from clean_corpus.flows.commands.forget import forget
 from clean_corpus.flows.commands.score_folder import score_folder
 from clean_corpus.flows.config import RunConfig
 from clean_corpus.pipeline.core.config import PipelineConfig, S3Config
@@ -23,6 +24,8 @@ from clean_corpus.pipeline.core.errors import ConfigError
 from clean_corpus.pipeline.core.locations import S3Folder, parse_location
 from clean_corpus.pipeline.corpus import enhance as enhance_stage
 from clean_corpus.pipeline.corpus import versions
+from clean_corpus.pipeline.corpus.forget import check
+from clean_corpus.pipeline.corpus.forget_selection import Asked
 from clean_corpus.pipeline.corpus.ingest import ingest_group
 from clean_corpus.pipeline.demo import corpus as demo
 from clean_corpus.pipeline.discover import find_all, manifests
@@ -117,6 +120,19 @@ def test_a_bucket_gives_what_a_folder_gives_and_later_runs_do_only_what_is_new(c
     assert set(done(run(source, output)).values()) == {0}, "the same content, whatever the listing says"
     assert versions.rollback(store, 1).version == 3
     assert rows(store) == rows(LocalStore(tmp_path / "out"))
+
+    asked = Asked(patterns=(first.relative_to(recordings).as_posix(),))
+    store.delete("run.json")  # so that no report is written
+    gone = forget(store, asked, reference=None, allow_unmatched=False, confirm=lambda _: None)
+    assert gone.request.recordings == 2, "the copy goes too"
+    assert versions.numbers(store) == [4, 5, 6] and store.remark_on_deletions() is None
+    client.upload_file(str(first), client.bucket, "in/third.wav")  # known by its content, once it is downloaded
+    last = run(source, output)
+    assert last["reasons"]["forgotten"]["clips"] == 3 and last["counts"]["in"] == more["counts"]["in"] + 1
+    assert not [problem for _, problem in check(store) if problem]
+    assert not [row for row in rows(store) if row["source"] in ("new.wav", "third.wav")]
+    client.put_bucket_versioning(Bucket=client.bucket, VersioningConfiguration={"Status": "Enabled"})
+    assert "keeps deleted objects (its versioning is on" in store.remark_on_deletions()
 
 
 def test_an_object_or_a_manifest_alone_is_an_input(client, recordings):
