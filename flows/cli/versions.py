@@ -52,11 +52,12 @@ def diff(
 ) -> None:
     """Say what changed from version A to version B: clips new, gone, or with another end or another audio."""
     from clean_corpus.pipeline.corpus import versions
+    from clean_corpus.pipeline.corpus.forgotten import PREFIX
 
     store, _ = open_output(output, settings)
     difference = versions.difference(store, versions.read(store, earlier), versions.read(store, later))
     for clip in difference.added:
-        print(f"+ {clip}")
+        print(f"+ {clip}" + (", kept out: it is forgotten" if clip.startswith(PREFIX) else ""))
     for clip in difference.removed:
         print(f"- {clip}")
     for clip, before, after in difference.changed:
@@ -88,7 +89,7 @@ def verify(
 ) -> None:
     """Hash every tar and ledger of the versions anew, and look for what is forgotten in everything that lies there."""
     from clean_corpus.flows.observe import progress
-    from clean_corpus.pipeline.corpus import forget, versions
+    from clean_corpus.pipeline.corpus import forget, forgotten, versions
 
     store, _ = open_output(output, settings)
     chosen = [version] if version else versions.numbers(store)
@@ -104,10 +105,18 @@ def verify(
                 console.print(f"{key} {problem}", markup=False)
             else:
                 advance()
+    opaque: list[str] = []
     for key, problem in forget.check(store):
-        if problem:
+        if problem is None:
+            opaque.append(key)
+        elif problem:
             wrong += 1
             console.print(f"{key} {problem}", markup=False)
+    if opaque:
+        words = f"cannot be looked into for what is forgotten: {len(opaque)} objects, the first is {opaque[0]}"
+        console.print(words, markup=False, soft_wrap=True)
+    if forgotten.load(store) and (remark := store.remark_on_deletions()):
+        console.print(f"remark: {remark}", markup=False, soft_wrap=True)
     console.print(f"{len(manifests)} versions, {len(objects)} objects, {wrong} wrong")
     if wrong:
         raise CleanCorpusError(

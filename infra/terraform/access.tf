@@ -32,7 +32,7 @@ data "aws_iam_policy_document" "worker" {
 
   statement {
     sid       = "ListCorpus"
-    actions   = ["s3:ListBucket"]
+    actions   = ["s3:GetBucketVersioning", "s3:ListBucket"]
     resources = [aws_s3_bucket.corpus.arn]
     condition {
       test     = "StringLikeIfExists"

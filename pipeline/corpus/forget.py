@@ -10,13 +10,15 @@ from dataclasses import dataclass
 
 from clean_corpus.pipeline.corpus import forgotten, versions
 from clean_corpus.pipeline.corpus.forget_look import holds
-from clean_corpus.pipeline.corpus.forget_sweep import PROTOCOL, Swept, sweep
+from clean_corpus.pipeline.corpus.forget_sweep import DERIVED, PROTOCOL, Swept, sweep
 from clean_corpus.pipeline.corpus.forget_version import Without
 from clean_corpus.pipeline.corpus.forgotten import CLEARED, SETTLED, Forgotten
 from clean_corpus.pipeline.corpus.rewriting import rewrite_all
 from clean_corpus.pipeline.corpus.versions import Manifest
 from clean_corpus.pipeline.storage.base import Store
 
+SAID = (*DERIVED, "versions/")
+"""Folders whose pages, lists and manifests name the clips of all that lies there."""
 LOG = logging.getLogger("clean_corpus")
 
 
@@ -59,16 +61,17 @@ def prepare(store: Store) -> Forgotten:
 
 
 def check(store: Store) -> Iterator[tuple[str, str | None]]:
-    """Yield (key, what it holds of a forgotten recording or None) for every object of an output; none without requests.
+    """Yield (key, what it holds of a forgotten recording) for every object of an output; nothing without requests.
 
-    Objects that cannot be looked into are passed over: `unknown` lists them.
+    The words are empty for an object that holds none, and None for one that cannot be looked into.
     """
     known = forgotten.load(store)
     if not known:
         return
     for request, is_carried_out in forgotten.requests_of(store):
         key = f"{forgotten.REQUESTS}/{request.id}.json"
-        yield key, None if is_carried_out else "is not carried out; run `clean-corpus forget` on this output again"
+        yield key, "" if is_carried_out else "is not carried out; run `clean-corpus forget` on this output again"
     for key in store.walk(""):
         if not key.startswith(PROTOCOL):
-            yield key, holds(store, key, known) or None
+            found = holds(store, key, known)
+            yield key, "" if found is None and key.startswith(SAID) else found

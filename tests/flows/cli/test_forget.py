@@ -51,6 +51,8 @@ def test_what_goes_is_gone_and_verify_says_so(store):
     assert "versions 3 to 4 stand for those before" in result.stderr
     assert "(was 2)" in invoke("versions", store.root).stdout
     assert invoke("verify", store.root).stderr.endswith("2 versions, 3 objects, 0 wrong\n")
+    store.write("mine/notes.bin", b"x")
+    assert "what is forgotten: 1 objects, the first is mine/notes.bin" in invoke("verify", store.root).stderr
     again = invoke("forget", store.root, "--source", "a.*", "--yes")
     assert "asked for before" in again.stderr and versions.numbers(store) == [3, 4]
     with pytest.raises(ConfigError, match="nothing is left to complete"):
