@@ -206,7 +206,9 @@ class GateConfig(Section):
             "bandwidth_hz_min": BANDWIDTHS[sample_rate].kept,
             "raw_bandwidth_hz_min": BANDWIDTHS[sample_rate].raw,
         }
-        return self.model_copy(update={key: value for key, value in defaults.items() if getattr(self, key) == AUTO})
+        gate = self.model_copy(update={key: value for key, value in defaults.items() if getattr(self, key) == AUTO})
+        gate.model_fields_set.intersection_update(self.model_fields_set)  # what was not set stays so
+        return gate
 
 
 class ManifestConfig(Section):
