@@ -10,8 +10,9 @@ from tests.support.paths import REPOSITORY
 README = REPOSITORY / "README.md"
 DOCS = sorted((REPOSITORY / "docs").glob("*.md"))
 FIGURES = {
-    "bandwidth", "choice", "crowd", "faults", "files", "generation", "growth", "guard", "harm", "layouts", "levels",
-    "long", "mild", "pairs", "proof", "results", "rows", "scores", "settings", "shipped", "streaming", "voice",
+    "bandwidth", "change", "choice", "crowd", "extras", "faults", "files", "generation", "groups", "growth", "guard",
+    "harm", "layouts", "levels", "likeness", "long", "mild", "naturalness", "outlier", "pairs", "proof", "results",
+    "rows", "scores", "settings", "shipped", "streaming", "voice",
 }  # fmt: skip
 
 
