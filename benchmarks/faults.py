@@ -234,7 +234,7 @@ ROWS: dict[str, Row] = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("work", type=Path)
-    parser.add_argument("--clips", type=int, default=24)
+    parser.add_argument("--clips", type=int, default=25)
     parser.add_argument("--row", action="append", choices=ROWS, help="only these, anew")
     asked = parser.parse_args()
     work, found = asked.work, {}

@@ -17,7 +17,7 @@ from clean_corpus.pipeline.core.types import Recording
 from clean_corpus.pipeline.discover import manifests
 from clean_corpus.pipeline.discover.fetch import base_folder
 from clean_corpus.pipeline.discover.manifest_formats import manifest_kind
-from clean_corpus.pipeline.discover.recordings import SIDECARS, add, composed, stem_of
+from clean_corpus.pipeline.discover.recordings import SIDECARS, add, composed, sidecar_stems, stem_of
 
 _HASH_THREADS = 4
 _WINDOW = 1024  # files that are hashed before their hashes are written down
@@ -54,7 +54,8 @@ def _sidecars(file: Path) -> Iterator[str]:
     """Yield the names of the sidecars beside a file, which may be written in another Unicode normalisation."""
     stem = composed(stem_of(os.fsencode(file.name)))
     for name in map(os.fsencode, os.listdir(file.parent)):
-        if name.lower().endswith(SIDECARS) and composed(stem_of(name)) == stem and os.fsdecode(name) != file.name:
+        stems = map(composed, sidecar_stems(name))
+        if name.lower().endswith(SIDECARS) and stem in stems and os.fsdecode(name) != file.name:
             yield os.fsdecode(name)
 
 

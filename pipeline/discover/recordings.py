@@ -25,6 +25,7 @@ CREATE TABLE found (
 CREATE INDEX found_composed ON found (composed) WHERE composed IS NOT NULL;
 """
 TIMED = (b".vtt", b".srt", b".textgrid")  # sidecars with time stamps
+_LONGEST_SUFFIX = 8  # of a language or an extension, with its dot: .zh-Hans
 SIDECARS = (b".txt", *TIMED, b".json")  # of several the later kind overrules
 COLUMNS = (
     "found.path, source, size, sha256, text, speaker, licence, consent, language, error, etag, shares_key, segments"
@@ -122,6 +123,19 @@ def _find_by_start(db: sqlite3.Connection, column: str, start: bytes) -> list[Fo
 def stem_of(path: bytes) -> bytes:
     """Return a path without its extension."""
     return os.path.splitext(path)[0]
+
+
+def sidecar_stems(path: bytes) -> list[bytes]:
+    """Return the names without extension that the recording of a sidecar may have, nearest first.
+
+    Time stamps are often called NAME.en.vtt or NAME.wav.srt.
+
+    >>> sidecar_stems(b"talk.en.vtt"), sidecar_stems(b"talk.en.txt")
+    ([b'talk.en', b'talk'], [b'talk.en'])
+    """
+    stem = stem_of(path)
+    is_short = len(os.path.splitext(stem)[1]) <= _LONGEST_SUFFIX
+    return [stem, stem_of(stem)] if path.lower().endswith(TIMED) and stem_of(stem) != stem and is_short else [stem]
 
 
 def composed(path: bytes) -> bytes:

@@ -13,7 +13,7 @@ from clean_corpus.pipeline.core.locations import S3Folder
 from clean_corpus.pipeline.discover import manifests
 from clean_corpus.pipeline.discover.fetch import fetch_objects
 from clean_corpus.pipeline.discover.manifest_formats import manifest_kind
-from clean_corpus.pipeline.discover.recordings import SIDECARS, add, composed, stem_of
+from clean_corpus.pipeline.discover.recordings import SIDECARS, add, composed, sidecar_stems, stem_of
 from clean_corpus.pipeline.storage import s3_objects
 from clean_corpus.pipeline.storage.s3_objects import S3Object
 
@@ -68,8 +68,9 @@ def _refuse_objects_that_are_folders(db: sqlite3.Connection) -> None:
 
 def _belongs_to(name: str, recording: str) -> bool:
     """Return whether an object is the recording or its sidecar, whatever the normalisation of their names."""
-    stems = {composed(stem_of(os.fsencode(text))) for text in (name, recording)}
-    return name == recording or (len(stems) == 1 and os.fsencode(name).lower().endswith(SIDECARS))
+    stems = map(composed, sidecar_stems(os.fsencode(name)))
+    of_recording = composed(stem_of(os.fsencode(recording))) in stems
+    return name == recording or (of_recording and os.fsencode(name).lower().endswith(SIDECARS))
 
 
 def _list_recordings(

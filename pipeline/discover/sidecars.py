@@ -9,36 +9,29 @@ from clean_corpus.pipeline.core.types import Metadata
 from clean_corpus.pipeline.discover.manifest_file import ManifestFile
 from clean_corpus.pipeline.discover.manifest_rows import as_text, parse_sidecar, require_duration
 from clean_corpus.pipeline.discover.names import one_form
-from clean_corpus.pipeline.discover.recordings import SIDECARS, TIMED, Found, find_by_stem, printable, stem_of
+from clean_corpus.pipeline.discover.recordings import (
+    SIDECARS,
+    TIMED,
+    Found,
+    find_by_stem,
+    printable,
+    sidecar_stems,
+    stem_of,
+)
 from clean_corpus.pipeline.discover.subtitles import Cue, parse_labels, parse_subtitles
 from clean_corpus.pipeline.discover.textgrids import parse_textgrid
-
-_LONGEST_SUFFIX = 8  # of a language or an extension, with its dot: .zh-Hans
 
 
 def is_sidecar(db: sqlite3.Connection, path: bytes) -> bool:
     """Return whether a file of a sidecar's kind lies beside one of the same name that is of none."""
     if not path.lower().endswith(SIDECARS):
         return False
-    return any(_recordings(db, stem) for stem in _stems(path))
+    return any(_recordings(db, stem) for stem in sidecar_stems(path))
 
 
 def sidecar_rank(path: bytes) -> int:
     """Return the place of a sidecar's kind among those that speak of one recording: the later one counts."""
     return next(rank for rank, suffix in enumerate(SIDECARS) if path.lower().endswith(suffix))
-
-
-def _stems(path: bytes) -> list[bytes]:
-    """Return the names without extension that the recording of a sidecar may have, nearest first.
-
-    Time stamps are often called NAME.en.vtt or NAME.wav.srt.
-
-    >>> _stems(b"talk.en.vtt"), _stems(b"talk.en.txt")
-    ([b'talk.en', b'talk'], [b'talk.en'])
-    """
-    stem = stem_of(path)
-    is_short = len(os.path.splitext(stem)[1]) <= _LONGEST_SUFFIX
-    return [stem, stem_of(stem)] if path.lower().endswith(TIMED) and stem_of(stem) != stem and is_short else [stem]
 
 
 def _recordings(db: sqlite3.Connection, stem: bytes) -> list[Found]:
@@ -48,7 +41,8 @@ def _recordings(db: sqlite3.Connection, stem: bytes) -> list[Found]:
 def read_sidecar(sidecar: ManifestFile) -> None:
     """Note what a sidecar says of the recordings of its name."""
     with sidecar.noting_problems():
-        stem = next((stem for stem in _stems(sidecar.path) if _recordings(sidecar.db, stem)), stem_of(sidecar.path))
+        stems = sidecar_stems(sidecar.path)
+        stem = next((stem for stem in stems if _recordings(sidecar.db, stem)), stems[0])
         recordings = one_form(find_by_stem(sidecar.db, stem))
         for _, path in recordings:
             _refuse_second(sidecar, path)

@@ -50,7 +50,7 @@ def stages(summary) -> dict[str, tuple[int, int]]:
 def corpus(tmp_path_factory):
     """Where the recordings are, and what must become of the bad ones."""
     source = tmp_path_factory.mktemp("in")
-    demo.write_corpus(source / "good", clips=20)
+    demo.write_corpus(source / "good", clips=21)
     return source, {f"bad/{name}": end for name, end in write_hostile(source / "bad").items()}
 
 

@@ -54,7 +54,7 @@ def inline(monkeypatch):
 @pytest.fixture(scope="module")
 def recordings(tmp_path_factory):
     folder, corpus = tmp_path_factory.mktemp("recordings"), tmp_path_factory.mktemp("corpus")
-    demo.write_corpus(corpus, clips=20)
+    demo.write_corpus(corpus, clips=21)
     takes = (path for path in sorted(corpus.rglob("*.wav")) if path.parent.name != "unsorted")
     for i, path in enumerate(islice(takes, CLIPS)):
         (folder / str(i % 2)).mkdir(exist_ok=True)

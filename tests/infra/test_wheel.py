@@ -99,8 +99,8 @@ def test_the_installed_wheel_runs_the_demo(installed, tmp_path):
     where = run(installed / "python", "-c", "import clean_corpus.pipeline as p; print(p.__file__)", cwd=tmp_path)
     assert Path(where.strip()).is_relative_to(installed.parent)
     pytest.importorskip("espeakng_loader", reason="the extra `demo` is not installed")
-    run(installed / "clean-corpus", "demo", "corpus", "--clips", "20", cwd=tmp_path)
-    run(installed / "clean-corpus", "run", "corpus/amelia", "out", cwd=tmp_path)  # two recordings of the twenty
+    run(installed / "clean-corpus", "demo", "corpus", "--clips", "21", cwd=tmp_path)
+    run(installed / "clean-corpus", "run", "corpus/amelia", "out", cwd=tmp_path)  # two of the 21 recordings
     clips = pq.read_table(tmp_path / "out" / "ledger.parquet").to_pylist()
     assert sorted(clip["source"] for clip in clips) == ["amelia-000.wav", "amelia-011.wav"]
     assert {clip["verdict"] for clip in clips} == {"kept", "rejected"}

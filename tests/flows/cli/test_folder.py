@@ -39,7 +39,7 @@ def test_enhance_keeps_tree_names_and_rates_and_writes_wav(command, four, tmp_pa
 
 
 def test_score_prints_json_with_clean_references(command, tmp_path):
-    corpus.write_corpus(tmp_path / "in", clips=20, clean_references=tmp_path / "clean")
+    corpus.write_corpus(tmp_path / "in", clips=21, clean_references=tmp_path / "clean")
     keep = sorted(p for p in (tmp_path / "in").rglob("*.wav") if "unsorted" not in str(p))[:2]
     for path in list((tmp_path / "in").rglob("*")):
         if path.is_file() and path not in keep:
@@ -144,4 +144,4 @@ def test_demo_writes_as_many_clips_as_asked_for_with_the_seed(monkeypatch, tmp_p
     )
     assert "demo corpus: " in invoke("demo", tmp_path / "a").stderr
     invoke("demo", tmp_path / "b", "--clips", 3, "--seed", 7)
-    assert seen == [(tmp_path / "a", 40, 0), (tmp_path / "b", 3, 7)]
+    assert seen == [(tmp_path / "a", 41, 0), (tmp_path / "b", 3, 7)]

@@ -65,6 +65,9 @@ def test_each_format_gives_the_segments(tmp_path, files, speakers):
     assert path == "a.wav" and found.metadata.text == "One. Two."
     expected = (ONE, TWO) if speakers else tuple(TimedText(s.start_s, s.end_s, s.text) for s in (ONE, TWO))
     assert found.segments == expected and hash(found)
+    if all("." in name and not name.endswith(("jsonl", "json", "scp")) for name in files):
+        (alone,) = find_all(tmp_path / "a.wav", exclude=None)
+        assert alone.segments == expected, "the recording as INPUT"
 
 
 def test_a_line_without_time_has_its_row_and_the_others_stay(tmp_path):
