@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import soxr
 
 from clean_corpus.pipeline.core.errors import ConfigError
 from clean_corpus.pipeline.demo.files import write_audio, write_odd_files
@@ -22,8 +21,8 @@ def write_corpus(out: Path, *, clips: int = 41, seed: int = 0, clean_references:
     Besides the takes these are two long readings, one with time stamps and one with a text for all of it, and, in
     `unsorted`, two exact duplicates, an MP3 of a WAV, a FLAC
     cut short, a text file named .wav, silence and noise without speech. Clean references, if a folder is given for
-    them, are 16 kHz WAV files under the relative names of the takes, aligned to them in time. The same arguments give
-    the same bytes.
+    them, are WAV files under the relative names of the takes, at their rates and aligned to them in time. The same
+    arguments give the same bytes.
 
     Raises: ConfigError if `clips` is too small to hold one of each.
     """
@@ -36,8 +35,7 @@ def write_corpus(out: Path, *, clips: int = 41, seed: int = 0, clean_references:
         write_audio(out / take.path, noisy, take.sample_rate)
         _write_sidecar(out, take)
         if clean_references is not None:
-            clean_at_16k = soxr.resample(clean, take.sample_rate, 16000)
-            write_audio((clean_references / take.path).with_suffix(".wav"), clean_at_16k, 16000)
+            write_audio((clean_references / take.path).with_suffix(".wav"), clean, take.sample_rate)
     times_s = timed_speech(timed, np.random.default_rng([seed, len(takes)]))[1]
     (out / timed.path).with_suffix(".srt").write_text(_subtitles(timed.sentences, times_s), "utf-8")
     _write_metadata(out, [*takes, untimed])
