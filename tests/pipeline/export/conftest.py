@@ -31,13 +31,16 @@ def corpus(tmp_path_factory):
     return store, commit(store, GROUPS, sample_rate=32000)
 
 
-@pytest.fixture
-def exported(corpus, tmp_path):
-    """Layout and settings -> the folder of the corpus' export, and what was said of it."""
-    store, manifest = corpus
+@pytest.fixture(scope="session")
+def exported(corpus, tmp_path_factory):
+    """Layout and settings -> the folder of the corpus' export, to be read alone, and what was said of it."""
+    (store, manifest), made = corpus, {}
 
     def make(layout, **settings):
         options = ExportConfig(**{"layout": layout, "split": "1", "language": "en"} | settings)
-        return tmp_path / layout, export(store, manifest, tmp_path / layout, options, DEFAULT_S3)
+        if options not in made:
+            folder = tmp_path_factory.mktemp("exports") / layout
+            made[options] = folder, export(store, manifest, folder, options, DEFAULT_S3)
+        return made[options]
 
     return make

@@ -228,6 +228,21 @@ def reader(package: str, path: str):
     return module
 
 
+def test_piper_trains_on_the_table(exported, tmp_path):
+    dataset = pytest.importorskip("piper.train.vits.dataset")
+    folder, _ = exported("piper")
+    data = dataset.VitsDataModule(
+        folder / "metadata.csv", tmp_path / "cache", "en-us", tmp_path / "config.json", "voice", num_speakers=4,
+        validation_split=0.2, num_test_examples=1,
+    )  # fmt: skip
+    data.prepare_data()
+    data.setup("fit")
+    assert data.piper_config.speaker_id_map == {"anna": 0, "b ob": 1, "19": 2, "unknown": 3}
+    everything = data.train_dataset.dataset
+    assert [utterance.text for utterance in everything.utts] == [GO, BAR, LINES, NONE, FINE]
+    assert len(data.train_dataset) and everything[0].audio_norm.numel() and len(everything[0].phoneme_ids)
+
+
 def test_coqui_formatters_read_the_tables(exported):
     formatters = reader("TTS", "tts/datasets/formatters.py")
     folder, _ = exported("xtts")
