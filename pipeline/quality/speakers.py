@@ -124,15 +124,17 @@ class Groups:
             raise ValueError(f"{len(voices)} clips in a batch, at most {BATCH} are compared each with each")
         found = self._nearest(voices)
         left = [index for index, name in enumerate(found) if name is None]
-        for name in {name for name in found if name is not None}:
-            self.hold(name, voices[[index for index, other in enumerate(found) if other == name]])
-        for members in linked(voices[left], self._limit):
-            indices = [left[member] for member in members]
-            (nearest,) = self._nearest(voices[indices].mean(0, keepdims=True))
-            name = nearest or names[indices[0]]
+        members = [[left[index] for index in group] for group in linked(voices[left], self._limit)]
+        means = [voices[group].mean(0) for group in members]
+        near = self._nearest(np.stack(means)) if members else []
+        for group, nearest in zip(members, near, strict=True):
+            for index in group:
+                found[index] = nearest or names[group[0]]
+        of: dict[str, list[int]] = {}
+        for index, name in enumerate(found):
+            of.setdefault(str(name), []).append(index)
+        for name, indices in of.items():
             self.hold(name, voices[indices])
-            for index in indices:
-                found[index] = name
         return [str(name) for name in found]
 
     def _nearest(self, voices: Voices) -> list[str | None]:
