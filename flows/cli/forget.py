@@ -83,7 +83,8 @@ def _read_list(path: Path | None) -> dict[str, int]:
 
 def _print_selection(selection: "Selection") -> None:
     request = selection.request
-    print(f"{request.clips} clips of {request.recordings} recordings, {request.seconds / 3600:.2f} h")
+    length = f"{request.seconds / 3600:.2f} h ({request.seconds:.1f} s)"
+    print(f"{request.clips} clips of {request.recordings} recordings, {length}")
     if selection.copies:
         print(f"{selection.copies} recordings of these nobody named: they hold the same audio, or have the same name")
     if selection.labels:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 
 from clean_corpus.pipeline.core.errors import ConfigError
 from clean_corpus.pipeline.corpus import forget as forgetting
@@ -10,7 +9,7 @@ from clean_corpus.pipeline.corpus import forgotten, versions
 from clean_corpus.pipeline.corpus.forget import Completed
 from clean_corpus.pipeline.corpus.forget_selection import Asked, Selection, select
 from clean_corpus.pipeline.corpus.forgotten import Request
-from clean_corpus.pipeline.corpus.known_clips import known_clips
+from clean_corpus.pipeline.corpus.known_clips import Spool, known_clips
 from clean_corpus.pipeline.report.version_report import write_version_report
 from clean_corpus.pipeline.storage.base import Store
 
@@ -86,5 +85,4 @@ def _select(store: Store, asked: Asked, salt: bytes, reference: str | None, allo
         raise ConfigError(
             f"OUTPUT {store.root}: there is no version, so nothing was published; delete the whole of it instead"
         )
-    clips = partial(known_clips, store)
-    return select(clips, asked, salt, reference=reference, allow_unmatched=allow_unmatched)
+    return select(Spool(known_clips(store)), asked, salt, reference=reference, allow_unmatched=allow_unmatched)

@@ -3,7 +3,7 @@
 import hashlib
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import translate
 from functools import lru_cache
@@ -96,7 +96,7 @@ class _Matcher:
 
 
 def select(
-    clips: Callable[[], Iterable[KnownClip]],
+    clips: Iterable[KnownClip],
     asked: Asked,
     salt: bytes,
     *,
@@ -106,15 +106,15 @@ def select(
     """Return what a request covers.
 
     Copies go too: a clip that is a duplicate of one that goes, or is kept in its place, holds the same audio, whoever
-    sent it; and so does a recording of the same bytes, or of the same name with another extension. `clips` is called
-    several times.
+    sent it; and so does a recording of the same bytes, or of the same name with another extension. `clips` are
+    gone through several times.
     Raises: ConfigError if a speaker, a pattern or a line of the list matches nothing, unless `allow_unmatched`.
     """
     matches = _Matcher(asked)
     of_asked: set[str] = set()
     sources: set[str] = set()
     kept_for: dict[str, str] = {}
-    for clip in clips():
+    for clip in clips:
         if clip.copy_of:
             kept_for[clip.clip_id] = clip.copy_of
         if matches(clip):
@@ -122,7 +122,7 @@ def select(
             sources.add(clip.source)
     _refuse_unmatched(asked, matches.used, allow_unmatched)
     same_audio = _same_audio(of_asked, kept_for)
-    copied = {clip.source for clip in clips() if clip.clip_id in same_audio} if same_audio - of_asked else set()
+    copied = {clip.source for clip in clips if clip.clip_id in same_audio} if same_audio - of_asked else set()
     listed = set(asked.listed) if allow_unmatched else set()
     labels = matches.labels | ({label_of(speaker) for speaker in asked.speakers} if allow_unmatched else set())
     name, made = forgotten.new_id()
@@ -155,14 +155,14 @@ def _same_audio(clip_ids: set[str], kept_for: Mapping[str, str]) -> set[str]:
 
 
 def _covered(
-    clips: Callable[[], Iterable[KnownClip]], sources: set[str], labels: set[str], salt: bytes, template: Request
+    clips: Iterable[KnownClip], sources: set[str], labels: set[str], salt: bytes, template: Request
 ) -> tuple[Request, set[str], set[str]]:
     """Return the request that covers some recordings and all of the same bytes or name, their sources and speakers."""
     digest = Forgotten(salt, ()).digest
     contents: set[str] = set()
     keys: set[str] = set()
     while True:
-        for clip in clips():
+        for clip in clips:
             if clip.source in sources:
                 contents |= {digest("content", clip.sha256)} if clip.sha256 not in (None, EMPTY) else set()
                 keys |= {digest("key", digits)} if (digits := digits_of(clip.clip_id)) else set()
@@ -177,7 +177,7 @@ def _covered(
         durations: dict[str, float] = {}
         found: set[str] = set()
         spoken: set[str] = set()
-        for clip in clips():
+        for clip in clips:
             if not clip.source.startswith(PREFIX) and covered.request_of(
                 clip.source, clip.sha256, clip.speaker, clip.clip_id
             ):

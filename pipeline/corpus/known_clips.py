@@ -1,9 +1,10 @@
 """All clips that an output knows of: those in the ledgers of its versions, and those that lie in work/ alone."""
 
 import json
+import tempfile
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -39,6 +40,20 @@ def known_clips(store: Store) -> Iterator[KnownClip]:
         yield from clips_of_ledger(store, key)
     for _, record in records(store, INGESTED):
         yield from clips_of_record(record)
+
+
+class Spool:
+    """Clips that are read from an output once and may be gone through again, in a file without a name."""
+
+    def __init__(self, clips: Iterable[KnownClip]) -> None:
+        self._file = tempfile.TemporaryFile("w+", encoding="utf-8", errors="surrogatepass")  # noqa: SIM115 - kept
+        for clip in clips:
+            self._file.write(json.dumps(astuple(clip)) + "\n")
+
+    def __iter__(self) -> Iterator[KnownClip]:
+        self._file.seek(0)
+        for line in self._file:
+            yield KnownClip(*json.loads(line))
 
 
 def clips_of_ledger(store: Store, key: str) -> Iterator[KnownClip]:

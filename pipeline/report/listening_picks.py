@@ -76,7 +76,7 @@ def _drawn(connection: duckdb.DuckDBPyConnection) -> list[Group]:
     hashed = "(SELECT *, sha256(clip_id) AS value FROM ledger)"
     groups = [Group("Kept, at random", "", _first(connection, hashed, "verdict = 'kept'", "ASC"))]
     rejected = connection.sql(
-        f"""SELECT reason, clip_id FROM {hashed} WHERE verdict = 'rejected'
+        f"""SELECT reason, clip_id FROM {hashed} WHERE verdict = 'rejected' AND reason <> 'forgotten'
             QUALIFY row_number() OVER (PARTITION BY reason ORDER BY value) <= {CANDIDATES} ORDER BY reason, value"""
     ).fetchall()
     for reason in dict.fromkeys(reason for reason, _ in rejected):

@@ -1,5 +1,6 @@
 """A small corpus of known recordings, with all that a run leaves of them: cache, tars, variants, ledger, report."""
 
+import hashlib
 import json
 from dataclasses import dataclass
 
@@ -112,19 +113,16 @@ def _tar(store, key, clip_ids, bits) -> Shard:
 
 def _draft(store, rows, kept, rejected):
     path = store.root / "table"
-    with path.open("w+b") as file:
+    with path.open("wb") as file:
         ledger.write(iter(rows), file, constants=CONSTANTS)
-        data = path.read_bytes() if not file.flush() else b""
-    summary = ledger.summary(path)
+    summary, data = ledger.summary(path), path.read_bytes()
     path.unlink()
-    import hashlib
-
     digest = hashlib.sha256(data).hexdigest()
     named = Shard(f"ledgers/{digest[:24]}.parquet", digest, len(data), len(rows))
     store.write(named.key, data)
     store.write("ledger.parquet", data)
-    order = [sorted(tars, key=lambda tar: tar.key) for tars in (kept, rejected)]
-    return Manifest(ledger=named, shards=order[0], rejected=order[1], run=run_of(**summary))
+    shards = {"shards": sorted(kept, key=lambda tar: tar.key), "rejected": sorted(rejected, key=lambda tar: tar.key)}
+    return Manifest(ledger=named, run=run_of(**summary), **shards)
 
 
 def _write_rest(store, manifest, groups):

@@ -30,7 +30,8 @@ def store(made, tmp_path):
 
 def test_a_dry_run_counts_and_changes_nothing(store):
     before = list(store.walk(""))
-    assert invoke("forget", store.root, "--source", "a.*", "--dry-run").stdout == "1 clips of 1 recordings, 0.00 h\n"
+    said = invoke("forget", store.root, "--source", "a.*", "--dry-run").stdout
+    assert said == "1 clips of 1 recordings, 0.00 h (0.5 s)\n"
     assert list(store.walk("")) == before
 
 
@@ -47,7 +48,7 @@ def test_it_asks_on_a_terminal_and_nowhere_else(store, monkeypatch):
 def test_what_goes_is_gone_and_verify_says_so(store):
     whole = store.read(versions.read(store, 1).shards[0].key)
     result = invoke("forget", store.root, "--source", "a.*", "--yes", "--reference", "T-7")
-    assert result.stdout.startswith("1 clips of 1 recordings, 0.00 h\nrequest: 2")
+    assert result.stdout.startswith("1 clips of 1 recordings, 0.00 h (0.5 s)\nrequest: 2")
     assert "versions 3 to 4 stand for those before" in result.stderr
     assert "(was 2)" in invoke("versions", store.root).stdout
     assert invoke("verify", store.root).stderr.endswith("2 versions, 3 objects, 0 wrong\n")
