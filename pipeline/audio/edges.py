@@ -1,6 +1,7 @@
 """Edges of a clip: where its speech begins and ends to the millisecond, and how much of the silence around it stays."""
 
 from dataclasses import dataclass
+from math import ceil
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,12 +31,15 @@ class Edges:
     speech_end: int
 
 
-def find_edges(x: Audio, speech: NDArray[np.bool_], *, pad_s: float, max_s: float, sample_rate: int) -> Edges:
+def find_edges(
+    x: Audio, speech: NDArray[np.bool_], *, pad_s: float, min_s: float = 0.0, max_s: float, sample_rate: int
+) -> Edges:
     """Return the edges of the clip that holds the speech in a stretch, which is all that the clip may take.
 
     The detector is late where speech begins softly, and stays on when it has ended: the edges of its windows move
     outward as long as something is heard, and inward by `pad_s` at most as long as nothing is. `pad_s` stays around
-    that where there is room, somewhat more or less so that the clip lasts a multiple of 40 ms.
+    that where there is room, more if the clip would be shorter than `min_s`, and somewhat more or less so that it lasts
+    a multiple of 40 ms.
 
     Shapes: x (N,), speech (T,) windows of 32 ms from the first sample on.
     Raises: ValueError if no window is speech.
@@ -56,7 +60,7 @@ def find_edges(x: Audio, speech: NDArray[np.bool_], *, pad_s: float, max_s: floa
         lead, tail = max(lead, first), min(tail, last)
     pad = min(round(pad_s * sample_rate), max(0, limit - (tail - lead)) // 2)
     lead, tail = min(lead, first + pad), max(tail, last - pad)  # what the detector calls speech stays, if as padding
-    start, end = max(0, lead - pad), min(len(x), tail + pad)
+    start, end = _at_least(ceil(min_s * sample_rate), max(0, lead - pad), min(len(x), tail + pad), len(x))
     start, end = _on_grid(start, end, min(lead, first), max(tail, last), len(x), limit, sample_rate)
     return Edges(start, end, min(max(lead, start), end), max(min(tail, end), start))
 
@@ -104,6 +108,17 @@ def _outermost(audible: NDArray[np.bool_], edge: int, step: int) -> int:
         return edge + step * (int(connected[-1]) + 1)
     inside = np.flatnonzero((audible[: edge + 1][::-1] if step > 0 else audible[edge:])[: round(SLACK_S / FRAME_S)])
     return edge - step * int(inside[0]) if len(inside) else edge
+
+
+def _at_least(length: int, start: int, end: int, n_samples: int) -> tuple[int, int]:
+    """Return edges that are so far apart, if there is as much, both moved alike where both can be.
+
+    >>> _at_least(10, 4, 8, 100), _at_least(10, 1, 5, 100), _at_least(10, 1, 5, 8)
+    ((1, 11), (0, 10), (0, 8))
+    """
+    missing = max(0, length - (end - start))
+    before = min(start, max(missing // 2, missing - (n_samples - end)))
+    return start - before, min(n_samples, end + missing - before)
 
 
 def _on_grid(

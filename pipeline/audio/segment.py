@@ -86,8 +86,8 @@ def _whole(x: Audio, speech: NDArray[np.bool_], config: SegmentConfig, sample_ra
     if not speech.any():
         return Utterance(0, x, 0.0, len(x), 0)
     if config.trim:
-        return trimmed(x, _without_blips(speech), config, sample_rate=sample_rate)
-    edges = find_edges(x, speech, pad_s=config.pad_ms / 1000, max_s=config.max_s, sample_rate=sample_rate)
+        return trimmed(x, _without_blips(speech), config, sample_rate=sample_rate, min_s=config.min_s)
+    edges = find_edges(x, speech, pad_s=0, max_s=config.max_s, sample_rate=sample_rate)
     return Utterance(0, x, speech_s(speech), edges.speech_start, edges.speech_end)
 
 
@@ -112,14 +112,17 @@ def _is_blip(start: int, end: int) -> bool:
 
 
 def trimmed(
-    x: Audio, speech: NDArray[np.bool_], config: SegmentConfig, *, sample_rate: int, start: int = 0
+    x: Audio, speech: NDArray[np.bool_], config: SegmentConfig, *, sample_rate: int, start: int = 0, min_s: float = 0.0
 ) -> Utterance:
     """Return the utterance in a stretch that begins at sample `start` of the recording, long pauses shortened.
+
+    One shorter than `min_s` keeps more of the silence around it.
 
     Shapes: x (N,), speech (T,) windows from its first sample on.
     """
     hop = WINDOW_S * sample_rate
-    edges = find_edges(x, speech, pad_s=config.pad_ms / 1000, max_s=config.max_s, sample_rate=sample_rate)
+    pad_s = config.pad_ms / 1000
+    edges = find_edges(x, speech, pad_s=pad_s, min_s=min_s, max_s=config.max_s, sample_rate=sample_rate)
     samples, removed = x[edges.start : edges.end].copy(), ()
     inside = speech[int(edges.start // hop) : ceil(edges.end / hop)]
     if config.max_pause_s is not None:

@@ -22,7 +22,7 @@ from clean_corpus.pipeline.text.aligners import Aligner
 from clean_corpus.pipeline.text.normalise import with_clean_text
 from clean_corpus.pipeline.text.rate import with_rate
 
-VERSION = 11  # raise it when a recording gives other clips, samples or fingerprints than before
+VERSION = 12  # raise it when a recording gives other clips, samples or fingerprints than before
 
 
 def ingest_group(

@@ -66,6 +66,13 @@ def test_silence_in_the_windows_of_the_detector_counts_as_padding():
     assert start == pytest.approx(0.95, abs=0.006) and end >= 1.984
 
 
+def test_a_word_alone_keeps_as_much_of_its_silence_as_a_clip_must_have():
+    x = noise(4, -70)
+    burst(3.2, 3.6, x)
+    found = find_edges(x, windows(x, (3.2, 3.6)), pad_s=0.15, min_s=1.0, max_s=20, sample_rate=RATE)
+    assert 1.0 <= (found.end - found.start) / RATE < 1.04 and found.speech_start == pytest.approx(3.2 * RATE, abs=100)
+
+
 def test_without_room_padding_shrinks_and_speech_stays():
     x = noise(2, -70)[: 2 * RATE - 100]
     burst(0, 1.99, x)
