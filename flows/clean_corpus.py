@@ -120,7 +120,7 @@ class _Run:
         self.store.fence()
         self.store.write("run.json", json.dumps(summary, indent=2, sort_keys=True).encode() + b"\n")
         artifacts.results(summary, f"{self.config.output}/report/index.html")
-        if to := self.config.export_to:
+        if (to := self.config.export_to) and counted["counts"]["kept"]:
             summary["export"] = exports.write_export(self.config, self.store, manifest, to, self.observer)
         return summary
 

@@ -77,8 +77,7 @@ def page(card: dict[str, Any], layout: Layout, where: str) -> str:
         f"A training begins with: `{layout.start.format(dest=where, rate=card['sample_rate'])}`",
         "",
     ]
-    if layout.note:
-        lines += [layout.note, ""]
+    lines += [part for text in (layout.warning, layout.note) if text for part in (text, "")]
     lines += [f"Source of the layout: {card['layout_source']}.", ""]
     for title, key in (("side", "sides"), ("licence", "licences"), ("consent", "consent"), ("speaker", "speakers")):
         lines += _table(title, card[key])

@@ -58,7 +58,11 @@ class Exported:
         """Return what a user should know of it."""
         shares = dict(zip(("train", "dev", "test"), self.card["split"]["shares"], strict=True))
         empty = [side for side, share in shares.items() if share and side not in self.card["sides"]]
-        return [f"{side} is empty: its share of {shares[side]:g} is too small for so few texts" for side in empty]
+        told = [f"{side} is empty: its share of {shares[side]:g} is too small for so few texts" for side in empty]
+        layout, speakers = find(self.card["layout"]), len(self.card["speakers"])
+        if layout.one_voice and speakers > 1:
+            told.append(f"{speakers} speakers are in one list, which does not tell them apart; --speaker takes one")
+        return [*told, *filter(None, [layout.warning])]
 
 
 def export(

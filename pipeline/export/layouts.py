@@ -15,7 +15,8 @@ class Layout:
     `sample_rate` (Hz) is None where the reader takes any. Shorter clips than `min_s` and longer ones than `max_s` are
     what the reader drops, or breaks at; `max_characters` likewise. `audio` is where a clip's file goes, None where all
     audio lies in Shar tars; `shar` says that there are such. `prefix` says that paths in the lists are opened as they
-    stand. `start` is how a training begins, with {dest} for the folder.
+    stand, `one_voice` that no column tells speakers apart. `start` is how a training begins, with {dest} for the folder,
+    and `warning` what is to be done before.
     """
 
     reader: str
@@ -37,7 +38,9 @@ class Layout:
     clean: texts.Clean = texts.one_line
     missing_texts: frozenset[str] = frozenset()
     speaker_names: Callable[[Iterable[str]], dict[str, str]] = texts.labels
+    one_voice: bool = False
     note: str = ""
+    warning: str = ""
 
 
 LAYOUTS: dict[str, Layout] = {
@@ -85,7 +88,7 @@ LAYOUTS: dict[str, Layout] = {
         write=tables.styletts2,
         start='train_data: "{dest}/train_list.txt", val_data: "{dest}/val_list.txt", root_path: "{dest}/wavs"',
         sample_rate=24000, min_s=1.0, max_characters=510, split="0.95/0.05", clean=texts.without_bar,
-        note="The second column holds the text as it is. StyleTTS 2 reads IPA phonemes there: run it through the "
+        warning="The second column holds the text as it is. StyleTTS 2 reads IPA phonemes there: run it through the "
         "phonemizer that training and synthesis will use (its own is phonemizer with espeak, preserve_punctuation and "
         "with_stress) before training.",
     ),
@@ -112,7 +115,7 @@ LAYOUTS: dict[str, Layout] = {
         source="keithito.com/LJ-Speech-Dataset; torchaudio.datasets.LJSPEECH",
         write=tables.ljspeech,
         start="{dest} in place of LJSpeech-1.1",
-        sample_rate=22050, clean=texts.without_bar,
+        sample_rate=22050, clean=texts.without_bar, one_voice=True,
         note="The layout has no column for speakers; --speaker takes one of several.",
     ),
     "hf": Layout(

@@ -110,6 +110,7 @@ def test_lj_speech_has_three_columns_without_quotes(exported):
     assert [row[1:] for row in rows][:3] == [[GO, GO], [NO_BAR, NO_BAR], [LINES, LINES]]
     assert all((folder / "wavs" / f"{row[0]}.wav").is_file() for row in rows)
     assert done.card["texts_without_separator"] == 1
+    assert done.remarks == ["4 speakers are in one list, which does not tell them apart; --speaker takes one"]
 
 
 def test_vits_numbers_speakers_and_takes_no_long_text(exported, monkeypatch):
@@ -125,11 +126,11 @@ def test_vits_numbers_speakers_and_takes_no_long_text(exported, monkeypatch):
 
 
 def test_styletts2_has_three_columns_and_says_that_it_wants_phonemes(exported):
-    folder, _ = exported("styletts2", speakers=("anna",))
+    folder, done = exported("styletts2", speakers=("anna",))
     rows = lines(folder / "train_list.txt")
     assert [row[1:] for row in rows] == [[GO, "0"], [NO_BAR, "0"]]
     assert all((folder / "wavs" / row[0]).is_file() for row in rows)
-    assert "IPA phonemes" in (folder / "README.md").read_text()
+    assert done.remarks[0] in (folder / "README.md").read_text() and "IPA phonemes" in done.remarks[0]
 
 
 def test_gpt_sovits_has_a_language_a_clip(exported):
