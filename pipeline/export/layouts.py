@@ -15,8 +15,8 @@ class Layout:
     `sample_rate` (Hz) is None where the reader takes any. Shorter clips than `min_s` and longer ones than `max_s` are
     what the reader drops, or breaks at; `max_characters` likewise. `audio` is where a clip's file goes, None where all
     audio lies in Shar tars; `shar` says that there are such. `prefix` says that paths in the lists are opened as they
-    stand, `one_voice` that no column tells speakers apart. `start` is how a training begins, with {dest} for the folder,
-    and `warning` what is to be done before.
+    stand, `one_voice` that no column tells speakers apart. `start` is how a training begins, with {dest} for the
+    folder, and `warning` what is to be done before.
     """
 
     reader: str
