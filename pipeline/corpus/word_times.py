@@ -22,11 +22,12 @@ def word_times(aligner: Aligner, folder: Path, recording: Recording, config: Aud
     metadata = recording.metadata
     if metadata.text is None:
         return None
-    return aligner(_pieces(folder / recording.path, config), metadata.text, metadata.language)
+    at_16k = config.model_copy(update={"sample_rate": RATE})
+    return aligner(_pieces(folder / recording.path, at_16k), metadata.text, metadata.language)
 
 
 def _pieces(path: Path, config: AudioConfig) -> Iterator[Piece]:
-    """Yield the speech of a recording between its pauses, whatever the lengths of clips."""
+    """Yield the speech of a recording between its pauses, whatever the lengths of clips, at the rate of `config`."""
     try:
         with decode.open_recording(path, config, log_messages=False) as reader:
             intake = look_over(path, config)

@@ -29,7 +29,7 @@ def write_corpus(out: Path, *, clips: int = 41, seed: int = 0, clean_references:
     if clips < FEWEST_CLIPS:
         raise ConfigError(f"demo: {clips} clips cannot hold one of each kind; {FEWEST_CLIPS} or more")
     takes = draw_takes(clips - ODD_FILES, seed)
-    timed, untimed = _reading("george", slice(10)), _reading("kevin", slice(8, 14))
+    timed, untimed = _reading("george", slice(10)), _reading("amelia", slice(8, 14), rt60_s=0.2, snr_db=30.0)
     for index, take in enumerate([*takes, timed, untimed]):
         noisy, clean = render(take, np.random.default_rng([seed, index]))
         write_audio(out / take.path, noisy, take.sample_rate)
@@ -42,7 +42,7 @@ def write_corpus(out: Path, *, clips: int = 41, seed: int = 0, clean_references:
     write_odd_files(out, takes[len(ACCIDENTS) :], np.random.default_rng([seed, clips]))
 
 
-def _reading(speaker: str, sentences: slice) -> Take:
+def _reading(speaker: str, sentences: slice, *, rt60_s: float = 0.3, snr_db: float = 20.0) -> Take:
     known = SPEAKERS[speaker]
     return Take(
         speaker=speaker,
@@ -51,9 +51,9 @@ def _reading(speaker: str, sentences: slice) -> Take:
         sample_rate=44100,
         rate_wpm=known.rate_wpm,
         pitch=known.pitch,
-        rt60_s=0.3,
+        rt60_s=rt60_s,
         noise="pink",
-        snr_db=20.0,
+        snr_db=snr_db,
     )
 
 

@@ -15,7 +15,7 @@ import soxr
 from numpy.typing import NDArray
 from scipy import signal
 
-from clean_corpus.pipeline.core.config import PipelineConfig
+from clean_corpus.pipeline.core.config import PipelineConfig, TextConfig
 from clean_corpus.pipeline.core.errors import ConfigError
 from clean_corpus.pipeline.corpus.clips import cut_recording
 from clean_corpus.pipeline.demo.corpus import FEWEST_CLIPS, ODD_FILES, write_corpus
@@ -23,6 +23,7 @@ from clean_corpus.pipeline.demo.files import ENCODINGS
 from clean_corpus.pipeline.demo.speakers import SENTENCES, SPEAKERS
 from clean_corpus.pipeline.demo.takes import draw_takes
 from clean_corpus.pipeline.discover import find_all
+from clean_corpus.pipeline.text.aligners import open_aligner
 
 TAKES = draw_takes(41 - ODD_FILES, 0)
 
@@ -155,13 +156,19 @@ def test_the_readings_end_as_clips_of_their_own_sentence_or_of_no_text(corpus):
     """Ten clips of ten sentences, each with its own; and clips without text where the text is told for all of them."""
     config = PipelineConfig()
     recordings = {r.path: r for r in find_all(corpus.out, exclude=None)}
-    timed, untimed = (recordings[f"{name}/{name}-reading.flac"] for name in ("george", "kevin"))
+    timed, untimed = (recordings[f"{name}/{name}-reading.flac"] for name in ("george", "amelia"))
     clips = [clip for clip, _ in cut_recording(corpus.out, timed, config)]
     assert [clip.metadata.text for clip in clips] == list(SENTENCES["en"][:10])
     assert {(clip.text_source, clip.metadata.speaker, clip.reject) for clip in clips} == {("timed", "george", None)}
     several = [clip for clip, _ in cut_recording(corpus.out, untimed, config)]
     assert len(several) > 3 and {clip.metadata.text for clip in several} == {None}
-    assert {clip.recording_text for clip in several} == {" ".join(SENTENCES["en"][8:14])}
+    whole = " ".join(SENTENCES["en"][8:14])
+    assert {clip.recording_text for clip in several} == {whole}
+    pytest.importorskip("pocketsphinx", reason="the extra align is not installed")
+    aligned = [clip for clip, _ in cut_recording(corpus.out, untimed, config, open_aligner(TextConfig(language="en")))]
+    texts = [clip.metadata.text for clip in aligned if clip.text_source == "aligned"]
+    assert len(texts) >= 2 and sum(whole.count(text) for text in texts) == len(texts) == len(set(texts))
+    assert all(text[0].isupper() and text[-1] == "." for text in texts)
 
 
 def test_too_few_clips_are_refused(tmp_path):

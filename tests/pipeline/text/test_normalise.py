@@ -4,7 +4,8 @@ import unicodedata
 
 import pytest
 
-from clean_corpus.pipeline.text.normalise import clean_text, comparable, is_spaceless, letters
+from clean_corpus.pipeline.core.types import Clip, Metadata
+from clean_corpus.pipeline.text.normalise import clean_text, comparable, is_spaceless, letters, with_clean_text
 
 PERSIAN = "\u0645\u06cc\u200c\u062e\u0648"  # two parts of a word, joined by no line
 
@@ -34,6 +35,14 @@ def test_composed_and_decomposed_text_compare_alike():
     assert comparable("Straße, ﬁne") == "strasse fine"
     assert letters("1,000 m²") == "1000m2"
     assert comparable("?!") == ""
+
+
+def test_the_original_is_kept_where_it_is_another():
+    clip = with_clean_text(Clip("a", "a.wav", None, metadata=Metadata("cafe\u0301\n", "ann")))
+    assert (clip.metadata, clip.text_original) == (Metadata("caf\u00e9", "ann"), "cafe\u0301\n")
+    assert with_clean_text(clip) == clip
+    nothing = with_clean_text(Clip("a", "a.wav", None, metadata=Metadata("\ufeff")))
+    assert (nothing.metadata.text, nothing.text_original) == (None, "\ufeff")
 
 
 def test_scripts_without_spaces():
