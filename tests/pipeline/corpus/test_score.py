@@ -7,6 +7,7 @@ import pytest
 import soundfile
 import soxr
 
+from clean_corpus.pipeline.audio.pauses import without
 from clean_corpus.pipeline.core.config import PipelineConfig
 from clean_corpus.pipeline.core.errors import DataError
 from clean_corpus.pipeline.core.hashing import sha256_file
@@ -192,3 +193,13 @@ def test_clips_that_a_run_would_reject_at_once_are_not_scored(tmp_path: Path):
     ((duration_s, scores),) = score_clips(Recording("speech.wav", "", 9, None), tmp_path, Peak(), CONFIG)
     assert 2.9 < duration_s <= 3.0 and scores["peak"] > 0.1
     assert score_clips(Recording("silent.wav", "", 9, None), tmp_path, Peak(), PipelineConfig(audio=AT_16K)) == []
+
+
+def test_the_clean_version_lacks_what_was_taken_out_of_the_clip(tmp_path):
+    x = np.concatenate([tone(0), np.zeros(2 * RATE, np.float32), tone(1)])
+    soundfile.write(tmp_path / "a.wav", x, RATE, subtype="FLOAT")
+    clip = Clip("a", "a.wav", None, offset_s=0.5, duration_s=2.0, removed=((1.4, 1.5),))
+    clean = stage._clean_version(clip, tmp_path / "a.wav", CONFIG.audio)
+    assert len(clean) == 2 * RATE == round((clip.end_s - clip.offset_s - clip.removed_s) * RATE)
+    wanted = without(x[RATE // 2 : 4 * RATE], [(round(0.9 * RATE), round(1.5 * RATE))], RATE)
+    np.testing.assert_allclose(clean[RATE // 4 : -RATE // 4], wanted[RATE // 4 : -RATE // 4], atol=0.02)
