@@ -9,7 +9,7 @@ from clean_corpus.pipeline.core.config import GateConfig
 from clean_corpus.pipeline.core.reasons import Reason
 from clean_corpus.pipeline.core.records import RawShard, Shard
 from clean_corpus.pipeline.core.types import Clip, Metadata
-from clean_corpus.pipeline.text.rate import marked, paces, with_rate
+from clean_corpus.pipeline.text.rate import marked, marker, paces, with_rate
 
 GATE = GateConfig()
 
@@ -70,3 +70,25 @@ def test_clips_without_text_and_an_equal_pace():
     off = GateConfig(text_rate_deviations_max=None)
     assert not ends([with_text(alike[0], "y" * 900)], known, off)[0].reject
     assert ends([with_text(alike[0], "y" * 900)], known)[0].reject
+
+
+def test_a_run_is_looked_at_once_and_only_if_the_check_is_on():
+    clips = clips_of("a", 14, 30)
+    raw = RawShard(Shard("raw.tar", "", 0, 31), [*clips, with_text(clips[0], "x" * 900)], [])
+    copies = replace(raw.clips[0], reject=(Reason.DUPLICATE, "of a-1"))
+
+    def without_copies(raw: RawShard) -> RawShard:
+        return replace(raw, clips=[copies, *raw.clips[1:]])
+
+    mark = marker(iter([without_copies(raw)]), without_copies, GATE)
+    reasons = [clip.reject and clip.reject[0] for clip in mark(raw).clips]
+    assert reasons == [Reason.DUPLICATE, *[None] * 29, Reason.TEXT_RATE]
+    off = GateConfig(text_rate_deviations_max=None)
+    assert marker((pytest.fail("read") for _ in range(1)), without_copies, off) is without_copies
+
+
+def test_a_text_that_came_from_a_copy_is_held_to_the_pace_too():
+    clips = clips_of("a", 14, 30)
+    lent = replace(with_text(clips[0], "x" * 900), text_rate=None)
+    (found,) = ends([lent], paces(clips, min_clips=20))
+    assert found.reject[0] is Reason.TEXT_RATE and found.text_rate > 100
