@@ -97,7 +97,7 @@ def test_what_the_third_partys_model_lacks_is_said(third_party, tmp_path, monkey
 
 
 def test_a_changed_checkpoint_is_another_system(third_party):
-    first = identity(f"sgmse+:{third_party}")
+    first = identity(f"sgmse+:{third_party}", 16000)
     third_party.write_bytes(third_party.read_bytes() + b" ")
-    assert identity(f"sgmse+:{third_party}") != first
+    assert identity(f"sgmse+:{third_party}", 16000) != first
     assert checkpoints.card(f"sgmse+:{third_party}")["sample_rate"] == 16000
