@@ -1,13 +1,15 @@
-"""WebDataset shards whose bytes depend on their content alone: written, verified, read; and the clips in them."""
+"""WebDataset shards whose bytes depend on their content alone: written, verified, read; and the clips in them.
+
+The library is imported where it is used: it brings torch, which a process that only waits and exports does without.
+"""
 
 import hashlib
 import os
+import tarfile
 from collections.abc import Collection, Iterable, Iterator
 from typing import Any, BinaryIO, Literal
 
 import numpy as np
-import webdataset
-from webdataset.tariterators import group_by_keys, tar_file_expander
 
 from clean_corpus.pipeline.audio import decode, encode
 from clean_corpus.pipeline.core.errors import DataError
@@ -24,6 +26,8 @@ def write_shard(store: Store, key: str, samples: Iterable[Sample]) -> Shard | No
     Source: webdataset.TarWriter with fixed mtime and owner, so equal samples give equal bytes.
     Raises: DataError if a sample's key has a dot or a slash or comes twice (WebDataset would merge or misread it).
     """
+    import webdataset
+
     seen: set[str] = set()
     with store.writer(key) as file:
         with webdataset.TarWriter(file, encoder=False, mtime=0) as tar:
@@ -47,6 +51,8 @@ def read_shard(store: Store, shard: Shard) -> Iterator[Sample]:
 
     Raises: DataError if the tar is missing, has other bytes than it was written with, or names outside it.
     """
+    from webdataset.tariterators import group_by_keys, tar_file_expander
+
     try:
         with store.opened(shard.key) as file:
             _refuse_other(shard, file)
@@ -55,6 +61,23 @@ def read_shard(store: Store, shard: Shard) -> Iterator[Sample]:
                 if name.startswith("/") or ".." in name.split("/"):
                     raise DataError(f"shard {shard.key}: member {name!r} points outside the shard")
                 yield sample
+    except FileNotFoundError:
+        raise DataError(f"shard {shard.key}: not there, {shard.size} bytes were written; run again") from None
+
+
+def read_flac(store: Store, shard: Shard) -> Iterator[tuple[str, bytes]]:
+    """Yield the name and the FLAC file of each clip of a tar, one at a time.
+
+    Raises: DataError as read_shard.
+    """
+    try:
+        with store.opened(shard.key) as file:
+            _refuse_other(shard, file)
+            with tarfile.open(fileobj=file, mode="r|") as tar:
+                for member in tar:
+                    tar.members = []  # or every header of the tar stays in memory
+                    if member.isreg() and member.name.endswith(".flac"):
+                        yield member.name.removesuffix(".flac"), tar.extractfile(member).read()
     except FileNotFoundError:
         raise DataError(f"shard {shard.key}: not there, {shard.size} bytes were written; run again") from None
 

@@ -37,11 +37,11 @@ def write_unit(source: Store, target: Store, unit: Unit, layout: Layout, sample_
     written = Written(unit.name)
     with ExitStack() as stack:
         shar = {side: stack.enter_context(_shar(target, unit, side)) for side in _sides(unit)} if layout.shar else {}
-        for sample in shards.read_shard(source, unit.shard):
-            if sample["__key__"] not in wanted:
+        for name, flac in shards.read_flac(source, unit.shard):
+            if name not in wanted:
                 continue
-            side, u = wanted.pop(sample["__key__"])
-            data, n_samples = exported(sample["flac"], sample_rate, "wav" if str(u.path).endswith(".wav") else "flac")
+            side, u = wanted.pop(name)
+            data, n_samples = exported(flac, sample_rate, "wav" if str(u.path).endswith(".wav") else "flac")
             u = replace(u, n_samples=n_samples)
             written.n_samples[u.clip_id] = n_samples
             if u.path:

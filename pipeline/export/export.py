@@ -112,7 +112,7 @@ def _sample_rate(source: Store, manifest: Manifest, layout: Layout, options: Exp
     """
     found = manifest.run.get("config", {}).get("audio", {}).get("sample_rate")
     if found is None and manifest.shards:
-        found = decode.length(next(iter(shards.read_shard(source, manifest.shards[0])))["flac"])[1]
+        found = decode.length(next(iter(shards.read_flac(source, manifest.shards[0])))[1])[1]
     wanted = options.rate(layout) or found
     if found and wanted and found < wanted:
         raise ConfigError(
