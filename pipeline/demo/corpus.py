@@ -19,10 +19,9 @@ def write_corpus(out: Path, *, clips: int = 41, seed: int = 0, clean_references:
     """Write so many recordings: a folder per speaker with its metadata.csv, and one of what goes wrong.
 
     Besides the takes these are two long readings, one with time stamps and one with a text for all of it, and, in
-    `unsorted`, two exact duplicates, an MP3 of a WAV, a FLAC
-    cut short, a text file named .wav, silence and noise without speech. Clean references, if a folder is given for
-    them, are WAV files under the relative names of the takes, at their rates and aligned to them in time. The same
-    arguments give the same bytes.
+    `unsorted`, two exact duplicates, an MP3 of a WAV, a FLAC cut short, a text file named .wav, silence and noise
+    without speech. Clean references, if a folder is given for them, are WAV files under the relative names of the
+    takes, at their rates and aligned to them in time. The same arguments give the same bytes.
 
     Raises: ConfigError if `clips` is too small to hold one of each.
     """
