@@ -80,6 +80,8 @@ def scores_and_thresholds(ledger: pa.Table) -> str:
             own = (score, bound) in UNMENDABLE  # read at the rate of the recording
             values = column(ledger, score if own and when == "before" else f"{when}_{score}").astype(float)
             values = values[np.isfinite(values)]
+            if not values.size:  # of a ruler that this run did not ask for
+                continue
             share = "" if limit is None else f"{((values < limit) if bound == 'min' else (values > limit)).mean():.0%}"
             rows.append([f"{score} {when}", *(f"{np.percentile(values, p):.4g}" for p in PERCENTILES), limit, share])
     return table(["score", *(f"p{p}" for p in PERCENTILES), "threshold", "beyond it"], rows)

@@ -18,7 +18,7 @@ from clean_corpus.pipeline.audio import decode, loudness
 from clean_corpus.pipeline.core.config_input import override, validate
 from clean_corpus.pipeline.core.errors import CleanCorpusError, ConfigError
 from clean_corpus.pipeline.core.reasons import Reason
-from clean_corpus.pipeline.corpus import versions
+from clean_corpus.pipeline.corpus import embeddings, shards, versions
 from clean_corpus.pipeline.demo import corpus as demo
 from clean_corpus.pipeline.storage.local import LocalStore
 from tests.support.hostile import write_hostile
@@ -175,6 +175,34 @@ def test_again_does_nothing_twice(corpus, finished):
     again = stages(run(corpus[0], output))
     assert all(again[name][0] == 0 for name in ("ingest", "score before", "enhance", "score after", "publish")), again
     assert content(output) == before and {f: f.stat().st_mtime_ns for f in output.rglob("*.tar")} == times
+
+
+def test_voices_are_looked_at_once_all_clips_are_judged(corpus, finished, tmp_path):
+    output = Path(shutil.copytree(finished[0], tmp_path / "out"))
+    store, settings = LocalStore(output), ("speakers.embed=true", "speakers.min_clips=3")
+    summary = run(corpus[0], output, *settings)
+    assert all(stages(summary)[name][0] == 0 for name in ("ingest", "score before", "enhance", "score after"))
+    assert [name for name in stages(summary) if name in ("embed", "speakers", "publish")] == [
+        "embed",
+        "speakers",
+        "publish",
+    ]
+    newest, table = versions.latest(store), rows(output)
+    assert summary["counts"]["in"] == finished[1]["counts"]["in"] == len(table)
+    kept = {row["clip_id"]: row for row in table if row["verdict"] == "kept"}
+    voices = {clip.clip_id: clip for clip in embeddings.read(store, newest.embeddings.key)}
+    assert kept.keys() <= voices.keys() and newest.embeddings.samples == len(voices)
+    for clip_id, row in kept.items():
+        assert (row["speaker"] is None) == (row["speaker_auto"] is not None) and row["voice_likeness"] > 0.4
+        assert (voices[clip_id].speaker_auto, voices[clip_id].version) == (row["speaker_auto"], row["chosen"])
+    assert any(row["voice_match"] for row in kept.values()) and summary["rulers"]["voice"].startswith("resemblyzer ")
+    facts = [json.loads(s["json"]) for shard in newest.shards for s in shards.read_shard(store, shard)]
+    assert {f["clip_id"]: f.get("speaker_auto") for f in facts} == {i: row["speaker_auto"] for i, row in kept.items()}
+    assert all(problem is None for _, problem in versions.verify(store, [newest]))
+    assert (output / "report/speakers/index.html").exists()
+    before = content(output)
+    run(corpus[0], output, *settings)
+    assert content(output) == before and versions.latest(store).version == newest.version
 
 
 def test_a_changed_threshold_redoes_only_the_gate(corpus, finished, tmp_path):
