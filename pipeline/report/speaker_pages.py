@@ -67,7 +67,7 @@ def _file(name: str) -> str:
     """Return a name of a file that no two speakers share, whatever characters their names have.
 
     >>> _file("../Anna")
-    'fcd5aec5f29d2bdb'
+    '3ea758fbe582f56a'
     """
     return hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()[:16]
 

@@ -50,7 +50,11 @@ def test_hop_by_hop_equals_the_whole_file(name, n_samples, tmp_path):
         assert torch.allclose(output, wanted, atol=1e-5), hops  # float32, other order of sums
 
 
-STATED = {row["name"]: row for row in describe_all() if row["lookahead_ms"] is not None}
+STATED = {
+    row["name"]: row
+    for row in describe_all()
+    if row["lookahead_ms"] is not None and row["sample_rate"] == 16000  # those for the band above need another's result
+}
 
 
 @pytest.mark.parametrize("name", STATED)
