@@ -3,11 +3,15 @@
 Both signals are sample-aligned rows at one rate; frames are 25 ms every 5 ms.
 """
 
+import os
+import tempfile
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
 import librosa
 import numpy as np
+from filelock import FileLock
 from numpy.typing import NDArray
 from scipy.fft import dct
 
@@ -72,6 +76,7 @@ def melody(estimate: Audio, reference: Audio, sample_rate: int) -> Melody:
     sizes = {"frame_length": 2 ** int(np.log2(0.064 * sample_rate)), "hop_length": round(HOP_S * sample_rate)}
     tracks = []
     for x in (estimate, reference):
+        _compile(x.dtype)
         f0, voiced, _ = librosa.pyin(x, fmin=low, fmax=high, sr=sample_rate, **sizes)
         tracks.append((f0, voiced))
     n = min(len(audible), *(len(f0) for f0, _ in tracks))
@@ -80,6 +85,16 @@ def melody(estimate: Audio, reference: Audio, sample_rate: int) -> Melody:
     both = voiced_est & voiced_ref & audible
     error = float(np.sqrt(np.square(f0_est[both] - f0_ref[both]).mean())) if both.any() else None
     return Melody(error, float((voiced_est != voiced_ref)[audible].mean()))
+
+
+@cache
+def _compile(dtype: np.dtype) -> None:
+    """Have what librosa compiles for pYIN compiled, or loaded, while no other process of this user does so.
+
+    Numba keeps it in files for all processes. Two that write them at once leave a cache that crashes whoever reads it.
+    """
+    with FileLock(Path(tempfile.gettempdir(), f"clean-corpus-compile-{os.getuid()}.lock")):
+        librosa.pyin(np.zeros(4096, dtype), fmin=100, fmax=200, sr=16000)
 
 
 def _powers(estimate: Audio, reference: Audio, sample_rate: int) -> tuple[Frames, NDArray[np.bool_]]:

@@ -1,7 +1,12 @@
 """Distances of vocoded speech from its recording: tones, gains and a known ripple."""
 
+import os
+import tempfile
+from pathlib import Path
+
 import numpy as np
 import pytest
+from filelock import FileLock, Timeout
 
 from clean_corpus.pipeline.core.errors import DataError
 from clean_corpus.vocoder.comparison import distances
@@ -20,6 +25,27 @@ def voice(hz, seconds=1.5):
 
 def noise():
     return (0.1 * np.random.default_rng(0).standard_normal(RATE)).astype(np.float32)
+
+
+def test_pitch_is_first_tracked_while_no_other_process_compiles_for_it(monkeypatch):
+    """librosa's functions are compiled into files of all processes, which two at once would spoil for every other."""
+    held = []
+
+    def pyin(x, **_):
+        try:
+            with FileLock(lock, timeout=0):
+                held.append(False)
+        except Timeout:
+            held.append(True)
+        return np.full(200, 150.0), np.ones(200, bool), None
+
+    monkeypatch.setattr(distances.librosa, "pyin", pyin)
+    distances._compile.cache_clear()
+    lock = Path(tempfile.gettempdir(), f"clean-corpus-compile-{os.getuid()}.lock")
+    for _ in range(2):
+        melody(voice(150), voice(150), RATE)
+    distances._compile.cache_clear()
+    assert held == [True, False, False, False, False]
 
 
 def test_the_same_is_at_no_distance():
