@@ -94,7 +94,7 @@ def _compile(dtype: np.dtype) -> None:
     Numba keeps it in files for all processes. Two that write them at once leave a cache that crashes whoever reads it.
     """
     with FileLock(Path(tempfile.gettempdir(), f"clean-corpus-compile-{os.getuid()}.lock")):
-        librosa.pyin(np.zeros(4096, dtype), fmin=100, fmax=200, sr=16000)
+        librosa.pyin(np.sin(np.arange(4096)).astype(dtype), fmin=F0_RANGE_HZ[0], fmax=F0_RANGE_HZ[1], sr=16000)
 
 
 def _powers(estimate: Audio, reference: Audio, sample_rate: int) -> tuple[Frames, NDArray[np.bool_]]:
