@@ -223,7 +223,9 @@ def test_pairs_of_a_bucket_are_evaluated_into_one(client, out, store, monkeypatc
     monkeypatch.setattr(
         evaluating,
         "call_in_workers",
-        lambda stage, jobs, *_: [(job, dict.fromkeys(evaluating.METRICS, 1.0)) for job in jobs],
+        lambda stage, jobs, *_: [
+            (job, dict.fromkeys(evaluating.evaluation.metrics(naturalness=False), 1.0)) for job in jobs
+        ],
     )
     report, failed = evaluating.evaluate(["default-causal"], out / "pairs", out / "scores", 1, CONSOLE)
     assert (str(report), failed) == (f"{out}/scores/report.md", {})

@@ -67,6 +67,7 @@ def test_the_origin_of_a_clip_says_where_it_was_cut_from():
     clip = Clip("x-1", "a/x.wav", "0" * 64, offset_s=1.5, duration_s=2.25, metadata=Metadata("hello"))
     assert clip.origin == {
         "clip_id": "x-1", "source": "a/x.wav", "source_sha256": "0" * 64, "offset_s": 1.5, "duration_s": 2.25,
+        "removed_s": 0,
     }  # fmt: skip
 
 
