@@ -92,13 +92,13 @@ class _Shar:
         self.cuts: list[dict[str, Any]] = []  # of one tar
 
     def add(self, u: Utterance, flac: bytes) -> None:
-        placeholder = {"type": "shar", "source": ""}
-        described = json.dumps(manifests.recording(u, placeholder), ensure_ascii=False).encode()
+        in_this_tar = {"type": "shar", "source": ""}
+        described = json.dumps(manifests.recording(u, in_this_tar), ensure_ascii=False).encode()
         for end, data in (("flac", flac), ("json", described)):
             member = tarfile.TarInfo(f"{u.clip_id}.{end}")
             member.size = len(data)
             self._tar.addfile(member, io.BytesIO(data))
-        self.cuts.append(manifests.cut(u, placeholder))
+        self.cuts.append(manifests.cut(u, in_this_tar))
 
 
 @contextmanager

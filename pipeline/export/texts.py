@@ -44,15 +44,7 @@ def identifiers(names: Iterable[str]) -> dict[str, str]:
     >>> identifiers(["Anna Müller", "anna", "Anna_Muller", "日"])
     {'Anna Müller': 'Anna_Muller', 'Anna_Muller': 'Anna_Muller_2', 'anna': 'anna', '日': 'Ri'}
     """
-    made: dict[str, str] = {}
-    for name in sorted(set(names)):
-        base = wanted = re.sub(r"[^A-Za-z0-9_]+", "_", anyascii(name)).strip("_") or "speaker"
-        number = 1
-        while wanted in made.values():
-            number += 1
-            wanted = f"{base}_{number}"
-        made[name] = wanted
-    return made
+    return _told_apart(names, lambda name: re.sub(r"[^A-Za-z0-9_]+", "_", anyascii(name)).strip("_"), "_")
 
 
 def labels(names: Iterable[str]) -> dict[str, str]:
@@ -61,13 +53,20 @@ def labels(names: Iterable[str]) -> dict[str, str]:
     >>> labels(["a|b", "a b", "19"])
     {'19': '19', 'a b': 'a b', 'a|b': 'a b 2'}
     """
+    return _told_apart(names, without_bar, " ")
+
+
+def _told_apart(names: Iterable[str], written: Callable[[str], str], joint: str) -> dict[str, str]:
+    """Return each name as it is written, with a number behind it where others are written so."""
     made: dict[str, str] = {}
+    taken: set[str] = set()
     for name in sorted(set(names)):
-        base = wanted = without_bar(name) or "speaker"
+        base = wanted = written(name) or "speaker"
         number = 1
-        while wanted in made.values():
+        while wanted in taken:
             number += 1
-            wanted = f"{base} {number}"
+            wanted = f"{base}{joint}{number}"
+        taken.add(wanted)
         made[name] = wanted
     return made
 
