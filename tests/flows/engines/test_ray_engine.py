@@ -7,6 +7,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import combinations
 
 import pytest
 
@@ -59,11 +60,18 @@ def loads(call: int) -> tuple[int, int]:
     return os.getpid(), len(model())
 
 
-def fetch_and_compute(nap_s: float) -> None:
+def fetch_and_compute(nap_s: float) -> tuple[int, tuple[float, float], tuple[float, float]]:
+    """This process, and when it fetched and when it computed."""
     with hold_compute_lock():
         with release_compute_lock():
-            time.sleep(nap_s)
-        time.sleep(nap_s)
+            fetch = time.monotonic(), time.sleep(nap_s), time.monotonic()
+        compute = time.monotonic(), time.sleep(nap_s), time.monotonic()
+    return os.getpid(), fetch[::2], compute[::2]
+
+
+def overlap_s(one: tuple[float, float], other: tuple[float, float]) -> float:
+    """For how long two spans of time lie side by side; negative for how far they lie apart."""
+    return min(one[1], other[1]) - max(one[0], other[0])
 
 
 class Stillborn:
@@ -115,9 +123,9 @@ def await_workers(engine, count):
         time.sleep(0.05)
 
 
-def spread(engine, function, count):
+def spread(engine, function, count, *arguments):
     with ThreadPoolExecutor(count) as threads:
-        return list(threads.map(lambda i: engine.run(function, i), range(count)))
+        return list(threads.map(lambda i: engine.run(function, *(arguments or (i,))), range(count)))
 
 
 @pytest.fixture(scope="class")
@@ -154,16 +162,15 @@ class TestTwoWorkers:
             engine.run(threading.Lock)
         assert not isinstance(caught.value, WorkerDied)
 
-    def test_fetching_overlaps_computing(self, engine):
+    def test_calls_of_a_worker_fetch_side_by_side_and_compute_one_after_the_other(self, engine):
         nap_s, calls = 0.25, 8
         await_workers(engine, 2)
-        start = time.perf_counter()
-        with ThreadPoolExecutor(calls) as threads:
-            list(threads.map(lambda _: engine.run(fetch_and_compute, nap_s), range(calls)))
-        took_s = time.perf_counter() - start
-        each = calls / engine.workers
-        # per worker: a first fetch, then one computation after the other; without overlap twice that
-        assert (each + 1) * nap_s <= took_s < 1.7 * each * nap_s
+        spans = spread(engine, fetch_and_compute, calls, nap_s)
+        for worker in {pid for pid, *_ in spans}:
+            fetches = [fetch for pid, fetch, _ in spans if pid == worker]
+            computes = [compute for pid, _, compute in spans if pid == worker]
+            assert all(overlap_s(*two) <= 0 for two in combinations(computes, 2))
+            assert any(overlap_s(*two) > nap_s / 2 for two in combinations(fetches, 2))
 
     def test_a_death_costs_its_call_one_attempt_and_the_next_goes_on(self, engine):
         with pytest.raises(WorkerDied, match=r"worker on .* \(process \d+\) died in die: out of memory, or a crash"):

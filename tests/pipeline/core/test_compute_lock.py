@@ -37,12 +37,9 @@ def test_one_computes_while_others_wait_for_the_network():
             with computes:
                 time.sleep(NAP_S)
 
-    start = time.perf_counter()
     with ThreadPoolExecutor(4) as threads:
         list(threads.map(call, range(4)))
-    took_s = time.perf_counter() - start
     assert (computes.most, waits.most) == (1, 4)
-    assert 5 * NAP_S <= took_s < 7 * NAP_S  # 4 turns after a wait that all had together; 8 naps one after the other
 
 
 def test_the_turn_is_free_after_an_error():
