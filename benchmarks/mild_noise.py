@@ -173,7 +173,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="NAME", help="of shipped weights, or a path; default: all shipped")
     asked = parser.parse_args()
-    names = asked.names or sorted(path.stem for path in checkpoints.WEIGHTS.glob("*.safetensors"))
+    names = asked.names or checkpoints.shipped()
     with tempfile.TemporaryDirectory() as folder:
         text = report(*scored(names, Path(folder)))
     if asked.names:

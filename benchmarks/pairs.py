@@ -69,7 +69,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--enhancer", action="append", help="score only these; take the others from their cards")
     asked = parser.parse_args().enhancer
-    names = sorted((path.stem for path in checkpoints.WEIGHTS.glob("*.safetensors")), key=lambda n: (len(n), n))
+    names = sorted(checkpoints.shipped(), key=lambda n: (len(n), n))
     took = {}
     for name in asked or names:
         before, after, took[name], speed = compare(name)

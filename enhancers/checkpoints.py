@@ -12,8 +12,23 @@ DEFAULT = "default"
 NO_ENHANCER = "none"
 """Given for an enhancer, it says that none runs."""
 
+EXTRAPOLATED = "extrapolated"
+"""Given for an upper band, it says that the enhancer's own gains go on above its band."""
+
+UPPER_BAND = EXTRAPOLATED
+"""What treats the band above an enhancer whose card names nothing."""
+
+UPPER_BAND_METHODS = ("full-band", "full-band-causal")
+"""Rows of the table that work above 8 kHz, after another enhancer."""
+
 SGMSE = "sgmse+"
 """A third party's system, named with its checkpoint: sgmse+:PATH."""
+
+
+def shipped() -> list[str]:
+    """Return the names of the shipped enhancers; weights for the band above them are none."""
+    names = sorted(path.stem for path in WEIGHTS.glob("*.safetensors"))
+    return [name for name in names if card(name)["method"] not in UPPER_BAND_METHODS]
 
 
 def checkpoint_path(name_or_path: str) -> Path:
@@ -61,6 +76,39 @@ def card(name_or_path: str) -> dict[str, Any]:
         raise ConfigError(
             f"{path}: the card of these weights is missing; it is written beside them by training"
         ) from None
+
+
+def upper_band(enhancer: str, asked: str | None = None) -> str | None:
+    """Return the weights for the band above a 16 kHz enhancer, None for its own gains extrapolated.
+
+    They are those asked for, else those that the enhancer's card names, else `UPPER_BAND`.
+    """
+    name = asked or card(enhancer).get("upper_band", UPPER_BAND)
+    return None if name == EXTRAPOLATED else name
+
+
+def require_upper_band(name_or_path: str) -> None:
+    """Refuse weights that work by themselves where some for the band above another enhancer are needed.
+
+    Raises: ConfigError that says so, or that there are no such weights.
+    """
+    if (found := card(name_or_path)["method"]) not in UPPER_BAND_METHODS:
+        raise ConfigError(
+            f"{checkpoint_path(name_or_path)} is a {found}, which works by itself: for the band above 8 kHz expected "
+            f"{' or '.join(UPPER_BAND_METHODS)}"
+        )
+
+
+def require_enhancer(name_or_path: str) -> None:
+    """Refuse weights that work above 8 kHz after another enhancer, where that one is needed.
+
+    Raises: ConfigError that says so, or that there are no such weights.
+    """
+    if (found := card(name_or_path)["method"]) in UPPER_BAND_METHODS:
+        raise ConfigError(
+            f"{checkpoint_path(name_or_path)} is a {found}, which works above 8 kHz after another: name that one, and "
+            "this as upper_band"
+        )
 
 
 def weights_sha256(name_or_path: str) -> str:

@@ -1,6 +1,7 @@
 """Checks of a run's settings before anything starts: no Prefect server, no worker, no recording read."""
 
 from pathlib import Path
+from typing import NamedTuple
 
 from clean_corpus.enhancers import checkpoints
 from clean_corpus.flows import download_cache
@@ -18,8 +19,19 @@ from clean_corpus.pipeline.text.aligners import open_aligner
 from clean_corpus.pipeline.text.transcribers import check_transcriber
 
 
-def check(config: RunConfig) -> str | None:
-    """Refuse settings that cannot work before anything is read; return the hash of the weights, None without any.
+class Networks(NamedTuple):
+    """What enhances: the hash of the enhancer's weights, and what treats the band above its own with its hash.
+
+    None stands for no network, and for no band above.
+    """
+
+    weights_sha256: str | None = None
+    upper_band: str | None = None
+    upper_band_sha256: str | None = None
+
+
+def check(config: RunConfig) -> Networks:
+    """Refuse settings that cannot work before anything is read; return the networks that will run.
 
     Raises: ConfigError that names the setting.
     """
@@ -32,13 +44,12 @@ def check(config: RunConfig) -> str | None:
             f"gate.cer_max {config.gate.cer_max:g} compares texts with what a recogniser hears; set text.transcriber"
         )
     weights = download_cache.weights(config.enhancer, config.s3) if config.enhances else None
-    if weights:
-        checkpoints.card(weights)
-    elif config.variants:
+    networks = _networks(weights, config) if weights else Networks()
+    if not weights and config.variants:
         raise ConfigError(
             "variants, which --compare sets, need an enhanced version of each clip; with enhancer none there is none"
         )
-    elif config.gate.prefer == "enhanced":
+    if not weights and config.gate.prefer == "enhanced":
         raise ConfigError("gate.prefer is enhanced, and with enhancer none nothing is; leave one of them out")
     if config.score.clean_dir:
         require_folder(config.score.clean_dir, "score.clean_dir", config.s3)
@@ -50,7 +61,24 @@ def check(config: RunConfig) -> str | None:
             f"export.to {to} lies in INPUT {config.input}, whose next run would take the clips for "
             "recordings; choose another"
         )
-    return checkpoints.weights_sha256(weights) if weights else None
+    return networks
+
+
+def _networks(weights: str, config: RunConfig) -> Networks:
+    """Return the networks of a run with these weights.
+
+    Raises: ConfigError if there are no such weights, or if they are for the other band.
+    """
+    checkpoints.require_enhancer(weights)
+    sha256, upper = (
+        checkpoints.weights_sha256(weights),
+        download_cache.upper_band(weights, config.upper_band, config.s3),
+    )
+    if config.audio.sample_rate <= checkpoints.card(weights)["sample_rate"]:
+        return Networks(sha256)
+    if upper is None:
+        return Networks(sha256, checkpoints.EXTRAPOLATED)
+    return Networks(sha256, checkpoints.card(upper)["name"], checkpoints.weights_sha256(upper))
 
 
 def require_extras(config: RunConfig) -> None:

@@ -56,7 +56,7 @@ def clean_corpus(config: RunConfig) -> dict[str, Any]:
     Raises: ConfigError before any work if a setting cannot work or another run uses the output; StorageError if the
     output cannot be written.
     """
-    weights = checks.check(config)
+    networks = checks.check(config)
     store = checks.prepared_store(config)
     run = flow_run.get_id() or "local"
     with (
@@ -66,7 +66,7 @@ def clean_corpus(config: RunConfig) -> dict[str, Any]:
         scratch_database() as database,
     ):
         observer.set_workers(engine.workers)
-        return _Run(config, weights, store, engine, observer, database).all_stages()
+        return _Run(config, networks, store, engine, observer, database).all_stages()
 
 
 def _name(raw: RawShard) -> str:
@@ -80,13 +80,13 @@ class _Run:
     def __init__(
         self,
         config: RunConfig,
-        weights_sha256: str | None,
+        networks: checks.Networks,
         store: Store,
         engine: Engine,
         observer: observe.Observer,
         database: sqlite3.Connection,
     ) -> None:
-        self.config, self.weights_sha256, self.store, self.engine = config, weights_sha256, store, engine
+        self.config, self.networks, self.store, self.engine = config, networks, store, engine
         self.observer, self.console = observer, observer.console
         self.database, self.state, self.forgotten = database, RunState(database), forget.prepare(store)
         self.speakers = SpeakerLook(database, config.speakers) if config.speakers.embed else None
@@ -235,7 +235,7 @@ class _Run:
                 file,
                 constants={
                     "enhancer": self.config.enhancer,
-                    "weights_sha256": self.weights_sha256,
+                    "weights_sha256": self.networks.weights_sha256,
                     "config_sha256": hashlib.sha256(canonical_json(self._settings())).hexdigest(),
                     "dnsmos_windows": self.config.score.dnsmos_windows,
                 },
@@ -322,7 +322,7 @@ class _Run:
             "output": str(self.config.output),
             "version": version,
             "enhancer": self.config.enhancer,
-            "weights_sha256": self.weights_sha256,
+            **self.networks._asdict(),
             **counted,
             "stages": self.observer.stages(),
             "config": self._settings(),

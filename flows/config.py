@@ -22,6 +22,11 @@ class RunConfig(PipelineConfig):
         checkpoints.DEFAULT,
         description="shipped name, or path of trained .safetensors, local or s3://; none judges clips as they came",
     )
+    upper_band: str | None = Field(
+        None,
+        description="treats what lies above 8 kHz: full-band weights as for the enhancer, or extrapolated, for the "
+        "enhancer's own gains; null: what the enhancer's card names",
+    )
     variants: bool = Field(
         False, description="also write kept clips as raw and as enhanced, for `compare`; --compare sets it"
     )

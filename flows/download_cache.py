@@ -45,6 +45,18 @@ def weights(name: str, config: S3Config = DEFAULT_S3) -> str:
     return system + str(_cached(objects, config) / where.name)
 
 
+def upper_band(enhancer: str, asked: str | None, config: S3Config = DEFAULT_S3) -> str | None:
+    """Return a name or path of weights for the band above an enhancer's own, downloaded as `weights`; None for none.
+
+    Raises: ConfigError and DataError as `weights`; ConfigError if the weights are not for a band above.
+    """
+    name = checkpoints.upper_band(enhancer, asked)
+    if name is None:
+        return None
+    checkpoints.require_upper_band(found := weights(name, config))
+    return found
+
+
 def rooms(name: str) -> str:
     """Return a value of a training's `mix.rirs` that is local; download recorded rooms that lie in a bucket.
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from clean_corpus.enhancers.serving.any_rate import AnyRate
     from clean_corpus.enhancers.serving.enhancer import Enhancer
     from clean_corpus.enhancers.serving.sgmse import ScoreDiffusion
+    from clean_corpus.enhancers.serving.upper_band import UpperBand
     from clean_corpus.pipeline.quality.scorer import Scorer
     from clean_corpus.pipeline.quality.voice import VoiceEncoder
     from clean_corpus.pipeline.text.aligners import Aligner
@@ -81,14 +82,29 @@ def network(name: str) -> "Enhancer | ScoreDiffusion":
     return load_enhancer(name, device="cuda" if torch.cuda.is_available() else "cpu")
 
 
-def enhancer(name: str, sample_rate: int) -> "Enhancer | ScoreDiffusion | AnyRate":
-    """Return this process's copy of a network as it works at a rate.
+@cache
+def upper_band(name: str) -> "UpperBand":
+    """Return this process's copy of a network for the band above 8 kHz, on its GPU if it has one.
+
+    Raises: ConfigError if there are no such weights.
+    """
+    import torch
+
+    from clean_corpus.enhancers.serving.upper_band import UpperBand
+
+    return UpperBand.load(name, device="cuda" if torch.cuda.is_available() else "cpu")
+
+
+def enhancer(name: str, upper: str | None, sample_rate: int) -> "Enhancer | ScoreDiffusion | AnyRate":
+    """Return this process's copy of a network as it works at a rate, with the weights `upper` above its own.
 
     Raises: ConfigError if there are no such weights.
     """
     from clean_corpus.enhancers.serving.any_rate import at_rate
 
-    return at_rate(network(name), sample_rate)
+    below = network(name)
+    above = upper_band(upper) if upper and sample_rate > below.sample_rate else None
+    return at_rate(below, sample_rate, upper_band=above)
 
 
 def _store(config: RunConfig) -> Store:
@@ -123,13 +139,14 @@ def clean(config: RunConfig, raw: RawShard) -> Cleaned:
     from clean_corpus.pipeline.discover.clean_references import local_references
 
     store, weights = _store(config), download_cache.weights(config.enhancer, config.s3)
+    upper = download_cache.upper_band(weights, config.upper_band, config.s3)
     ruler = partial(scorer, config.segment.speech_threshold, config.score)
     sources = [clip.source for clip in raw.to_score]
     with hold_compute_lock(), local_references(config.score.clean_dir, sources, config.s3) as references:
         before = score.score_shard(store, raw.shard, raw.to_score, ruler, config, references)
         rate = config.audio.sample_rate
-        name = identity(weights, rate)
-        enhanced = enhance.enhance_shard(store, raw, lambda: enhancer(weights, rate), name, config)
+        name = identity(weights, rate, upper_band=upper)
+        enhanced = enhance.enhance_shard(store, raw, lambda: enhancer(weights, upper, rate), name, config)
         survivors = [clip for clip in raw.wanted if clip.clip_id not in enhanced.result.failed]
         after = score.score_shard(store, enhanced.result.shard, survivors, ruler, config, references)
     return Cleaned(before, enhanced, after)

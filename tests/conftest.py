@@ -1,5 +1,6 @@
 """Where real recordings are, and what several tests share."""
 
+import json
 import os
 import subprocess
 from pathlib import Path
@@ -29,6 +30,22 @@ LONGEST = (
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     place = {name: i for i, name in enumerate(LONGEST)}
     items.sort(key=lambda item: place.get(item.path.stem, len(LONGEST)))
+
+
+@pytest.fixture(scope="session")
+def upper_band_weights(tmp_path_factory):
+    """Weights of an untrained network for the band above 8 kHz, with their card."""
+    import torch
+    from safetensors.torch import save_file
+
+    from clean_corpus.enhancers import table
+
+    path = tmp_path_factory.mktemp("weights") / "upper.safetensors"
+    torch.manual_seed(0)
+    save_file(table.method("full-band").build().state_dict(), path)
+    card = {"name": "upper", "method": "full-band", "sizes": {}, "sample_rate": 48000}
+    path.with_suffix(".json").write_text(json.dumps(card))
+    return path
 
 
 @pytest.fixture(scope="session")

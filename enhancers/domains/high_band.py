@@ -1,6 +1,6 @@
 """Domain of the band above 8 kHz: what a network sees of it and of the band below, and the gains it gives."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from typing import Any, Literal, NamedTuple
 
@@ -12,6 +12,7 @@ from torch.nn import functional
 from clean_corpus.enhancers.domains.spectral import ForwardPass, Stft, rms_level
 
 RATE, LOW_RATE = 48000, 16000
+FRAME_MS = 32
 FIRST_BIN, BANDS, BINS_PER_BAND = 224, 34, 16
 """Bins of 31.25 Hz above 7 kHz, where the split's transition begins, and the bands of 500 Hz that they make."""
 LOW_BANDS = 20
@@ -43,9 +44,10 @@ class HighBandPass(ForwardPass):
 
 @dataclass(frozen=True)
 class HighBand:
-    """Domain of networks that give gains for the bins above 7 kHz of a signal at 48 kHz.
+    """Domain of networks that give gains for the bins above 7 kHz of a signal at 48 kHz, or at a lower rate.
 
-    Frames are of 32 ms every 16 ms, in both bands at the same times.
+    Frames are of 32 ms every 16 ms, in both bands at the same times, so that the bins of a signal at a lower rate are
+    the first ones of those at 48 kHz; the network sees silence in the others.
 
     Source: own; gains of bands at the full rate as in Valin 2018 (arXiv:1709.08243).
     Shapes: as Split; gains (B, 1, T, 545).
@@ -54,13 +56,26 @@ class HighBand:
     stft: Stft = field(default_factory=partial(Stft, 1536, 768, "sqrt_hann"))
     low_stft: Stft = field(default_factory=partial(Stft, 512, 256, "sqrt_hann"))
     level: Literal["rms"] = "rms"
+    rate: int = RATE
+
+    @staticmethod
+    def has_frames_at(rate: int) -> bool:
+        """Return whether frames and hops at a rate are whole numbers of samples, and no bin lies above 24 kHz."""
+        return rate <= RATE and rate * FRAME_MS % 2000 == 0
+
+    def at(self, rate: int) -> "HighBand":
+        """Return the domain of signals at another rate, for which `has_frames_at` holds."""
+        n_fft = rate * FRAME_MS // 1000
+        return replace(self, stft=replace(self.stft, n_fft=n_fft, hop_length=n_fft // 2), rate=rate)
 
     def features(self, high_spec: Tensor, low_spec: Tensor, estimate_spec: Tensor) -> tuple[Tensor, Tensor]:
         """Return the logarithmic bands and bins that the network sees.
 
-        Shapes: high_spec (B, T, 769), low_spec and estimate_spec (B, T, 257), complex -> (B, 1, T, 74), (B, 1, T, 545).
+        Shapes: high_spec (B, T, F), F = 769 at 48 kHz, low_spec and estimate_spec (B, T, 257), complex ->
+        (B, 1, T, 74), (B, 1, T, 545).
         """
-        high = _power(high_spec[..., FIRST_BIN:], self.stft)
+        high = _power(high_spec[..., FIRST_BIN:], self.stft) * (RATE / self.rate)
+        high = functional.pad(high, (0, BANDS * BINS_PER_BAND + 1 - high.shape[-1]))
         to_bands = _low_bands(low_spec.device)
         low, estimate = (_power(spec, self.low_stft) @ to_bands for spec in (low_spec, estimate_spec))
         gains = (estimate / (low + FLOOR)).clamp(max=1.0).sqrt()
@@ -87,7 +102,7 @@ class HighBand:
         return self._gains(run.network, run.bands, run.bins, frames)
 
     def enhance(self, network: nn.Module, noisy: Any, lengths: Tensor) -> Tensor:
-        """Return the treated upper band of a batch of a Split, zero beyond lengths (B,) at 48 kHz -> (B, N)."""
+        """Return the treated upper band of a batch of a Split, zero beyond lengths (B,) of it -> (B, N)."""
         split = Split(*noisy)
         level = self.level_of(split, lengths)
         high_spec, low_spec, estimate_spec = self._spectra(split, level)
@@ -97,13 +112,14 @@ class HighBand:
         return self.waveform(gains * inside[:, None, :, None], high_spec, split.high.shape[-1]) * level
 
     def waveform(self, output: Tensor, noisy_spec: Tensor, n_samples: int) -> Tensor:
-        """Return the upper band (B, n_samples) that gains (B, 1, T, 545) leave of a spectrum (B, T, 769)."""
+        """Return the upper band (B, n_samples) that gains (B, 1, T, 545) leave of a spectrum (B, T, F)."""
         gains = functional.pad(output.squeeze(1), (FIRST_BIN, 0), value=1.0)  # next to nothing lies below
+        gains = gains[..., : noisy_spec.shape[-1]]
         return self.stft.inverse(gains * noisy_spec, n_samples)
 
     def level_of(self, split: Split, lengths: Tensor) -> Tensor:
         """Return the RMS of each signal's lower band, (B, 1), by which both bands are divided before the network."""
-        return rms_level(split.low, lengths / (RATE // LOW_RATE))
+        return rms_level(split.low, lengths * LOW_RATE / self.rate)
 
     def _spectra(self, split: Split, level: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         low = self.low_stft(torch.cat((split.low, split.low_estimate)) / level.repeat(2, 1))

@@ -1,13 +1,14 @@
 """Enhancers at any sample rate: a network's own band goes through the network, what lies above is treated after it."""
 
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from clean_corpus.enhancers.serving.batches import check_batch
-from clean_corpus.enhancers.serving.high_band import HighBand, extrapolated
+from clean_corpus.enhancers.serving.high_band import HighBand, extrapolated_bands
 from clean_corpus.pipeline.audio.resample import ResampledStream, resample
 from clean_corpus.pipeline.core.types import Audio
 
@@ -29,6 +30,15 @@ class BatchEnhancer(Protocol):
     def __call__(self, noisy: Tensor, lengths: Tensor) -> Tensor: ...
 
 
+class _Row(NamedTuple):
+    """A signal of a batch: x (N,), low_in and low_out (M,), and the row (>= N,) that its estimate is written into."""
+
+    x: Audio
+    low_in: Audio
+    low_out: Audio
+    output: Audio
+
+
 class AnyRate:
     """An enhancer of another rate than its network's: call it as the network.
 
@@ -44,7 +54,7 @@ class AnyRate:
     Raises: ValueError if the batch is empty, a length exceeds N or a sample is not finite.
     """
 
-    def __init__(self, network: BatchEnhancer, sample_rate: int, *, high_band: HighBand = extrapolated) -> None:
+    def __init__(self, network: BatchEnhancer, sample_rate: int, *, high_band: HighBand = extrapolated_bands) -> None:
         self.network, self.sample_rate, self.high_band = network, sample_rate, high_band
 
     @torch.inference_mode()
@@ -59,9 +69,11 @@ class AnyRate:
         del lows
         estimates = self.network(batch, low_lengths)
         result = torch.zeros_like(noisy, device="cpu")
-        rows = zip(signals, batch.numpy(), estimates.numpy(), low_lengths.tolist(), result.numpy(), strict=True)
-        for x, low_in, low_out, n_low, output in rows:
-            self._combine(x, low_in[:n_low], low_out[:n_low], output[: len(x)])
+        parts = zip(signals, batch.numpy(), estimates.numpy(), low_lengths.tolist(), result.numpy(), strict=True)
+        rows = [_Row(x, low_in[:n_low], low_out[:n_low], output) for x, low_in, low_out, n_low, output in parts]
+        for start_s in range(0, -(-noisy.shape[1] // self.sample_rate), STRETCH_S):
+            if here := [row for row in rows if len(row.x) > start_s * self.sample_rate]:
+                self._combine(here, start_s)
         return result
 
     def _down(self, x: Audio) -> Audio:
@@ -78,20 +90,18 @@ class AnyRate:
             n_done += len(part)
         return low
 
-    def _combine(self, x: Audio, low_in: Audio, low_out: Audio, output: Audio) -> None:
-        """Write the estimate of a signal into `output`, stretch by stretch.
-
-        Shapes: x (N,), low_in (M,), low_out (M,), output (N,).
-        """
+    def _combine(self, rows: Sequence[_Row], start_s: int) -> None:
+        """Write the estimates of the stretch that begins at a second."""
         rate, low_rate = self.sample_rate, self.network.sample_rate
-        for start_s in range(0, -(-len(x) // rate), STRETCH_S):
-            begin_s, end_s = max(0, start_s - CONTEXT_S), start_s + STRETCH_S + CONTEXT_S
-            here = x[begin_s * rate : end_s * rate]
-            part_in, part_out = (low[begin_s * low_rate : end_s * low_rate] for low in (low_in, low_out))
-            high = here - self._up(part_in, len(here))
-            estimate = self._up(part_out, len(here)) + self.high_band(part_in, part_out, high, low_rate, rate)
-            first, last = start_s * rate, min(len(x), (start_s + STRETCH_S) * rate)
-            output[first:last] = estimate[first - begin_s * rate : last - begin_s * rate]
+        begin_s, end_s = max(0, start_s - CONTEXT_S), start_s + STRETCH_S + CONTEXT_S
+        wide, low = slice(begin_s * rate, end_s * rate), slice(begin_s * low_rate, end_s * low_rate)
+        low_in, low_out = [row.low_in[low] for row in rows], [row.low_out[low] for row in rows]
+        high = [x - self._up(part, len(x)) for x, part in zip((row.x[wide] for row in rows), low_in, strict=True)]
+        treated = self.high_band(low_in, low_out, high, low_rate, rate)
+        for row, part, above in zip(rows, low_out, treated, strict=True):
+            first, last = start_s * rate, min(len(row.x), (start_s + STRETCH_S) * rate)
+            here = slice(first - begin_s * rate, last - begin_s * rate)
+            row.output[first:last] = (self._up(part, len(above)) + above)[here]
 
     def _up(self, low: Audio, n_samples: int) -> Audio:
         """Return a stretch at the signal's rate, cut or continued with silence to so many samples."""
@@ -99,6 +109,14 @@ class AnyRate:
         return np.pad(up, (0, n_samples - len(up)))
 
 
-def at_rate(enhancer: "Enhancer | ScoreDiffusion", sample_rate: int) -> "Enhancer | ScoreDiffusion | AnyRate":
-    """Return an enhancer that takes and gives signals of a rate; at its own rate it stays as it is."""
-    return enhancer if enhancer.sample_rate == sample_rate else AnyRate(enhancer, sample_rate)
+def at_rate(
+    enhancer: "Enhancer | ScoreDiffusion", sample_rate: int, *, upper_band: HighBand | None = None
+) -> "Enhancer | ScoreDiffusion | AnyRate":
+    """Return an enhancer that takes and gives signals of a rate; at its own rate it stays as it is.
+
+    Above that rate `upper_band` treats what lies above the enhancer's band, or the extrapolated gain where it is None.
+    """
+    if enhancer.sample_rate == sample_rate:
+        return enhancer
+    treats = upper_band if upper_band and sample_rate > enhancer.sample_rate else extrapolated_bands
+    return AnyRate(enhancer, sample_rate, high_band=treats)

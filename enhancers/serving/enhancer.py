@@ -1,15 +1,14 @@
 """Trained enhancement systems, loaded by name or path: a batch of waveforms in, waveforms of the same lengths out."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 
-from clean_corpus.enhancers.checkpoints import card, checkpoint_path, is_sgmse, weights_sha256
+from clean_corpus.enhancers.checkpoints import card, checkpoint_path, is_sgmse, require_enhancer, weights_sha256
 from clean_corpus.enhancers.domains import spectral
-from clean_corpus.enhancers.domains.high_band import HighBand
 from clean_corpus.enhancers.method import Method
 from clean_corpus.enhancers.serving.batches import check_batch
 from clean_corpus.enhancers.serving.long_files import QUANTUM_S, block_s, enhance_long
@@ -65,10 +64,19 @@ def load_enhancer(name_or_path: str, *, device: str = "cpu") -> "Enhancer | Scor
         from clean_corpus.enhancers.serving.sgmse import ScoreDiffusion
 
         return ScoreDiffusion(path, sha256=weights_sha256(name_or_path), device=device)
-    about = card(name_or_path)
+    require_enhancer(name_or_path)
+    row, network, about = load_network(name_or_path)
+    sha256, gain = weights_sha256(name_or_path), about.get("output_gain", 1.0)
+    return Enhancer(row, network, name=about["name"], sha256=sha256, device=device, gain=gain)
+
+
+def load_network(name_or_path: str) -> tuple[Method, nn.Module, dict[str, Any]]:
+    """Return the row of the table that weights are of, its network with them, and their card.
+
+    Raises: ConfigError if there are no such weights, or if they belong to another network or other sizes.
+    """
+    path, about = checkpoint_path(name_or_path), card(name_or_path)
     row = method(about["method"])
-    if isinstance(row.domain, HighBand):
-        raise ConfigError(f"{path} is a {about['method']}, which works above 8 kHz after another: name that one")
     network = row.build(**{k: tuple(v) if isinstance(v, list) else v for k, v in about["sizes"].items()})
     state = load_file(path)
     try:
@@ -76,8 +84,7 @@ def load_enhancer(name_or_path: str, *, device: str = "cpu") -> "Enhancer | Scor
     except RuntimeError:
         first = "; ".join(_differing(state, network.state_dict())[:3])
         raise ConfigError(f"{path} does not fit {about['method']} with sizes {about['sizes']}: {first}") from None
-    sha256, gain = weights_sha256(name_or_path), about.get("output_gain", 1.0)
-    return Enhancer(row, network, name=about["name"], sha256=sha256, device=device, gain=gain)
+    return row, network, about
 
 
 def _differing(state: dict[str, Tensor], wanted: dict[str, Tensor]) -> list[str]:

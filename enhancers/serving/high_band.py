@@ -1,16 +1,17 @@
 """The band above a network's own: treated by a gain that is extrapolated from what the network did below it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from clean_corpus.pipeline.core.types import Audio
 
-HighBand = Callable[[Audio, Audio, Audio, int, int], Audio]
-"""(low band into the network, low band out of it, high band, rate of the low bands, rate of the high one) -> high band.
+HighBand = Callable[[Sequence[Audio], Sequence[Audio], Sequence[Audio], int, int], list[Audio]]
+"""(low bands into the network, low bands out of it, high bands, rate of the low ones, rate of the high ones) -> high
+bands.
 
-Shapes: (M,), (M,), (N,) of the same seconds -> (N,). Longer signals come in overlapping stretches."""
+Shapes: of each signal (M,), (M,), (N,) of the same seconds -> (N,). Longer signals come in overlapping stretches."""
 
 WINDOW_S, HOP_S = 0.032, 0.016
 GUIDE = (0.625, 1.0)
@@ -20,6 +21,14 @@ FLOOR = 1e-12  # mean square that counts as nothing, -120 dB: a gain of nothing 
 SMOOTHING = (0.25, 0.5, 0.25)  # over frames
 MILDNESS = 0.7
 """Exponent of the gain: most noises fade above 8 kHz, so what the network takes below would be too much there."""
+
+
+def extrapolated_bands(
+    low_in: Sequence[Audio], low_out: Sequence[Audio], high: Sequence[Audio], low_rate: int, rate: int
+) -> list[Audio]:
+    """Return each high band under `extrapolated`, as a `HighBand`."""
+    bands = zip(low_in, low_out, high, strict=True)
+    return [extrapolated(*signals, low_rate, rate) for signals in bands]
 
 
 def extrapolated(low_in: Audio, low_out: Audio, high: Audio, low_rate: int, rate: int) -> Audio:

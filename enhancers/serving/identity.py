@@ -3,7 +3,7 @@
 import hashlib
 from importlib.metadata import version
 
-from clean_corpus.enhancers.checkpoints import card, weights_sha256
+from clean_corpus.enhancers.checkpoints import EXTRAPOLATED, card, weights_sha256
 
 ENHANCEMENT_VERSION = 1
 """Raised when the same weights give other samples: a change of a network, a domain, or the way long files go through.
@@ -16,13 +16,17 @@ BAND_SPLIT_VERSION = 2
 """Raised when the same network gives other samples at another rate than its own."""
 
 
-def identity(name_or_path: str, sample_rate: int) -> str:
+def identity(name_or_path: str, sample_rate: int, *, upper_band: str | None = None) -> str:
     """Return the hash by which the enhance stage knows an enhancer at a rate; training code is no part of it.
 
-    At another rate than the network's own, the version of the resampler and of the treatment of the band above count.
+    At another rate than the network's own, the version of the resampler and of the treatment of the band above count,
+    and above it the weights of that treatment, None where it has none.
     Raises: ConfigError if there are no such weights.
     """
     parts: list[object] = [weights_sha256(name_or_path), ENHANCEMENT_VERSION]
-    if sample_rate != card(name_or_path)["sample_rate"]:
+    own_rate = card(name_or_path)["sample_rate"]
+    if sample_rate != own_rate:
         parts += [sample_rate, BAND_SPLIT_VERSION, f"soxr {version('soxr')}"]
+    if sample_rate > own_rate:
+        parts.append(weights_sha256(upper_band) if upper_band else EXTRAPOLATED)
     return hashlib.sha256(" ".join(map(str, parts)).encode()).hexdigest()

@@ -1,25 +1,27 @@
 """The band above a 16 kHz enhancer's own, under the gains of a trained network: what `any_rate` asks for it."""
 
-import torch
-from safetensors.torch import load_file
-from torch import nn
+from collections.abc import Sequence
 
-from clean_corpus.enhancers.checkpoints import card, checkpoint_path, weights_sha256
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from clean_corpus.enhancers.checkpoints import require_upper_band, weights_sha256
 from clean_corpus.enhancers.domains.high_band import LOW_RATE, RATE, HighBand, Split
+from clean_corpus.enhancers.serving.enhancer import load_network
 from clean_corpus.enhancers.serving.high_band import extrapolated
-from clean_corpus.enhancers.table import method
 from clean_corpus.pipeline.audio.resample import resample
-from clean_corpus.pipeline.core.errors import ConfigError
 from clean_corpus.pipeline.core.types import Audio
 
 
 class UpperBand:
-    """A trained network of the domain `HighBand`: call it with both sides of the lower band and with the upper one.
+    """A trained network of the domain `HighBand`: call it with both sides of lower bands and with the upper ones.
 
-    It works at 48 kHz. What the way there and back leaves out of a signal at another rate, above 24 kHz or right below
-    half the rate, gets the extrapolated gain, so that gains of 1 return the signal.
+    A signal whose rate has no whole number of samples in a frame, or lies above 48 kHz, is treated at 48 kHz. What the
+    way there and back leaves out of it, above 24 kHz or right below half its rate, gets the extrapolated gain, so that
+    gains of 1 return the signal.
 
-    Shapes: low_in (M,), low_out (M,) at 16 kHz, high (N,) at any rate above -> (N,).
+    Shapes: lists of as many low_in (M,), low_out (M,) at 16 kHz and high (N,) at any rate above -> list of (N,).
     Raises: ValueError if the lower band has another rate.
     """
 
@@ -33,30 +35,41 @@ class UpperBand:
 
         Raises: ConfigError if there are no such weights, or if they are not for the band above another enhancer.
         """
-        path, about = checkpoint_path(name_or_path), card(name_or_path)
-        row = method(about["method"])
-        if not isinstance(row.domain, HighBand):
-            raise ConfigError(f"{path} is a {about['method']}, which works by itself: expected a full-band")
-        network = row.build(**about["sizes"])
-        network.load_state_dict(load_file(path))
+        require_upper_band(name_or_path)
+        row, network, _ = load_network(name_or_path)
         return cls(network, row.domain, sha256=weights_sha256(name_or_path), device=device)
 
-    @torch.inference_mode()
-    def __call__(self, low_in: Audio, low_out: Audio, high: Audio, low_rate: int, rate: int) -> Audio:
+    def __call__(
+        self, low_in: Sequence[Audio], low_out: Sequence[Audio], high: Sequence[Audio], low_rate: int, rate: int
+    ) -> list[Audio]:
         if low_rate != LOW_RATE:
             raise ValueError(f"the lower band has {low_rate} Hz, the network was trained with {LOW_RATE}")
-        n_full = len(low_in) * (RATE // LOW_RATE)
-        full = torch.zeros(1, n_full)
-        part = torch.from_numpy(resample(high, rate, RATE))[:n_full]
-        full[0, : len(part)] = part
-        split = Split(full, torch.from_numpy(low_in)[None], torch.from_numpy(low_out)[None])
-        split = Split(*(x.to(self.device) for x in split))
-        treated = self.domain.enhance(self.network, split, torch.tensor([n_full], device=self.device))
-        back, before = (_back(x[0].cpu().numpy(), rate, len(high)) for x in (treated, full))
-        return back + extrapolated(low_in, low_out, high - before, low_rate, rate)
+        if self.domain.has_frames_at(rate):
+            return self._treated(low_in, low_out, high, rate)
+        full = [resample(x, rate, RATE)[: len(low) * RATE // LOW_RATE] for x, low in zip(high, low_in, strict=True)]
+        treated = self._treated(low_in, low_out, full, RATE)
+        result = []
+        for i, x in enumerate(high):
+            back, before = (_fitted(resample(y[i], RATE, rate), len(x)) for y in (treated, full))
+            result.append(back + extrapolated(low_in[i], low_out[i], x - before, low_rate, rate))
+        return result
+
+    @torch.inference_mode()
+    def _treated(
+        self, low_in: Sequence[Audio], low_out: Sequence[Audio], high: Sequence[Audio], rate: int
+    ) -> list[Audio]:
+        """Return upper bands under the network's gains, all in one batch."""
+        split = Split(*(_batch(signals).to(self.device) for signals in (high, low_in, low_out)))
+        lengths = torch.tensor([len(x) for x in high], device=self.device)
+        output = self.domain.at(rate).enhance(self.network, split, lengths).cpu().numpy()
+        return [row[: len(x)] for row, x in zip(output, high, strict=True)]
 
 
-def _back(x: Audio, rate: int, n_samples: int) -> Audio:
-    """Return a signal at 48 kHz at another rate, cut or continued with silence to so many samples."""
-    x = torch.from_numpy(resample(x, RATE, rate))[:n_samples]
-    return torch.nn.functional.pad(x, (0, n_samples - len(x))).numpy()
+def _batch(signals: Sequence[Audio]) -> Tensor:
+    """Return signals with silence after the shorter ones, (B, N)."""
+    return torch.nn.utils.rnn.pad_sequence([torch.from_numpy(x) for x in signals], batch_first=True)
+
+
+def _fitted(x: Audio, n_samples: int) -> Audio:
+    """Return a signal cut or continued with silence to so many samples."""
+    return np.pad(x[:n_samples], (0, max(0, n_samples - len(x))))

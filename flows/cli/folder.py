@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from clean_corpus.flows.cli.console import console, ended_by_signals, print_end_of_folder
-from clean_corpus.flows.cli.options import ConfigFile, Distillmos, EnhancerName, Settings, Workers
+from clean_corpus.flows.cli.options import ConfigFile, Distillmos, EnhancerName, Settings, UpperBandName, Workers
 from clean_corpus.flows.cli.settings import run_config, workers_or_cores
 
 
@@ -17,6 +17,7 @@ def enhance(
     sample_rate: Annotated[
         int | None, typer.Option(min=8000, max=192000, help="of all files, Hz; default: each recording's own")
     ] = None,
+    upper_band: UpperBandName = None,
     keep_channels: Annotated[
         bool, typer.Option("--keep-channels", help="enhance each channel alone; default: to mono, as a run")
     ] = False,
@@ -36,6 +37,7 @@ def enhance(
             name,
             workers_or_cores(workers),
             console,
+            upper_band=download_cache.upper_band(name, upper_band),
             sample_rate=sample_rate,
             keep_channels=keep_channels,
         )

@@ -13,6 +13,10 @@ EnhancerName = Annotated[
     str | None,
     typer.Option("--enhancer", help="shipped name, path of trained .safetensors, or s3://; for run also none"),
 ]
+UpperBandName = Annotated[
+    str | None,
+    typer.Option("--upper-band", help="what treats the band above 8 kHz: full-band weights, or extrapolated"),
+]
 LAYOUTS = "piper, f5-tts, xtts, vits, styletts2, gpt-sovits, cosyvoice, ljspeech, hf, lhotse, lhotse-shar, nemo, kaldi"
 LayoutName = Annotated[str, typer.Option("--for", metavar="NAME", help=f"reader of the export: {LAYOUTS}")]
 RunLayoutName = Annotated[

@@ -2,15 +2,17 @@
 
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from clean_corpus.enhancers import checkpoints
 from clean_corpus.flows.commands.parallel import call_in_workers
 from clean_corpus.flows.engines.base import WorkerDied
+from clean_corpus.flows.worker_functions import enhancer
 from clean_corpus.pipeline.core.config import DEFAULT_S3
 from clean_corpus.pipeline.core.errors import ConfigError
 from clean_corpus.pipeline.core.files import write_whole
@@ -20,6 +22,9 @@ from clean_corpus.pipeline.discover import find_all
 from clean_corpus.pipeline.discover.fetch import base_folder, local_group
 from clean_corpus.pipeline.storage import open_store
 from clean_corpus.pipeline.storage.base import explain_disk_errors
+
+if TYPE_CHECKING:
+    from clean_corpus.pipeline.corpus.enhance import Enhancer
 
 RECORDINGS_PER_CALL = 8
 WAV = ".wav"
@@ -60,16 +65,18 @@ def enhance_folder(
     workers: int,
     console: Console,
     *,
+    upper_band: str | None = None,
     sample_rate: int | None = None,
     keep_channels: bool = False,
 ) -> tuple[int, dict[str, str]]:
     """Denoise every recording below `source` to the same place below `output`; return their number, and failures.
 
     Each keeps its own rate unless one is given, and becomes mono unless its channels are kept.
+    `upper_band` names the weights for what lies above the enhancer's own band, None for its own gains.
     Failures are texts by the recording's name. Raises: ConfigError if there are no such weights, or a recording would
     be overwritten.
     """
-    checkpoints.card(name)
+    checkpoints.require_enhancer(name)
     recordings = find_all(source, exclude=output)
     names = output_names(recordings)
     if isinstance(source, Path) and isinstance(output, Path):
@@ -89,7 +96,7 @@ def enhance_folder(
             source,
             output,
             names,
-            name,
+            partial(enhancer, name, upper_band),
             sample_rate,
             keep_channels,
         ):
@@ -157,12 +164,11 @@ def _enhance_group(
     source: Location,
     output: Location,
     names: dict[str, str],
-    name: str,
+    enhancer_at: "Callable[[int], Enhancer]",
     sample_rate: int | None,
     keep_channels: bool,
 ) -> dict[str, str]:
     """Denoise and write some recordings in a worker; return failures by the recording's name."""
-    from clean_corpus.flows.worker_functions import enhancer
     from clean_corpus.pipeline.corpus.enhance_files import enhance_files
 
     def write(path: str, data: bytes) -> None:
@@ -179,7 +185,7 @@ def _enhance_group(
             local_recordings,
             folder,
             write,
-            partial(enhancer, name),
+            enhancer_at,
             sample_rate=sample_rate,
             keep_channels=keep_channels,
         )

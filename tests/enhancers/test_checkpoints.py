@@ -7,6 +7,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from clean_corpus.enhancers import checkpoints, table
+from clean_corpus.enhancers.domains.high_band import HighBand
 
 TINY = {"channels": (4, 4, 8, 8, 16)}
 
@@ -27,6 +28,20 @@ def test_the_hash_covers_weights_and_card(trained):
     first = checkpoints.weights_sha256(str(trained))
     trained.with_suffix(".json").write_text(trained.with_suffix(".json").read_text() + " ")
     assert checkpoints.weights_sha256(str(trained)) != first
+
+
+def test_the_band_above_is_treated_by_what_is_asked_for_or_the_card_names(trained):
+    card = trained.with_suffix(".json")
+    assert checkpoints.upper_band(str(trained)) == checkpoints.upper_band(str(trained), checkpoints.UPPER_BAND)
+    card.write_text(json.dumps(json.loads(card.read_text()) | {"upper_band": "full-band-causal"}))
+    assert checkpoints.upper_band(str(trained)) == "full-band-causal"
+    assert checkpoints.upper_band(str(trained), "mine.safetensors") == "mine.safetensors"
+    assert checkpoints.upper_band(str(trained), "extrapolated") is None
+
+
+def test_the_rows_for_the_band_above_are_those_of_its_domain():
+    rows = {name for name, row in table.ENHANCERS.items() if isinstance(row.domain, HighBand)}
+    assert rows == set(checkpoints.UPPER_BAND_METHODS) and not rows & set(checkpoints.shipped())
 
 
 def test_shipped_weights_have_cards_that_say_what_they_are():

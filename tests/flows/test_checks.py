@@ -4,6 +4,7 @@ import os
 
 import pytest
 
+from clean_corpus.enhancers import checkpoints
 from clean_corpus.flows import checks, local_server
 from clean_corpus.flows.config import RunConfig
 from clean_corpus.pipeline.core import extras
@@ -36,6 +37,8 @@ def no_server(monkeypatch):
         (["enhancer=none", "variants=true"], "with enhancer none there is none"),
         (["enhancer=none", "gate.prefer=enhanced"], "nothing is; leave one of them out"),
         (["enhancer=default-casual"], "did you mean 'default-causal'"),
+        (["upper_band=default-causal"], "works by itself: for the band above 8 kHz expected full-band"),
+        (["upper_band=no-such"], "enhancer 'no-such' has no weights"),
         (["gate.cer_max=0.1"], "set text.transcriber"),
         (["text.transcriber=faster-whisper"], "set text.model to its folder"),
         (["score.clean_dir=/no/such/place"], "no such folder"),
@@ -67,8 +70,25 @@ def test_an_output_that_cannot_be_starts_nothing(folder, no_server):
         invoke("run", folder / "in", folder / "file")
 
 
-def test_settings_that_can_work_give_the_hash_of_the_weights(folder):
-    config = validate(RunConfig, override({"input": folder / "in", "output": folder / "out"}, []))
-    assert checks.check(config.model_copy(update={"enhancer": "none"})) is None
-    assert len(checks.check(config)) == 64 and not (folder / "out").exists()
+def test_weights_for_the_band_above_are_no_enhancer(folder, no_server, upper_band_weights):
+    with pytest.raises(ConfigError, match=r"is a full-band, which works above 8 kHz after another: name that one"):
+        invoke("run", folder / "in", folder / "out", "--enhancer", upper_band_weights)
+    with pytest.raises(ConfigError, match=r"is a full-band, which works above 8 kHz after another: name that one"):
+        invoke("enhance", folder / "in", folder / "out", "--enhancer", upper_band_weights)
+
+
+def test_settings_that_can_work_give_the_networks_that_run(folder, upper_band_weights):
+    def networks(*settings):
+        return checks.check(validate(RunConfig, override({"input": folder / "in", "output": folder / "out"}, settings)))
+
+    low, weights = "audio.sample_rate=16000", f"upper_band={upper_band_weights}"
+    assert networks("enhancer=none") == (None, None, None)
+    assert networks(low, weights) == (checkpoints.weights_sha256("default"), None, None)
+    assert networks("upper_band=extrapolated") == (checkpoints.weights_sha256("default"), "extrapolated", None)
+    assert networks(weights)[1:] == ("upper", checkpoints.weights_sha256(str(upper_band_weights)))
+    assert not (folder / "out").exists()
+
+
+def test_the_output_is_prepared(folder):
+    config = validate(RunConfig, {"input": folder / "in", "output": folder / "out"})
     assert checks.prepared_store(config).root == folder / "out" and (folder / "out").is_dir()

@@ -4,6 +4,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from clean_corpus.enhancers.serving.high_band import extrapolated_bands
+from clean_corpus.enhancers.serving.upper_band import UpperBand
 from clean_corpus.flows import worker_functions
 from clean_corpus.flows.config import RunConfig
 from clean_corpus.pipeline.core.records import Ending, Enhanced, Outcome, RawShard, Scored, Shard
@@ -68,9 +70,14 @@ def test_models_are_loaded_once_in_a_process(monkeypatch):
         lambda name, device: loaded.append(name) or SimpleNamespace(sample_rate=16000),
     )
     worker_functions.network.cache_clear()
+    worker_functions.upper_band.cache_clear()
+    monkeypatch.setattr(UpperBand, "load", lambda name, device: loaded.append(name) or UpperBand)
     try:
-        first, second = worker_functions.enhancer("x", 16000), worker_functions.enhancer("x", 48000)
-        assert first is second.network and loaded == ["x"]
-        assert worker_functions.enhancer("y", 16000) is not first
+        first, second = worker_functions.enhancer("x", "u", 16000), worker_functions.enhancer("x", None, 48000)
+        assert first is second.network and loaded == ["x"] and second.high_band is extrapolated_bands
+        assert worker_functions.enhancer("y", None, 16000) is not first
+        above = [worker_functions.enhancer("x", "u", rate).high_band for rate in (8000, 24000, 48000)]
+        assert above == [extrapolated_bands, UpperBand, UpperBand] and loaded == ["x", "y", "u"]
     finally:
         worker_functions.network.cache_clear()
+        worker_functions.upper_band.cache_clear()

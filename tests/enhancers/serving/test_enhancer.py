@@ -67,14 +67,12 @@ def test_unknown_names_and_foreign_weights_are_explained(trained):
         load_enhancer(str(trained))
 
 
-def test_weights_for_the_band_above_another_enhancer_are_not_run_alone(tmp_path):
-    save_file(table.method("full-band").build().state_dict(), tmp_path / "upper.safetensors")
-    (tmp_path / "upper.json").write_text(json.dumps({"name": "upper", "method": "full-band", "sizes": {}}))
+def test_weights_for_the_band_above_another_enhancer_are_not_run_alone(upper_band_weights):
     with pytest.raises(ConfigError, match=r"upper\.safetensors is a full-band, which works above 8 kHz after another"):
-        load_enhancer(str(tmp_path / "upper.safetensors"))
+        load_enhancer(str(upper_band_weights))
 
 
-@pytest.mark.parametrize("name", sorted(path.stem for path in checkpoints.WEIGHTS.glob("*.safetensors")))
+@pytest.mark.parametrize("name", checkpoints.shipped())
 def test_shipped_weights_mend_noisy_speech_and_turn_none_upside_down(name):
     """What they are for: at 5 dB of noise the signal must come out nearer to the clean one, at its sign and level."""
     from clean_corpus.pipeline.audio.synthetic import coloured_noise, mix_at_snr

@@ -39,5 +39,12 @@ def test_identity_is_weights_and_version_alone(monkeypatch):
             False,
             False,
         ]
+    above = [identity("default", rate, upper_band="default-causal") for rate in (8000, *rates)]
+    assert [a == b for a, b in zip(above, [identity("default", 8000), *before], strict=True)] == [
+        True,
+        True,
+        False,
+        False,
+    ]
     monkeypatch.setattr(module, "ENHANCEMENT_VERSION", ENHANCEMENT_VERSION + 1)
     assert not set(before) & {identity("default", rate) for rate in rates}

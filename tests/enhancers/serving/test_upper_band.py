@@ -1,17 +1,14 @@
 """The band above a 16 kHz enhancer under a network's gains: gains of 1 return it at any rate, of 0 take it away."""
 
-import json
-
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
 from torch import nn
 
-from clean_corpus.enhancers import table
 from clean_corpus.enhancers.domains.high_band import HighBand
 from clean_corpus.enhancers.serving.any_rate import AnyRate
 from clean_corpus.enhancers.serving.upper_band import UpperBand
+from clean_corpus.pipeline.audio.resample import resample
 from clean_corpus.pipeline.core.errors import ConfigError
 
 
@@ -64,15 +61,47 @@ def test_gains_of_zero_leave_the_band_below_alone(rate):
     assert left[0] < 0.01 and left[1] == pytest.approx(1, abs=0.01)
 
 
-def test_weights_are_loaded_by_path_and_those_of_other_networks_refused(tmp_path):
-    torch.manual_seed(0)
-    save_file(table.method("full-band").build().state_dict(), tmp_path / "upper.safetensors")
-    (tmp_path / "upper.json").write_text(json.dumps({"name": "upper", "method": "full-band", "sizes": {}}))
-    upper = UpperBand.load(str(tmp_path / "upper.safetensors"))
+def test_weights_are_loaded_by_path_and_those_of_other_networks_refused(upper_band_weights):
+    upper = UpperBand.load(str(upper_band_weights))
     x, low = noise(4800), noise(1600)
-    result = upper(low, low, x, 16000, 48000)
+    (result,) = upper([low], [low], [x], 16000, 48000)
     assert result.shape == x.shape and 0.5 < np.square(result).sum() / np.square(x).sum() < 1
     with pytest.raises(ValueError, match="the lower band has 8000 Hz, the network was trained with 16000"):
-        upper(low, low, x, 8000, 48000)
-    with pytest.raises(ConfigError, match="works by itself: expected a full-band"):
+        upper([low], [low], [x], 8000, 48000)
+    with pytest.raises(ConfigError, match="works by itself: for the band above 8 kHz expected full-band"):
         UpperBand.load("default")
+
+
+def test_those_who_share_a_batch_and_the_rate_of_the_frames_change_nothing(upper_band_weights):
+    upper = UpperBand.load(str(upper_band_weights))
+    lows, highs = [noise(3200), noise(8000), noise(1)], [noise(4800), noise(12000), noise(2)]
+    together = upper(lows, [0.3 * x for x in lows], highs, 16000, 24000)
+    alone = [upper([low], [0.3 * low], [high], 16000, 24000)[0] for low, high in zip(lows, highs, strict=True)]
+    assert all(np.abs(a - b).max() < 1e-6 for a, b in zip(together, alone, strict=True))
+
+
+def test_a_band_limited_signal_gets_the_same_gains_at_every_rate(upper_band_weights):
+    """Frames at 24 kHz, at 48 kHz and by way of it: resampling is no part of what the network decides."""
+    upper = UpperBand.load(str(upper_band_weights))
+    spectrum = np.fft.rfft(noise(48000))
+    spectrum[(hz := np.fft.rfftfreq(48000, 1 / 48000)) > 10500] = 0
+    low, high = spectrum * (hz < 7500), spectrum * (hz > 7500)
+    found = {}
+    for rate in (24000, 44100, 48000):
+        signals = [
+            np.fft.irfft(x[: r // 2 + 1], r).astype(np.float32) * r / 48000 for x, r in ((low, 16000), (high, rate))
+        ]
+        (treated,) = upper([signals[0]], [0.3 * signals[0]], [signals[1]], 16000, rate)
+        found[rate] = resample(treated, rate, 48000)[4800:-4800]
+    for rate in (24000, 44100):
+        error = np.square(found[rate] - found[48000]).sum() / np.square(found[48000]).sum()
+        assert 10 * np.log10(error) < -35, rate
+
+
+@pytest.mark.parametrize("rate", [22050, 48000])
+def test_energy_is_never_added(upper_band_weights, rate):
+    upper = UpperBand.load(str(upper_band_weights))
+    x, low = noise(rate), noise(16000)
+    (treated,) = upper([low], [0.1 * low], [x], 16000, rate)
+    (nothing,) = upper([low], [low], [np.zeros_like(x)], 16000, rate)
+    assert np.square(treated).sum() < np.square(x).sum() and not nothing.any()
