@@ -1,7 +1,7 @@
 """Time the crowd's run with speakers and DistillMOS off and on, and read the fixed pairs by DistillMOS beside DNSMOS.
 
-usage: python benchmarks/crowd_extras.py     writes the sections `extras` and `naturalness` of the documents; wants idle
-  cores for half an hour
+usage: python benchmarks/crowd_extras.py     writes the sections `extras` and `naturalness` of the documents
+  takes half an hour of two idle cores; CPU seconds hold on busy ones too
 """
 
 import argparse
@@ -41,15 +41,16 @@ def crowd(output: Path, settings: tuple[str, ...]) -> tuple[Measured, dict]:
 
 
 def times(runs: dict[str, tuple[Measured, dict]]) -> str:
-    """Return wall time, memory and the worker seconds of each stage for each run, and what the voices rejected."""
+    """Return wall and CPU time, memory and worker seconds of each stage for each run, and what the voices rejected."""
     rows = []
     for name, (took, run) in runs.items():
         seconds = {stage["name"]: stage["seconds"] for stage in run["stages"]}
         shown = (f"{seconds[stage]:.1f}" if stage in seconds else "-" for stage in STAGES)
-        rows.append([name, f"{took.wall_s:.0f}", f"{took.peak_gib:.2f}", run["counts"]["kept"], *shown])
+        whole = f"{took.wall_s:.0f}", f"{took.cpu_s:.0f}", f"{took.peak_gib:.2f}"
+        rows.append([name, *whole, run["counts"]["kept"], *shown])
     found = runs["both"][1]["reasons"]
     rejected = ", ".join(f"{found.get(reason, {'clips': 0})['clips']} {reason}" for reason in ("speaker_change",))
-    heads = ["the crowd's run with", "seconds", "GiB", "kept", *STAGES]
+    heads = ["the crowd's run with", "seconds", "CPU seconds", "GiB", "kept", *STAGES]
     return f"{machine()}. Stages in worker seconds. By the voice: {rejected}.\n\n{table(heads, rows)}"
 
 

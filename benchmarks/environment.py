@@ -2,6 +2,7 @@
 
 import os
 import platform
+import resource
 import subprocess
 import sys
 import tempfile
@@ -33,9 +34,13 @@ def make_pairs(folder: Path) -> None:
 
 @dataclass(frozen=True)
 class Measured:
-    """A command's time, and the most memory its process tree held at once, shared pages counted once."""
+    """A command's time, and the most memory its process tree held at once, shared pages counted once.
+
+    `cpu_s` is what the processor worked on it, in all its processes: other programs hardly change it.
+    """
 
     wall_s: float
+    cpu_s: float
     peak_gib: float
     output: str
 
@@ -45,7 +50,7 @@ def measure(*command: object) -> Measured:
 
     Raises: subprocess.CalledProcessError with the output if it fails.
     """
-    start, peak = time.perf_counter(), 0
+    start, before, peak = time.perf_counter(), _children_cpu_s(), 0
     with tempfile.TemporaryFile("w+") as log:
         process = subprocess.Popen(list(map(str, command)), stdout=log, stderr=subprocess.STDOUT)
         while process.poll() is None:
@@ -55,7 +60,13 @@ def measure(*command: object) -> Measured:
         output = log.read()
     if process.returncode:
         raise subprocess.CalledProcessError(process.returncode, command, output)
-    return Measured(time.perf_counter() - start, peak / 2**30, output)
+    return Measured(time.perf_counter() - start, _children_cpu_s() - before, peak / 2**30, output)
+
+
+def _children_cpu_s() -> float:
+    """Return the seconds of all descendants of this process that have ended and were waited for."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _tree_bytes(root: int) -> int:
