@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from clean_corpus.flows import download_cache
 from clean_corpus.flows.config import RunConfig
-from clean_corpus.pipeline.core.compute_lock import hold_compute_lock
+from clean_corpus.pipeline.core.compute_lock import compute_in_turns
 from clean_corpus.pipeline.core.config import ScoreConfig, TextConfig
 from clean_corpus.pipeline.core.records import (
     Embedded,
@@ -115,7 +115,7 @@ def ingest(config: RunConfig, group: Sequence[Recording]) -> Outcome[Ingested]:
     """Run the stage `ingest` on one group of recordings."""
     from clean_corpus.pipeline.corpus.ingest import ingest_group
 
-    with hold_compute_lock():
+    with compute_in_turns():
         return ingest_group(_store(config), config.input, group, config, aligner(config.text))
 
 
@@ -126,7 +126,7 @@ def score_raw(config: RunConfig, raw: RawShard) -> Outcome[Scored]:
 
     ruler = partial(scorer, config.segment.speech_threshold, config.score)
     sources = [clip.source for clip in raw.to_score]
-    with hold_compute_lock(), local_references(config.score.clean_dir, sources, config.s3) as references:
+    with compute_in_turns(), local_references(config.score.clean_dir, sources, config.s3) as references:
         return score.score_shard(_store(config), raw.shard, raw.to_score, ruler, config, references)
 
 
@@ -142,7 +142,7 @@ def clean(config: RunConfig, raw: RawShard) -> Cleaned:
     upper = download_cache.upper_band(weights, config.upper_band, config.s3)
     ruler = partial(scorer, config.segment.speech_threshold, config.score)
     sources = [clip.source for clip in raw.to_score]
-    with hold_compute_lock(), local_references(config.score.clean_dir, sources, config.s3) as references:
+    with compute_in_turns(), local_references(config.score.clean_dir, sources, config.s3) as references:
         before = score.score_shard(store, raw.shard, raw.to_score, ruler, config, references)
         rate = config.audio.sample_rate
         name = identity(weights, rate, upper_band=upper)
@@ -182,7 +182,7 @@ def transcribe(
     from clean_corpus.pipeline.text.transcribers import identity
 
     name = identity(config.text)
-    with hold_compute_lock():
+    with compute_in_turns():
         load = partial(transcriber, config.text)
         return transcribe_shard(_store(config), raw, enhanced, endings, load, name, config)
 
@@ -191,7 +191,7 @@ def embed(config: RunConfig, raw: RawShard, enhanced: Shard | None) -> Outcome[E
     """Run the stage `embed` on one raw shard and its enhanced version."""
     from clean_corpus.pipeline.corpus.embed import embed_shard
 
-    with hold_compute_lock():
+    with compute_in_turns():
         encoder = partial(voice_encoder, config.segment.speech_threshold)
         return embed_shard(_store(config), raw, enhanced, encoder, config)
 
@@ -200,7 +200,7 @@ def publish(config: RunConfig, raw: RawShard, enhanced: Shard | None, endings: S
     """Run the stage `publish` on one raw shard."""
     from clean_corpus.pipeline.corpus.publish import publish_shard
 
-    with hold_compute_lock():
+    with compute_in_turns():
         return publish_shard(_store(config), raw, enhanced, endings, config)
 
 
@@ -214,7 +214,7 @@ def variant(
     """Run the stage `variant` on one raw shard."""
     from clean_corpus.pipeline.corpus.publish import variant_shard
 
-    with hold_compute_lock():
+    with compute_in_turns():
         return variant_shard(_store(config), raw, enhanced, endings, name, config)
 
 
@@ -222,5 +222,5 @@ def report(config: RunConfig, run: dict[str, object], clip_shards: dict[str, tup
     """Write the HTML report of the whole run, with audio of clips from the shards they lie in."""
     from clean_corpus.pipeline.report.run_report import write_run_report
 
-    with hold_compute_lock():
+    with compute_in_turns():
         write_run_report(_store(config), run, clip_shards, config)

@@ -1,7 +1,7 @@
-"""The lock of computing in one process: of several threads one computes, while the others wait for the network.
+"""Turns at computing in one process: of several threads one computes, while the others wait for the network.
 
 Threads share a GPU badly, and its memory not at all: two shards at once need twice as much. Downloads and uploads need
-neither, so a thread releases the lock for as long as one takes.
+neither. So a thread has no turn until what it needs is there, and gives it back for as long as an upload takes.
 """
 
 import threading
@@ -13,24 +13,32 @@ _thread = threading.local()
 
 
 @contextmanager
-def hold_compute_lock() -> Iterator[None]:
-    """Hold this process's compute lock in the block. Threads that the block starts do not hold it.
+def compute_in_turns() -> Iterator[None]:
+    """Let this thread take turns at computing in the block, from `begin_computing` on. Threads that it starts do not.
 
-    Raises: RuntimeError if this thread holds the lock already, since it would wait for itself.
+    Raises: RuntimeError if this thread takes turns already, since it would wait for itself.
     """
     if getattr(_thread, "computes", None) is not None:
-        raise RuntimeError("hold_compute_lock() inside hold_compute_lock(): this thread holds the lock already")
-    with _lock:
+        raise RuntimeError("compute_in_turns() inside compute_in_turns(): this thread takes turns already")
+    _thread.computes = False
+    try:
+        yield
+    finally:
+        if _thread.computes:
+            _lock.release()
+        _thread.computes = None
+
+
+def begin_computing() -> None:
+    """Wait for this thread's turn, now that what it needs is there; nothing happens if it has it, or takes none."""
+    if getattr(_thread, "computes", None) is False:
+        _lock.acquire()
         _thread.computes = True
-        try:
-            yield
-        finally:
-            _thread.computes = None
 
 
 @contextmanager
-def release_compute_lock() -> Iterator[None]:
-    """Release this thread's compute lock for the block, and wait for it again; nothing happens if it holds none."""
+def wait_without_turn() -> Iterator[None]:
+    """Give this thread's turn back for the block, and wait for it again; nothing happens if it has none."""
     if not getattr(_thread, "computes", None):
         yield
         return

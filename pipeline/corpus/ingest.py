@@ -6,6 +6,7 @@ from dataclasses import asdict, astuple, replace
 from pathlib import Path
 
 from clean_corpus.pipeline.audio import decode, voice_activity
+from clean_corpus.pipeline.core.compute_lock import begin_computing
 from clean_corpus.pipeline.core.config import PipelineConfig
 from clean_corpus.pipeline.core.hashing import content_name
 from clean_corpus.pipeline.core.locations import Location
@@ -75,6 +76,7 @@ def _ingest_files(
     found = find(store, "ingest", name := _name(group, config, aligner), Ingested)
     if found is not None:
         return Outcome(name, found, time.perf_counter() - start, reused=True)
+    begin_computing()
     checked = [verify_unchanged(folder, recording) for recording in group]
     name = _name(checked, config, aligner)
 

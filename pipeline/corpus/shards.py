@@ -12,6 +12,7 @@ from typing import Any, BinaryIO, Literal
 import numpy as np
 
 from clean_corpus.pipeline.audio import decode, encode
+from clean_corpus.pipeline.core.compute_lock import begin_computing
 from clean_corpus.pipeline.core.errors import DataError
 from clean_corpus.pipeline.core.records import Shard
 from clean_corpus.pipeline.core.types import Audio
@@ -55,6 +56,7 @@ def read_shard(store: Store, shard: Shard) -> Iterator[Sample]:
 
     try:
         with store.opened(shard.key) as file:
+            begin_computing()
             _refuse_other(shard, file)
             for sample in group_by_keys(tar_file_expander([{"url": shard.key, "stream": file}])):
                 name = sample["__key__"]
@@ -72,6 +74,7 @@ def read_flac(store: Store, shard: Shard) -> Iterator[tuple[str, bytes]]:
     """
     try:
         with store.opened(shard.key) as file:
+            begin_computing()
             _refuse_other(shard, file)
             with tarfile.open(fileobj=file, mode="r|") as tar:
                 for member in tar:

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
-from clean_corpus.pipeline.core.compute_lock import release_compute_lock
+from clean_corpus.pipeline.core.compute_lock import wait_without_turn
 from clean_corpus.pipeline.core.config import S3Config
 from clean_corpus.pipeline.core.errors import ConfigError, DataError
 from clean_corpus.pipeline.core.locations import Location, S3Folder
@@ -50,7 +50,7 @@ def local_references(
         found_here = ((name, clean_dir and _find_local(clean_dir, name)) for name in names)
         yield {name: _readable(path) for name, path in found_here if path}
         return
-    with release_compute_lock(), ThreadPoolExecutor(THREADS) as threads:
+    with wait_without_turn(), ThreadPoolExecutor(THREADS) as threads:
         found = threads.map(lambda name: _find_in_bucket(clean_dir, name, config), names)
         by_source = {name: reference for name, reference in zip(names, found, strict=True) if reference}
     objects = sorted(set(by_source.values()))  # two sources may share one

@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
-from clean_corpus.pipeline.core.compute_lock import release_compute_lock
+from clean_corpus.pipeline.core.compute_lock import wait_without_turn
 from clean_corpus.pipeline.core.config import S3Config
 from clean_corpus.pipeline.core.errors import DataError
 from clean_corpus.pipeline.core.hashing import sha256_file
@@ -80,8 +80,8 @@ def fetch_objects(folder: S3Folder, objects: Sequence[S3Object], target: Path, c
             return os.strerror(error.errno).lower() if error.errno else str(error)
         return None
 
-    # this thread releases the lock: the threads that download could not, since they do not hold it
-    with release_compute_lock(), ThreadPoolExecutor(THREADS) as threads:
+    # this thread gives its turn back: the threads that download could not, since they have none
+    with wait_without_turn(), ThreadPoolExecutor(THREADS) as threads:
         ends = list(threads.map(fetch, objects))
     failures = [end for end in ends if isinstance(end, DataError)]
     if failures and not _is_of_some_objects(folder, failures, len(objects), config):

@@ -13,7 +13,7 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from clean_corpus.pipeline.core.compute_lock import release_compute_lock
+from clean_corpus.pipeline.core.compute_lock import wait_without_turn
 from clean_corpus.pipeline.core.config import DEFAULT_S3, S3Config
 from clean_corpus.pipeline.core.errors import ConfigError, DataError
 from clean_corpus.pipeline.core.locations import SCHEME, parse_location
@@ -126,7 +126,7 @@ def list_objects(bucket: str, prefix: str, delimiter: str = "", config: S3Config
 
 def head(bucket: str, key: str, config: S3Config) -> Head | None:
     """Return an object's size, etag and age, None if it is absent."""
-    with explain_request_errors(f"{SCHEME}{bucket}/{key}"), release_compute_lock():
+    with explain_request_errors(f"{SCHEME}{bucket}/{key}"), wait_without_turn():
         try:
             answer = with_retries(client(config).head_object, Bucket=bucket, Key=key, **read_arguments(config))
         except client_error() as error:
@@ -161,7 +161,7 @@ def unsafe_name(path: str) -> str | None:
 def read(bucket: str, key: str, config: S3Config) -> bytes | None:
     """Return the bytes of a small object, None if it is absent."""
     buffer = io.BytesIO()
-    with explain_request_errors(f"{SCHEME}{bucket}/{key}"), release_compute_lock():
+    with explain_request_errors(f"{SCHEME}{bucket}/{key}"), wait_without_turn():
         try:
             _get(S3Object(bucket, key), read_arguments(config), buffer, config)
         except client_error() as error:
@@ -178,7 +178,7 @@ def download(source: S3Object, target: Path, config: S3Config) -> None:
     for good, and ConfigError as `S3Object.opened`.
     """
     arguments = read_arguments(config) | ({"IfMatch": f'"{source.etag}"'} if source.etag else {})
-    with explain_request_errors(str(source)), release_compute_lock():
+    with explain_request_errors(str(source)), wait_without_turn():
         try:
             # In one request: of several, for a part each, If-Match would hold for the first alone.
             with target.open("wb") as file:
@@ -211,7 +211,7 @@ def download_into(file: BinaryIO, bucket: str, key: str, config: S3Config) -> bo
         file.truncate()
         transfer(config, "download_fileobj", bucket, key, file, ExtraArgs=read_arguments(config))
 
-    with explain_request_errors(f"{SCHEME}{bucket}/{key}"), release_compute_lock():
+    with explain_request_errors(f"{SCHEME}{bucket}/{key}"), wait_without_turn():
         try:
             with_retries(attempt)
         except client_error() as error:
@@ -246,7 +246,7 @@ def upload(file: BinaryIO, bucket: str, key: str, config: S3Config, content_type
         with os.fdopen(os.dup(file.fileno()), "rb") as duplicate:  # boto3 closes the file that it is given
             transfer(config, "upload_fileobj", duplicate, bucket, key, ExtraArgs=arguments)
 
-    with explain_request_errors(f"{SCHEME}{bucket}/{key}"), release_compute_lock():
+    with explain_request_errors(f"{SCHEME}{bucket}/{key}"), wait_without_turn():
         with_retries(attempt)
 
 
@@ -256,7 +256,7 @@ def create(bucket: str, key: str, data: bytes, config: S3Config) -> bool:
     Raises: ConfigError if the server knows no conditional put.
     """
     where = f"{SCHEME}{bucket}/{key}"
-    with explain_request_errors(where), release_compute_lock():
+    with explain_request_errors(where), wait_without_turn():
         try:
             arguments = {"Bucket": bucket, "Key": key, "Body": data, "IfNoneMatch": "*", **write_arguments(config)}
             with_retries(client(config).put_object, **arguments)
@@ -278,20 +278,20 @@ def put_in_time(bucket: str, key: str, data: bytes, config: S3Config, *, within_
     """
     once = client(config, attempts=1, timeout_s=attempt_s / 2)  # to connect, and to wait for the answer
     arguments = {"Bucket": bucket, "Key": key, "Body": data, **write_arguments(config)}
-    with explain_request_errors(f"{SCHEME}{bucket}/{key}"), release_compute_lock():
+    with explain_request_errors(f"{SCHEME}{bucket}/{key}"), wait_without_turn():
         with_retries_until(within_s - attempt_s, once.put_object, **arguments)
 
 
 def try_delete(bucket: str, key: str, config: S3Config) -> bool:
     """Remove an object; return False if no answer came, so that the request may still take effect."""
     once = client(config, attempts=1)
-    with explain_request_errors(f"{SCHEME}{bucket}/{key}"), release_compute_lock():
+    with explain_request_errors(f"{SCHEME}{bucket}/{key}"), wait_without_turn():
         return with_retries_if_answered(once.delete_object, Bucket=bucket, Key=key, **read_arguments(config))
 
 
 def keeps_deleted(bucket: str, config: S3Config) -> bool | None:
     """Return whether a bucket keeps, or once kept, older versions of objects; None if that may not be asked."""
-    with explain_request_errors(f"{SCHEME}{bucket}"), release_compute_lock():
+    with explain_request_errors(f"{SCHEME}{bucket}"), wait_without_turn():
         try:
             return "Status" in with_retries(client(config).get_bucket_versioning, Bucket=bucket)
         except client_error():
@@ -300,5 +300,5 @@ def keeps_deleted(bucket: str, config: S3Config) -> bool | None:
 
 def delete(bucket: str, key: str, config: S3Config) -> None:
     """Remove an object; nothing happens if it is absent."""
-    with explain_request_errors(f"{SCHEME}{bucket}/{key}"), release_compute_lock():
+    with explain_request_errors(f"{SCHEME}{bucket}/{key}"), wait_without_turn():
         with_retries(client(config).delete_object, Bucket=bucket, Key=key, **read_arguments(config))
