@@ -44,6 +44,8 @@ def card(name: str, layout: Layout, plan: Plan, manifest: Manifest, identity: st
             "kept": run.get("counts", {}).get("kept"),
             "enhancer": run.get("enhancer"),
             "weights_sha256": run.get("weights_sha256"),
+            "upper_band": run.get("upper_band"),
+            "upper_band_sha256": run.get("upper_band_sha256"),
             "settings": run.get("config", {}),
             "rulers": run.get("rulers", {}),
         },

@@ -107,6 +107,16 @@ def test_paths_that_are_not_utf8_are_shown_with_their_bytes(tmp_path):
     assert "<title>caf\\udce9 " in page
 
 
+@pytest.mark.parametrize(
+    ("upper_band", "words"),
+    [({}, ""), ({"upper_band": None}, ""), ({"upper_band": "extrapolated"}, ""),
+     ({"upper_band": "full-band"}, ", above 8 kHz with full-band")],
+)  # fmt: skip
+def test_the_page_says_what_enhanced_each_band(tmp_path, upper_band, words):
+    page = write_report(ledger(tmp_path, []), run_of(**upper_band), tmp_path / "report", audio).read_text()
+    assert f"enhanced with cgcrn{words} ·" in page
+
+
 def test_a_run_without_enhancer_shows_raw_clips_alone(tmp_path):
     why = {"chosen": "raw", "chosen_why": "not_enhanced: enhancer is none"}
     rows = [clip(f"k{i}", before=2.7 + 0.1 * i, **why) for i in range(3)]
