@@ -182,7 +182,8 @@ def test_the_card_says_what_lies_there(corpus, tmp_path):
     assert card["consent"]["signed"]["clips"] == 1 and card["text_sources"] == {"manifest": 6}
     assert card["corpus"] | {"settings": 0} == {
         "version": 1, "made": manifest.made, "ledger_sha256": manifest.ledger.sha256, "kept": 7, "enhancer": "none",
-        "weights_sha256": "0" * 64, "upper_band": None, "upper_band_sha256": None, "settings": 0, "rulers": {"snr_db": "1"},
+        "weights_sha256": "0" * 64, "upper_band": None, "upper_band_sha256": None, "settings": 0,
+        "rulers": {"snr_db": "1"},
     }  # fmt: skip
     assert card["corpus"]["settings"]["gate"]["snr_db_min"] == 10.0
     assert sum(side["clips"] for side in card["sides"].values()) == 7 and list(card["sides"]) == ["train", "dev"]
