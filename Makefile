@@ -6,7 +6,7 @@ LOCK := $(BIN)/uv pip compile --quiet --generate-hashes --no-header --no-annotat
 # Tests start many short processes: each takes ten seconds longer where sources are compiled at every start.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo test test-slow setup lint wheel lock
+.PHONY: demo test test-slow setup lint wheel lock peers
 setup: $(STAMP)
 
 $(BIN)/uv: requirements-uv.txt
@@ -40,9 +40,16 @@ lint: setup
 wheel: setup
 	$(BIN)/uv build --quiet --no-build-isolation --python $(BIN)/python --out-dir dist
 
+# What benchmarks/pairs48.py compares with, beside .venv, which stays what requirements.txt says
+peers: setup
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --target .peers --require-hashes -r requirements-peers.txt
+
 # After a change of requirements in pyproject.toml: versions that still fit stay. `--upgrade-package NAME` raises one.
 lock: $(BIN)/uv
 	$(LOCK) pyproject.toml --extra test --output-file requirements.txt
 	$(LOCK) pyproject.toml --extra align --extra distillmos --extra formats --extra onnx --extra ray --extra speakers --extra train \
 		--extra transcribe --extra vocoder \
 		--constraints requirements.txt --output-file requirements-runtime.txt
+	$(BIN)/python -c "import tomllib; \
+		print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['optional-dependencies']['peers'], sep='\n')" \
+		| $(LOCK) - --constraints requirements.txt --output-file requirements-peers.txt

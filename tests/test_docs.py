@@ -11,8 +11,8 @@ README = REPOSITORY / "README.md"
 DOCS = sorted((REPOSITORY / "docs").glob("*.md"))
 FIGURES = {
     "bandwidth", "change", "choice", "crowd", "extras", "faults", "files", "generation", "groups", "growth", "guard",
-    "harm", "layouts", "levels", "likeness", "long", "mild", "naturalness", "outlier", "pairs", "proof", "results",
-    "rows", "scores", "settings", "shipped", "streaming", "voice",
+    "harm", "layouts", "levels", "likeness", "long", "mild", "naturalness", "outlier", "pairs", "pairs48", "proof",
+    "results", "rows", "scores", "settings", "shipped", "streaming", "voice",
 }  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Both locks pin what pyproject.toml asks for by version and hash, and images get no package of the tests."""
+"""The locks pin what pyproject.toml asks for by version and hash, and images get no package of the tests."""
 
 import re
 import tomllib
@@ -9,6 +9,7 @@ from packaging.utils import canonicalize_name
 
 from tests.infra.files import DOCKERFILE, contents
 
+LOCKS = ["requirements.txt", "requirements-runtime.txt", "requirements-peers.txt", "requirements-uv.txt"]
 RUNTIME_EXTRAS = {"align", "distillmos", "formats", "onnx", "ray", "speakers", "train", "transcribe", "vocoder"}
 
 
@@ -18,14 +19,14 @@ def entries(name: str) -> dict[str, str]:
     return dict(found)
 
 
-def requirements(*extras: str) -> list[Requirement]:
-    """Return what the project itself and some of its extras ask for."""
-    project = tomllib.loads(contents("pyproject.toml"))["project"]
-    named = [*project["dependencies"], *(line for extra in extras for line in project["optional-dependencies"][extra])]
-    return [Requirement(line) for line in named]
+def requirements(*extras: str, project: bool = True) -> list[Requirement]:
+    """Return what some extras ask for, and the project itself."""
+    asked = tomllib.loads(contents("pyproject.toml"))["project"]
+    named = [line for extra in extras for line in asked["optional-dependencies"][extra]]
+    return [Requirement(line) for line in (*(asked["dependencies"] if project else ()), *named)]
 
 
-@pytest.mark.parametrize("name", ["requirements.txt", "requirements-runtime.txt", "requirements-uv.txt"])
+@pytest.mark.parametrize("name", LOCKS)
 def test_locks_hold_pins_with_hashes_and_nothing_else(name):
     written = "".join(f"{package}=={pinned}" for package, pinned in entries(name).items())
     assert written == contents(name)  # so no address of an index stands in it either
@@ -48,6 +49,16 @@ def test_the_runtime_lock_is_a_part_of_the_full_lock():
     everything = entries("requirements.txt")
     for package, entry in entries("requirements-runtime.txt").items():
         assert entry == everything.get(package), f"{package}: run `make lock`"
+
+
+def test_the_lock_of_the_peers_adds_to_the_full_lock_and_changes_nothing():
+    everything, peers = entries("requirements.txt"), entries("requirements-peers.txt")
+    asked = {requirement.name: requirement.specifier for requirement in requirements("peers", project=False)}
+    for package, specifier in asked.items():
+        assert specifier.contains(peers[package].split()[0]), f"{package}: run `make lock`"
+    for package in peers.keys() & everything.keys():
+        assert peers[package] == everything[package], f"{package}: run `make lock`"
+    assert not asked.keys() & everything.keys()
 
 
 def test_the_runtime_lock_holds_no_package_of_tests_or_demo():
