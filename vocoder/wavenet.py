@@ -17,8 +17,11 @@ COSINES = 12  # over the classes; a fresh network's weights per class are sums o
 class WaveNet(nn.Module):
     """Autoregressive network from log-mel frames and past samples to the distribution of the next sample.
 
-    It is causal in samples and not causal in frames: two convolutions and the transposed ones, which stretch frames to
-    samples, look 2 frames and a few milliseconds ahead.
+    It is causal in samples and not causal in frames: two convolutions and the transposed ones, which stretch frames,
+    look 2 frames and a few milliseconds ahead. They make one conditioning vector for every `conditioning_hop` samples.
+    Each layer projects a vector once and holds it for these samples: a layer's projection is linear, so this equals the
+    projection of held vectors, and costs a `conditioning_hop`-th of it. A vector that is held needs no look at the next
+    one, as interpolation would; at a millisecond it follows speech closely, since frames already average 25 ms.
 
     Source: van den Oord et al. 2016, sections 2.1 to 2.5; paper [004], section 3, for a WaveNet vocoder that hears
     frames ahead; SYSTEMS.md, section 6.4, for every size, since paper [004] gives none.
@@ -29,7 +32,8 @@ class WaveNet(nn.Module):
     With `emphasis` it models pre-emphasised samples, and what it speaks is de-emphasised at the end.
     Size: 2,251,968 parameters, 493,056 of them in the conditioning (asserted in tests).
     Shapes: x (B, N) samples as `distribution.quantised` returns them, of which sample n depends on x[:, :n];
-    log_mel (B, n_mels, T + 2 * context) with N = T * hop_length, where the outer `context` frames on each side are
+    log_mel (B, n_mels, T + 2 * context) with N = T * hop_length and hop_length = prod(upsampling) * conditioning_hop
+    samples, where the outer `context` frames on each side are
     heard and not spoken; speaker (B,) -> (B, distribution.channels, N).
     Raises: ValueError if N is not T * hop_length, if layers do not split into stacks, or if a speaker is missing or not
     wanted.
@@ -47,6 +51,7 @@ class WaveNet(nn.Module):
         skip_channels: int = 256,
         conditioning_channels: int = 128,
         upsampling: tuple[int, ...] = (5, 4, 4),
+        conditioning_hop: int = 1,
         speakers: int = 0,
         output: str = "mu-law",
         emphasis: float = 0.0,
@@ -54,8 +59,11 @@ class WaveNet(nn.Module):
         super().__init__()
         if layers % stacks or gate_channels % 2:
             raise ValueError(f"{layers} layers in {stacks} stacks, {gate_channels} gate channels: must divide evenly")
+        if conditioning_hop < 1:
+            raise ValueError(f"conditioning_hop {conditioning_hop}: at least 1 sample")
         self.distribution, self.emphasis = distribution(output), emphasis
-        self.n_mels, self.hop_length = n_mels, math.prod(upsampling)
+        self.n_mels, self.vectors_per_frame, self.conditioning_hop = n_mels, math.prod(upsampling), conditioning_hop
+        self.hop_length = self.vectors_per_frame * conditioning_hop
         self.dilations = tuple(2 ** (i % (layers // stacks)) for i in range(layers))
         self.register_buffer("mel_mean", torch.zeros(n_mels))
         self.register_buffer("mel_std", torch.ones(n_mels))
@@ -84,9 +92,9 @@ class WaveNet(nn.Module):
         return sum((block.dilated.kernel_size[0] - 1) * block.dilated.dilation[0] for block in self.blocks) + 1
 
     def condition(self, log_mel: Tensor, speaker: Tensor | None = None) -> Tensor:
-        """Stretch frames to one conditioning vector for each sample.
+        """Stretch frames to one conditioning vector for every `conditioning_hop` samples.
 
-        Shapes: (B, n_mels, T), (B,) -> (B, conditioning_channels, T * hop_length).
+        Shapes: (B, n_mels, T), (B,) -> (B, conditioning_channels, T * vectors_per_frame).
         Raises: ValueError for frames of another shape, or a speaker that is missing or not wanted.
         """
         if log_mel.dim() != 3 or log_mel.shape[1] != self.n_mels:
@@ -101,7 +109,8 @@ class WaveNet(nn.Module):
         n_frames = log_mel.shape[-1] - 2 * context
         if x.shape[1] != n_frames * self.hop_length:
             raise ValueError(f"{x.shape[1]} samples, {n_frames} frames of {self.hop_length}: must be as long")
-        c = self.condition(log_mel, speaker).narrow(-1, context * self.hop_length, x.shape[1]).transpose(1, 2)
+        c = self.condition(log_mel, speaker)
+        c = c.narrow(-1, context * self.vectors_per_frame, n_frames * self.vectors_per_frame).transpose(1, 2)
         c = c.contiguous()
         x = self.embed(functional.pad(x[:, :-1], (1, 0)))
         skips = torch.zeros(1, device=x.device)
@@ -145,7 +154,7 @@ def smooth_class_weights(levels: int, channels: int) -> Tensor:
 
 
 class Conditioning(nn.Module):
-    """Network that stretches frames to samples: convolutions over 3 frames, then transposed ones of twice their stride.
+    """Network that stretches frames in time: convolutions over 3 frames, then transposed ones of twice their stride.
 
     Source: SYSTEMS.md, section 6.4.
     Shapes: (B, n_mels, T) -> (B, channels, T * prod(upsampling)).
@@ -171,10 +180,11 @@ class Block(nn.Module):
     """Residual block: a gated dilated convolution with conditioning, then a residual and a skip output.
 
     Channels come last, so that a layer is three matrix products: in bfloat16 on a CPU a training step takes two thirds
-    of the time that Conv1d takes.
+    of the time that Conv1d takes. Conditioning of every sample joins the product of the taps; one of several samples
+    has a product of its own, whose result is held.
 
     Source: van den Oord et al. 2016, sections 2.3 to 2.5 and figure 4.
-    Shapes: x (B, N, residual), c (B, N, conditioning) -> (B, N, residual), (B, N, skip).
+    Shapes: x (B, N, residual), c (B, M, conditioning) with N a multiple of M -> (B, N, residual), (B, N, skip).
     """
 
     def __init__(self, residual: int, gate: int, skip: int, conditioning: int, kernel_size: int, dilation: int) -> None:
@@ -187,9 +197,16 @@ class Block(nn.Module):
     def forward(self, x: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
         (taps,), (step,) = self.dilated.kernel_size, self.dilated.dilation
         past = functional.pad(x.to(c.dtype), (0, 0, (taps - 1) * step, 0))  # autocast has converted c already
-        seen = torch.cat([past[:, tap * step : tap * step + x.shape[1]] for tap in range(taps)] + [c], 2)
-        weight = torch.cat((self.dilated.weight.transpose(1, 2).flatten(1), self.conditioning.weight[:, :, 0]), 1)
-        signal, gate = functional.linear(seen, weight, self.dilated.bias).chunk(2, 2)
+        seen = [past[:, tap * step : tap * step + x.shape[1]] for tap in range(taps)]
+        weight = self.dilated.weight.transpose(1, 2).flatten(1)
+        if c.shape[1] == x.shape[1]:
+            seen.append(c)
+            weight = torch.cat((weight, self.conditioning.weight[:, :, 0]), 1)
+        gates = functional.linear(torch.cat(seen, 2), weight, self.dilated.bias)
+        if c.shape[1] != x.shape[1]:
+            gates = gates.unflatten(1, (c.shape[1], -1)) + pointwise(self.conditioning, c).unsqueeze(2)
+            gates = gates.flatten(1, 2)
+        signal, gate = gates.chunk(2, 2)
         y = signal.tanh() * gate.sigmoid()
         return (x + pointwise(self.residual, y)) * math.sqrt(0.5), pointwise(self.skip, y)
 

@@ -57,6 +57,23 @@ def test_a_sample_depends_on_the_past_and_on_frames_a_little_ahead():
     assert 12 * 80 - first <= 0.014 * 16000 and first < 12 * 80
 
 
+def test_a_held_projection_equals_the_projection_of_held_conditioning():
+    """Vectors of 4 samples each, and a network that is given each of them four times and projects every sample's."""
+    held, every = small_wavenet(upsampling=(2,), conditioning_hop=4), small_wavenet(upsampling=(2, 4))
+    assert held.hop_length == every.hop_length == 8
+    every.load_state_dict({k: x for k, x in held.state_dict().items() if "stretches" not in k}, strict=False)
+    every.condition = lambda log_mel, speaker: held.condition(log_mel).repeat_interleave(4, 2)
+    x, mel = held.distribution.quantised(torch.rand(2, 80) - 0.5), torch.randn(2, 45, 10 + 8)
+    with torch.no_grad():
+        assert held.condition(mel).shape == (2, 20, 36)
+        assert torch.allclose(held(x, mel, context=4), every(x, mel, context=4), atol=1e-5)  # other orders of sums
+        other = mel.clone()
+        other[:, :, 9] += 1
+        assert not torch.allclose(held(x, other, context=4), held(x, mel, context=4), atol=1e-4)
+    with pytest.raises(ValueError, match="conditioning_hop 0: at least 1"):
+        small_wavenet(conditioning_hop=0)
+
+
 def test_frames_of_context_are_heard_and_not_spoken():
     """With 4 frames on each side, more than conditioning depends on, a stretch equals that part of the whole."""
     net = small_wavenet()

@@ -8,7 +8,7 @@ from torch import Tensor
 from clean_corpus.vocoder.generation.kernels import cpu
 from clean_corpus.vocoder.generation.weights import Weights, history_starts
 
-PROJECTED = 500  # samples of a single utterance whose conditioning passes the weights of all layers at a time
+PROJECTED = 500  # conditioning vectors of a single utterance that pass the weights of all layers at a time
 
 
 class CpuLoop:
@@ -36,22 +36,24 @@ class CpuLoop:
     ) -> tuple[np.ndarray, np.ndarray]:
         """Make the next samples; return them with the parameters of their distributions, if `keep_logits`.
 
-        Shapes: conditioning (N, C, B), noise (N, B, W) -> (N, B), (N, O, B) or (0, O, B).
+        Shapes: conditioning (M, C, B), one for each conditioning_hop that the N samples lie in, noise (N, B, W) ->
+        (N, B), (N, O, B) or (0, O, B).
         """
         n, w = len(noise), self.weights
         noise, conditioning = self._padded(np.asarray(noise), 1), self._padded(np.asarray(conditioning), 2)
         samples = np.empty((n, self._lanes), np.float32)
         logits = np.empty((n if keep_logits else 0, len(w.output), self._lanes), np.float32)
-        size = PROJECTED if self._lanes == 1 else max(1, n)
-        for start in range(0, n, size):
-            part = slice(start, min(n, start + size))
-            c = conditioning[part]
+        hop, before = w.conditioning_hop, self._n_made % w.conditioning_hop
+        size = PROJECTED * hop if self._lanes == 1 else max(1, before + n)
+        for first in range(0, before + n, size):  # counted from the start of the hop that the first sample lies in
+            part = slice(max(0, first - before), min(n, first + size - before))
+            c = conditioning[first // hop : -(-(part.stop + before) // hop)]
             c, projected = (c[:0], self._projected(c)) if self._lanes == 1 else (c, np.empty((0, 1, 1, 1), np.float32))
             cpu.run(
                 *self._arguments, c, projected, noise[part], self._rings, self._starts, self._n_made, self._sample,
                 self._chosen, samples[part], logits[part],
             )  # fmt: skip
-            self._n_made += part.stop - start
+            self._n_made += part.stop - part.start
         return samples[:, : self.batch], logits[:, :, : self.batch]
 
     def _padded(self, x: np.ndarray, axis: int) -> np.ndarray:

@@ -84,8 +84,9 @@ def _generate_group(
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
     parts = []
     for start in range(0, max(n_frames), BLOCK):
-        n = min(BLOCK, max(n_frames) - start) * hop
-        c = torch.zeros(n, weights.conditioner.shape[-1], len(log_mels), device=device)
+        frames_now = min(BLOCK, max(n_frames) - start)
+        n, n_vectors = frames_now * hop, frames_now * network.vectors_per_frame
+        c = torch.zeros(n_vectors, weights.conditioner.shape[-1], len(log_mels), device=device)
         for i, blocks in enumerate(conditionings):
             if (block := next(blocks, None)) is not None:
                 c[: block.shape[1], :, i] = block.t()
@@ -112,7 +113,7 @@ def _conditioning_blocks(network: WaveNet, log_mel: Tensor, speaker: int | None)
 
     Silent frames surround the utterance, as in training.
     """
-    n_frames, hop, device = log_mel.shape[-1], network.hop_length, network.mel_mean.device
+    n_frames, hop, device = log_mel.shape[-1], network.vectors_per_frame, network.mel_mean.device
     log_mel = functional.pad(log_mel.to(device), (CONTEXT, CONTEXT), value=SILENCE)
     number = None if speaker is None else torch.tensor([speaker], device=device)
     for start in range(0, n_frames, BLOCK):

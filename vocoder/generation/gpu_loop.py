@@ -29,6 +29,8 @@ class GpuLoop:
         starts, n_rows = history_starts(weights)
         self._starts = torch.as_tensor(starts, device=device)
         self._rings = torch.zeros(n_rows, weights.dilated.shape[3], self._lanes, device=device)
+        held = (len(weights.dilations), weights.dilated.shape[2]) if weights.conditioning_hop > 1 else (1, 1)
+        self._held = torch.zeros(*held, self._lanes, device=device)
         self._sample = torch.zeros(self._lanes, device=device)
         silence = len(weights.levels) // 2
         self._chosen = torch.full((self._lanes,), silence, dtype=torch.int64, device=device)
@@ -39,7 +41,8 @@ class GpuLoop:
     ) -> tuple[np.ndarray, np.ndarray]:
         """Make the next samples; return them with the parameters of their distributions, if `keep_logits`.
 
-        Shapes: conditioning (N, C, B), noise (N, B, W) -> (N, B), (N, O, B) or (0, O, B).
+        Shapes: conditioning (M, C, B), one for each conditioning_hop that the N samples lie in, noise (N, B, W) ->
+        (N, B), (N, O, B) or (0, O, B).
         """
         w, n = self._weights, len(noise)
         conditioning, noise = self._padded(conditioning, 2), self._padded(noise, 1)
@@ -49,10 +52,10 @@ class GpuLoop:
         logits = torch.empty(n if keep_logits else 0, n_out, self._lanes, device=self.device)
         sizes = {"R": n_residual, "H": n_gates // 2, "S": n_skip, "C": n_conditioning, "Q": n_out}
         gpu.run[(self._lanes // gpu.LANES,)](
-            *(w[name] for name in ARRAYS), conditioning, noise, self._rings, self._starts, self._sample, self._chosen,
-            samples, logits, n, n_layers, self._n_made, self._lanes,
-            KIND=w["kind"], KEEP=keep_logits, TAPS=n_taps, DRAWS=noise.shape[2], BLOCK=gpu.LANES, **sizes,
-            **{f"{name}P": max(16, 2 ** (size - 1).bit_length()) for name, size in sizes.items()},
+            *(w[name] for name in ARRAYS), conditioning, noise, self._rings, self._held, self._starts, self._sample,
+            self._chosen, samples, logits, n, n_layers, self._n_made, self._lanes,
+            KIND=w["kind"], HOP=w["conditioning_hop"], KEEP=keep_logits, TAPS=n_taps, DRAWS=noise.shape[2],
+            BLOCK=gpu.LANES, **sizes, **{f"{name}P": max(16, 2 ** (size - 1).bit_length()) for name, size in sizes.items()},
         )  # fmt: skip
         self._n_made += n
         return samples[:, : self.batch].cpu().numpy(), logits[:, :, : self.batch].cpu().numpy()

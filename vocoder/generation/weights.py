@@ -20,6 +20,7 @@ class Weights:
     """
 
     kind: int
+    conditioning_hop: int
     levels: np.ndarray
     table: np.ndarray
     input_bias: np.ndarray
@@ -46,6 +47,7 @@ class Weights:
         levels = mu_law_decode(torch.arange(dist.levels), levels=dist.levels) if is_mu_law else torch.zeros(1)
         return cls(
             kind=kind,
+            conditioning_hop=network.conditioning_hop,
             levels=_array(levels),
             table=_array(network.input.weight[:, :, 0].t()),
             input_bias=_array(network.input.bias),

@@ -91,7 +91,9 @@ def _network(config: VocoderConfig, mel: LogMel, content: Survey) -> WaveNet:
     if network.hop_length != mel.hop_length or network.n_mels != mel.n_mels:
         raise DataError(
             f"the network stretches frames of {network.n_mels} bands to {network.hop_length} samples, the features "
-            f"have {mel.n_mels} bands every {mel.hop_length}; set sizes.upsampling to factors of {mel.hop_length}"
+            f"have {mel.n_mels} bands every {mel.hop_length}; set sizes.upsampling to factors of "
+            f"{mel.hop_length / network.conditioning_hop:g}, which is {mel.hop_length} by sizes.conditioning_hop "
+            f"{network.conditioning_hop}"
         )
     network.mel_mean.copy_(torch.tensor(content.mean))
     network.mel_std.copy_(torch.tensor(content.std))

@@ -5,16 +5,21 @@ import pytest
 import torch
 
 from clean_corpus.vocoder.distributions import DISTRIBUTIONS, mu_law_encode
+from clean_corpus.vocoder.generation import cpu_loop
 from clean_corpus.vocoder.generation.cpu_loop import CpuLoop
 from clean_corpus.vocoder.generation.weights import Weights
 from tests.support.wavenets import small_wavenet
 
+HELD = {"upsampling": (2,), "conditioning_hop": 4}
 
-@pytest.mark.parametrize(("kernel_size", "batch"), [(2, 3), (3, 17), (3, 1)])
+
+@pytest.mark.parametrize(
+    ("batch", "sizes"), [(3, {}), (17, {"kernel_size": 3}), (1, {"kernel_size": 3}), (17, HELD), (1, HELD)]
+)
 @pytest.mark.parametrize("output", DISTRIBUTIONS)
-def test_generation_equals_the_parallel_forward(output, kernel_size, batch):
+def test_generation_equals_the_parallel_forward(output, batch, sizes):
     """Logits of the loop against those of the forward pass on the samples that the loop drew, and the draws again."""
-    net = small_wavenet(output, kernel_size=kernel_size)
+    net = small_wavenet(output, **sizes)
     n = 200
     mel = torch.randn(batch, 45, n // net.hop_length)
     generator = torch.Generator().manual_seed(1)
@@ -34,12 +39,18 @@ def test_generation_equals_the_parallel_forward(output, kernel_size, batch):
     assert samples.std() > 0.01
 
 
-def test_a_stretch_continues_where_the_last_one_stopped():
-    net = small_wavenet()
+@pytest.mark.parametrize(("batch", "hop"), [(2, 1), (2, 4), (1, 4)])
+def test_a_stretch_continues_where_the_last_one_stopped(monkeypatch, batch, hop):
+    """Stretches that begin and end within a hop are given its vector again."""
+    monkeypatch.setattr(cpu_loop, "PROJECTED", 3)
+    net = small_wavenet(upsampling=(8 // hop,), conditioning_hop=hop)
     weights, rng = Weights.of(net), np.random.default_rng(0)
-    c = rng.standard_normal((60, 20, 2)).astype(np.float32)
-    noise = rng.random((60, 2, 1)).astype(np.float32)
-    whole = CpuLoop(weights, 2).run(c, noise)[0]
-    loop = CpuLoop(weights, 2)
-    parts = [loop.run(c[part], noise[part])[0] for part in (slice(0, 7), slice(7, 8), slice(8, 60))]
+    c = rng.standard_normal((60 // hop, 20, batch)).astype(np.float32)
+    noise = rng.random((60, batch, 1)).astype(np.float32)
+    single = batch == 1
+    whole = CpuLoop(weights, batch, single=single).run(c, noise)[0]
+    loop = CpuLoop(weights, batch, single=single)
+    parts = [
+        loop.run(c[start // hop : -(-stop // hop)], noise[start:stop])[0] for start, stop in ((0, 7), (7, 8), (8, 60))
+    ]
     assert np.array_equal(np.concatenate(parts), whole)

@@ -33,18 +33,20 @@ def test_what_an_emphasised_network_speaks_is_de_emphasised():
 
 
 def test_progress_counts_every_sample_once():
-    net, made = small_wavenet(), []
+    net, made = small_wavenet(upsampling=(2,), conditioning_hop=4), []
     generate(net, [torch.randn(45, frames) for frames in (60, 7)], [0, 1], advance=made.append)
     assert made == [57 * net.hop_length, 10 * net.hop_length]  # blocks of 50 frames
 
 
-def test_conditioning_at_the_ends_is_that_of_training():
+@pytest.mark.parametrize("sizes", [{"upsampling": (5, 4, 4)}, {"upsampling": (5,), "conditioning_hop": 16}])
+def test_conditioning_at_the_ends_is_that_of_training(sizes):
     """Silent frames lie beyond them there, not frames of mean energy; in between blocks leave no seam."""
-    network, mel, x = small_wavenet(upsampling=(5, 4, 4)), LogMel(), tone(300)[1600:10500]  # 112 frames, loud at ends
+    network, mel, x = small_wavenet(**sizes), LogMel(), tone(300)[1600:10500]  # 112 frames, loud at ends
     network.mel_mean.fill_(-8.0)
     _, log_mel = cut_frames(x, mel, 0, 112)
+    beside = CONTEXT * network.vectors_per_frame
     with torch.no_grad():
-        learnt = network.condition(log_mel[None])[0, :, CONTEXT * 80 : -CONTEXT * 80]
+        learnt = network.condition(log_mel[None])[0, :, beside:-beside]
         spoken = torch.cat(list(_conditioning_blocks(network, mel(torch.as_tensor(x)[None])[0], None)), 1)
     assert torch.allclose(spoken, learnt, atol=1e-4)  # other lengths, other orders of float32 sums
 

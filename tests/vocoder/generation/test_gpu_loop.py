@@ -14,16 +14,18 @@ from clean_corpus.vocoder.generation.gpu_loop import GpuLoop
 from clean_corpus.vocoder.wavenet import WaveNet
 
 batch, n = 18, 16  # more utterances than a block of the kernel, more samples than the field of kernel_size 3
-for output, kernel_size in (("mu-law", 2), ("gaussian", 3), ("logistics", 2)):
+for output, kernel_size, hop in (("mu-law", 2, 1), ("gaussian", 3, 4), ("logistics", 2, 1)):
     torch.manual_seed(0)
     net = WaveNet(layers=4, stacks=2, kernel_size=kernel_size, residual_channels=16, gate_channels=48,
-                  skip_channels=20, conditioning_channels=12, upsampling=(4,), output=output).eval()
+                  skip_channels=20, conditioning_channels=12, upsampling=(4 // hop,), conditioning_hop=hop,
+                  output=output).eval()
     generator = torch.Generator().manual_seed(1)
-    c = torch.randn(n, 12, batch, generator=generator)
+    c = torch.randn(n // hop, 12, batch, generator=generator)
     noise = torch.stack([net.distribution.noise(n, generator) for _ in range(batch)], 1)
     cpu, gpu = CpuLoop(Weights.of(net), batch), GpuLoop(Weights.of(net), batch, torch.device("cpu"))
     for part in (slice(0, 11), slice(11, n)):  # goes on where it stopped
-        expected, found = (loop.run(c[part], noise[part], keep_logits=True) for loop in (cpu, gpu))
+        vectors = c[part.start // hop : -(-part.stop // hop)]  # the second stretch begins within a hop
+        expected, found = (loop.run(vectors, noise[part], keep_logits=True) for loop in (cpu, gpu))
         error = np.abs(expected[1] - found[1]).max()
         assert error < 1e-4, (output, error)
         assert np.allclose(expected[0], found[0], atol=1e-4), (output, np.abs(expected[0] - found[0]).max())

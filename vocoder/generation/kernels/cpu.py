@@ -177,6 +177,13 @@ def _fill(bias, y):
 
 
 @numba.njit
+def _project(bias, conditioner, conditioning, gates):
+    """Set gates (G, B) to what a layer adds for the conditioning, (C, B)."""
+    _fill(bias, gates)
+    _add_product(conditioner, conditioning, gates)
+
+
+@numba.njit
 def _rectify(rows, y):
     """Set negative values in the first rows of y (M, B) to zero."""
     for i in range(rows):
@@ -208,38 +215,45 @@ def _add_outputs(residual, residual_bias, skip, y, x, skips):
 
 @numba.njit(nogil=True, fastmath=False, cache=True)
 def run(
-    kind, levels, table, input_bias, dilations, dilated, dilated_bias, conditioner, residual, residual_bias, skip,
-    skip_bias, hidden, hidden_bias, output, output_bias, conditioning, projected, noise, rings, starts, n_made, sample,
-    chosen, samples, logits,
+    kind, conditioning_hop, levels, table, input_bias, dilations, dilated, dilated_bias, conditioner, residual,
+    residual_bias, skip, skip_bias, hidden, hidden_bias, output, output_bias, conditioning, projected, noise, rings,
+    starts, n_made, sample, chosen, samples, logits,
 ):  # fmt: skip
     """Write the next samples of a batch.
 
     Shapes, all float32 and C-contiguous if not noted: levels (classes,); table (classes or 1, R); dilations (L,) int64;
     dilated (L, K, G, R), tap K - 1 the newest; conditioner (L, G, C); residual (L, R, G / 2), scaled; skip
     (L, S, G / 2), scaled, skip_bias (S,) summed over the layers; hidden (S, S); output (O, S), these matrices `tiled`,
-    by TILE for a batch and by 1 for a single utterance; conditioning (N, C, B), or its product with the conditioner
-    plus dilated_bias, projected (N, L, G, B), which is overwritten, the other one empty; noise (N, B, W); rings (sum of
-    the layers' pasts, R, B), starts (L,) int64 of each layer's; n_made samples made before; sample (B,) and chosen (B,)
-    int64 the last one and its class, updated; samples (N, B) written; logits (N, O, B) written, or (0, O, B).
+    by TILE for a batch and by 1 for a single utterance; conditioning (M, C, B), one for the samples of each
+    conditioning_hop that the N samples lie in, or its product with the conditioner plus dilated_bias, projected
+    (M, L, G, B), the other one empty; noise (N, B, W); rings (sum of the layers' pasts, R, B), starts (L,) int64 of
+    each layer's; n_made samples made before; sample (B,) and chosen (B,) int64 the last one and its class, updated;
+    samples (N, B) written; logits (N, O, B) written, or (0, O, B).
     """
     n_gates, n_skip, n_out, tile = len(dilated_bias[0]), len(skip_bias), len(output_bias), dilated.shape[4]
     batch = sample.shape[0]
     # tiled products write whole tiles
     x = np.zeros((residual.shape[1] * tile, batch), np.float32)
     gates = np.zeros((dilated.shape[2] * tile, batch), np.float32)
+    held = np.zeros((dilated.shape[0] if conditioning_hop > 1 else 0, len(gates), batch), np.float32)
+    before = n_made % conditioning_hop
     y = np.empty((n_gates // 2, batch), np.float32)
     skips = np.zeros((skip.shape[1] * tile, batch), np.float32)
     deep = np.zeros_like(skips)
     parameters = np.zeros((output.shape[0] * tile, batch), np.float32)
     for n in range(samples.shape[0]):
+        at, is_new = (before + n) // conditioning_hop, n == 0 or n_made % conditioning_hop == 0
         _embed(kind, table, input_bias, sample, chosen, x)
         _fill(skip_bias, skips)
         for layer in range(dilated.shape[0]):
             if projected.shape[0]:
-                gates = projected[n, layer]
+                gates[:n_gates] = projected[at, layer]
+            elif conditioning_hop == 1:
+                _project(dilated_bias[layer], conditioner[layer], conditioning[at], gates)
             else:
-                _fill(dilated_bias[layer], gates)
-                _add_product(conditioner[layer], conditioning[n], gates)
+                if is_new:
+                    _project(dilated_bias[layer], conditioner[layer], conditioning[at], held[layer])
+                gates[:] = held[layer]
             _add_taps(dilated[layer], dilations[layer], rings, starts[layer], n_made, x, gates)
             _gate(gates, y)
             _add_outputs(residual[layer], residual_bias[layer], skip[layer], y, x, skips)

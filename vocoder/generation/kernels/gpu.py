@@ -68,16 +68,37 @@ def _embed(table, input_bias, last, last_class, r, KIND: tl.constexpr, R: tl.con
 
 
 @triton.jit
+def _projected(first, cond, dilated_bias, conditioner, h, c, H: tl.constexpr, C: tl.constexpr):
+    """Return what half of a layer's gates, at row `first` of all layers' gates, add for the conditioning."""
+    return _column(dilated_bias + first, h, H) + _product(_matrix(conditioner + first * C, h, c, H, C), cond)
+
+
+@triton.jit
+def _hold(
+    cond, dilated_bias, conditioner, held, n_layers, lane, batch, h, c, H: tl.constexpr, C: tl.constexpr
+):  # fmt: skip
+    """Store what every layer's gates add for the conditioning of the samples to come, (L, 2 H, batch)."""
+    for half in range(2 * n_layers):
+        place = held + (half * H + h[:, None]) * batch + lane[None, :]
+        tl.store(place, _projected(half * H, cond, dilated_bias, conditioner, h, c, H, C), mask=h[:, None] < H)
+
+
+@triton.jit
 def _gated(
-    x, cond, dilated, dilated_bias, conditioner, rings, start, dilation, n_made, layer, lane, batch, r, h, c,
-    TAPS: tl.constexpr, R: tl.constexpr, H: tl.constexpr, C: tl.constexpr,
+    x, cond, dilated, dilated_bias, conditioner, held, rings, start, dilation, n_made, layer, lane, batch, r, h, c,
+    HOP: tl.constexpr, TAPS: tl.constexpr, R: tl.constexpr, H: tl.constexpr, C: tl.constexpr,
 ):  # fmt: skip
     """Return a layer's gated dilated convolution of x and its past, (HP, BLOCK), and store x in the layer's ring."""
     past = (TAPS - 1) * dilation
     place = n_made % past
     gates = layer * 2 * H
-    signal = _column(dilated_bias + gates, h, H) + _product(_matrix(conditioner + gates * C, h, c, H, C), cond)
-    gate = _column(dilated_bias + gates + H, h, H) + _product(_matrix(conditioner + (gates + H) * C, h, c, H, C), cond)
+    if HOP == 1:
+        signal = _projected(gates, cond, dilated_bias, conditioner, h, c, H, C)
+        gate = _projected(gates + H, cond, dilated_bias, conditioner, h, c, H, C)
+    else:
+        rows = held + (gates + h[:, None]) * batch + lane[None, :]
+        signal = tl.load(rows, mask=h[:, None] < H, other=0.0)
+        gate = tl.load(rows + H * batch, mask=h[:, None] < H, other=0.0)
     for tap in tl.static_range(TAPS):
         weights = dilated + (layer * TAPS + tap) * 2 * H * R
         tapped = x
@@ -114,16 +135,18 @@ def _draw(parameters, noise, levels, last_class, lane, o, KIND: tl.constexpr, Q:
 @triton.jit
 def run(
     levels, table, input_bias, dilations, dilated, dilated_bias, conditioner, residual, residual_bias, skip, skip_bias,
-    hidden, hidden_bias, output, output_bias, conditioning, noise, rings, starts, sample, chosen, samples, logits,
+    hidden, hidden_bias, output, output_bias, conditioning, noise, rings, held, starts, sample, chosen, samples, logits,
     n_samples, n_layers, n_made, batch,
-    KIND: tl.constexpr, KEEP: tl.constexpr, TAPS: tl.constexpr, DRAWS: tl.constexpr, BLOCK: tl.constexpr,
+    KIND: tl.constexpr, HOP: tl.constexpr, KEEP: tl.constexpr, TAPS: tl.constexpr, DRAWS: tl.constexpr,
+    BLOCK: tl.constexpr,
     R: tl.constexpr, H: tl.constexpr, S: tl.constexpr, C: tl.constexpr, Q: tl.constexpr,
     RP: tl.constexpr, HP: tl.constexpr, SP: tl.constexpr, CP: tl.constexpr, QP: tl.constexpr,
 ):  # fmt: skip
     """Write the next samples of BLOCK utterances a program.
 
     R, H, S, C and Q are the sizes of residual, half gate, skip, conditioning and output channels, RP to QP the next
-    powers of two. The batch is a multiple of BLOCK.
+    powers of two. The batch is a multiple of BLOCK. A conditioning vector stands for HOP samples; with
+    several, what the layers add for it is held in `held`.
     """
     lane = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     r, h, s, o, c = (tl.arange(0, RP), tl.arange(0, HP), tl.arange(0, SP), tl.arange(0, QP), tl.arange(0, CP))
@@ -131,13 +154,18 @@ def run(
     last_class = tl.load(chosen + lane)
     for n in range(n_samples):
         x = _embed(table, input_bias, last, last_class, r, KIND, R)
-        cond = tl.load(conditioning + (n * C + c[:, None]) * batch + lane[None, :], mask=c[:, None] < C, other=0.0)
+        at = ((n_made % HOP + n) // HOP * C + c[:, None]) * batch + lane[None, :]
+        cond = tl.load(conditioning + at, mask=c[:, None] < C, other=0.0)
+        if HOP > 1:
+            if (n == 0) | ((n_made + n) % HOP == 0):
+                _hold(cond, dilated_bias, conditioner, held, n_layers, lane, batch, h, c, H, C)
+            tl.debug_barrier()  # all threads see what is held
         skips = _column(skip_bias, s, S) + tl.zeros((SP, BLOCK), tl.float32)
         for layer in range(n_layers):
             dilation, start = tl.load(dilations + layer), tl.load(starts + layer)
             y = _gated(
-                x, cond, dilated, dilated_bias, conditioner, rings, start, dilation, n_made + n, layer, lane, batch,
-                r, h, c, TAPS, R, H, C,
+                x, cond, dilated, dilated_bias, conditioner, held, rings, start, dilation, n_made + n, layer, lane,
+                batch, r, h, c, HOP, TAPS, R, H, C,
             )  # fmt: skip
             x = x * ROOT_HALF + _column(residual_bias + layer * R, r, R)
             x += _product(_matrix(residual + layer * R * H, r, h, R, H), y)
