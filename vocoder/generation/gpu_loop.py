@@ -55,7 +55,8 @@ class GpuLoop:
             *(w[name] for name in ARRAYS), conditioning, noise, self._rings, self._held, self._starts, self._sample,
             self._chosen, samples, logits, n, n_layers, self._n_made, self._lanes,
             KIND=w["kind"], HOP=w["conditioning_hop"], KEEP=keep_logits, TAPS=n_taps, DRAWS=noise.shape[2],
-            BLOCK=gpu.LANES, **sizes, **{f"{name}P": max(16, 2 ** (size - 1).bit_length()) for name, size in sizes.items()},
+            BLOCK=gpu.LANES, **sizes,
+            **{f"{name}P": max(16, 2 ** (size - 1).bit_length()) for name, size in sizes.items()},
         )  # fmt: skip
         self._n_made += n
         return samples[:, : self.batch].cpu().numpy(), logits[:, :, : self.batch].cpu().numpy()
