@@ -76,12 +76,7 @@ class HighBand:
         """
         high = _power(high_spec[..., FIRST_BIN:], self.stft) * (RATE / self.rate)
         high = functional.pad(high, (0, BANDS * BINS_PER_BAND + 1 - high.shape[-1]))
-        to_bands = _low_bands(low_spec.device)
-        low, estimate = (_power(spec, self.low_stft) @ to_bands for spec in (low_spec, estimate_spec))
-        gains = (estimate / (low + FLOOR)).clamp(max=1.0).sqrt()
-        high_bands = high[..., :-1].unflatten(-1, (BANDS, BINS_PER_BAND)).mean(-1)
-        bands = torch.cat((_log(low), 4 * gains - 2, _log(high_bands)), -1)
-        return bands.unsqueeze(1), _log(high).unsqueeze(1)
+        return power_features(high, *(_power(spec, self.low_stft) for spec in (low_spec, estimate_spec)))
 
     def blank(self, frames: int) -> tuple[Tensor, Tensor, Tensor]:
         """Return the spectra of silence, as `features` takes them."""
@@ -130,6 +125,19 @@ class HighBand:
         if getattr(network, "attends", False):
             return network(bands, bins, frames=frames).float()
         return network(bands, bins).float()
+
+
+def power_features(high: Tensor, low: Tensor, estimate: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the logarithmic bands and bins that the network sees of powers of bins, re that of noise of RMS 1.
+
+    Shapes: high (B, T, 545), low and estimate (B, T, 257) -> (B, 1, T, 74), (B, 1, T, 545).
+    """
+    to_bands = _low_bands(low.device)
+    low, estimate = low @ to_bands, estimate @ to_bands
+    gains = (estimate / (low + FLOOR)).clamp(max=1.0).sqrt()
+    high_bands = high[..., :-1].unflatten(-1, (BANDS, BINS_PER_BAND)).mean(-1)
+    bands = torch.cat((_log(low), 4 * gains - 2, _log(high_bands)), -1)
+    return bands.unsqueeze(1), _log(high).unsqueeze(1)
 
 
 def _power(spec: Tensor, stft: Stft) -> Tensor:

@@ -10,63 +10,77 @@ import onnxruntime
 import torch
 from numpy.typing import NDArray
 
+from clean_corpus.enhancers.domains.high_band import RATE
 from clean_corpus.enhancers.serving.enhancer import Enhancer
+from clean_corpus.enhancers.serving.full_band_stream import FullBandStream
 from clean_corpus.enhancers.serving.streaming import LiveStream
+from clean_corpus.enhancers.serving.upper_band import UpperBand
 from clean_corpus.pipeline.core.errors import CleanCorpusError, ConfigError
 
 OPSET = 20
 AGREEMENT = 1e-4  # largest difference, at full scale 1, between the file's output and the network's
 
 
-def export_streaming(enhancer: Enhancer, path: Path) -> None:
+def export_streaming(enhancer: Enhancer, path: Path, *, upper: UpperBand | None = None) -> None:
     """Write an ONNX file; before it gets its name, onnxruntime's output is compared with the network's.
 
+    With `upper`, the network of the band above, it works at 48 kHz (see full_band_stream.FullBandStream).
     Inputs are hop (1, hop_length) and state_0 ..; outputs are the cleaned hop and the next state. The file's metadata
     hold sample_rate, hop_length, head and delay in samples (see streaming.Stream), the shapes of the state, which
-    starts as zeros except for the first `head` samples, and the level that the network hears: running (see
-    streaming.LiveStream) or as_is.
+    starts as zeros except for the first `head` samples, the level that the network hears: running (see
+    streaming.LiveStream) or as_is, and the hash of the weights.
 
-    Raises: ConfigError if the network cannot run hop by hop; CleanCorpusError if the outputs differ.
+    Raises: ConfigError if a network cannot run hop by hop, or `upper` is for another one; CleanCorpusError if the
+    outputs differ.
     """
-    try:
-        rate, gain = enhancer.sample_rate, enhancer.gain
-        stream = LiveStream(enhancer.network.cpu(), enhancer.row.domain, sample_rate=rate, gain=gain).eval()
-    except ValueError as error:
-        raise ConfigError(f"{enhancer.name}: {error}") from None
+    stream, about = _stream(enhancer, upper)
     state = stream.initial_state(torch.zeros(1, stream.head))
     names = [f"state_{i}" for i in range(len(state))]
     given = (torch.zeros(1, stream.hop_length), *state)
+    from onnxscript import optimizer  # an extra
+
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # tracing warns about attributes of GRUs
         for name in ("torch.onnx", "onnxscript"):
             logging.getLogger(name).setLevel(logging.ERROR)
-        program = torch.onnx.export(  # its optimiser takes an addend of 1e-8 for 0, and silence became NaN
+        program = torch.onnx.export(
             stream, given, dynamo=True, verbose=False, opset_version=OPSET, optimize=False,
             input_names=["hop", *names], output_names=["clean_hop", *(f"next_{n}" for n in names)],
         )  # fmt: skip
-    program.model.metadata_props.update(
-        {
-            "name": enhancer.name,
-            "sample_rate": str(enhancer.sample_rate),
-            "hop_length": str(stream.hop_length),
-            "head": str(stream.head),
-            "delay": str(stream.delay),
-            "level": "running" if enhancer.row.domain.level == "rms" else "as_is",
-            "weights_sha256": enhancer.sha256,
-            "state_shapes": json.dumps({n: list(x.shape) for n, x in zip(names, state, strict=True)}),
-        }
-    )
+        optimizer.inline(program.model)
+        optimizer.fold_constants(program.model)
+        optimizer.remove_unused_nodes(program.model)  # no more: it takes an addend of 1e-8 for 0, and silence is NaN
+    shapes = json.dumps({n: list(x.shape) for n, x in zip(names, state, strict=True)})
+    program.model.metadata_props.update(about | {"state_shapes": shapes})
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.part")
     program.save(unfinished, external_data=False)
     try:
-        _check(unfinished, stream, enhancer.sample_rate)
+        _check(unfinished, stream, int(about["sample_rate"]))
         unfinished.replace(path)
     finally:
         unfinished.unlink(missing_ok=True)
 
 
-def _check(path: Path, stream: LiveStream, sample_rate: int) -> None:
+def _stream(enhancer: Enhancer, upper: UpperBand | None) -> tuple[LiveStream | FullBandStream, dict[str, str]]:
+    """Return what is exported, and the metadata that say what it is."""
+    domain, rate, hashes = enhancer.row.domain, enhancer.sample_rate, {"weights_sha256": enhancer.sha256}
+    name = enhancer.name
+    try:
+        stream = LiveStream(enhancer.network.cpu(), domain, sample_rate=rate, gain=enhancer.gain)
+        if upper:
+            name = f"{name} and the band above"
+            stream, rate = FullBandStream(stream, upper.network.cpu(), upper.domain), RATE
+            hashes |= {"upper_weights_sha256": upper.sha256}
+    except ValueError as error:
+        raise ConfigError(f"{name}: {error}") from None
+    running = upper is not None or domain.level == "rms"
+    numbers = {"hop_length": stream.hop_length, "head": stream.head, "delay": stream.delay}
+    about = {"name": enhancer.name, "sample_rate": str(rate), **{k: str(v) for k, v in numbers.items()}}
+    return stream.eval(), about | hashes | {"level": "running" if running else "as_is"}
+
+
+def _check(path: Path, stream: LiveStream | FullBandStream, sample_rate: int) -> None:
     """Compare the file's output with the network's for a second of silence, noise and silence."""
     noise = 0.1 * torch.randn(1, sample_rate // 2, generator=torch.Generator().manual_seed(0))
     x = torch.nn.functional.pad(noise, (sample_rate // 4, sample_rate // 4))

@@ -107,37 +107,18 @@ HORIZON_S = 10.0  # over which the running level is taken
 START_DB, START_S = -26.0, 1.0  # dBFS of speech that was not heard yet, and for how long it counts as heard
 
 
-class LiveStream(Stream):
-    """Stream of audio whose end has not come yet: each frame at the level of what was heard up to it.
-
-    A file is heard at the RMS of the whole recording, of which live audio knows the past only. Each frame is divided by
-    the level that the last frames had, and multiplied by it again before frames overlap. Domains that keep levels run
-    as in files. The output is multiplied by `gain`, as that of an `Enhancer`.
+class RunningLevel:
+    """Level of a stream up to each frame: call it with the powers of frames and with what it remembers.
 
     Source: own; powers of frames with exponential forgetting, beginning with speech of a usual level.
-    Shapes: samples (1, K * hop_length), state as `initial_state` -> as `Stream`.
-    Raises: ValueError as `Stream`.
+    Shapes: powers of frames -> RMS, (1, K) both.
     """
 
-    def __init__(self, network: nn.Module, domain: Spectral, *, sample_rate: int = 16000, gain: float = 1.0) -> None:
-        super().__init__(network, domain)
-        self.gain = gain
-        self.horizon = HORIZON_S * sample_rate / self.hop_length
-        self.start, self.start_power = START_S * sample_rate / self.hop_length, 10 ** (START_DB / 10)
+    def __init__(self, frames_per_s: float) -> None:
+        self.horizon, self.start = HORIZON_S * frames_per_s, START_S * frames_per_s
+        self.start_power = 10 ** (START_DB / 10)
 
-    def forward(self, samples: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
-        ready, *state = super().forward(samples, samples.new_ones(1, 1), *state)
-        return self.gain * ready, *state
-
-    def _frames(self, frames: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
-        if self.domain.level != "rms":
-            return super()._frames(frames, memory)
-        level = self._levels(frames.square().mean(2), memory).unsqueeze(2)  # (1, K, 1)
-        cleaned, valid = super()._frames(frames / level, memory)
-        return cleaned * memory.delay(level, self.lookahead, 1), valid
-
-    def _levels(self, power: Tensor, memory: Memory) -> Tensor:
-        """Return the level up to each frame: powers of frames -> RMS, (1, K) both."""
+    def __call__(self, power: Tensor, memory: Memory) -> Tensor:
         total, count = memory.recall(power, 1, 1), memory.recall(power, 1, 1)
         levels = []
         for new in power.split(1, 1):
@@ -147,6 +128,34 @@ class LiveStream(Stream):
         memory.keep(total)
         memory.keep(count)
         return torch.cat(levels, 1).clamp_min(MIN_LEVEL)
+
+
+class LiveStream(Stream):
+    """Stream of audio whose end has not come yet: each frame at the level of what was heard up to it.
+
+    A file is heard at the RMS of the whole recording, of which live audio knows the past only. Each frame is divided by
+    the level that the last frames had, and multiplied by it again before frames overlap. Domains that keep levels run
+    as in files. The output is multiplied by `gain`, as that of an `Enhancer`.
+
+    Shapes: samples (1, K * hop_length), state as `initial_state` -> as `Stream`.
+    Raises: ValueError as `Stream`.
+    """
+
+    def __init__(self, network: nn.Module, domain: Spectral, *, sample_rate: int = 16000, gain: float = 1.0) -> None:
+        super().__init__(network, domain)
+        self.sample_rate, self.gain = sample_rate, gain
+        self.level_of = RunningLevel(sample_rate / self.hop_length)
+
+    def forward(self, samples: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
+        ready, *state = super().forward(samples, samples.new_ones(1, 1), *state)
+        return self.gain * ready, *state
+
+    def _frames(self, frames: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
+        if self.domain.level != "rms":
+            return super()._frames(frames, memory)
+        level = self.level_of(frames.square().mean(2), memory).unsqueeze(2)  # (1, K, 1)
+        cleaned, valid = super()._frames(frames / level, memory)
+        return cleaned * memory.delay(level, self.lookahead, 1), valid
 
     def run(self, x: Tensor, *, hops: int = 1) -> Tensor:
         """Run a whole recording as if it were live, some hops at a time.

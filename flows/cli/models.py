@@ -5,9 +5,12 @@ from typing import Annotated
 
 import typer
 
+from clean_corpus.enhancers.checkpoints import EXTRAPOLATED
 from clean_corpus.flows.cli.options import AsJson
 from clean_corpus.pipeline.core.errors import ConfigError
 
+LOW_RATE, FULL_RATE = 16000, 48000
+LIVE_UPPER_BAND = "full-band-causal"
 HEADS = ("name", "paper", "parameters", "MFMA/s", "look-ahead", "shipped")
 
 
@@ -44,10 +47,18 @@ def export_onnx(
     streaming: Annotated[
         bool, typer.Option("--streaming", help="a hop of samples and state in, the same out: for live audio")
     ] = False,
+    sample_rate: Annotated[
+        int, typer.Option(help="16000, or 48000 to clean what lies above 8 kHz as well; in Hz")
+    ] = LOW_RATE,
+    upper_band: Annotated[
+        str | None,
+        typer.Option(help=f"weights for the band above 8 kHz, as NAME; default at 48000: {LIVE_UPPER_BAND}"),
+    ] = None,
 ) -> None:
     """Write trained weights as an ONNX file, and check it with onnxruntime (extra `onnx`)."""
     if not streaming:
         raise ConfigError("export-onnx writes files that run hop by hop; add --streaming")
+    _check_rate(sample_rate, upper_band)
     from clean_corpus.enhancers.serving.onnx_export import export_streaming
     from clean_corpus.flows import download_cache
     from clean_corpus.pipeline.core.locations import parse_location
@@ -55,6 +66,22 @@ def export_onnx(
 
     with staging.output_file(parse_location(output)) as path:
         from clean_corpus.enhancers.serving.enhancer import load_enhancer
+        from clean_corpus.enhancers.serving.upper_band import UpperBand
 
-        export_streaming(load_enhancer(download_cache.weights(name)), path)
+        upper = None
+        if sample_rate == FULL_RATE:
+            upper = UpperBand.load(download_cache.weights(upper_band or LIVE_UPPER_BAND))
+        export_streaming(load_enhancer(download_cache.weights(name)), path, upper=upper)
     print(f"written and checked: {output}")
+
+
+def _check_rate(sample_rate: int, upper_band: str | None) -> None:
+    """Refuse a rate at which live audio is not cleaned, and an upper band that it does not have."""
+    if sample_rate not in (LOW_RATE, FULL_RATE):
+        raise ConfigError(f"--sample-rate {sample_rate}: live audio is cleaned at {LOW_RATE} or {FULL_RATE} Hz")
+    if upper_band and sample_rate == LOW_RATE:
+        raise ConfigError(
+            f"--upper-band {upper_band}: at {LOW_RATE} Hz nothing lies above 8 kHz; add --sample-rate {FULL_RATE}"
+        )
+    if upper_band == EXTRAPOLATED:
+        raise ConfigError(f"--upper-band {EXTRAPOLATED}: live audio needs a network there, such as {LIVE_UPPER_BAND}")

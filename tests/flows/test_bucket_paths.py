@@ -228,7 +228,8 @@ def test_listening_tests_and_their_results_lie_in_buckets(there, tmp_path, voice
 
 def test_an_exported_file_may_go_to_a_bucket(there, monkeypatch):
     monkeypatch.setattr(
-        "clean_corpus.enhancers.serving.onnx_export.export_streaming", lambda _, path: path.write_bytes(b"network")
+        "clean_corpus.enhancers.serving.onnx_export.export_streaming",
+        lambda _, path, upper: path.write_bytes(b"network"),
     )
     where = f"{there.at}/live/x.onnx"
     assert command("export-onnx", checkpoints.DEFAULT, where, "--streaming").endswith(f"written and checked: {where}\n")

@@ -10,8 +10,10 @@ from safetensors.torch import save_file
 
 from clean_corpus.enhancers import table
 from clean_corpus.enhancers.serving.enhancer import load_enhancer
+from clean_corpus.enhancers.serving.full_band_stream import FullBandStream
 from clean_corpus.enhancers.serving.onnx_export import OnnxStream, export_streaming
 from clean_corpus.enhancers.serving.streaming import LiveStream
+from clean_corpus.enhancers.serving.upper_band import UpperBand
 from clean_corpus.pipeline.core.errors import CleanCorpusError, ConfigError
 
 NARROW = {"channels": (4, 4, 4, 4, 8)}
@@ -33,19 +35,27 @@ def enhancer(name, tmp_path):
     return load_enhancer(str(tmp_path / "x.safetensors"))
 
 
-@pytest.mark.parametrize("name", ["cgcrn-refined", "pl-lstm"])
-def test_an_exported_file_cleans_as_the_network_does(name, tmp_path):
-    whole = enhancer(name, tmp_path)
+@pytest.mark.parametrize(("name", "full_band"), [("cgcrn-refined", False), ("pl-lstm", True)])
+def test_an_exported_file_cleans_as_the_network_does(name, full_band, tmp_path):
+    whole, row = enhancer(name, tmp_path), table.method("full-band-causal")
     whole.gain = -0.5  # as that of a training whose loss left sign and level open
-    export_streaming(whole, tmp_path / "live.onnx")
-    x = 0.1 * torch.randn(1, 4100)
-    x[:, 1000:2500] = 0  # digital silence, where a floor that an optimiser dropped would give NaN for good
-    output = OnnxStream(tmp_path / "live.onnx").run(x[0].numpy())
     live = LiveStream(whole.network, whole.row.domain, gain=-0.5)
+    upper = UpperBand(row.build(width=16, hidden=16), row.domain, sha256="upper") if full_band else None
+    if upper:
+        live = FullBandStream(live, upper.network, upper.domain)
+    export_streaming(whole, tmp_path / "live.onnx", upper=upper)
+    x = 0.1 * torch.randn(1, 12000)
+    x[:, 1000:6000] = 0  # digital silence, where a floor that an optimiser dropped would give NaN for good
+    output = OnnxStream(tmp_path / "live.onnx").run(x[0].numpy())
     np.testing.assert_allclose(output, live.run(x)[0].numpy(), atol=1e-4)
-    about = onnx.load(tmp_path / "live.onnx")
-    assert [i.name for i in about.graph.input][:2] == ["hop", "state_0"]
-    assert {"level": "running", "hop_length": "160"}.items() <= {p.key: p.value for p in about.metadata_props}.items()
+    file = onnx.load(tmp_path / "live.onnx")
+    assert [i.name for i in file.graph.input][:2] == ["hop", "state_0"]
+    about = {p.key: p.value for p in file.metadata_props}
+    wanted = {"sample_rate": 48000 if full_band else 16000, "hop_length": live.hop_length, "head": live.head}
+    wanted = {k: str(v) for k, v in (wanted | {"delay": live.delay}).items()} | {"level": "running"}
+    assert wanted.items() <= about.items() and about["weights_sha256"] == whole.sha256
+    assert about.get("upper_weights_sha256") == ("upper" if full_band else None)
+    assert len(json.loads(about["state_shapes"])) == len(live.initial_state(torch.zeros(1, live.head)))
     assert [p.name for p in tmp_path.glob("*.part")] == []
 
 

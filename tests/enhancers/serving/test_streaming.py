@@ -80,19 +80,19 @@ def test_what_comes_after_the_stated_look_ahead_changes_nothing_of_what_is_out(n
 def test_the_running_level_is_that_of_a_file_after_some_seconds_and_a_usual_one_before():
     """Noise at 0.05, then 0.2: forgotten by half after seven seconds; a call of many hops equals many of one."""
     row = table.method("cgcrn")
-    stream = LiveStream(row.build(**NARROW).eval(), row.domain)
+    level_of = LiveStream(row.build(**NARROW).eval(), row.domain).level_of
     noise = torch.randn(1, 40 * 16000) * torch.cat((torch.full((320000,), 0.05), torch.full((320000,), 0.2)))
     power = noise.unfold(1, 320, 160).square().mean(2)
-    level = stream._levels(power, Memory())
+    level = level_of(power, Memory())
     assert level[0, 0] == pytest.approx(0.05, rel=0.1)  # -26 dBFS
     assert level[0, 1999] == pytest.approx(0.05, rel=0.02)
     halfway = ((0.05**2 + 0.2**2) / 2) ** 0.5
     assert level[0, 1999 + 693] == pytest.approx(halfway, rel=0.05) and level[0, -1] == pytest.approx(0.2, rel=0.1)
     memory = Memory()
-    first = stream._levels(power[:, :700], memory)
-    again = torch.cat((first, stream._levels(power[:, 700:], Memory(memory.state))), 1)
+    first = level_of(power[:, :700], memory)
+    again = torch.cat((first, level_of(power[:, 700:], Memory(memory.state))), 1)
     assert torch.equal(again, level)
-    assert 1e-5 <= stream._levels(torch.zeros(1, 30000), Memory())[0, -1] < 1e-4  # silence stays silence
+    assert 1e-5 <= level_of(torch.zeros(1, 30000), Memory())[0, -1] < 1e-4  # silence stays silence
 
 
 @pytest.mark.parametrize("name", ["cgcrn-refined", "pl-lstm"])
@@ -100,7 +100,7 @@ def test_live_hops_equal_one_call_and_a_file_at_its_level(name, tmp_path, monkey
     whole = enhancer(name, tmp_path)
     stream, x = LiveStream(whole.network, whole.row.domain), 0.1 * torch.randn(1, 4001)
     assert torch.allclose(stream.run(x, hops=1), stream.run(x, hops=100), atol=1e-6)
-    monkeypatch.setattr(stream, "_levels", lambda power, memory: level_of(whole, x).expand(1, power.shape[1]))
+    monkeypatch.setattr(stream, "level_of", lambda power, memory: level_of(whole, x).expand(1, power.shape[1]))
     assert torch.allclose(stream.run(x), whole(x, torch.tensor([4001])), atol=1e-5)
 
 

@@ -44,8 +44,29 @@ def test_export_writes_the_file_and_says_where(monkeypatch, tmp_path):
     monkeypatch.setattr("clean_corpus.enhancers.serving.enhancer.load_enhancer", lambda name: f"network {name}")
     monkeypatch.setattr(
         "clean_corpus.enhancers.serving.onnx_export.export_streaming",
-        lambda network, path: path.write_text(network),
+        lambda network, path, upper: path.write_text(f"{network}, {upper}"),
     )
+    monkeypatch.setattr("clean_corpus.enhancers.serving.upper_band.UpperBand.load", lambda name: f"above {name}")
     printed = invoke("export-onnx", "default-causal", tmp_path / "x.onnx", "--streaming").stdout
     assert printed == f"written and checked: {tmp_path / 'x.onnx'}\n"
-    assert (tmp_path / "x.onnx").read_text() == "network default-causal"
+    assert (tmp_path / "x.onnx").read_text() == "network default-causal, None"
+    full_rate = ("export-onnx", "default-causal", tmp_path / "x.onnx", "--streaming", "--sample-rate", "48000")
+    for asked, loaded in (((), "full-band-causal"), (("--upper-band", "mine"), "mine")):
+        invoke(*full_rate, *asked)
+        assert (tmp_path / "x.onnx").read_text() == f"network default-causal, above {loaded}"
+
+
+@pytest.mark.parametrize(
+    ("options", "refusal"),
+    [
+        (("--sample-rate", "44100"), "--sample-rate 44100: live audio is cleaned at 16000 or 48000 Hz"),
+        (("--upper-band", "mine"), "--upper-band mine: at 16000 Hz nothing lies above 8 kHz; add --sample-rate 48000"),
+        (("--sample-rate", "48000", "--upper-band", "extrapolated"), "--upper-band extrapolated: .*needs a network"),
+        (("--sample-rate", "48000", "--upper-band", "default"), "works by itself: for the band above 8 kHz expected"),
+        (("--sample-rate", "48000", "--upper-band", "mine"), "'mine' has no weights"),
+    ],
+)
+def test_what_cannot_be_exported_is_refused_in_words(options, refusal, tmp_path):
+    with pytest.raises(ConfigError, match=refusal):
+        invoke("export-onnx", "default-causal", tmp_path / "x.onnx", "--streaming", *options)
+    assert not list(tmp_path.iterdir())
