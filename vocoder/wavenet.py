@@ -1,6 +1,8 @@
 """WaveNet: the network that predicts the next sample from past samples and log-mel frames."""
 
 import math
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -34,7 +36,8 @@ class WaveNet(nn.Module):
     Shapes: x (B, N) samples as `distribution.quantised` returns them, of which sample n depends on x[:, :n];
     log_mel (B, n_mels, T + 2 * context) with N = T * hop_length and hop_length = prod(upsampling) * conditioning_hop
     samples, where the outer `context` frames on each side are
-    heard and not spoken; speaker (B,) -> (B, distribution.channels, N).
+    heard and not spoken; speaker (B,) -> (B, distribution.channels, N), or the parts of `frames` frames from number
+    first (B,) on, for which alone the outputs are computed then, (B, distribution.channels, frames * hop_length).
     Raises: ValueError if N is not T * hop_length, if layers do not split into stacks, or if a speaker is missing or not
     wanted.
     """
@@ -64,7 +67,8 @@ class WaveNet(nn.Module):
         self.distribution, self.emphasis = distribution(output), emphasis
         self.n_mels, self.vectors_per_frame, self.conditioning_hop = n_mels, math.prod(upsampling), conditioning_hop
         self.hop_length = self.vectors_per_frame * conditioning_hop
-        self.dilations = tuple(2 ** (i % (layers // stacks)) for i in range(layers))
+        self.layers_per_stack = layers // stacks
+        self.dilations = tuple(2 ** (i % self.layers_per_stack) for i in range(layers))
         self.register_buffer("mel_mean", torch.zeros(n_mels))
         self.register_buffer("mel_std", torch.ones(n_mels))
         self.conditioning = Conditioning(n_mels, conditioning_channels, upsampling)
@@ -105,18 +109,32 @@ class WaveNet(nn.Module):
         c = self.conditioning((log_mel - self.mel_mean[:, None]) / self.mel_std[:, None])
         return c if self.speaker is None else c + self.speaker(speaker).unsqueeze(-1)
 
-    def forward(self, x: Tensor, log_mel: Tensor, speaker: Tensor | None = None, *, context: int = 0) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        log_mel: Tensor,
+        speaker: Tensor | None = None,
+        *,
+        context: int = 0,
+        first: Tensor | None = None,
+        frames: int | None = None,
+    ) -> Tensor:
         n_frames = log_mel.shape[-1] - 2 * context
         if x.shape[1] != n_frames * self.hop_length:
             raise ValueError(f"{x.shape[1]} samples, {n_frames} frames of {self.hop_length}: must be as long")
         c = self.condition(log_mel, speaker)
         c = c.narrow(-1, context * self.vectors_per_frame, n_frames * self.vectors_per_frame).transpose(1, 2)
         c = c.contiguous()
+        wanted = Part.of(x, first, frames, self.hop_length)
+        skips = torch.stack([block.skip.bias.float() for block in self.blocks]).sum(0)
         x = self.embed(functional.pad(x[:, :-1], (1, 0)))
-        skips = torch.zeros(1, device=x.device)
-        for block in self.blocks:
-            x, skip = block(x, c)
-            skips = skips + skip.float()  # half precision would lose a part of each layer's, one rounding after another
+        for stack in range(0, len(self.blocks), self.layers_per_stack):
+            blocks, gated = self.blocks[stack : stack + self.layers_per_stack], []
+            for block in blocks:
+                x, y = block(x, c)
+                gated.append(y)
+            # in float32, since half precision would lose a part of each stack's, one rounding after another
+            skips = skips + skip_product(blocks, gated, wanted).float()
         skips = (skips * math.sqrt(1 / len(self.blocks))).relu().to(self.hidden.weight.dtype)
         return pointwise(self.output, pointwise(self.hidden, skips).relu()).transpose(1, 2)
 
@@ -131,11 +149,23 @@ class WaveNet(nn.Module):
         classes = mu_law_encode(x, levels=self.distribution.levels)
         return functional.embedding(classes, columns) + self.input.bias
 
-    def nll(self, x: Tensor, log_mel: Tensor, speaker: Tensor | None = None, *, context: int = 0) -> Tensor:
-        """Return the negative log-likelihood of each sample in nats, (B, N), after pre-emphasis."""
+    def nll(
+        self,
+        x: Tensor,
+        log_mel: Tensor,
+        speaker: Tensor | None = None,
+        *,
+        context: int = 0,
+        first: Tensor | None = None,
+        frames: int | None = None,
+    ) -> Tensor:
+        """Return the negative log-likelihood of each sample in nats after pre-emphasis, (B, N), or of `frames` frames.
+
+        Samples before frame number first (B,) are heard alone: layers pass them on, and compute no output for them.
+        """
         x = emphasised(x, self.emphasis)
-        parameters = self(self.distribution.quantised(x), log_mel, speaker, context=context)
-        return self.distribution.nll(parameters.float(), x)
+        parameters = self(self.distribution.quantised(x), log_mel, speaker, context=context, first=first, frames=frames)
+        return self.distribution.nll(parameters.float(), Part.of(x, first, frames, self.hop_length).cut(x))
 
     def start_from_shares(self, shares: Tensor) -> None:
         """Set the output's bias so that a fresh network expects each class as often as it comes, (levels,)."""
@@ -184,7 +214,8 @@ class Block(nn.Module):
     has a product of its own, whose result is held.
 
     Source: van den Oord et al. 2016, sections 2.3 to 2.5 and figure 4.
-    Shapes: x (B, N, residual), c (B, M, conditioning) with N a multiple of M -> (B, N, residual), (B, N, skip).
+    Shapes: x (B, N, residual), c (B, M, conditioning) with N a multiple of M -> (B, N, residual), and what `skip` is
+    applied to, (B, N, gate / 2).
     """
 
     def __init__(self, residual: int, gate: int, skip: int, conditioning: int, kernel_size: int, dilation: int) -> None:
@@ -208,7 +239,48 @@ class Block(nn.Module):
             gates = gates.flatten(1, 2)
         signal, gate = gates.chunk(2, 2)
         y = signal.tanh() * gate.sigmoid()
-        return (x + pointwise(self.residual, y)) * math.sqrt(0.5), pointwise(self.skip, y)
+        return (x + pointwise(self.residual, y)) * math.sqrt(0.5), y
+
+
+class Part(NamedTuple):
+    """Samples of each row of a batch that outputs are wanted for: `length` of them from `starts` on."""
+
+    starts: list[int]
+    length: int
+
+    @classmethod
+    def of(cls, x: Tensor, first: Tensor | None, frames: int | None, hop_length: int) -> "Part":
+        """Return the part from frame number first (B,) on, all samples of x (B, N) without one.
+
+        Raises: ValueError if only one of first and frames is given, or the part reaches beyond x.
+        """
+        if (first is None) != (frames is None):
+            raise ValueError(f"first {first}, frames {frames}: give both or none")
+        if first is None or frames is None:
+            return cls([0] * len(x), x.shape[1])
+        starts, length = (first * hop_length).tolist(), frames * hop_length
+        if min(starts) < 0 or max(starts) + length > x.shape[1]:
+            raise ValueError(f"{frames} frames from {first.tolist()} on: beyond {x.shape[1]} samples")
+        return cls(starts, length)
+
+    def rows(self, x: Tensor) -> list[Tensor]:
+        """Cut each row of x (B, N, ...)."""
+        return [row[start : start + self.length] for row, start in zip(x.unbind(0), self.starts, strict=True)]
+
+    def cut(self, x: Tensor) -> Tensor:
+        """Cut the rows of x, (B, N, ...) -> (B, length, ...)."""
+        return torch.stack(self.rows(x))
+
+
+def skip_product(blocks: nn.ModuleList, gated: Sequence[Tensor], part: Part) -> Tensor:
+    """Return the sum of the skip outputs of some layers, without their biases.
+
+    One product for all of them saves reading and writing the sum for each layer.
+    Shapes: each of gated (B, N, gate / 2) -> (B, part.length, skip).
+    """
+    weight = torch.cat([block.skip.weight[:, :, 0] for block in blocks], 1)
+    rows = zip(*map(part.rows, gated), strict=True)
+    return torch.stack([functional.linear(torch.cat(of_layers, 1), weight) for of_layers in rows])
 
 
 def pointwise(conv: nn.Conv1d, x: Tensor) -> Tensor:

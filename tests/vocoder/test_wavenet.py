@@ -74,6 +74,26 @@ def test_a_held_projection_equals_the_projection_of_held_conditioning():
         small_wavenet(conditioning_hop=0)
 
 
+def test_outputs_of_a_part_are_those_of_the_whole_and_have_its_gradients():
+    """Rows whose parts begin at different frames; the frames before a part are its history."""
+    net, mel = small_wavenet(), torch.randn(3, 45, 12)
+    x = (torch.rand(3, 96) - 0.5) * 0.5
+    first = torch.tensor([7, 0, 3])
+    parts = [slice(8 * n, 8 * (n + 5)) for n in first]
+    losses = [
+        torch.stack([row[part] for row, part in zip(net.nll(x, mel), parts, strict=True)]),
+        net.nll(x, mel, first=first, frames=5),
+    ]
+    assert losses[1].shape == (3, 40) and torch.allclose(*losses, atol=1e-5)
+    gradients = [torch.autograd.grad(loss.mean(), list(net.blocks.parameters()), allow_unused=True) for loss in losses]
+    for whole, part in zip(*gradients, strict=True):
+        assert whole is None if part is None else torch.allclose(whole, part, atol=1e-6)
+    with pytest.raises(ValueError, match=r"5 frames from \[7, 8, 3\] on: beyond 96 samples"):
+        net.nll(x, mel, first=torch.tensor([7, 8, 3]), frames=5)
+    with pytest.raises(ValueError, match="give both or none"):
+        net(x, mel, frames=5)
+
+
 def test_frames_of_context_are_heard_and_not_spoken():
     """With 4 frames on each side, more than conditioning depends on, a stretch equals that part of the whole."""
     net = small_wavenet()

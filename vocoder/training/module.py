@@ -31,9 +31,10 @@ class VocoderModule(LightningModule):
         """Return the mean negative log-likelihood in nats per sample, of the samples that count."""
         x, log_mel, first, speaker = batch
         condition = speaker if self.config.speaker_conditioning else None
-        nll = self.network.nll(x.clamp(-1, 1), log_mel, condition, context=CONTEXT)
-        frame = torch.arange(x.shape[1], device=x.device) // self.network.hop_length - first[:, None]
-        return nll[(frame >= 0) & (frame < self.config.frames)].mean()
+        nll = self.network.nll(
+            x.clamp(-1, 1), log_mel, condition, context=CONTEXT, first=first, frames=self.config.frames
+        )
+        return nll.mean()
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
         """Return the loss of a batch.

@@ -44,12 +44,12 @@ def test_a_loss_that_is_not_finite_names_its_segments_in_every_process():
     class AtStepSeven(VocoderModule):
         current_epoch, global_step, log = 2, 7, staticmethod(lambda *_, **__: None)
 
-    config = VocoderConfig(steps_per_epoch=10, batch_size=2)
+    config = VocoderConfig(steps_per_epoch=10, batch_size=2, frames=10)
     broken = AtStepSeven(small_wavenet(), config, torch.zeros(45, 0), None)
 
     def step(value):
         log_mel = torch.full((2, 45, 10 + 2 * CONTEXT), value)
-        return broken.training_step((torch.zeros(2, 80), log_mel, torch.zeros(2), torch.tensor([0, 1])), 3)
+        return broken.training_step((torch.zeros(2, 80), log_mel, torch.tensor([0, 0]), torch.tensor([0, 1])), 3)
 
     def work(rank):
         torch.distributed.init_process_group("gloo", rank=rank, world_size=2)
