@@ -15,6 +15,7 @@ from prefect.cache_policies import NO_CACHE
 from pydantic import Field
 from rich.console import Console
 
+from clean_corpus.flows import download_cache
 from clean_corpus.flows.engines.local import LocalEngine
 from clean_corpus.flows.training_folder import exclusive_folder, final_location, quiet_lightning
 from clean_corpus.pipeline.audio import decode, encode
@@ -29,7 +30,7 @@ from clean_corpus.vocoder.checkpoint import load_vocoder
 from clean_corpus.vocoder.comparison import copy_synthesis, measures, report, score_table, training_log
 from clean_corpus.vocoder.comparison.aligned_sets import AlignedSets, Utterances, align
 from clean_corpus.vocoder.comparison.copy_synthesis import CLEAN, Spoken
-from clean_corpus.vocoder.training import train
+from clean_corpus.vocoder.training import base, train
 from clean_corpus.vocoder.training.config import FREE, VocoderConfig
 from clean_corpus.vocoder.training.split import is_held_out
 
@@ -146,13 +147,14 @@ def compare_vocoders(
     The first set trains for the budget, the others as many updates as it made, several at once where there are several
     GPUs; of sets that hold the very same audio one is trained. Finished work is not done again.
     Raises: ConfigError if a set's name cannot name a folder, it holds no shards or another comparison runs in `out`;
-    what `aligned_sets.align` and `train.train` raise.
+    what `aligned_sets.align`, `base.resolve` and `train.train` raise.
     """
     require_names(sets)
     shards = {name: find_shards(places, f"--set {name}") for name, places in sets.items()}
     for name, found in shards.items():
         if not found:
             raise ConfigError(f"--set {name}={','.join(sets[name])}: no .tar there; give OUTPUT/shards of a run")
+    config = config.model_copy(update={"vocoder": _with_base(config.vocoder)})
     with quiet_lightning(), exclusive_folder(out, {"sets"}) as folder:  # sets are written anew each time
         claim(folder, {"sets": sets, **config.model_dump(mode="json", exclude={"vocoder": FREE, "at_once": True})})
         aligned = align(shards, folder / "sets", config.utterances)
@@ -176,6 +178,16 @@ def compare_vocoders(
         }
         page = report.write(spoken, keys, curves, facts, config.model_dump(mode="json"), folder)
         return final_location(page, folder, out)
+
+
+def _with_base(config: VocoderConfig) -> VocoderConfig:
+    """Return the settings of all trainings, whose base is local then, and fits.
+
+    Raises: ConfigError as `base.resolve`, before any set is read.
+    """
+    if config.start_from:
+        config = config.model_copy(update={"start_from": download_cache.weights(config.start_from)})
+    return base.resolve(config)[0]
 
 
 def _train_all(aligned: AlignedSets, runs: Path, config: CompareConfig, force: bool) -> int:

@@ -7,6 +7,7 @@ from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 from rich.console import Console
 
+from clean_corpus.flows import download_cache
 from clean_corpus.flows.training_folder import exclusive_folder, final_location, quiet_lightning
 from clean_corpus.pipeline.core.errors import CleanCorpusError
 from clean_corpus.pipeline.core.locations import Location, LocationField
@@ -18,6 +19,8 @@ from clean_corpus.vocoder.training.config import VocoderConfig
 @task(name="train", cache_policy=NO_CACHE)
 def train_wavenet(shards: list[str], out: Path, config: VocoderConfig, force: bool) -> Path:
     show = partial(Console(stderr=True).print, markup=False, highlight=False)
+    if config.start_from:
+        config = config.model_copy(update={"start_from": download_cache.weights(config.start_from)})
     found = find_shards(shards, "SHARDS")
     if found is None:
         raise CleanCorpusError(f"SHARDS {', '.join(shards)}: no .tar there; give OUTPUT/shards of a run")

@@ -45,9 +45,7 @@ def load_vocoder(path: Path) -> Vocoder:
 
     Raises: ConfigError if nothing is found, or if the card is missing or describes other weights.
     """
-    if str(path) in shipped():
-        path = WEIGHTS / f"{path}.safetensors"
-    weights = path / "best.safetensors" if path.is_dir() else path
+    weights = weights_file(path)
     if weights.suffix != ".safetensors" or not weights.is_file():
         raise ConfigError(
             f"{path}: no trained vocoder; give the --out of train-vocoder, its best.safetensors, or a shipped voice: "
@@ -63,6 +61,13 @@ def load_vocoder(path: Path) -> Vocoder:
         raise ConfigError(f"{weights} does not fit the sizes {card['sizes']} of its card: {', '.join(differing[:3])}")
     network.load_state_dict(state)
     return Vocoder(network.eval(), LogMel(**card["features"]), tuple(card["speakers"]), card)
+
+
+def weights_file(path: Path) -> Path:
+    """Return the .safetensors file that a folder of a training, a file or the name of a shipped voice stands for."""
+    if str(path) in shipped():
+        return WEIGHTS / f"{path}.safetensors"
+    return path / "best.safetensors" if path.is_dir() else path
 
 
 def _differing(found: dict[str, Tensor], wanted: dict[str, Tensor]) -> list[str]:

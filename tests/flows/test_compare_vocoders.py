@@ -16,11 +16,13 @@ from clean_corpus.pipeline.audio.synthetic import coloured_noise
 from clean_corpus.pipeline.core.errors import ConfigError
 from clean_corpus.pipeline.corpus.shards import write_shard
 from clean_corpus.pipeline.storage.local import LocalStore
+from clean_corpus.vocoder.comparison.aligned_sets import AlignedSets
 from clean_corpus.vocoder.comparison.copy_synthesis import Spoken
 from clean_corpus.vocoder.comparison.measures import MEASURES, OPINION, PREDICTED
 from clean_corpus.vocoder.listening.key import Key
 from clean_corpus.vocoder.listening.results import Results
 from clean_corpus.vocoder.listening.statistics import Score
+from clean_corpus.vocoder.training.config import VocoderConfig
 
 RATE = 16000
 SMALL = {
@@ -147,3 +149,21 @@ def test_a_set_whose_name_is_no_name_is_refused_by_the_flow_itself(sets, tmp_pat
     with pytest.raises(ConfigError, match="a set's name is 1 to 64 letters"):
         comparison.compare_vocoders.fn(given, tmp_path / "out", config)
     assert not (tmp_path / "out").exists() and not (tmp_path.parent / "escaped").exists()
+
+
+def test_every_set_is_fine_tuned_from_the_same_base(monkeypatch, tmp_path):
+    """A name of shipped weights reaches each training with the sizes of these weights."""
+    seen = {}
+
+    def train_set(name, folder, out, config, force):
+        seen[name] = config
+        return 7
+
+    monkeypatch.setattr(comparison, "train_set", train_set)
+    settled = comparison._with_base(VocoderConfig(start_from="german-voice"))
+    aligned = AlignedSets({name: tmp_path / name for name in ("raw", "gated")}, 3, {}, {})
+    comparison._train_all(aligned, tmp_path, comparison.CompareConfig(vocoder=settled), force=False)
+    assert {c.start_from for c in seen.values()} == {"german-voice"} and len(seen) == 2
+    assert {(c.sizes["layers"], c.emphasis) for c in seen.values()} == {(20, 0.0)}
+    with pytest.raises(ConfigError, match="its layers is 20, this training's 30"):
+        comparison._with_base(VocoderConfig(start_from="german-voice", sizes={"layers": 30}))

@@ -7,6 +7,8 @@ from pydantic import Field
 from clean_corpus.pipeline.core.config import Section
 from clean_corpus.vocoder.features import LogMel
 
+EMPHASIS = 0.85  # of a training from random weights, unless the configuration says another
+
 SplitBy = Literal["utterance", "speaker"]
 
 
@@ -28,6 +30,7 @@ class FeatureConfig(Section):
 class VocoderConfig(Section):
     """Settings on which a training depends, beside its shards."""
 
+    start_from: str | None = None  # trained vocoder, --out or .safetensors, s3:// too, or shipped voice, to fine-tune
     steps: int = 200_000
     batch_size: int = 8
     frames: int = 100  # of each segment, without those of its history
@@ -51,8 +54,8 @@ class VocoderConfig(Section):
     precision: str | None = None  # Lightning's names; null: bf16-mixed on a GPU, 32-true on a CPU
     budget_min: float | None = None  # stop after so many minutes
     features: FeatureConfig = FeatureConfig()
-    emphasis: float = Field(0.85, ge=0, lt=1)  # of the samples that are modelled; 0: none
-    sizes: dict[str, Any] = Field(default_factory=dict)  # keywords of WaveNet
+    emphasis: float | None = Field(None, ge=0, lt=1)  # of modelled samples; 0: none; null: 0.85, or start_from's
+    sizes: dict[str, Any] = Field(default_factory=dict)  # keywords of WaveNet; those left out are start_from's
 
 
 FREE = {"workers", "budget_min", "heard_s"}  # may change when a training continues in the same folder

@@ -21,6 +21,7 @@ from clean_corpus.vocoder.checkpoint import Vocoder, build, save_vocoder
 from clean_corpus.vocoder.distributions import MuLaw, distribution, mu_law_encode
 from clean_corpus.vocoder.emphasis import emphasised
 from clean_corpus.vocoder.features import LogMel
+from clean_corpus.vocoder.training import base
 from clean_corpus.vocoder.training.config import FREE, VocoderConfig
 from clean_corpus.vocoder.training.module import VocoderModule
 from clean_corpus.vocoder.training.segments import Segments, middle_segments
@@ -45,9 +46,10 @@ def train(
 
     `device` is the one GPU to train on, None all of them; `say` gets lines of progress.
     Raises: DataError if a clip has another rate than the frames, if there is less than LEAST_S of audio and no `force`,
-    or if a shard cannot be read; ConfigError if `out` holds another training; FloatingPointError if the loss is not
-    finite.
+    or if a shard cannot be read; ConfigError if `out` holds another training, or as base.resolve; FloatingPointError if
+    the loss is not finite.
     """
+    config, start_from = base.resolve(config)
     seed_everything(config.seed, workers=True, verbose=False)
     mel = config.features.log_mel()
     held_out = partial(
@@ -61,8 +63,9 @@ def train(
             f"{shards[0]} and {len(shards) - 1} more hold {content.training_s / 60:.1f} minutes to train on, "
             f"fewer than {LEAST_S / 60:g}; give more, or --force to go on"
         )
-    network = _network(config, mel, content)
-    claim(out, {"shards": [str(s) for s in shards], **config.model_dump(mode="json", exclude=FREE)})
+    network = _network(config, mel, content, start_from)
+    about = {"start_from_sha256": start_from.sha256} if start_from else {}
+    claim(out, {"shards": [str(s) for s in shards], **config.model_dump(mode="json", exclude=FREE), **about})
     if say:
         say(
             f"{content.training_s / 3600:.2f} h to train on, {content.validation_s / 60:.1f} min held out, "
@@ -77,13 +80,13 @@ def train(
     )
     state, facts = _fit(module, loaders, out, config, device, say)
     network.load_state_dict(state)
-    card = _card(network, content, config, facts)
+    card = _card(network, content, config, facts | ({"started_from": start_from.about()} if start_from else {}))
     save_vocoder(out / "best.safetensors", Vocoder(network, mel, content.speakers, card))
     return out / "best.safetensors"
 
 
-def _network(config: VocoderConfig, mel: LogMel, content: Survey) -> WaveNet:
-    """Build a network that normalises frames as the corpus has them.
+def _network(config: VocoderConfig, mel: LogMel, content: Survey, start_from: base.Base | None) -> WaveNet:
+    """Build a network with the weights of its base, else one that normalises frames as the corpus has them.
 
     Raises: DataError if it takes other frames than the features are.
     """
@@ -95,6 +98,9 @@ def _network(config: VocoderConfig, mel: LogMel, content: Survey) -> WaveNet:
             f"{mel.hop_length / network.conditioning_hop:g}, which is {mel.hop_length} by sizes.conditioning_hop "
             f"{network.conditioning_hop}"
         )
+    if start_from:
+        base.start(network, start_from.vocoder, content.speakers)
+        return network
     network.mel_mean.copy_(torch.tensor(content.mean))
     network.mel_std.copy_(torch.tensor(content.std))
     if content.classes is not None:

@@ -1,11 +1,14 @@
 """Training of the vocoder on shards: it learns, resumes exactly, and refuses what it cannot train on."""
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from clean_corpus.pipeline.core.errors import ConfigError, DataError
+from clean_corpus.pipeline.core.hashing import sha256_file
 from clean_corpus.pipeline.storage.local import LocalStore
 from clean_corpus.vocoder.checkpoint import load_vocoder
 from clean_corpus.vocoder.training import train as training
@@ -39,6 +42,26 @@ def trained(shards, tmp_path_factory):
 def test_training_makes_the_voice_likelier(trained):
     """A blind guess among 256 classes costs log 256 nats."""
     assert load_vocoder(trained).card["best_validation_nll_nats"] < np.log(256) - 1
+
+
+def test_a_training_starts_from_its_base_and_its_card_says_so(shards, trained, tmp_path):
+    """With no step that moves a weight, what comes out is the base; other weights there end a continuation."""
+    start = {"start_from": str(trained), "sizes": {}, "learning_rate": 0.0, "steps": 2, "steps_per_epoch": 2}
+    found, base = load_file(run(shards, tmp_path / "out", **start)), load_file(trained / "best.safetensors")
+    assert found.keys() == base.keys()
+    assert all(torch.allclose(found[k], base[k], atol=1e-6) for k in base)  # a mean of equal weights rounds
+    card = load_vocoder(tmp_path / "out").card
+    assert card["started_from"]["sha256"] == sha256_file(trained / "best.safetensors")
+    assert card["sizes"]["layers"] == 4 and card["started_from"]["steps"] == load_vocoder(trained).card["steps"]
+    with pytest.raises(ConfigError, match="holds another training"):
+        run(shards, tmp_path / "out", **start | {"start_from": str(save_other(tmp_path, trained))})
+
+
+def save_other(tmp_path, trained):
+    shutil.copytree(trained, tmp_path / "other")
+    state = load_file(trained / "best.safetensors")
+    save_file(state | {"hidden.bias": state["hidden.bias"] + 1}, tmp_path / "other" / "best.safetensors")
+    return tmp_path / "other"
 
 
 def test_a_resumed_run_ends_with_the_same_weights(shards, tmp_path, monkeypatch):
