@@ -36,7 +36,9 @@ class FullBandStream(nn.Module):
         if enhancer.sample_rate != LOW_RATE:
             raise ValueError(f"the enhancer works at {enhancer.sample_rate} Hz, the band above it needs {LOW_RATE}")
         if getattr(network, "attends", False):
-            raise ValueError(f"{type(network).__name__} needs whole signals: it cannot run hop by hop")
+            raise ValueError(
+                f"{type(network).__name__} needs whole signals: it cannot run hop by hop; take one of full-band-causal"
+            )
         self.enhancer, self.network, self.domain = enhancer, network, domain
         self.down, self.up = Down(), Up()
         self.dft = Dft(domain.stft.n_fft, rows=32, first_bin=FIRST_BIN)
