@@ -15,7 +15,8 @@ def test_tones_below_the_transition_come_back_and_those_above_vanish(hz, kept):
     there_and_back = Up()(low)
     begin = RATIO * 2 * REACH
     assert low.shape == (1, 4800 // RATIO - 2 * REACH)
-    assert (there_and_back - kept * x[:, begin : begin + there_and_back.shape[1]]).abs().max() < 4e-5  # 1e-5 each way, at the edges the most
+    wanted = kept * x[:, begin : begin + there_and_back.shape[1]]
+    assert (there_and_back - wanted).abs().max() < 4e-5  # the filter's ripple is 1e-5 each way
 
 
 @pytest.mark.parametrize(("n_fft", "rows", "first_bin"), [(1536, 32, 224), (1536, 32, 230), (512, 16, 0)])

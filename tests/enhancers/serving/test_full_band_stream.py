@@ -118,7 +118,7 @@ def test_nothing_is_added_above_8_khz_and_nothing_left_where_nothing_was():
 
 def test_a_network_for_whole_signals_and_another_rate_are_refused():
     domain, upper = MagnitudeMask(Stft(512, 256, "sqrt_hann")), table.method("full-band").build()
-    with pytest.raises(ValueError, match="FullBand needs whole signals: .* take one of full-band-causal"):
+    with pytest.raises(ValueError, match=r"FullBand needs whole signals: .* take one of full-band-causal"):
         FullBandStream(LiveStream(Constant(1.0), domain), upper, HighBand())
     with pytest.raises(ValueError, match="the enhancer works at 8000 Hz, the band above it needs 16000"):
         FullBandStream(LiveStream(Constant(1.0), domain, sample_rate=8000), Constant(1.0), HighBand())
