@@ -15,7 +15,7 @@ NO_ENHANCER = "none"
 EXTRAPOLATED = "extrapolated"
 """Given for an upper band, it says that the enhancer's own gains go on above its band."""
 
-UPPER_BAND = EXTRAPOLATED
+UPPER_BAND = "full-band"
 """What treats the band above an enhancer whose card names nothing."""
 
 UPPER_BAND_METHODS = ("full-band", "full-band-causal")
@@ -23,6 +23,11 @@ UPPER_BAND_METHODS = ("full-band", "full-band-causal")
 
 SGMSE = "sgmse+"
 """A third party's system, named with its checkpoint: sgmse+:PATH."""
+
+
+def is_shipped(name: str) -> bool:
+    """Return whether weights of that name come with the package."""
+    return (WEIGHTS / f"{name}.safetensors").exists()
 
 
 def shipped() -> list[str]:

@@ -1,5 +1,6 @@
 """Where real recordings are, and what several tests share."""
 
+import importlib
 import json
 import os
 import subprocess
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from clean_corpus.pipeline.demo import corpus
-from tests.support.paths import COMMAND, DATA
+from tests.support.paths import COMMAND, DATA, REPOSITORY
 
 
 @pytest.fixture(scope="session")
@@ -30,6 +31,13 @@ LONGEST = (
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     place = {name: i for i, name in enumerate(LONGEST)}
     items.sort(key=lambda item: place.get(item.path.stem, len(LONGEST)))
+
+
+@pytest.fixture
+def benchmark(monkeypatch):
+    """Import a script of benchmarks/ as those beside it find it."""
+    monkeypatch.syspath_prepend(str(REPOSITORY / "benchmarks"))
+    return importlib.import_module
 
 
 @pytest.fixture(scope="session")

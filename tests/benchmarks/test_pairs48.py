@@ -1,6 +1,5 @@
 """Pairs at 48 kHz are of utterances that nobody learns, and their measures have known answers."""
 
-import importlib
 import sys
 
 import numpy as np
@@ -8,16 +7,8 @@ import pytest
 import soundfile
 
 from clean_corpus.pipeline.audio.resample import resample
-from tests.support.paths import REPOSITORY
 
 RATE = 48000
-
-
-@pytest.fixture
-def benchmark(monkeypatch):
-    """Import a script as those beside it find it."""
-    monkeypatch.syspath_prepend(str(REPOSITORY / "benchmarks"))
-    return importlib.import_module
 
 
 def noise(n, seed=0):

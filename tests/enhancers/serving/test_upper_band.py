@@ -2,14 +2,19 @@
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 from torch import nn
 
+from clean_corpus.enhancers import checkpoints
 from clean_corpus.enhancers.domains.high_band import HighBand
 from clean_corpus.enhancers.serving.any_rate import AnyRate
 from clean_corpus.enhancers.serving.upper_band import UpperBand
+from clean_corpus.enhancers.training.split_pairs import split
 from clean_corpus.pipeline.audio.resample import resample
+from clean_corpus.pipeline.audio.synthetic import mix_at_snr
 from clean_corpus.pipeline.core.errors import ConfigError
+from clean_corpus.pipeline.quality.signal_measures import si_sdr_db
 
 
 class Constant(nn.Module):
@@ -88,10 +93,10 @@ def test_a_band_limited_signal_gets_the_same_gains_at_every_rate(upper_band_weig
     low, high = spectrum * (hz < 7500), spectrum * (hz > 7500)
     found = {}
     for rate in (24000, 44100, 48000):
-        signals = [
+        given = [
             np.fft.irfft(x[: r // 2 + 1], r).astype(np.float32) * r / 48000 for x, r in ((low, 16000), (high, rate))
         ]
-        (treated,) = upper([signals[0]], [0.3 * signals[0]], [signals[1]], 16000, rate)
+        (treated,) = upper([given[0]], [0.3 * given[0]], [given[1]], 16000, rate)
         found[rate] = resample(treated, rate, 48000)[4800:-4800]
     for rate in (24000, 44100):
         error = np.square(found[rate] - found[48000]).sum() / np.square(found[48000]).sum()
@@ -105,3 +110,22 @@ def test_energy_is_never_added(upper_band_weights, rate):
     (treated,) = upper([low], [0.1 * low], [x], 16000, rate)
     (nothing,) = upper([low], [low], [np.zeros_like(x)], 16000, rate)
     assert np.square(treated).sum() < np.square(x).sum() and not nothing.any()
+
+
+@pytest.mark.parametrize("name", [name for name in checkpoints.UPPER_BAND_METHODS if checkpoints.is_shipped(name)])
+def test_shipped_weights_take_noise_and_leave_speech(name, real_data, benchmark):
+    """Utterances that they never heard, in rain and alone; the network below is one that leaves nothing but speech."""
+    upper = UpperBand.load(name)
+    noise, rate = soundfile.read(next((real_data / "noise_44k" / "dev" / "rain").glob("*.ogg")), dtype="float32")
+    preparing = benchmark("full_band_data")
+    held_out = [path for path in preparing.recordings(real_data, "english_48k") if preparing.is_held_out(path)][:3]
+    gains = []
+    for path in held_out:
+        clean, _ = soundfile.read(path, dtype="float32")
+        noisy = mix_at_snr(clean, np.resize(resample(noise, rate, 48000), len(clean)), 5.0)
+        (high, low), (clean_high, clean_low) = split(noisy), split(clean)
+        (mended,) = upper([low], [clean_low], [high], 16000, 48000)
+        (left,) = upper([clean_low], [clean_low], [clean_high], 16000, 48000)
+        gains.append(si_sdr_db(mended, clean_high) - si_sdr_db(high, clean_high))
+        assert si_sdr_db(left, clean_high) > 30, path.name
+    assert min(gains) > 2, gains
