@@ -27,6 +27,11 @@ class Vocoder:
     speakers: tuple[str, ...]
     card: dict[str, Any]
 
+    @property
+    def voiced_temperature(self) -> float:
+        """The temperature of draws in voiced frames, unless one is asked for."""
+        return float(self.card.get("voiced_temperature", 1.0))
+
 
 def save_vocoder(path: Path, vocoder: Vocoder) -> None:
     """Write the weights to PATH, a .safetensors file, and the card beside them as .json."""

@@ -26,6 +26,14 @@ def vocode(
         int | None, typer.Option(min=1, help="utterances side by side; default: 32 a thread, 1024 on a GPU")
     ] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="default: one per core")] = None,
+    voiced_temperature: Annotated[
+        float | None,
+        typer.Option(
+            min=0.05,
+            max=1,
+            help="of draws in voiced frames: below 1 for a voice less hoarse; default: the card's, or 1",
+        ),
+    ] = None,
     score: Annotated[bool, typer.Option("--score", help="also how near the copy of each recording came to it")] = False,
 ) -> None:
     """Speak recordings or log-mel frames with a trained vocoder (extra `vocoder`)."""
@@ -35,7 +43,8 @@ def vocode(
     with ended_by_signals("interrupted; nothing was written"):
         count, failed = command.vocode(
             [parse_location(source) for source in sources], parse_location(checkpoint), parse_location(out), console,
-            seed=seed, speaker=speaker, batch_size=batch_size, threads=workers_or_cores(threads), score=score,
+            seed=seed, speaker=speaker, batch_size=batch_size, threads=workers_or_cores(threads),
+            voiced_temperature=voiced_temperature, score=score,
         )  # fmt: skip
     print_end_of_folder(sources[0], "spoken", count, failed)
 

@@ -28,6 +28,7 @@ from clean_corpus.pipeline.storage import staging
 from clean_corpus.vocoder.checkpoint import Vocoder, load_vocoder
 from clean_corpus.vocoder.comparison import measures
 from clean_corpus.vocoder.generation.generate import generate
+from clean_corpus.vocoder.generation.voicing import temperatures
 
 FRAMES = {".npy", ".safetensors"}
 
@@ -42,11 +43,13 @@ def vocode(
     speaker: str | None,
     batch_size: int | None,
     threads: int,
+    voiced_temperature: float | None = None,
     score: bool = False,
 ) -> tuple[int, dict[str, str]]:
     """Speak every file to OUT/NAME.wav; return their number, and failures by file. All locations may be in buckets.
 
-    With `score`, OUT/scores.csv says how close the copy of each recording is to it.
+    Draws in voiced frames have the `voiced_temperature`, that of the vocoder's card unless given. With `score`,
+    OUT/scores.csv says how close the copy of each recording is to it.
 
     A source is a recording, a folder of them, log-mel frames as .npy (n_mels, T), or as .safetensors whose tensor is
     `log_mel` and whose metadata `features` are those of the card.
@@ -61,7 +64,8 @@ def vocode(
         places = {str(stack.enter_context(staging.local_input(source))): str(source) for source in sources}
         files = _files([Path(here) for here in places])
         _refuse_overwriting(files, folder)
-        count, failed = _vocode(files, vocoder, number, folder, console, seed, batch_size, threads, score)
+        degree = vocoder.voiced_temperature if voiced_temperature is None else voiced_temperature
+        count, failed = _vocode(files, vocoder, number, degree, folder, console, seed, batch_size, threads, score)
     for here, source in places.items():
         failed = {name.replace(here, source): error.replace(here, source) for name, error in failed.items()}
     return count, failed
@@ -71,6 +75,7 @@ def _vocode(
     files: Sequence[Path],
     vocoder: Vocoder,
     number: int | None,
+    voiced_temperature: float,
     out: Path,
     console: Console,
     seed: int,
@@ -97,6 +102,7 @@ def _vocode(
             list(frames.values()),
             [seed] * len(frames),
             speakers=None if number is None else [number] * len(frames),
+            temperatures=[temperatures(mel, vocoder.mel, voiced_temperature) for mel in frames.values()],
             batch_size=batch_size,
             threads=threads,
             advance=advance,

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from clean_corpus.pipeline.core.errors import ConfigError
-from clean_corpus.vocoder.distributions import DISTRIBUTIONS, distribution, mu_law_decode, mu_law_encode
+from clean_corpus.vocoder.distributions import DISTRIBUTIONS, MuLaw, distribution, mu_law_decode, mu_law_encode
 
 
 def test_mu_law_encodes_and_decodes():
@@ -44,3 +44,15 @@ def test_an_unknown_distribution_is_refused_with_the_nearest():
     assert distribution("gaussian").channels == 2
     with pytest.raises(ConfigError, match=r"'gausian' is not one of .*did you mean 'gaussian'"):
         distribution("gausian")
+
+
+def test_a_temperature_draws_from_a_power_of_the_density():
+    """Of shares p at temperature 0.5: p^2 in sum 1. Of a normal density: one of sqrt(0.5) of its width."""
+    shares, u = torch.tensor([0.5, 0.3, 0.2]), torch.linspace(0, 1, 20001)[1:-1, None]
+    drawn = mu_law_encode(MuLaw(levels=3).draw(shares.log().expand(len(u), -1), u, 0.5), levels=3).bincount()
+    expected = shares.square() / shares.square().sum()
+    assert (drawn / len(u)).tolist() == pytest.approx(expected.tolist(), abs=1e-3)
+    normal, cold = (
+        DISTRIBUTIONS["gaussian"].draw(torch.tensor([[0.1, -3.0]]), torch.ones(1, 1), t) - 0.1 for t in (1.0, 0.25)
+    )
+    assert float(cold / normal) == pytest.approx(0.5)

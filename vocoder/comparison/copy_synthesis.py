@@ -12,6 +12,7 @@ from clean_corpus.pipeline.core.types import Audio, Scores
 from clean_corpus.pipeline.training.shard_stream import Encoded, clips
 from clean_corpus.vocoder.checkpoint import Vocoder
 from clean_corpus.vocoder.generation.generate import generate
+from clean_corpus.vocoder.generation.voicing import temperatures
 
 CLEAN = "clean"  # name of the set that all others are compared with, if there is one
 
@@ -54,7 +55,11 @@ def held_out_audio(folder: Path, keys: Sequence[str], sample_rate: int) -> dict[
 
 
 def speak(vocoder: Vocoder, audio: Mapping[str, Audio], *, seed: int, threads: int) -> dict[str, Audio]:
-    """Let a vocoder speak the frames of each utterance, cut to its length; utterance i draws with seed + i."""
+    """Let a vocoder speak the frames of each utterance, cut to its length; utterance i draws with seed + i.
+
+    Draws in voiced frames have the temperature of the vocoder's card, which is alike for all trainings of a comparison.
+    """
     mels = [vocoder.mel(torch.as_tensor(x)[None])[0] for x in audio.values()]
-    waves = generate(vocoder.network, mels, [seed + i for i in range(len(mels))], threads=threads)
+    cooled = [temperatures(mel, vocoder.mel, vocoder.voiced_temperature) for mel in mels]
+    waves = generate(vocoder.network, mels, [seed + i for i in range(len(mels))], temperatures=cooled, threads=threads)
     return {key: wave[: len(x)] for (key, x), wave in zip(audio.items(), waves, strict=True)}

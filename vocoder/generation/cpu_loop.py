@@ -32,26 +32,35 @@ class CpuLoop:
         self._n_made = 0
 
     def run(
-        self, conditioning: Tensor | np.ndarray, noise: Tensor | np.ndarray, *, keep_logits: bool = False
+        self,
+        conditioning: Tensor | np.ndarray,
+        noise: Tensor | np.ndarray,
+        temperature: Tensor | np.ndarray | None = None,
+        *,
+        keep_logits: bool = False,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Make the next samples; return them with the parameters of their distributions, if `keep_logits`.
 
-        Shapes: conditioning (M, C, B), one for each conditioning_hop that the N samples lie in, noise (N, B, W) ->
-        (N, B), (N, O, B) or (0, O, B).
+        Shapes: conditioning (M, C, B), one for each conditioning_hop that the N samples lie in, noise (N, B, W),
+        temperature (M, B), None for 1 -> (N, B), (N, O, B) or (0, O, B).
         """
         n, w = len(noise), self.weights
         noise, conditioning = self._padded(np.asarray(noise), 1), self._padded(np.asarray(conditioning), 2)
+        temperatures = np.ones((len(conditioning), self._lanes), np.float32)
+        if temperature is not None:
+            temperatures[:, : self.batch] = temperature
         samples = np.empty((n, self._lanes), np.float32)
         logits = np.empty((n if keep_logits else 0, len(w.output), self._lanes), np.float32)
         hop, before = w.conditioning_hop, self._n_made % w.conditioning_hop
         size = PROJECTED * hop if self._lanes == 1 else max(1, before + n)
         for first in range(0, before + n, size):  # counted from the start of the hop that the first sample lies in
             part = slice(max(0, first - before), min(n, first + size - before))
-            c = conditioning[first // hop : -(-(part.stop + before) // hop)]
+            held = slice(first // hop, -(-(part.stop + before) // hop))
+            c = conditioning[held]
             c, projected = (c[:0], self._projected(c)) if self._lanes == 1 else (c, np.empty((0, 1, 1, 1), np.float32))
             cpu.run(
-                *self._arguments, c, projected, noise[part], self._rings, self._starts, self._n_made, self._sample,
-                self._chosen, samples[part], logits[part],
+                *self._arguments, c, projected, temperatures[held], noise[part], self._rings, self._starts,
+                self._n_made, self._sample, self._chosen, samples[part], logits[part],
             )  # fmt: skip
             self._n_made += part.stop - part.start
         return samples[:, : self.batch], logits[:, :, : self.batch]

@@ -30,6 +30,7 @@ def generate(
     seeds: Sequence[int],
     *,
     speakers: Sequence[int] | None = None,
+    temperatures: Sequence[Tensor] | None = None,
     batch_size: int | None = None,
     threads: int = 1,
     advance: Callable[[int], None] | None = None,
@@ -39,10 +40,12 @@ def generate(
     An utterance depends on its frames and its seed alone, neither on its neighbours nor on the number of threads. A
     call with a single utterance rounds differently, so that once in many seconds it may draw another sample.
 
-    Shapes: each log_mel (n_mels, T) -> (T * hop_length,) float32, full scale +-1.
-    Raises: ValueError if there are more or fewer seeds or speakers than utterances, or frames do not fit the network.
+    Shapes: each log_mel (n_mels, T), each of temperatures (T,), of the draws in each frame, 1 unless given ->
+    (T * hop_length,) float32, full scale +-1.
+    Raises: ValueError if there are more or fewer seeds, speakers or temperatures than utterances, or frames do not fit
+    the network.
     """
-    for name, values in (("seeds", seeds), ("speakers", speakers)):
+    for name, values in (("seeds", seeds), ("speakers", speakers), ("temperatures", temperatures)):
         if values is not None and len(values) != len(log_mels):
             raise ValueError(f"{len(log_mels)} utterances, but {len(values)} {name}")
     weights = Weights.of(network)
@@ -54,8 +57,9 @@ def generate(
 
     def speak(group: list[int]) -> list[np.ndarray]:
         numbers = None if speakers is None else [speakers[i] for i in group]
+        degrees = None if temperatures is None else [temperatures[i] for i in group]
         mels, own_seeds = [log_mels[i] for i in group], [seeds[i] for i in group]
-        return _generate_group(network, weights, mels, own_seeds, numbers, len(log_mels) == 1, advance)
+        return _generate_group(network, weights, mels, own_seeds, numbers, degrees, len(log_mels) == 1, advance)
 
     results: list[np.ndarray] = [np.empty(0, np.float32)] * len(order)
     with threadpool_limits(1), ThreadPoolExecutor(threads) as pool:
@@ -71,6 +75,7 @@ def _generate_group(
     log_mels: Sequence[Tensor],
     seeds: Sequence[int],
     speakers: Sequence[int] | None,
+    temperatures: Sequence[Tensor] | None,
     single: bool,
     advance: Callable[[int], None] | None,
 ) -> list[np.ndarray]:
@@ -91,7 +96,13 @@ def _generate_group(
             if (block := next(blocks, None)) is not None:
                 c[: block.shape[1], :, i] = block.t()
         noise = torch.stack([network.distribution.noise(n, g) for g in generators], 1)
-        parts.append(loop.run(c, noise)[0])
+        cooled = None
+        if temperatures is not None:
+            cooled = torch.ones(n_vectors, len(log_mels))
+            for i, own in enumerate(temperatures):
+                now = own[start : start + BLOCK].repeat_interleave(network.vectors_per_frame)
+                cooled[: len(now), i] = now
+        parts.append(loop.run(c, noise, cooled)[0])
         if advance:
             advance(sum(min(n, max(0, frames - start) * hop) for frames in n_frames))
     whole = np.concatenate(parts)

@@ -37,23 +37,31 @@ class GpuLoop:
         self._n_made = 0
 
     def run(
-        self, conditioning: Tensor | np.ndarray, noise: Tensor | np.ndarray, *, keep_logits: bool = False
+        self,
+        conditioning: Tensor | np.ndarray,
+        noise: Tensor | np.ndarray,
+        temperature: Tensor | np.ndarray | None = None,
+        *,
+        keep_logits: bool = False,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Make the next samples; return them with the parameters of their distributions, if `keep_logits`.
 
-        Shapes: conditioning (M, C, B), one for each conditioning_hop that the N samples lie in, noise (N, B, W) ->
-        (N, B), (N, O, B) or (0, O, B).
+        Shapes: conditioning (M, C, B), one for each conditioning_hop that the N samples lie in, noise (N, B, W),
+        temperature (M, B), None for 1 -> (N, B), (N, O, B) or (0, O, B).
         """
         w, n = self._weights, len(noise)
         conditioning, noise = self._padded(conditioning, 2), self._padded(noise, 1)
         n_layers, n_taps, n_gates, n_residual = w["dilated"].shape
         n_skip, n_out, n_conditioning = w["skip"].shape[1], len(w["output"]), w["conditioner"].shape[2]
+        temperatures = torch.ones(len(conditioning), self._lanes, device=self.device)
+        if temperature is not None:
+            temperatures[:, : self.batch] = torch.as_tensor(temperature)
         samples = torch.empty(n, self._lanes, device=self.device)
         logits = torch.empty(n if keep_logits else 0, n_out, self._lanes, device=self.device)
         sizes = {"R": n_residual, "H": n_gates // 2, "S": n_skip, "C": n_conditioning, "Q": n_out}
         gpu.run[(self._lanes // gpu.LANES,)](
-            *(w[name] for name in ARRAYS), conditioning, noise, self._rings, self._held, self._starts, self._sample,
-            self._chosen, samples, logits, n, n_layers, self._n_made, self._lanes,
+            *(w[name] for name in ARRAYS), conditioning, temperatures, noise, self._rings, self._held, self._starts,
+            self._sample, self._chosen, samples, logits, n, n_layers, self._n_made, self._lanes,
             KIND=w["kind"], HOP=w["conditioning_hop"], KEEP=keep_logits, TAPS=n_taps, DRAWS=noise.shape[2],
             BLOCK=gpu.LANES, **sizes,
             **{f"{name}P": max(16, 2 ** (size - 1).bit_length()) for name, size in sizes.items()},

@@ -49,6 +49,7 @@ class VocoderConfig(Section):
     shuffle_clips: int = Field(256, ge=1)
     speaker_conditioning: bool = False
     heard_s: float = 2.0  # of a held-out clip, spoken at each validation for TensorBoard; 0: none
+    voiced_temperature: float = Field(1.0, gt=0, le=1)  # of draws in voiced frames; for the card, as vocode's default
     workers: int = 1
     seed: int = 0
     precision: str | None = None  # Lightning's names; null: bf16-mixed on a GPU, 32-true on a CPU

@@ -126,6 +126,7 @@ def _card(network: WaveNet, content: Survey, config: VocoderConfig, facts: dict[
     return {
         "sizes": _sizes(config),
         "speaker_conditioning": config.speaker_conditioning,
+        "voiced_temperature": config.voiced_temperature,
         "parameters": _size(network),
         **facts,
         "training_h": round(content.training_s / 3600, 3),

@@ -40,9 +40,22 @@ def test_what_is_given_reaches_the_speech(monkeypatch, tmp_path):
         return 1, {"b.wav": "no audio"}
 
     monkeypatch.setattr(vocode, "vocode", speak)
-    about = ["--checkpoint", "s3://b/voice", "--out", tmp_path, "--seed", 3, "--speaker", "ann", "--batch-size", 4]
+    about = [
+        "--checkpoint",
+        "s3://b/voice",
+        "--out",
+        tmp_path,
+        "--seed",
+        3,
+        "--speaker",
+        "ann",
+        "--batch-size",
+        4,
+        "--voiced-temperature",
+        0.7,
+    ]
     result = invoke("vocode", "a.wav", "s3://b/in", *about, "--threads", 2, "--score")
-    more = {"seed": 3, "speaker": "ann", "batch_size": 4, "threads": 2, "score": True}
+    more = {"seed": 3, "speaker": "ann", "batch_size": 4, "threads": 2, "voiced_temperature": 0.7, "score": True}
     assert seen == [([Path("a.wav"), S3Folder("b", "in")], S3Folder("b", "voice"), tmp_path, more)]
     assert result.stderr.splitlines() == ["failed: b.wav: no audio", "spoken 1, failed 1"]
 

@@ -41,3 +41,15 @@ def test_speech_is_as_long_as_its_recording(tmp_path):
     assert {key: len(x) for key, x in spoken.items()} == {"a": 833, "b": 480}
     assert np.array_equal(spoken["a"], speak(vocoder, audio, seed=3, threads=2)["a"])
     assert not np.array_equal(spoken["a"], speak(vocoder, audio, seed=4, threads=1)["a"])
+
+
+def test_draws_in_voiced_frames_have_the_temperature_of_the_card(tmp_path):
+    """A tone is voiced, and said otherwise then; silence is not."""
+    vocoder = load_vocoder(save_small_vocoder(tmp_path, LogMel(), upsampling=[5, 4, 4]))
+    audio = {"tone": tone(200, 0.05), "silence": np.zeros(800, np.float32)}
+    plain = speak(vocoder, audio, seed=3, threads=1)
+    for degree, alike in ((1.0, True), (0.3, False)):
+        vocoder.card["voiced_temperature"] = degree
+        spoken = speak(vocoder, audio, seed=3, threads=1)
+        assert np.array_equal(spoken["tone"], plain["tone"]) == alike
+        assert np.array_equal(spoken["silence"], plain["silence"])

@@ -18,21 +18,26 @@ HELD = {"upsampling": (2,), "conditioning_hop": 4}
 )
 @pytest.mark.parametrize("output", DISTRIBUTIONS)
 def test_generation_equals_the_parallel_forward(output, batch, sizes):
-    """Logits of the loop against those of the forward pass on the samples that the loop drew, and the draws again."""
+    """Logits of the loop against those of the forward pass on the samples that the loop drew, and the draws again.
+
+    Draws have a temperature of their own in each row of a batch and at each conditioning vector.
+    """
     net = small_wavenet(output, **sizes)
     n = 200
     mel = torch.randn(batch, 45, n // net.hop_length)
     generator = torch.Generator().manual_seed(1)
     noise = torch.stack([net.distribution.noise(n, generator) for _ in range(batch)], 1)
+    temperature = torch.rand(n // net.conditioning_hop, batch, generator=generator) + 0.5
     with torch.no_grad():
         c = net.condition(mel)
         drawn, logits = CpuLoop(Weights.of(net), batch, single=batch == 1).run(
-            c.permute(2, 1, 0).numpy(), noise.numpy(), keep_logits=True
+            c.permute(2, 1, 0).numpy(), noise.numpy(), temperature, keep_logits=True
         )
         samples = torch.as_tensor(np.ascontiguousarray(drawn.T))
         expected = net(samples, mel)  # (B, O, N)
     assert np.abs(logits.transpose(2, 1, 0) - expected.numpy()).max() < 1e-4
-    again = torch.stack([net.distribution.draw(expected[:, :, i], noise[i]) for i in range(n)], 1)
+    degrees = temperature.repeat_interleave(net.conditioning_hop, 0).unsqueeze(2)
+    again = torch.stack([net.distribution.draw(expected[:, :, i], noise[i], degrees[i]) for i in range(n)], 1)
     if output == "mu-law":
         assert torch.equal(mu_law_encode(again), mu_law_encode(samples))
     assert torch.allclose(again, samples, atol=1e-4)

@@ -32,6 +32,21 @@ def test_what_an_emphasised_network_speaks_is_de_emphasised():
         assert np.array_equal(after, de_emphasised(before, 0.85)) and not np.array_equal(after, before)
 
 
+def test_temperatures_are_those_of_the_frames():
+    """All 1 changes no sample; colder from frame 60 on, the samples before are the same, whatever lies beside."""
+    net, mels = small_wavenet(upsampling=(2,), conditioning_hop=4), [torch.randn(45, frames) for frames in (120, 7)]
+    plain = generate(net, mels, [0, 1])
+    alike = generate(net, mels, [0, 1], temperatures=[torch.ones(120), torch.ones(7)])
+    assert all(map(np.array_equal, plain, alike))
+    cold = torch.ones(120)
+    cold[60:] = 1e-4
+    found = generate(net, mels[::-1], [1, 0], temperatures=[torch.ones(7), cold])[::-1]
+    assert np.array_equal(found[1], plain[1]) and np.array_equal(found[0][:480], plain[0][:480])
+    assert found[0][480:].std() < 0.5 * plain[0][480:].std()
+    with pytest.raises(ValueError, match="2 utterances, but 1 temperatures"):
+        generate(net, mels, [0, 1], temperatures=[cold])
+
+
 def test_progress_counts_every_sample_once():
     net, made = small_wavenet(upsampling=(2,), conditioning_hop=4), []
     generate(net, [torch.randn(45, frames) for frames in (60, 7)], [0, 1], advance=made.append)

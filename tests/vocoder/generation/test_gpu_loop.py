@@ -22,10 +22,13 @@ for output, kernel_size, hop in (("mu-law", 2, 1), ("gaussian", 3, 4), ("logisti
     generator = torch.Generator().manual_seed(1)
     c = torch.randn(n // hop, 12, batch, generator=generator)
     noise = torch.stack([net.distribution.noise(n, generator) for _ in range(batch)], 1)
+    temperature = torch.rand(n // hop, batch, generator=generator) + 0.5
     cpu, gpu = CpuLoop(Weights.of(net), batch), GpuLoop(Weights.of(net), batch, torch.device("cpu"))
     for part in (slice(0, 11), slice(11, n)):  # goes on where it stopped
-        vectors = c[part.start // hop : -(-part.stop // hop)]  # the second stretch begins within a hop
-        expected, found = (loop.run(vectors, noise[part], keep_logits=True) for loop in (cpu, gpu))
+        held = slice(part.start // hop, -(-part.stop // hop))  # the second stretch begins within a hop
+        expected, found = (
+            loop.run(c[held], noise[part], temperature[held], keep_logits=True) for loop in (cpu, gpu)
+        )
         error = np.abs(expected[1] - found[1]).max()
         assert error < 1e-4, (output, error)
         assert np.allclose(expected[0], found[0], atol=1e-4), (output, np.abs(expected[0] - found[0]).max())

@@ -118,45 +118,45 @@ def _gate(gates, y):
 
 
 @numba.njit
-def _draw_class(logits, j, noise):
-    """Return the class in which the share `noise` of the cumulated softmax of column j ends."""
+def _draw_class(logits, j, noise, temperature):
+    """Return the class in which the share `noise` of the cumulated softmax of column j, at a temperature, ends."""
     top = logits[0, j]
     for i in range(1, logits.shape[0]):
         top = max(top, logits[i, j])
     total = np.float32(0)
     for i in range(logits.shape[0]):
-        total += np.exp(logits[i, j] - top)
+        total += np.exp((logits[i, j] - top) / temperature)
     wanted, odds = noise * total, np.float32(0)
     for i in range(logits.shape[0]):
-        odds += np.exp(logits[i, j] - top)
+        odds += np.exp((logits[i, j] - top) / temperature)
         if odds >= wanted:
             return i
     return logits.shape[0] - 1
 
 
 @numba.njit
-def _draw(kind, parameters, j, noise, levels):
+def _draw(kind, parameters, j, noise, temperature, levels):
     """Draw a sample of utterance j; return it with its class, 0 for distributions without classes."""
     if kind == MU_LAW:
-        chosen = _draw_class(parameters, j, noise[0])
+        chosen = _draw_class(parameters, j, noise[0], temperature)
         return levels[chosen], chosen
     if kind == GAUSSIAN:
         mean, log_scale = parameters[0, j], parameters[1, j]
-        drawn = noise[0]
+        drawn = noise[0] * np.sqrt(temperature)
     else:
         components = parameters.shape[0] // 3
-        chosen = _draw_class(parameters[:components], j, noise[0])
+        chosen = _draw_class(parameters[:components], j, noise[0], temperature)
         mean, log_scale = parameters[components + chosen, j], parameters[2 * components + chosen, j]
-        drawn = noise[1]
+        drawn = noise[1] * temperature
     sample = mean + np.exp(max(log_scale, np.float32(LOG_SCALE_MIN))) * drawn
     return min(max(sample, -_ONE), _ONE), 0
 
 
 @numba.njit
-def _draw_all(kind, parameters, noise, levels, sample, chosen, drawn):
+def _draw_all(kind, parameters, noise, temperature, levels, sample, chosen, drawn):
     """Draw the next sample of each utterance into sample, chosen and drawn, (B,) each."""
     for j in range(sample.shape[0]):
-        sample[j], chosen[j] = _draw(kind, parameters, j, noise[j], levels)
+        sample[j], chosen[j] = _draw(kind, parameters, j, noise[j], temperature[j], levels)
         drawn[j] = sample[j]
 
 
@@ -216,8 +216,8 @@ def _add_outputs(residual, residual_bias, skip, y, x, skips):
 @numba.njit(nogil=True, fastmath=False, cache=True)
 def run(
     kind, conditioning_hop, levels, table, input_bias, dilations, dilated, dilated_bias, conditioner, residual,
-    residual_bias, skip, skip_bias, hidden, hidden_bias, output, output_bias, conditioning, projected, noise, rings,
-    starts, n_made, sample, chosen, samples, logits,
+    residual_bias, skip, skip_bias, hidden, hidden_bias, output, output_bias, conditioning, projected, temperature,
+    noise, rings, starts, n_made, sample, chosen, samples, logits,
 ):  # fmt: skip
     """Write the next samples of a batch.
 
@@ -226,9 +226,9 @@ def run(
     (L, S, G / 2), scaled, skip_bias (S,) summed over the layers; hidden (S, S); output (O, S), these matrices `tiled`,
     by TILE for a batch and by 1 for a single utterance; conditioning (M, C, B), one for the samples of each
     conditioning_hop that the N samples lie in, or its product with the conditioner plus dilated_bias, projected
-    (M, L, G, B), the other one empty; noise (N, B, W); rings (sum of the layers' pasts, R, B), starts (L,) int64 of
-    each layer's; n_made samples made before; sample (B,) and chosen (B,) int64 the last one and its class, updated;
-    samples (N, B) written; logits (N, O, B) written, or (0, O, B).
+    (M, L, G, B), the other one empty; temperature of draws (M, B); noise (N, B, W); rings (sum of the layers' pasts,
+    R, B), starts (L,) int64 of each layer's; n_made samples made before; sample (B,) and chosen (B,) int64 the last one
+    and its class, updated; samples (N, B) written; logits (N, O, B) written, or (0, O, B).
     """
     n_gates, n_skip, n_out, tile = len(dilated_bias[0]), len(skip_bias), len(output_bias), dilated.shape[4]
     batch = sample.shape[0]
@@ -265,5 +265,5 @@ def run(
         _add_product(output, deep, parameters)
         if logits.shape[0]:
             logits[n] = parameters[:n_out]
-        _draw_all(kind, parameters[:n_out], noise[n], levels, sample, chosen, samples[n])
+        _draw_all(kind, parameters[:n_out], noise[n], temperature[at], levels, sample, chosen, samples[n])
         n_made += 1

@@ -41,11 +41,11 @@ def _tanh(x):
 
 
 @triton.jit
-def _draw_class(logits, rows, n_rows, noise):
-    """Return the row in which the share `noise` of each column's cumulated softmax ends."""
+def _draw_class(logits, rows, n_rows, noise, temperature):
+    """Return the row in which the share `noise` of each column's cumulated softmax, at a temperature, ends."""
     valid = rows[:, None] < n_rows
     logits = tl.where(valid, logits, float("-inf"))
-    odds = tl.where(valid, tl.exp(logits - tl.max(logits, 0)[None, :]), 0.0)
+    odds = tl.where(valid, tl.exp((logits - tl.max(logits, 0)[None, :]) / temperature[None, :]), 0.0)
     wanted = noise * tl.sum(odds, 0)
     passed = (tl.cumsum(odds, 0) < wanted[None, :]) & valid
     return tl.minimum(tl.sum(passed.to(tl.int32), 0), n_rows - 1)
@@ -113,20 +113,20 @@ def _gated(
 
 
 @triton.jit
-def _draw(parameters, noise, levels, last_class, lane, o, KIND: tl.constexpr, Q: tl.constexpr):
+def _draw(parameters, noise, temperature, levels, last_class, lane, o, KIND: tl.constexpr, Q: tl.constexpr):
     """Draw a sample of each utterance from its parameters (QP, BLOCK); return samples and classes, (BLOCK,) each."""
     if KIND == MU_LAW:
-        last_class = _draw_class(parameters, o, Q, tl.load(noise)).to(tl.int64)
+        last_class = _draw_class(parameters, o, Q, tl.load(noise), temperature).to(tl.int64)
         last = tl.load(levels + last_class)
     else:
         if KIND == GAUSSIAN:
             mean, log_scale = _row(parameters, o, lane * 0), _row(parameters, o, lane * 0 + 1)
-            shift = tl.load(noise)
+            shift = tl.load(noise) * tl.sqrt(temperature)
         else:
-            component = _draw_class(parameters, o, Q // 3, tl.load(noise))
+            component = _draw_class(parameters, o, Q // 3, tl.load(noise), temperature)
             mean = _row(parameters, o, Q // 3 + component)
             log_scale = _row(parameters, o, 2 * (Q // 3) + component)
-            shift = tl.load(noise + 1)
+            shift = tl.load(noise + 1) * temperature
         last = mean + tl.exp(tl.maximum(log_scale, LOG_SCALE_MIN)) * shift
         last = tl.minimum(tl.maximum(last, -1.0), 1.0)
     return last, last_class
@@ -135,8 +135,8 @@ def _draw(parameters, noise, levels, last_class, lane, o, KIND: tl.constexpr, Q:
 @triton.jit
 def run(
     levels, table, input_bias, dilations, dilated, dilated_bias, conditioner, residual, residual_bias, skip, skip_bias,
-    hidden, hidden_bias, output, output_bias, conditioning, noise, rings, held, starts, sample, chosen, samples, logits,
-    n_samples, n_layers, n_made, batch,
+    hidden, hidden_bias, output, output_bias, conditioning, temperature, noise, rings, held, starts, sample, chosen,
+    samples, logits, n_samples, n_layers, n_made, batch,
     KIND: tl.constexpr, HOP: tl.constexpr, KEEP: tl.constexpr, TAPS: tl.constexpr, DRAWS: tl.constexpr,
     BLOCK: tl.constexpr,
     R: tl.constexpr, H: tl.constexpr, S: tl.constexpr, C: tl.constexpr, Q: tl.constexpr,
@@ -154,8 +154,8 @@ def run(
     last_class = tl.load(chosen + lane)
     for n in range(n_samples):
         x = _embed(table, input_bias, last, last_class, r, KIND, R)
-        at = ((n_made % HOP + n) // HOP * C + c[:, None]) * batch + lane[None, :]
-        cond = tl.load(conditioning + at, mask=c[:, None] < C, other=0.0)
+        vector = (n_made % HOP + n) // HOP
+        cond = tl.load(conditioning + (vector * C + c[:, None]) * batch + lane[None, :], mask=c[:, None] < C, other=0.0)
         if HOP > 1:
             if (n == 0) | ((n_made + n) % HOP == 0):
                 _hold(cond, dilated_bias, conditioner, held, n_layers, lane, batch, h, c, H, C)
@@ -175,7 +175,8 @@ def run(
         if KEEP:
             kept = logits + (n * Q + o[:, None]) * batch + lane[None, :]
             tl.store(kept, parameters, mask=o[:, None] < Q)
-        last, last_class = _draw(parameters, noise + (n * batch + lane) * DRAWS, levels, last_class, lane, o, KIND, Q)
+        drawn, cooled = noise + (n * batch + lane) * DRAWS, tl.load(temperature + vector * batch + lane)
+        last, last_class = _draw(parameters, drawn, cooled, levels, last_class, lane, o, KIND, Q)
         tl.store(samples + n * batch + lane, last)
         tl.debug_barrier()  # all threads of the next sample see what was stored
     tl.store(sample + lane, last)

@@ -22,7 +22,7 @@ def parts(x, y, column, drawn, matrix, picked, n_rows, n_columns, ROWS: tl.const
     at = r[:, None] * COLUMNS + c[None, :]
     logits = tl.load(x + at)
     tl.store(y + at, gpu._tanh(logits))
-    chosen = gpu._draw_class(logits, r, n_rows, tl.load(column + c))
+    chosen = gpu._draw_class(logits, r, n_rows, tl.load(column + c), tl.full((COLUMNS,), 1.0, tl.float32))
     tl.store(drawn + c, chosen)
     tl.store(matrix + at, gpu._matrix(x, r, c, n_rows, n_columns))
     tl.store(picked + c, gpu._row(logits, r, chosen))
