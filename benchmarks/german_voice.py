@@ -38,7 +38,7 @@ def prepare(work: Path) -> None:
         encode.write_wav(work / "test" / f"{path.stem}.wav", levelled(read(path)), RATE)
     training = [path for path in paths if path not in test]
     about = {"speaker": "single_speaker"}
-    write_shards(work, "shards", [path.stem for path in training], map(read, training), about)
+    write_shards(work, "shards", [path.stem for path in training], map(read, training), [about] * len(training))
 
 
 def read(path: Path) -> np.ndarray:

@@ -71,7 +71,7 @@ def cut_clean(work: Path) -> None:
         first = round(row["offset_s"] * RATE)
         return whole[first : first + round(row["duration_s"] * RATE)]
 
-    write_shards(work, "sets/clean", [str(row["clip_id"]) for row in kept], map(cut, kept), {})
+    write_shards(work, "sets/clean", [str(row["clip_id"]) for row in kept], map(cut, kept), [{}] * len(kept))
 
 
 def main() -> None:

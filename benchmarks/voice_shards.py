@@ -20,16 +20,21 @@ def levelled(x: np.ndarray) -> np.ndarray:
     return loudness.level(x, RATE, loudness_lufs=audio.loudness_lufs, true_peak_db=audio.true_peak_db)[0]
 
 
-def write_shards(root: Path, folder: str, keys: Sequence[str], clips: Iterator[np.ndarray], about: dict) -> None:
-    """Write ROOT/FOLDER/*.tar with one levelled clip for each key; clips are read while their shard is written."""
+def write_shards(
+    root: Path, folder: str, keys: Sequence[str], clips: Iterator[np.ndarray], about: Sequence[dict]
+) -> None:
+    """Write ROOT/FOLDER/*.tar with one levelled clip for each key; clips are read while their shard is written.
+
+    `about` is what each clip's .json says.
+    """
     store = LocalStore(root)
     for first in range(0, len(keys), PER_SHARD):
         samples = (
             {
                 "__key__": key,
                 "flac": encode.encode_flac(levelled(next(clips)), RATE, bits=16),
-                "json": canonical_json(about),
+                "json": canonical_json(said),
             }
-            for key in keys[first : first + PER_SHARD]
+            for key, said in list(zip(keys, about, strict=True))[first : first + PER_SHARD]
         )
         write_shard(store, f"{folder}/{first // PER_SHARD:06}.tar", samples)
