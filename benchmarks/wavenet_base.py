@@ -80,7 +80,8 @@ def commands(work: Path, hours: float | None) -> str:
         f"  {COMMAND} train-vocoder VOICE/shards --out VOICE --set start_from={work / 'base'} "
         f"--set learning_rate=0.0002 --set steps=2000 --set batch_size=4 --set frames=200{more}\n"
         f"  {COMMAND} compare --set raw=... --set enhanced=... --out PROOF "
-        f"--setting vocoder.start_from={work / 'base'} --setting vocoder.learning_rate=0.0002 --setting vocoder.steps=2000"
+        f"--setting vocoder.start_from={work / 'base'} --setting vocoder.learning_rate=0.0002 "
+        "--setting vocoder.steps=2000"
     )
 
 

@@ -1,24 +1,15 @@
 """The base of vocoders: which recordings it is trained on, and a configuration that is one."""
 
-import sys
-from pathlib import Path
-
 import pytest
 import yaml
 
 from clean_corpus.vocoder.checkpoint import build
 from clean_corpus.vocoder.training.config import VocoderConfig
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-
 
 @pytest.fixture
-def script(monkeypatch):
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    import wavenet_base
-
-    yield wavenet_base
-    del sys.modules["wavenet_base"]
+def script(benchmark):
+    return benchmark("wavenet_base")
 
 
 def test_recordings_of_both_folders_are_found_with_their_speakers(script, tmp_path):
