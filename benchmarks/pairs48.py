@@ -1,6 +1,7 @@
 """Score what enhancers make of the whole band up to 24 kHz, on pairs that none of them has learnt from, beside peers.
 
-usage: python benchmarks/pairs48.py [--work FOLDER] [--upper WEIGHTS]     writes the section `pairs48` of the documents
+usage: python benchmarks/pairs48.py [--work FOLDER] [--upper WEIGHTS]     writes the section `pairs48` of the documents,
+  and the scores in the card of the shipped weights
   --work keeps pairs and results there, and makes only what is missing; --upper scores other weights of `full-band`
 
 Utterances of the English and the Dutch voice at 48 kHz that `full-band` never learns, with noise of fold 4 at its
@@ -8,6 +9,8 @@ native rate, 0 to 20 dB. Peers: DeepFilterNet3, noisereduce; ViSQOL in its audio
 """
 
 import argparse
+import hashlib
+import json
 import tempfile
 import time
 from collections import Counter
@@ -23,6 +26,7 @@ from measures48 import MOS_EVERY, Scores, clean_in, measure, require_aligned, ya
 from mixes48 import RATE, SNRS_DB, make_pairs
 from peers48 import DeepFilterNet3, noisereduce, require_peers
 
+from clean_corpus.enhancers import checkpoints
 from clean_corpus.enhancers.serving.any_rate import AnyRate
 from clean_corpus.enhancers.serving.enhancer import load_enhancer
 from clean_corpus.enhancers.serving.upper_band import UpperBand
@@ -73,7 +77,8 @@ def enhance(system: System, noisy: Path, out: Path) -> None:
 def folder_of(work: Path, name: str, upper: str) -> Path:
     """Return where a system's results lie; those of other weights lie elsewhere."""
     plain = name.replace("`", "")
-    return work / (f"{plain} {UpperBand.load(upper).sha256[:8]}" if name == FULL else plain)
+    digest = hashlib.sha256(checkpoints.checkpoint_path(upper).read_bytes()).hexdigest()
+    return work / (f"{plain} {digest[:8]}" if name == FULL else plain)
 
 
 # ---- cost --------------------------------------------------------------------------------------------------------
@@ -121,7 +126,26 @@ def report(work: Path, upper: str) -> str:
         scores[name] = measure(folders[name], work / "clean")
         back[name] = clean_in(system, work / "recordings")
         print(name, scores[name], back[name], flush=True)
+    if checkpoints.is_shipped(upper):
+        write_card(upper, what(work), scores, back[FULL])
     return "\n\n".join((what(work), means_table(scores, back), snr_table(scores), cost_table(took)))
+
+
+def write_card(upper: str, pairs: str, scores: dict[str, Scores], clean_in: Sequence[float]) -> None:
+    """Write the scores of the noisy pairs, and of those that shipped weights enhance, into their card."""
+    path = checkpoints.checkpoint_path(upper).with_suffix(".json")
+    rounded = {name: {key: _rounded(means) for key, means in scores[name].items()} for name in (NOISY, FULL)}
+    found = {
+        "pairs": pairs,
+        "noisy": rounded[NOISY],
+        "after default": rounded[FULL],
+        "clean_in_lsd_8_20k": round(clean_in[0], 3),
+    }
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"scores": found}, indent=2, ensure_ascii=False) + "\n")
+
+
+def _rounded(means: dict[str, float]) -> dict[str, float]:
+    return {name: round(mean, 3) for name, mean in means.items()}
 
 
 def worse_gating(folders: dict[str, Path], clean: Path) -> str:
