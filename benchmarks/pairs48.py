@@ -170,17 +170,7 @@ def what(work: Path) -> str:
 
 def means_table(scores: dict[str, Scores], back: dict[str, Sequence[float]]) -> str:
     """Return the means over all pairs, and what becomes of clean input."""
-    head = [
-        "",
-        "SI-SDR dB",
-        "8 to 20 kHz",
-        "LSD 8 to 20 kHz dB",
-        "in speech",
-        "in pauses",
-        "ViSQOL",
-        "OVRL",
-        "DistillMOS",
-    ]
+    head = ["", "SI-SDR dB", "8 to 20 kHz", "LSD 8 to 20 kHz dB", "in speech", "in pauses", "ViSQOL", "OVRL"]
     rows = []
     for name, means in scores.items():
         values = [means["all"][measure] for measure in MEASURES]

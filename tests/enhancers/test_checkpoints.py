@@ -8,6 +8,7 @@ from safetensors.torch import load_file, save_file
 
 from clean_corpus.enhancers import checkpoints, table
 from clean_corpus.enhancers.domains.high_band import HighBand
+from clean_corpus.vocoder import checkpoint as vocoders
 
 TINY = {"channels": (4, 4, 8, 8, 16)}
 
@@ -50,3 +51,11 @@ def test_shipped_weights_have_cards_that_say_what_they_are():
         assert {"name", "method", "sizes", "sample_rate", "steps", "data", "licence", "scores"} <= card.keys()
         parameters = sum(p.numel() for p in table.method(card["method"]).build(**card["sizes"]).parameters())
         assert parameters == card["parameters"] and len(load_file(path)) > 0
+
+
+def test_shipped_weights_and_states_of_trainings_stay_small():
+    """A clone is no download: of a limit of 40 MB for weights and 10 MB for what continues unfinished trainings."""
+    shipped = [*checkpoints.WEIGHTS.glob("*.safetensors"), *vocoders.WEIGHTS.glob("*.safetensors")]
+    states = [path for path in (checkpoints.WEIGHTS / "in_training").glob("*") if path.is_file()]
+    assert len(shipped) >= 4 and sum(path.stat().st_size for path in shipped) < 40e6
+    assert sum(path.stat().st_size for path in states) < 10e6
