@@ -1,6 +1,6 @@
 """Time the crowd's run with speakers and DistillMOS off and on, and read the fixed pairs by DistillMOS beside DNSMOS.
 
-usage: python benchmarks/crowd_extras.py     writes the sections `extras` and `naturalness` of the documents
+usage: python benchmarks/crowd_extras.py [--section NAME]     writes the sections `extras` and `naturalness` of the documents
   takes half an hour of two idle cores; CPU seconds hold on busy ones too
 """
 
@@ -21,16 +21,21 @@ RUNS = {
     "both": ("speakers.embed=true", "score.distillmos=true"),
 }
 STAGES = ("score before", "enhance", "score after", "embed", "speakers", "publish", "report")
+SECTIONS = ("extras", "naturalness")
 SNRS = ("00dB", "05dB", "10dB", "15dB", "20dB")
 SCORES = ("distillmos", "dnsmos_ovrl")
 
 
 def main() -> None:
-    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--section", action="append", choices=SECTIONS, help="write only this one")
+    wanted = parser.parse_args().section or SECTIONS
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        write_section("extras", times({name: crowd(root / name, settings) for name, settings in RUNS.items()}))
-        write_section("naturalness", naturalness(root))
+        if "extras" in wanted:
+            write_section("extras", times({name: crowd(root / name, settings) for name, settings in RUNS.items()}))
+        if "naturalness" in wanted:
+            write_section("naturalness", naturalness(root))
 
 
 def crowd(output: Path, settings: tuple[str, ...]) -> tuple[Measured, dict]:

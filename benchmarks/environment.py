@@ -2,7 +2,6 @@
 
 import os
 import platform
-import resource
 import subprocess
 import sys
 import tempfile
@@ -50,37 +49,51 @@ def measure(*command: object) -> Measured:
 
     Raises: subprocess.CalledProcessError with the output if it fails.
     """
-    start, before, peak = time.perf_counter(), _children_cpu_s(), 0
+    start, peak = time.perf_counter(), 0
+    cpu_s: dict[int, float] = {}
     with tempfile.TemporaryFile("w+") as log:
         process = subprocess.Popen(list(map(str, command)), stdout=log, stderr=subprocess.STDOUT)
         while process.poll() is None:
-            peak = max(peak, _tree_bytes(process.pid))
+            family = _family(process.pid)
+            peak = max(peak, _held_bytes(family))
+            cpu_s |= _cpu_s(family)
             time.sleep(0.5)  # reading the memory delays the processes
         log.seek(0)
         output = log.read()
     if process.returncode:
         raise subprocess.CalledProcessError(process.returncode, command, output)
-    return Measured(time.perf_counter() - start, _children_cpu_s() - before, peak / 2**30, output)
+    return Measured(time.perf_counter() - start, sum(cpu_s.values()), peak / 2**30, output)
 
 
-def _children_cpu_s() -> float:
-    """Return the seconds of all descendants of this process that have ended and were waited for."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
-
-
-def _tree_bytes(root: int) -> int:
-    """Return the memory of a process and its descendants."""
+def _family(root: int) -> set[int]:
+    """Return a process and its descendants."""
     parents = {}
     for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            parents[int(folder.name)] = int((folder / "stat").read_text().rsplit(") ", 1)[1].split()[1])
-        except OSError:  # the process has ended
-            continue
+        if fields := _stat(int(folder.name)):
+            parents[int(folder.name)] = int(fields[1])
     family, grown = {root}, True
     while grown:
         grown = bool(more := {p for p, parent in parents.items() if parent in family} - family)
         family |= more
+    return family
+
+
+def _stat(pid: int) -> list[str]:
+    """Return the fields of a process' state from the third on, none if it has ended."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(") ", 1)[1].split()
+    except OSError:
+        return []
+
+
+def _cpu_s(family: set[int]) -> dict[int, float]:
+    """Return what the processor has worked on each process so far, seconds."""
+    ticks = os.sysconf("SC_CLK_TCK")
+    return {pid: (int(fields[11]) + int(fields[12])) / ticks for pid in family if (fields := _stat(pid))}
+
+
+def _held_bytes(family: set[int]) -> int:
+    """Return the memory of some processes, shared pages counted once."""
     total = 0
     for pid in family:
         try:
