@@ -1,7 +1,7 @@
 """Time the crowd's run with speakers and DistillMOS off and on, and read the fixed pairs by DistillMOS beside DNSMOS.
 
-usage: python benchmarks/crowd_extras.py [--section NAME]     writes the sections `extras` and `naturalness` of the documents
-  takes half an hour of two idle cores; CPU seconds hold on busy ones too
+usage: python benchmarks/crowd_extras.py [--section NAME]     writes the sections `extras` and `naturalness`
+  of the documents; takes half an hour of two idle cores; CPU seconds hold on busy ones too
 """
 
 import argparse
