@@ -35,6 +35,7 @@ from clean_corpus.pipeline.core.types import Audio
 
 NOISY, DEFAULT, PEER = "noisy", "`default`", "DeepFilterNet3"
 EXTRAPOLATED, FULL, DROPPED = (f"{DEFAULT}, {above}" for above in ("extrapolated", "`full-band`", "dropped"))
+LIVE, LIVE_BELOW, LIVE_ABOVE = "`default-causal`, `full-band-causal`", "default-causal", "full-band-causal"
 GATING = ("stationary", "non-stationary")
 MEASURES = ("sisdr", "sisdr_8_20k", "lsd_8_20k", "lsd_speech", "lsd_pauses", "visqol", "ovrl", "distillmos")
 COST_FILES, COST_ROUNDS = 12, 5
@@ -51,6 +52,7 @@ def systems(upper: str) -> dict[str, System]:
         DROPPED: lambda x: _fitted(resample(narrow(resample(x, RATE, 16000)), 16000, RATE), len(x)),
         EXTRAPOLATED: _system(AnyRate(network, RATE)),
         FULL: _system(AnyRate(network, RATE, high_band=band)),
+        LIVE: _system(AnyRate(load_enhancer(LIVE_BELOW), RATE, high_band=UpperBand.load(LIVE_ABOVE))),
         PEER: DeepFilterNet3(),
         **{f"noisereduce, {noise}": noisereduce(noise) for noise in GATING},
     }
@@ -77,8 +79,9 @@ def enhance(system: System, noisy: Path, out: Path) -> None:
 def folder_of(work: Path, name: str, upper: str) -> Path:
     """Return where a system's results lie; those of other weights lie elsewhere."""
     plain = name.replace("`", "")
-    digest = hashlib.sha256(checkpoints.checkpoint_path(upper).read_bytes()).hexdigest()
-    return work / (f"{plain} {digest[:8]}" if name == FULL else plain)
+    if above := {FULL: upper, LIVE: LIVE_ABOVE}.get(name):
+        plain += f" {hashlib.sha256(checkpoints.checkpoint_path(above).read_bytes()).hexdigest()[:8]}"
+    return work / plain
 
 
 # ---- cost --------------------------------------------------------------------------------------------------------
@@ -122,23 +125,31 @@ def report(work: Path, upper: str) -> str:
     compared.pop(worse_gating(folders, work / "clean"))
     took = cost(compared, work / "noisy")
     for name, system in compared.items():
-        require_aligned(folders[name], work / "clean")
-        scores[name] = measure(folders[name], work / "clean")
-        back[name] = clean_in(system, work / "recordings")
+        scores[name], back[name] = scored(system, folders[name], work)
         print(name, scores[name], back[name], flush=True)
-    if checkpoints.is_shipped(upper):
-        write_card(upper, what(work), scores, back[FULL])
+    for name, above in ((FULL, upper), (LIVE, LIVE_ABOVE)):
+        if checkpoints.is_shipped(above):
+            write_card(above, what(work), scores[NOISY], scores[name], back[name])
     return "\n\n".join((what(work), means_table(scores, back), snr_table(scores), cost_table(took)))
 
 
-def write_card(upper: str, pairs: str, scores: dict[str, Scores], clean_in: Sequence[float]) -> None:
+def scored(system: System, out: Path, work: Path) -> tuple[Scores, list[float]]:
+    """Return the scores of a system's results, and by how much it changes clean recordings; kept beside the results."""
+    kept = out.with_name(f"{out.name}.json")
+    if not kept.exists():
+        require_aligned(out, work / "clean")
+        kept.write_text(json.dumps([measure(out, work / "clean"), clean_in(system, work / "recordings")]))
+    return tuple(json.loads(kept.read_text()))
+
+
+def write_card(above: str, pairs: str, noisy: Scores, after: Scores, clean_in: Sequence[float]) -> None:
     """Write the scores of the noisy pairs, and of those that shipped weights enhance, into their card."""
-    path = checkpoints.checkpoint_path(upper).with_suffix(".json")
-    rounded = {name: {key: _rounded(means) for key, means in scores[name].items()} for name in (NOISY, FULL)}
+    path = checkpoints.checkpoint_path(above).with_suffix(".json")
     found = {
         "pairs": pairs,
-        "noisy": rounded[NOISY],
-        "after default": rounded[FULL],
+        **{
+            name: {key: _rounded(x) for key, x in means.items()} for name, means in (("noisy", noisy), ("after", after))
+        },
         "clean_in_lsd_8_20k": round(clean_in[0], 3),
     }
     path.write_text(json.dumps(json.loads(path.read_text()) | {"scores": found}, indent=2, ensure_ascii=False) + "\n")
