@@ -27,6 +27,7 @@ from prefect.settings import (
 )
 from prefect.types.entrypoint import EntrypointType
 from prefect.workers.process import ProcessWorker
+from pydantic import BaseModel
 
 from clean_corpus.flows.config import RunConfig
 from clean_corpus.flows.deploy import flow
@@ -145,9 +146,20 @@ def place(text: str) -> str:
 def parameters_of(config: RunConfig, source: str, output: str) -> dict[str, Any]:
     """Return the fields that were set, as plain data; the worker's version and machine decide over the rest."""
     data = config.model_dump(mode="json", exclude_unset=True)
-    if "enhancer" in data and Path(data["enhancer"]).suffix:
-        data["enhancer"] = place(data["enhancer"])
+    _place_paths(config, data)
+    weights = {name: data.get(name) for name in ("enhancer", "upper_band")}
+    data |= {name: place(path) for name, path in weights.items() if path and Path(path).suffix}
     return data | {"input": place(source), "output": place(output)}
+
+
+def _place_paths(section: BaseModel, data: dict[str, Any]) -> None:
+    """Replace the local paths in the data of a section, and of those in it, by what a worker can use."""
+    for name in section.model_fields_set & data.keys():
+        value = getattr(section, name)
+        if isinstance(value, BaseModel):
+            _place_paths(value, data[name])
+        elif isinstance(value, Path):
+            data[name] = place(str(value))
 
 
 def api_url(server: str) -> str:

@@ -54,6 +54,7 @@ def clean_corpus(
     gate: GateConfig = _DEFAULTS["gate"],
     s3: S3Config = _DEFAULTS["s3"],
     enhancer: str = _DEFAULTS["enhancer"],
+    upper_band: str | None = _DEFAULTS["upper_band"],
     variants: bool = _DEFAULTS["variants"],
     keep_versions: Annotated[int, Field(ge=1)] = _DEFAULTS["keep_versions"],
     export: ExportConfig = _DEFAULTS["export"],

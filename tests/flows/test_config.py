@@ -28,7 +28,7 @@ def test_fields_that_decide_over_a_clip_are_these_and_no_others():
     assert set(RunConfig.model_fields) >= ELSEWHERE
     assert set(RunConfig.model_fields) - ELSEWHERE == {
         "audio", "segment", "dedup", "shards", "enhance", "score", "gate", "manifest", "enhancer",
-        "speakers", "text",
+        "upper_band", "speakers", "text",
     }  # fmt: skip
 
 

@@ -73,12 +73,15 @@ def test_enhance_gets_the_default_weights_or_those_asked_for(monkeypatch, tmp_pa
         ),
     )
     result = invoke("enhance", tmp_path, tmp_path / "out", "--workers", 3)
-    own = {"sample_rate": None, "keep_channels": False}
+    own = {"upper_band": "full-band", "sample_rate": None, "keep_channels": False}
     assert seen == [(tmp_path, tmp_path / "out", checkpoints.DEFAULT, 3, own)]
     assert (result.stdout, result.stderr) == ("", "enhanced 2, failed 0\n")
     options = ("--enhancer", "default-causal", "--workers", 1, "--sample-rate", 44100, "--keep-channels")
     invoke("enhance", tmp_path, tmp_path / "out", *options)
-    assert seen[1][2:] == ("default-causal", 1, {"sample_rate": 44100, "keep_channels": True})
+    causal = {"upper_band": "full-band-causal", "sample_rate": 44100, "keep_channels": True}
+    assert seen[1][2:] == ("default-causal", 1, causal)
+    invoke("enhance", tmp_path, tmp_path / "out", "--upper-band", "extrapolated")
+    assert seen[2][4]["upper_band"] is None
 
 
 SCORES = {"a.wav": {"snr_db": 10.0, "stoi": None}, "b.wav": {"snr_db": 20.0, "stoi": 0.123456}}

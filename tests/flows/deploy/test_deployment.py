@@ -16,8 +16,10 @@ import httpx
 import pytest
 import yaml
 
+from clean_corpus.flows.config import RunConfig
 from clean_corpus.flows.deploy import deployment as deploying
 from clean_corpus.flows.observe.permissions import PERMITTED
+from clean_corpus.pipeline.core.config_input import validate
 from clean_corpus.pipeline.core.errors import CleanCorpusError, ConfigError
 from tests.support.paths import REPOSITORY
 from tests.support.processes import descendants, kill
@@ -244,6 +246,15 @@ def test_places_reach_a_worker_that_starts_elsewhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert deploying.place("in") == str(tmp_path / "in")
     assert deploying.place("s3://bucket/in") == "s3://bucket/in"
+    settings = {"enhancer": "mine/best.safetensors", "upper_band": "s3://b/x.safetensors",
+                "text": {"aligner_model": "ctc.onnx", "language": "en"}, "score": {"clean_dir": "clean"}}  # fmt: skip
+    config = validate(RunConfig, {"input": "in", "output": "s3://b/o", **settings})
+    given = deploying.parameters_of(config, "in", "s3://b/o")
+    assert given == {
+        "input": str(tmp_path / "in"), "output": "s3://b/o", "enhancer": str(tmp_path / "mine/best.safetensors"),
+        "upper_band": "s3://b/x.safetensors", "text": {"aligner_model": str(tmp_path / "ctc.onnx"), "language": "en"},
+        "score": {"clean_dir": str(tmp_path / "clean")},
+    }  # fmt: skip
 
 
 def test_all_flows_deploy_from_a_checkout(prefect, from_checkout):
