@@ -115,7 +115,7 @@ def test_a_click_plays_and_stops_the_others(browser, report):
     for number, picture in enumerate(pictures):
         picture.click()
         playing = "return [...document.querySelectorAll('audio')].flatMap((a, i) => a.paused ? [] : [i])"
-        WebDriverWait(browser, 5).until(lambda b: b.execute_script(playing) == [number])  # noqa: B023 - called at once
+        WebDriverWait(browser, 30).until(lambda b: b.execute_script(playing) == [number])  # noqa: B023 - called at once
     assert browser.get_log("browser") == []
 
 

@@ -37,7 +37,7 @@ class Listener:
     def run(self, script: str):
         return self.browser.execute_script(f"return {script}")
 
-    def until(self, script: str, seconds: float = 10) -> None:
+    def until(self, script: str, seconds: float = 30) -> None:
         WebDriverWait(self.browser, seconds, 0.02).until(lambda _: self.run(script), script)
 
     def title(self) -> str:
@@ -146,7 +146,7 @@ def quick(monkeypatch):
 
 
 def saved(browser, pattern: str) -> Path:
-    WebDriverWait(browser, 5, 0.05).until(lambda _: list(browser.saved.glob(pattern)))
+    WebDriverWait(browser, 30, 0.05).until(lambda _: list(browser.saved.glob(pattern)))
     (path,) = browser.saved.glob(pattern)
     return path
 
