@@ -11,7 +11,7 @@ from torch.utils.data import Dataset
 
 from clean_corpus.enhancers.training.draw_weights import draw_weights
 from clean_corpus.enhancers.training.recordings import Recording, unit_scale
-from clean_corpus.pipeline.audio import synthetic
+from clean_corpus.pipeline.audio import lossy, synthetic
 from clean_corpus.pipeline.core.config import Section
 from clean_corpus.pipeline.core.errors import ConfigError, nearest
 from clean_corpus.pipeline.core.shared_arrays import SharedArrays
@@ -50,6 +50,7 @@ class MixConfig(Section):
     equaliser_db: float = 6.0
     lowpass_share: float = 0.0  # of pairs, cut off above a random frequency, as codecs and older recorders do
     lowpass_hz: tuple[float, float] = (9000.0, 20000.0)
+    codec_share: float = 0.0  # of pairs, through Opus, Vorbis or MP3 at a random bit rate, as what people collect was
     level_db: tuple[float, float] | None = (-35.0, -12.0)  # null: as recorded, but for what would clip
     rirs: str = "simulated"  # or a folder of recorded room responses
     rooms: int = 200  # simulated ones
@@ -117,6 +118,10 @@ def draw_pair(
         noisy = synthetic.mix_at_snr(spoken, noise, snr_db)
     if cfg.lowpass_share and rng.random() < cfg.lowpass_share:
         noisy, clean = synthetic.low_pass(np.stack((noisy, clean)), rng.uniform(*cfg.lowpass_hz), sample_rate=rate)
+    if cfg.codec_share and rng.random() < cfg.codec_share:
+        codecs = [codec for codec in lossy.CODECS if lossy.takes(codec, rate)]
+        codec, strength = codecs[rng.integers(len(codecs))], rng.random()
+        noisy, clean = (lossy.through(codec, x, sample_rate=rate, strength=strength) for x in (noisy, clean))
     level = 1.0
     if cfg.level_db:
         level = 10 ** (rng.uniform(*cfg.level_db) / 20) / max(float(np.sqrt(np.mean(noisy**2))), 1e-6)

@@ -172,3 +172,15 @@ def test_recordings_that_are_noisy_themselves_are_drawn_less():
     speech = [Recording(str(a), (burst + a * rng.standard_normal(32000)).astype(np.int16)) for a in (21, 210)]
     pairs = Mixtures({"speech": speech}, TRACKS, MixConfig(rooms=1, speech_snr_db=30.0), seed=0, length=1)
     assert pairs.weights[1] / pairs.weights[0] == pytest.approx(10**-0.5, rel=0.1)  # 20 dB instead of 30
+
+
+@pytest.mark.parametrize("rate", [16000, 44100])  # Opus does not take the latter
+def test_codecs_change_pairs_without_shifting_them(rate):
+    settings = {"sample_rate": rate, "snr_db": (10, 10), "clean_share": 0.0, "room_share": 0.0}
+    plain, coded = mixtures(**settings), mixtures(codec_share=1.0, **settings)
+    for i in range(6):
+        for before, after in zip(plain[i], coded[i], strict=True):
+            alike = np.fft.irfft(np.fft.rfft(after) * np.conj(np.fft.rfft(before)), n=len(before))
+            assert np.argmax(alike) == 0 and before.shape == after.shape
+            assert alike[0] < 0.99999 * np.sqrt(np.vdot(before, before) * np.vdot(after, after))
+    np.testing.assert_array_equal(coded[3], mixtures(codec_share=1.0, **settings)[3])
