@@ -75,16 +75,25 @@ def load_network(name_or_path: str) -> tuple[Method, nn.Module, dict[str, Any]]:
 
     Raises: ConfigError if there are no such weights, or if they belong to another network or other sizes.
     """
-    path, about = checkpoint_path(name_or_path), card(name_or_path)
+    about = card(name_or_path)
     row = method(about["method"])
     network = row.build(**{k: tuple(v) if isinstance(v, list) else v for k, v in about["sizes"].items()})
+    fill(network, name_or_path, f"{about['method']} with sizes {about['sizes']}")
+    return row, network, about
+
+
+def fill(network: nn.Module, name_or_path: str, what: str) -> None:
+    """Give a network the weights of a file; `what` describes the network in the error.
+
+    Raises: ConfigError if there are no such weights, or if they do not fit the network.
+    """
+    path = checkpoint_path(name_or_path)
     state = load_file(path)
     try:
         network.load_state_dict(state)  # some networks know what older files of theirs lack
     except RuntimeError:
         first = "; ".join(_differing(state, network.state_dict())[:3])
-        raise ConfigError(f"{path} does not fit {about['method']} with sizes {about['sizes']}: {first}") from None
-    return row, network, about
+        raise ConfigError(f"{path} does not fit {what}: {first}") from None
 
 
 def _differing(state: dict[str, Tensor], wanted: dict[str, Tensor]) -> list[str]:

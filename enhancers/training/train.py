@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader
 
 from clean_corpus.enhancers.domains.high_band import HighBand
 from clean_corpus.enhancers.method import Method, Stage
-from clean_corpus.enhancers.serving.enhancer import load_enhancer
+from clean_corpus.enhancers.serving.enhancer import fill, load_enhancer
 from clean_corpus.enhancers.table import method
 from clean_corpus.enhancers.training import alignment
 from clean_corpus.enhancers.training.adversarial_steps import ADVERSARIAL, Adversarial
@@ -58,7 +58,7 @@ class TrainConfig(StepConfig):
     clip_norm: float | None = 5.0  # of the gradient; null: none
     workers: int = 1
     budget_min: float | None = None  # stop after so many minutes, shared equally by the stages
-    start_from: str | None = None  # shipped name or path of weights of the same row and sizes
+    start_from: str | None = None  # shipped name or path of weights that fit the row's network
     stages: tuple[str, ...] = ()  # only these of the row's stages, for weights that have been through the others
     below: tuple[str, ...] = ("default",)  # enhancers of the lower band that a row for the band above it learns with
 
@@ -159,8 +159,8 @@ def train(
     is called with a line after each validation. The result is the path of the weights.
 
     Raises: DataError if a folder holds no recordings or a shard cannot be read; ConfigError if a path does not exist,
-    the row has no such stage or loss, or `out` holds a training with other settings; FloatingPointError if the loss is
-    not finite.
+    the row has no such stage or loss, `start_from` does not fit it, or `out` holds a training with other settings;
+    FloatingPointError if the loss is not finite.
     """
     seed_everything(config.seed, workers=True, verbose=False)
     row = method(name)
@@ -175,6 +175,8 @@ def train(
                 choices = ", ".join(sorted(known))
                 raise ConfigError(f"{option}: {name} has no {word!r}, only {choices}{nearest(word, known)}")
     network = row.build(**config.sizes)
+    if config.start_from:
+        fill(network, config.start_from, f"{name} with sizes {config.sizes}, which is to start from it")
     training, validation = divided_pairs(speech, noise, config, row.sample_rate)
     if isinstance(row.domain, HighBand):
         enhancers = [load_enhancer(name) for name in config.below]
@@ -186,8 +188,6 @@ def train(
         loader(training, config.batch_size, workers=config.workers, sampler=EpochSampler(length)),
         loader(validation, config.batch_size, workers=config.workers),
     )
-    if config.start_from:
-        network.load_state_dict(load_enhancer(config.start_from, device="cpu").network.state_dict())
     facts: dict[str, Any] = {}
     for number, stage in enumerate(stages):
         folder = out / "checkpoints" / f"{number}-{stage.name}"

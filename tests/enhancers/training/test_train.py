@@ -131,6 +131,16 @@ def test_training_starts_from_given_weights(corpus, tmp_path):
     assert all(torch.allclose(before[k], after[k], atol=1e-6) for k in learnt)
 
 
+def test_weights_that_do_not_fit_are_refused_before_any_recording_is_read(tmp_path):
+    nowhere = tmp_path / "none"
+    wrong = config(start_from="wgan-mild")
+    with pytest.raises(ConfigError, match=r"wgan-mild.* does not fit cgcrn-complex with sizes .*network None"):
+        training.train("cgcrn-complex", [nowhere], [nowhere], tmp_path / "out", wrong)
+    fitting = config(start_from="full-band", sizes={})  # it is no enhancer by itself, but a network to train on from
+    with pytest.raises(ConfigError, match="none"):
+        training.train("full-band", [nowhere], [nowhere], tmp_path / "out", fitting)
+
+
 def test_weights_of_a_row_whose_loss_is_blind_to_sign_are_turned_and_scaled(corpus, tmp_path):
     """After one step: whichever way the network has come out, what an enhancer gives correlates with clean speech."""
     settings = {"sizes": SMALL["dccrn-e"], "steps": 1, "steps_per_epoch": 1, "validation_pairs": 1}
