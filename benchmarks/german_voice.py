@@ -13,6 +13,7 @@ import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from voice_shards import RATE, levelled, write_shards
 
 from clean_corpus.pipeline.audio import decode, encode
 from clean_corpus.pipeline.report import plots
+from clean_corpus.pipeline.training import recording_list
 from clean_corpus.vocoder.checkpoint import WEIGHTS
 
 TEST = 20
@@ -32,13 +34,18 @@ FACTS = Path(__file__).parent / "german_voice.json"  # known failures, for the c
 def prepare(work: Path) -> None:
     """Write WORK/shards with the voice at the corpus's level, and WORK/test with TEST other utterances."""
     paths = sorted((DATA / "speech" / "single_speaker").glob("*.flac"))
-    test = set(paths[:: len(paths) // TEST][:TEST])
+    test = held_out(paths)
     (work / "test").mkdir(parents=True, exist_ok=True)
     for path in sorted(test):
         encode.write_wav(work / "test" / f"{path.stem}.wav", levelled(read(path)), RATE)
     training = [path for path in paths if path not in test]
     about = {"speaker": "single_speaker"}
     write_shards(work, "shards", [path.stem for path in training], map(read, training), [about] * len(training))
+
+
+def held_out(paths: Sequence[Path]) -> set[Path]:
+    """Return the recordings, of all in the order of their names, that the training never hears."""
+    return set(paths[:: len(paths) // TEST][:TEST])
 
 
 def read(path: Path) -> np.ndarray:
@@ -103,6 +110,7 @@ def ship(voice: Path, scores: dict[str, float]) -> None:
     target.parent.mkdir(exist_ok=True)
     shutil.copyfile(voice / "best.safetensors", target)
     target.chmod(0o644)
+    shutil.copyfile(recording_list.beside(voice / "best.safetensors"), recording_list.beside(target))
     card = json.loads((voice / "best.json").read_text()) | {
         "data": [{"name": "speech/single_speaker", "source": "600 utterances of one German voice", "licence": "CC0"}],
         "licence": "Apache-2.0",

@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save
 
 from clean_corpus.enhancers import checkpoints
 from clean_corpus.pipeline.core.files import write_whole
+from clean_corpus.pipeline.training import recording_list
 
 DATA = [
     {"name": "speech/train", "source": "LibriSpeech train-clean-100, one utterance a speaker", "licence": "CC BY 4.0"},
@@ -32,6 +33,8 @@ def main() -> None:
     checkpoints.WEIGHTS.mkdir(exist_ok=True)
     weights = load_file(arguments.run / "best.safetensors")
     write_whole(target, save({k: v.half() if v.is_floating_point() else v for k, v in weights.items()}))
+    recordings = recording_list.beside(arguments.run / "best.safetensors")
+    write_whole(recording_list.beside(target), recordings.read_bytes())
     card |= {
         "data": DATA,
         "licence": "Apache-2.0; trained on the data listed, whose authors are to be named",

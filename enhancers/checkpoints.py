@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from clean_corpus.pipeline.core.errors import ConfigError, nearest
+from clean_corpus.pipeline.training import recording_list
+from clean_corpus.pipeline.training.recording_list import RecordingList
 
 WEIGHTS = Path(__file__).parent / "weights"
 DEFAULT = "default"
@@ -81,6 +83,14 @@ def card(name_or_path: str) -> dict[str, Any]:
         raise ConfigError(
             f"{path}: the card of these weights is missing; it is written beside them by training"
         ) from None
+
+
+def recordings(name_or_path: str) -> RecordingList | None:
+    """Return the list of the recordings that trained weights have heard, None if none lies beside them.
+
+    Raises: ConfigError if there are no such weights; DataError if the list is damaged.
+    """
+    return None if is_sgmse(name_or_path) else recording_list.read(checkpoint_path(name_or_path))
 
 
 def upper_band(enhancer: str, asked: str | None = None) -> str | None:

@@ -1,6 +1,7 @@
 """The flow `compare-vocoders`: one WaveNet per version of a corpus, all else equal, and what each then sounds like."""
 
 import json
+import logging
 import queue
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -15,7 +16,7 @@ from prefect.cache_policies import NO_CACHE
 from pydantic import Field
 from rich.console import Console
 
-from clean_corpus.flows import download_cache
+from clean_corpus.flows import download_cache, training_overlap
 from clean_corpus.flows.engines.local import LocalEngine
 from clean_corpus.flows.training_folder import exclusive_folder, final_location, quiet_lightning
 from clean_corpus.pipeline.audio import decode, encode
@@ -33,6 +34,8 @@ from clean_corpus.vocoder.comparison.copy_synthesis import CLEAN, Spoken
 from clean_corpus.vocoder.training import base, train
 from clean_corpus.vocoder.training.config import FREE, VocoderConfig
 from clean_corpus.vocoder.training.split import is_held_out
+
+LOG = logging.getLogger("clean_corpus")
 
 Job = tuple[str, str | None, str, Path, Path | None, Path | None]
 """System, frames, utterance, and the paths of its audio, its source and its clean version."""
@@ -158,6 +161,9 @@ def compare_vocoders(
     with quiet_lightning(), exclusive_folder(out, {"sets"}) as folder:  # sets are written anew each time
         claim(folder, {"sets": sets, **config.model_dump(mode="json", exclude={"vocoder": FREE, "at_once": True})})
         aligned = align(shards, folder / "sets", config.utterances)
+        overlap = training_overlap.warnings(sets, aligned.folders, config.vocoder.start_from)
+        for sentence in overlap:
+            LOG.warning(sentence)
         first = next(iter(aligned.folders))
         steps = _train_all(aligned, folder / "runs", config, force)
         held = partial(
@@ -175,6 +181,7 @@ def compare_vocoders(
             "hours": aligned.hours,
             "took_s": {name: training_log.trained_s(_run_of(aligned, name, folder / "runs")) for name in sets},
             "twins": aligned.same_audio,
+            "training_overlap": overlap,
         }
         page = report.write(spoken, keys, curves, facts, config.model_dump(mode="json"), folder)
         return final_location(page, folder, out)

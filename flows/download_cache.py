@@ -15,6 +15,9 @@ from clean_corpus.pipeline.core.surroundings import user_cache
 from clean_corpus.pipeline.storage import s3_objects, staging
 from clean_corpus.pipeline.storage.base import explain_disk_errors
 from clean_corpus.pipeline.storage.s3_objects import S3Object
+from clean_corpus.pipeline.training import recording_list
+
+WEIGHTS = ".safetensors"
 
 
 def folder() -> Path:
@@ -26,7 +29,7 @@ def folder() -> Path:
 def weights(name: str, config: S3Config = DEFAULT_S3) -> str:
     """Return a name or path of weights that `enhancers` and `vocoder` can load; download those that lie in a bucket.
 
-    In a bucket: --out of a training, or a .safetensors file, whose card is downloaded too, or
+    In a bucket: --out of a training, or a .safetensors file, whose card and list of recordings are downloaded too, or
     sgmse+:s3://BUCKET/FILE. Within a process a name stands for the same weights for good.
 
     Raises: ConfigError if the weights or their card are absent; DataError if they cannot be read.
@@ -38,10 +41,13 @@ def weights(name: str, config: S3Config = DEFAULT_S3) -> str:
     if not found or system not in ("", f"{checkpoints.SGMSE}:"):
         return name
     where = parse_location(found + rest)
-    if not system and not where.name.endswith(".safetensors"):
+    if not system and not where.name.endswith(WEIGHTS):
         where = where / "best.safetensors"
-    files = [where.prefix] if system else [where.prefix, f"{where.prefix.removesuffix('.safetensors')}.json"]
+    files = [where.prefix] if system else [where.prefix, f"{where.prefix.removesuffix(WEIGHTS)}.json"]
     objects = {o.name: o for o in (_existing(where.bucket, key, config) for key in files)}
+    if not system:
+        listed = _found(where.bucket, where.prefix.removesuffix(WEIGHTS) + recording_list.SUFFIX, config)
+        objects |= {listed.name: listed} if listed else {}
     return system + str(_cached(objects, config) / where.name)
 
 
@@ -90,10 +96,15 @@ def _cached(objects: Mapping[str, S3Object], config: S3Config) -> Path:
 
 
 def _existing(bucket: str, key: str, config: S3Config) -> S3Object:
-    found = s3_objects.head(bucket, key, config)
+    found = _found(bucket, key, config)
     if found is None:
         raise ConfigError(
             f"{S3Object(bucket, key)}: no such weights; give the --out of a training, or a .safetensors file with its "
             "card beside it"
         )
-    return S3Object(bucket, key, found.etag, found.size)
+    return found
+
+
+def _found(bucket: str, key: str, config: S3Config) -> S3Object | None:
+    found = s3_objects.head(bucket, key, config)
+    return found and S3Object(bucket, key, found.etag, found.size)

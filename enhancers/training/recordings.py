@@ -45,7 +45,7 @@ def load_recordings(
     found: dict[str, list[Recording]] = {}
     cleaner = _by_name(references) if references else {}
     for folder in folders:
-        for path in _audio_files(folder, "--speech and --noise"):
+        for path in audio_files(folder, "--speech and --noise"):
             samples = _samples(path, sample_rate)
             if references:
                 samples = np.stack((samples, _reference(path, len(samples), cleaner, references, sample_rate)))
@@ -56,7 +56,7 @@ def load_recordings(
 def _by_name(references: Path) -> dict[tuple[str, str], Path]:
     """Return the recordings below a folder by (name of their folder, own name)."""
     found: dict[tuple[str, str], Path] = {}
-    for path in _audio_files(references, "mix.references"):
+    for path in audio_files(references, "mix.references"):
         other = found.setdefault((path.parent.name, path.stem), path)
         if other != path:
             raise DataError(f"mix.references: {other} and {path} are both {path.parent.name}/{path.stem}; keep one")
@@ -93,7 +93,7 @@ def load_rirs(folder: Path, sample_rate: int) -> dict[str, list[Recording]]:
     Raises: DataError if there is none, or if one is silent or not finite.
     """
     found: dict[str, list[Recording]] = {}
-    for path in _audio_files(folder, "--rirs"):
+    for path in audio_files(folder, "--rirs"):
         for number, response in enumerate(_decode(path, sample_rate).T):
             peak = float(np.abs(response).max(initial=0.0))
             if not 0 < peak < np.inf:
@@ -123,8 +123,11 @@ def unit_scale(samples: np.ndarray) -> Audio:
     return samples.astype(np.float32) / FULL_SCALE
 
 
-def _audio_files(folder: Path, option: str) -> list[Path]:
-    """Return the sound files below a folder in the order of their names."""
+def audio_files(folder: Path, option: str) -> list[Path]:
+    """Return the sound files below a folder in the order of their names.
+
+    Raises: DataError that names the option which named the folder, if there is none.
+    """
     paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
     if not paths:
         raise DataError(f"no {' '.join(sorted(SUFFIXES))} below {folder}; check {option}")

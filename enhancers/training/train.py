@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from clean_corpus.enhancers import checkpoints
 from clean_corpus.enhancers.domains.high_band import HighBand
 from clean_corpus.enhancers.method import Method, Stage
 from clean_corpus.enhancers.serving.enhancer import fill, load_enhancer
@@ -25,7 +26,7 @@ from clean_corpus.enhancers.training import alignment
 from clean_corpus.enhancers.training.adversarial_steps import ADVERSARIAL, Adversarial
 from clean_corpus.enhancers.training.held_out import hold_out
 from clean_corpus.enhancers.training.mixing import Mixtures
-from clean_corpus.enhancers.training.recordings import load_recordings, load_rirs, noise_tracks
+from clean_corpus.enhancers.training.recordings import audio_files, load_recordings, load_rirs, noise_tracks
 from clean_corpus.enhancers.training.shard_speech import ShardMixtures
 from clean_corpus.enhancers.training.split_pairs import SplitPairs
 from clean_corpus.enhancers.training.steps import StepConfig, Supervised
@@ -33,6 +34,7 @@ from clean_corpus.pipeline.core.errors import ConfigError, nearest
 from clean_corpus.pipeline.core.files import write_whole
 from clean_corpus.pipeline.core.locations import SCHEME
 from clean_corpus.pipeline.core.types import Audio
+from clean_corpus.pipeline.training import recording_list
 from clean_corpus.pipeline.training.loop import (
     EpochSampler,
     HalveOnRise,
@@ -43,6 +45,7 @@ from clean_corpus.pipeline.training.loop import (
     loader,
     write_json,
 )
+from clean_corpus.pipeline.training.recording_list import RecordingList
 from clean_corpus.pipeline.training.shard_stream import find_shards, hold_out_shards
 
 
@@ -156,7 +159,8 @@ def train(
 
     Speech and noise are folders of recordings, which are held in memory, or .tar shards, local or s3://, which are
     streamed. Each stage starts from the best weights of the one before; a finished stage is not trained again. `say`
-    is called with a line after each validation. The result is the path of the weights.
+    is called with a line after each validation. The result is the path of the weights, beside which lies the list of
+    all recordings, those that validate included.
 
     Raises: DataError if a folder holds no recordings or a shard cannot be read; ConfigError if a path does not exist,
     the row has no such stage or loss, `start_from` does not fit it, or `out` holds a training with other settings;
@@ -188,6 +192,8 @@ def train(
         loader(training, config.batch_size, workers=config.workers, sampler=EpochSampler(length)),
         loader(validation, config.batch_size, workers=config.workers),
     )
+    path = out / "best.safetensors"
+    recording_list.write(path, heard := _heard(speech, noise, config))
     facts: dict[str, Any] = {}
     for number, stage in enumerate(stages):
         folder = out / "checkpoints" / f"{number}-{stage.name}"
@@ -195,10 +201,25 @@ def train(
         network.load_state_dict(load_file(folder / "best.safetensors"))
     pairs = (training[i] for i in range(alignment.PAIRS))
     facts |= alignment.card_entries(network, row.domain, stages[-1], config.loss_weights, pairs)
-    path = out / "best.safetensors"
+    facts["recordings"] = heard.counts
     write_whole(path, save({k: v.contiguous() for k, v in network.state_dict().items()}))
     write_json(path.with_suffix(".json"), _card(name, network, facts, config, speech, noise))
     return path
+
+
+def _heard(speech: Sequence[Place], noise: Sequence[Place], config: TrainConfig) -> RecordingList:
+    """Return the list of what a training hears, and of what the weights heard that it starts from."""
+    found = {}
+    for option, places in (("speech", speech), ("noise", noise)):
+        if shards := find_shards(places, f"--{option}"):
+            found[option] = set(recording_list.of_shards(shards))
+        else:
+            paths = (path for folder in _folders(places) for path in audio_files(folder, f"--{option}"))
+            found[option] = set(recording_list.of_files(paths))
+    heard = RecordingList(found)
+    if config.start_from:
+        return heard.after(config.start_from, checkpoints.recordings(config.start_from))
+    return heard
 
 
 def _card(

@@ -8,6 +8,7 @@ from safetensors.torch import load_file, save_file
 
 from clean_corpus.enhancers import checkpoints, table
 from clean_corpus.enhancers.domains.high_band import HighBand
+from clean_corpus.pipeline.training import recording_list
 from clean_corpus.vocoder import checkpoint as vocoders
 
 TINY = {"channels": (4, 4, 8, 8, 16)}
@@ -54,8 +55,18 @@ def test_shipped_weights_have_cards_that_say_what_they_are():
 
 
 def test_shipped_weights_and_states_of_trainings_stay_small():
-    """A clone is no download: of a limit of 40 MB for weights and 10 MB for what continues unfinished trainings."""
-    shipped = [*checkpoints.WEIGHTS.glob("*.safetensors"), *vocoders.WEIGHTS.glob("*.safetensors")]
+    """A clone is no download: of a limit of 40 MB for weights and 10 MB for what continues unfinished trainings.
+
+    Beside the weights lie their lists of recordings, and cards that can be read.
+    """
+    shipped = [
+        path for folder in (checkpoints.WEIGHTS, vocoders.WEIGHTS) for path in folder.glob("*") if path.is_file()
+    ]
+    cards = [path for path in shipped if path.suffix == ".json" and recording_list.SUFFIX not in path.name]
+    weights = [path for path in shipped if path.suffix == ".safetensors"]
+    assert {path.with_suffix(".json") for path in weights} == set(cards)
+    assert all(recording_list.read(path).counts["speech"] > 500 for path in weights)
+    assert all(path.stat().st_size < 20_000 for path in cards)
     states = [path for path in (checkpoints.WEIGHTS / "in_training").glob("*") if path.is_file()]
     assert len(shipped) >= 4 and sum(path.stat().st_size for path in shipped) < 40e6
     assert sum(path.stat().st_size for path in states) < 10e6

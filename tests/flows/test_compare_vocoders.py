@@ -45,7 +45,11 @@ def sets(tmp_path_factory):
     for name, level in (("raw", 0.05), ("clean", 0.0), ("other", 0.1)):
         noisy = [tone + level * coloured_noise(rng, RATE, slope=1) for tone in tones]
         samples = [
-            {"__key__": f"u{i:02}", "flac": encode.encode_flac(np.clip(x, -1, 1), RATE, bits=16), "json": b"{}"}
+            {
+                "__key__": f"u{i:02}",
+                "flac": encode.encode_flac(np.clip(x, -1, 1), RATE, bits=16),
+                "json": json.dumps({"enhancer": "gone"} if name == "raw" else {}).encode(),
+            }
             for i, x in enumerate(noisy)
         ]
         write_shard(store, f"{name}/0.tar", samples[: 11 if name == "raw" else 12])
@@ -80,6 +84,8 @@ def test_a_comparison_from_sets_to_the_page_and_again(run, tmp_path, monkeypatch
     cards = [json.loads((tmp_path / "runs" / name / "best.json").read_text()) for name in ("raw", "clean")]
     assert [card["steps"] for card in cards] == [4, 4] and cards[0]["training_h"] == cards[1]["training_h"]
     text = page.read_text()
+    assert "Set “raw”: its enhancer gone has no list of the recordings" in "".join(result["training_overlap"])
+    assert result["training_overlap"][0] in text
     assert "One vocoder, 2 versions" in text and all(name in text for name in (*PREDICTED, "mcd_db", "lsd_db"))
     assert all((page.parent / name).exists() for name in ("audio/000-00.wav", "spectrograms/001-04.png"))
 

@@ -13,13 +13,14 @@ BUCKET = "weights"
 
 def test_weights_are_fetched_once_for_each_etag(client, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    for name in ("best.safetensors", "best.json"):
+    for name in ("best.safetensors", "best.json", "best.recordings.json"):
         client.put_object(Bucket=BUCKET, Key=f"voice/{name}", Body=name.encode())
     voice = f"s3://{BUCKET}/voice"
     weights = download_cache.weights.__wrapped__  # as in a new process
     first = weights(voice)
     assert first == weights(f"{voice}/best.safetensors") and Path(first).read_bytes() == b"best.safetensors"
-    assert Path(first).with_name("best.json").read_bytes() == b"best.json"
+    for name in ("best.json", "best.recordings.json"):
+        assert Path(first).with_name(name).read_bytes() == name.encode()
     with monkeypatch.context() as patch:
         patch.setattr(staging, "download_objects", None)
         assert weights(voice) == first

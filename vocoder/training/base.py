@@ -11,6 +11,8 @@ from torch import Tensor
 
 from clean_corpus.pipeline.core.errors import ConfigError
 from clean_corpus.pipeline.core.hashing import sha256_file
+from clean_corpus.pipeline.training import recording_list
+from clean_corpus.pipeline.training.recording_list import RecordingList
 from clean_corpus.vocoder.checkpoint import Vocoder, load_vocoder, weights_file
 from clean_corpus.vocoder.training.config import EMPHASIS, VocoderConfig
 from clean_corpus.vocoder.wavenet import WaveNet
@@ -27,6 +29,10 @@ class Base(NamedTuple):
         """Return what the card of a training says of it."""
         card = self.vocoder.card
         return {"weights": self.name, "sha256": self.sha256} | {k: card[k] for k in ("steps", "data") if k in card}
+
+    def recordings(self) -> RecordingList | None:
+        """Return the list of what it has heard, None if there is none beside its weights."""
+        return recording_list.read(weights_file(Path(self.name)))
 
 
 def resolve(config: VocoderConfig) -> tuple[VocoderConfig, Base | None]:

@@ -7,6 +7,8 @@ import torch
 from torch import Tensor
 
 from clean_corpus.pipeline.core.errors import DataError
+from clean_corpus.pipeline.training import recording_list
+from clean_corpus.pipeline.training.recording_list import Digests
 from clean_corpus.pipeline.training.shard_stream import Encoded, Shard, clips
 from clean_corpus.vocoder.features import LogMel
 from clean_corpus.vocoder.training.split import speaker_of
@@ -18,7 +20,7 @@ MEASURED = 400  # clips from which the mean and deviation of frames are taken
 class Survey:
     """Content of the shards: seconds on each side of the split, speakers, mean and deviation of each training band.
 
-    `classes` is how often each class of samples comes, where they were counted.
+    `classes` is how often each class of samples comes, where they were counted; `recordings` are those of all clips.
     """
 
     training_s: float
@@ -27,6 +29,7 @@ class Survey:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     classes: Tensor | None = None
+    recordings: frozenset[Digests] = frozenset()
 
 
 def survey(
@@ -39,7 +42,7 @@ def survey(
 
     Raises: DataError if a clip has a lower rate than the frames, or if one side of the split has no clip.
     """
-    seconds, speakers = [0.0, 0.0], set()
+    seconds, speakers, recordings = [0.0, 0.0], set(), set()
     measured: list[Tensor] = []
     classes: Tensor | None = None
     for shard in shards:
@@ -49,6 +52,7 @@ def survey(
             held = held_out(clip)
             seconds[held] += n_samples / rate
             speakers.add(speaker_of(clip))
+            recordings.update(recording_list.of_clip(clip))
             if not held and len(measured) < MEASURED:
                 x = torch.as_tensor(clip.decode(mel.sample_rate))[None]
                 measured.append(mel(x)[0])
@@ -62,7 +66,8 @@ def survey(
             )
     frames = torch.cat(measured, 1)
     std = frames.std(1).clamp_min(1e-3)
-    return Survey(*seconds, tuple(sorted(speakers)), tuple(frames.mean(1).tolist()), tuple(std.tolist()), classes)
+    means, deviations = tuple(frames.mean(1).tolist()), tuple(std.tolist())
+    return Survey(*seconds, tuple(sorted(speakers)), means, deviations, classes, frozenset(recordings))
 
 
 def check_rate(clip: Encoded, rate: int, mel: LogMel) -> None:

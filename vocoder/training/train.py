@@ -15,7 +15,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
 from clean_corpus.pipeline.core.errors import DataError
+from clean_corpus.pipeline.training import recording_list
 from clean_corpus.pipeline.training.loop import EpochSampler, HalveOnRise, Lines, RunningMean, checkpoint, claim, loader
+from clean_corpus.pipeline.training.recording_list import RecordingList
 from clean_corpus.pipeline.training.shard_stream import Encoded, Shard
 from clean_corpus.vocoder.checkpoint import Vocoder, build, save_vocoder
 from clean_corpus.vocoder.distributions import MuLaw, distribution, mu_law_encode
@@ -44,6 +46,8 @@ def train(
 ) -> Path:
     """Train on the clips of some shards, and write OUT/best.safetensors with its card; continue a training in `out`.
 
+    Beside the weights lies the list of all recordings, those that validate included.
+
     `device` is the one GPU to train on, None all of them; `say` gets lines of progress.
     Raises: DataError if a clip has another rate than the frames, if there is less than LEAST_S of audio and no `force`,
     or if a shard cannot be read; ConfigError if `out` holds another training, or as base.resolve; FloatingPointError if
@@ -65,6 +69,9 @@ def train(
         )
     network = _network(config, mel, content, start_from)
     about = {"start_from_sha256": start_from.sha256} if start_from else {}
+    heard = RecordingList({"speech": content.recordings})
+    if start_from:
+        heard = heard.after(start_from.name, start_from.recordings())
     claim(out, {"shards": [str(s) for s in shards], **config.model_dump(mode="json", exclude=FREE), **about})
     if say:
         say(
@@ -80,6 +87,8 @@ def train(
     )
     state, facts = _fit(module, loaders, out, config, device, say)
     network.load_state_dict(state)
+    recording_list.write(out / "best.safetensors", heard)
+    facts["recordings"] = heard.counts
     card = _card(network, content, config, facts | ({"started_from": start_from.about()} if start_from else {}))
     save_vocoder(out / "best.safetensors", Vocoder(network, mel, content.speakers, card))
     return out / "best.safetensors"

@@ -20,7 +20,9 @@ from clean_corpus.pipeline.audio.synthetic import coloured_noise
 from clean_corpus.pipeline.core.errors import ConfigError
 from clean_corpus.pipeline.corpus.shards import write_shard
 from clean_corpus.pipeline.storage.local import LocalStore
+from clean_corpus.pipeline.training import recording_list
 from clean_corpus.pipeline.training.loop import RunningMean
+from clean_corpus.pipeline.training.recording_list import Digests, RecordingList
 from tests.support.small_networks import SMALL
 
 SIZES = {"channels": (4, 4, 4, 4, 8)}
@@ -129,6 +131,18 @@ def test_training_starts_from_given_weights(corpus, tmp_path):
     before, after = load_file(first), load_file(again)
     learnt = [k for k in before if "num_batches" not in k and "running" not in k]
     assert all(torch.allclose(before[k], after[k], atol=1e-6) for k in learnt)
+
+
+def test_what_was_heard_is_listed_with_what_the_first_weights_heard(corpus, tmp_path):
+    pink = recording_list.digests((corpus / "noise" / "pink" / "0.wav").read_bytes())
+    path = run(corpus, tmp_path / "out", steps=1, steps_per_epoch=1)
+    heard = checkpoints.recordings(str(path))
+    assert heard.counts == checkpoints.card(str(path))["recordings"] == {"speech": 6, "noise": 6}
+    assert heard.kind(pink) == "noise" and heard.unlisted == ()
+    recording_list.write(path, RecordingList({"speech": {Digests("a" * 12, "b" * 12)}}, ("first",)))
+    settings = config(start_from=str(path))
+    later = training._heard([corpus / "speech"], [corpus / "noise"], settings)
+    assert later.counts == {"speech": 7, "noise": 6} and later.unlisted == ("first",)
 
 
 def test_weights_that_do_not_fit_are_refused_before_any_recording_is_read(tmp_path):

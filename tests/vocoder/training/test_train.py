@@ -10,6 +10,7 @@ from safetensors.torch import load_file, save_file
 from clean_corpus.pipeline.core.errors import ConfigError, DataError
 from clean_corpus.pipeline.core.hashing import sha256_file
 from clean_corpus.pipeline.storage.local import LocalStore
+from clean_corpus.pipeline.training import recording_list
 from clean_corpus.vocoder.checkpoint import load_vocoder
 from clean_corpus.vocoder.training import train as training
 from clean_corpus.vocoder.training.config import VocoderConfig
@@ -53,6 +54,8 @@ def test_a_training_starts_from_its_base_and_its_card_says_so(shards, trained, t
     card = load_vocoder(tmp_path / "out").card
     assert card["started_from"]["sha256"] == sha256_file(trained / "best.safetensors")
     assert card["sizes"]["layers"] == 4 and card["started_from"]["steps"] == load_vocoder(trained).card["steps"]
+    heard = recording_list.read(tmp_path / "out" / "best.safetensors")
+    assert heard == recording_list.read(trained / "best.safetensors") and card["recordings"] == {"speech": 8}
     with pytest.raises(ConfigError, match="holds another training"):
         run(shards, tmp_path / "out", **start | {"start_from": str(save_other(tmp_path, trained))})
 
