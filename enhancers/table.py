@@ -8,7 +8,7 @@ from torch import nn
 
 from clean_corpus.enhancers import schedules
 from clean_corpus.enhancers.checkpoints import SGMSE
-from clean_corpus.enhancers.domains import dccrn, high_band, spectral, windows
+from clean_corpus.enhancers.domains import dccrn, high_band, ratio_mask, spectral, windows
 from clean_corpus.enhancers.domains.separation import Separation, SourceMasks
 from clean_corpus.enhancers.method import Loss, Method, Stage
 from clean_corpus.enhancers.models import dual_path
@@ -147,6 +147,18 @@ _SCRNN = partial(CRN, last_norm=False, channels=(8, 16, 32, 64, 128))
 
 ENHANCERS: dict[str, Method] = {
     "cgcrn": _mask(CGCRN),
+    "cgcrn-no-skips": _mask(partial(CGCRN, skip="none")),
+    "cgcrn-add-skips": _mask(partial(CGCRN, skip="add")),
+    "cgcrn-cat-skips": _mask(partial(CGCRN, skip="cat")),
+    "cgcrn-p1": _mask(partial(CGCRN, groups=1)),
+    "cgcrn-p4": _mask(partial(CGCRN, groups=4)),
+    "cgcrn-crm": Method(
+        partial(CGCRN, out_channels=2),
+        ratio_mask.CompressedRatioMask(_STFT_20MS),
+        targets.compressed_ratio_mask,
+        {"mask_mse": (losses.mse, 1.0)},
+        "000",
+    ),
     "cgcrn-complex": _complex(partial(CGCRN, in_channels=2, out_channels=2)),
     "cgcrn-refined": _complex(RefinedCGCRN),
     "cgcrn-dual-path": _complex(dual_path.CGCRNDualPath, dual_path.SECOND, ("first", "second")),
@@ -161,6 +173,10 @@ ENHANCERS: dict[str, Method] = {
     "fcnn": _mask(FCNN),
     "pl-crnn": _progressive(PLCRNN),
     "pl-crnn-iam": _progressive(partial(PLCRNN, target="iam")),
+    "pl-crnn-q2": _progressive(partial(PLCRNN, stages=2)),
+    "pl-crnn-q4": _progressive(partial(PLCRNN, stages=4)),
+    "pl-crnn-q5": _progressive(partial(PLCRNN, stages=5)),
+    "pl-crnn-q5-iam": _progressive(partial(PLCRNN, stages=5, target="iam")),
     "pl-dnn": _progressive(PLDNN, "mean"),
     "pl-dnn-iam": _progressive(partial(PLDNN, target="iam"), "mean"),
     "pl-lstm": _progressive(PLLSTM, "mean"),

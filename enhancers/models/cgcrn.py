@@ -16,11 +16,13 @@ Norms = Sequence[Callable[[Tensor], Tensor]]
 class CGCRN(nn.Module):
     """Causal convolutional recurrent network with grouped GRUs and 1x1-convolution skips, noisy features to a mask.
 
-    Source: paper [000], section III, table I (layers) and figure 4 (skips), table VI (kinds of skips); SYSTEMS.md
-    section 2.1, and section 2.4 for what the paper leaves open.
-    Departs: with in_channels = out_channels = 2 the network takes a complex spectrum and gives a linear complex mask
-    (option `crm` of SYSTEMS.md section 2.4).
-    Size: 3,764,307 parameters (asserted in tests); `none` and `add` 3,676,515, `cat` 3,937,731, groups=1 6,910,035.
+    Source: paper [000], section III, table I (layers) and figure 4 (skips); SYSTEMS.md section 2.1, and section 2.4
+    for what the paper leaves open. `skip`: table VI compares `none`, `add` and `conv`; `cat` doubles the decoder's
+    inputs as figure 2b and the widths in table I have it. `groups` is P of section III-B, where P = 1 is one GRU.
+    Departs: with two output channels the mask is complex and linear (option `crm` of SYSTEMS.md section 2.4), with
+    two input channels the network sees a complex spectrum.
+    Size: 3,764,307 parameters (asserted in tests); `none` and `add` 3,676,515, `cat` 3,937,731, groups=1 6,910,035,
+    groups=4 2,191,443, out_channels=2 3,764,406.
     Shapes: features (B, in_channels, T, n_freq) -> (B, out_channels, T, n_freq), >= 0 where out_channels is 1. `norms`
     stand in for the network's own, in the order of `norms_in_order`.
     Raises: ValueError if the features have other channels or bins, or the bottleneck does not split into the groups.

@@ -14,7 +14,8 @@ class PLCRNN(nn.Module):
     Every stage sees the noisy magnitude and all earlier estimates as channels. All stages share the weights of one
     LSTM, but each has its own state.
 
-    Source: paper [001], section 3.3 and table 1; SYSTEMS.md sections 3.1 and 3.4.
+    Source: paper [001], section 3.3 and table 1; SYSTEMS.md sections 3.1 and 3.4. Stages (Q): 3 and 5 with both targets
+    in tables 3, 4 and 6, 2 to 5 with `tms` in figure 4.
     Size: 1,221,731 parameters (asserted in tests); 2 stages 1,165,282, 4 stages 1,278,276, 5 stages 1,334,917.
     Shapes: features (B, 1, T, n_freq) -> magnitude estimates (B, stages, T, n_freq), >= 0, the last the cleanest.
     Raises: ValueError if the features have other channels or bins, stages are not 1 to 5, or the target is neither.

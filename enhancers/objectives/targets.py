@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from clean_corpus.enhancers.domains.ratio_mask import compress
 from clean_corpus.enhancers.domains.spectral import EPS, ForwardPass
 
 
@@ -38,6 +39,15 @@ def amplitude_mask(run: ForwardPass) -> tuple[Tensor, Tensor]:
     Shapes: -> (B, T, F) twice.
     """
     return run.output.squeeze(1), ideal_amplitude_mask(run.clean_spec, run.noisy_spec)
+
+
+def compressed_ratio_mask(run: ForwardPass) -> tuple[Tensor, Tensor]:
+    """Compare the network's two channels with both parts of the complex ratio mask, compressed.
+
+    Source: paper [000], section III-C, read literally; SYSTEMS.md section 2.4, `crm`.
+    Shapes: -> (B, 2, T, F) twice.
+    """
+    return run.output, compress(complex_ratio_mask(run.clean_spec, run.noisy_spec))
 
 
 def waveform(run: ForwardPass) -> tuple[Tensor, Tensor]:

@@ -11,11 +11,13 @@ from clean_corpus.pipeline.core.errors import ConfigError
 # reported by paper [001] to three or four digits; SYSTEMS.md section 1 has what reproduces them
 FMA = {
     "pl-dnn": 17_871_331, "pl-lstm": 42_249_699, "crnn": 25_281_953, "scrnn": 6_337_057, "pl-crnn": 5_921_187,
+    "pl-crnn-q5": 9_907_045,
 }  # fmt: skip
 PARAMETERS = {
-    "pl-crnn": 1_221_731, "pl-dnn": 17_871_331, "pl-lstm": 42_249_699, "crnn": 17_579_457, "scrnn": 4_399_585,
-    "crn-dnn-dec": 27_351_388, "dnn-dec": 4_917_962, "dcunet-16": 3_604_000, "nsnet": 1_259_814,
-    "lstm-9.6m": 9_183_657, "complex-crn": 5_707_698,
+    "pl-crnn": 1_221_731, "pl-crnn-q5": 1_334_917, "pl-crnn-q5-iam": 1_334_917, "pl-dnn": 17_871_331,
+    "pl-lstm": 42_249_699, "crnn": 17_579_457, "scrnn": 4_399_585, "crn-dnn-dec": 27_351_388, "dnn-dec": 4_917_962,
+    "dcunet-16": 3_604_000, "nsnet": 1_259_814, "lstm-9.6m": 9_183_657, "complex-crn": 5_707_698,
+    "cgcrn-add-skips": 3_676_515, "cgcrn-crm": 3_764_406,
 }  # fmt: skip
 
 

@@ -11,12 +11,14 @@ _DCCRN = {"channels": (4, 4, 4, 8, 8, 8), "units": 8}
 _SEGAN = {"channels": (2, 2, 4), "kernel_size": 5}
 
 SMALL = {
-    **dict.fromkeys(("cgcrn", "cgcrn-complex", "cgcrn-refined", "crn"), _CRN),
+    **dict.fromkeys(("cgcrn", "cgcrn-no-skips", "cgcrn-add-skips", "cgcrn-cat-skips", "cgcrn-p1", "cgcrn-p4"), _CRN),
+    **dict.fromkeys(("cgcrn-crm", "cgcrn-complex", "cgcrn-refined", "crn"), _CRN),
     "cgcrn-dual-path": {"channels": (2,), "blocks": 1, "across": 2, "along": 2},
     **dict.fromkeys(("lean", "lean-causal"), _LEAN),
     **dict.fromkeys(("lstm-4x1024", "gru-4x1024"), _LAYERS),
     "cnn-gru": {"channels": 4, "squeezed_channels": 2, "units": 8},
     "fcnn": {"filters": (2,) * 9},
+    **dict.fromkeys(("pl-crnn-q2", "pl-crnn-q4", "pl-crnn-q5", "pl-crnn-q5-iam"), _CRN),
     **dict.fromkeys(("pl-crnn", "pl-crnn-iam", "crnn", "crnn-iam", "scrnn", "scrnn-iam"), _CRN),
     **dict.fromkeys(("pl-dnn", "pl-dnn-iam", "pl-lstm", "pl-lstm-iam"), _UNITS),
     **dict.fromkeys(("crn-dnn-dec", "crn-dnn-dec-sep", "crn-dnn-dec-jnt3", "crn-dnn-dec-jnt4-1"), _STEPWISE),

@@ -12,7 +12,7 @@ TINY = {"channels": (4, 4, 8, 8, 16)}
 @pytest.mark.parametrize(
     ("sizes", "count"),
     [({}, 3_764_307), ({"skip": "none"}, 3_676_515), ({"skip": "add"}, 3_676_515), ({"skip": "cat"}, 3_937_731),
-     ({"groups": 1}, 6_910_035)],
+     ({"groups": 1}, 6_910_035), ({"groups": 4}, 2_191_443), ({"out_channels": 2}, 3_764_406)],
 )  # fmt: skip
 def test_parameter_counts_are_those_of_the_specification(sizes, count):
     assert sum(p.numel() for p in CGCRN(**sizes).parameters()) == count
@@ -28,7 +28,7 @@ def test_shape_is_kept_and_every_parameter_learns(skip):
         assert parameter.grad is not None and parameter.grad.abs().sum() > 0, name
 
 
-@pytest.mark.parametrize("name", ["cgcrn", "cgcrn-complex", "cgcrn-refined"])
+@pytest.mark.parametrize("name", ["cgcrn", "cgcrn-cat-skips", "cgcrn-p4", "cgcrn-crm", "cgcrn-refined"])
 def test_the_network_is_causal(name):
     """A changed frame leaves every earlier output frame bit-equal: look-ahead 0."""
     row = table.method(name)
