@@ -13,6 +13,7 @@ import torch
 from lightning.pytorch import Callback, Trainer, seed_everything
 from lightning.pytorch.callbacks import EarlyStopping, LearningRateMonitor, ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
+from pydantic import Field
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
@@ -40,6 +41,7 @@ from clean_corpus.pipeline.training.loop import (
     HalveOnRise,
     Lines,
     RunningMean,
+    StopOnRise,
     checkpoint,
     claim,
     loader,
@@ -55,7 +57,9 @@ class TrainConfig(StepConfig):
     validation_pairs: int = 96
     validation_share: float = 0.08  # of the speech and noise sessions or shards, and of recorded rooms, held out
     validation_by: Literal["draw", "name"] = "draw"  # name: by a hash of the session, whatever lies beside it
+    validate_by: Literal["si_sdr", "loss"] | None = None  # null: si_sdr in the last stage, loss in those before
     patience: int = 20  # epochs without a better validation
+    stop_after_rises: int | None = Field(None, ge=1)  # of the validation loss in a row; null: patience alone decides
     keep: Literal["best", "last"] = "best"  # validation; last: the same time for all that are compared
     ema_decay: float | None = 0.998  # of the running mean of the weights that is validated and kept; null: none
     clip_norm: float | None = 5.0  # of the gradient; null: none
@@ -263,7 +267,8 @@ def _train_stage(
         return json.loads(finished.read_text())
     row = method(name)
     last = stage.name == row.schedule[-1].name
-    watched, mode = ("val/si_sdr", "max") if last else ("val/loss", "min")
+    by = config.validate_by or ("si_sdr" if last else "loss")
+    watched, mode = f"val/{by}", "max" if by == "si_sdr" else "min"
     adversarial = last and row.adversary and config.loss_weights.get(ADVERSARIAL, 1.0)
     module = (Adversarial if adversarial else Supervised)(row, stage, network, config)
     if not adversarial and not module.losses:
@@ -274,6 +279,8 @@ def _train_stage(
     extras: list[Callback] = [RunningMean(config.ema_decay)] if config.ema_decay else []
     if config.lr_schedule == "halve_on_plateau" and module.automatic_optimization:
         extras.append(HalveOnRise(config.halve_after))
+    if config.stop_after_rises:
+        extras.append(StopOnRise(config.stop_after_rises))
     if say:
         extras.append(Lines(say, f"{stage.name}: ", watched, config.steps_per_stage))
     stops = EarlyStopping(watched, mode=mode, patience=config.patience, check_on_train_epoch_end=False)

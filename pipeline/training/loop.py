@@ -136,6 +136,35 @@ class HalveOnRise(Callback):
         self.rises, self.previous = state_dict["rises"], state_dict["previous"]
 
 
+class StopOnRise(Callback):
+    """Stop the training when the validation loss rose in so many validations in a row, however good the best one was.
+
+    A training that was killed after its last validation stops at once when it is resumed.
+
+    Source: paper [001], section 4.3 (more than ten); SYSTEMS.md section 3.1.
+    """
+
+    def __init__(self, rises: int) -> None:
+        self.wanted, self.rises, self.previous = rises, 0, math.inf
+
+    def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
+        trainer.should_stop = trainer.should_stop or self.rises >= self.wanted
+
+    def on_validation_end(self, trainer: Trainer, module: LightningModule) -> None:
+        if trainer.sanity_checking:
+            return
+        loss = float(trainer.callback_metrics["val/loss"])
+        self.rises = self.rises + 1 if loss > self.previous else 0
+        self.previous = loss
+        trainer.should_stop = trainer.should_stop or self.rises >= self.wanted
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"rises": self.rises, "previous": self.previous}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.rises, self.previous = state_dict["rises"], state_dict["previous"]
+
+
 class Lines(Callback):
     """Print a line after each validation."""
 

@@ -28,7 +28,7 @@ class Recipe(Section):
     """Settings with which a paper trained a family of systems, the default of its `rows`."""
 
     paper: str
-    rows: tuple[str, ...]
+    rows: tuple[str, ...]  # empty: only when asked for by name
     corpora: Corpora
     train: dict[str, Any]  # of TrainConfig, checked once all settings are together
 
@@ -76,7 +76,9 @@ def shortened(recipe: Recipe | None, minutes: float) -> dict[str, Any]:
     if config.steps_per_epoch > SHORT_EPOCH:
         ratio = config.steps_per_epoch / SHORT_EPOCH
         layer |= {"steps_per_epoch": SHORT_EPOCH, "patience": math.ceil(config.patience * ratio)}
-        layer["epochs"] = math.ceil(config.epochs * ratio) if config.epochs else None
+        for key in ("epochs", "stop_after_rises"):
+            value = getattr(config, key)
+            layer[key] = math.ceil(value * ratio) if value else None
     return layer
 
 

@@ -19,8 +19,10 @@ PAPERS = {  # SYSTEMS.md: SNRs in dB, epochs, batch, learning rate
     "crn-dnn-dec": ((-5, 0, 5, 10, 15, 20), 100, 16, 1e-3),
     "dccrn": ((-5, 20), 100, 16, 1e-3),
     "dccrn-dns": ((-5, 20), 10, 16, 1e-3),
+    "dccrn-e-aug": ((-5, 20), 10, 16, 1e-3),
     "wgan": ((15, 20, 25), 150, 100, None),
 }
+ASKED_FOR = {"dccrn-e-aug"}  # no row's default
 
 
 def test_every_recipe_is_checked_here():
@@ -30,7 +32,8 @@ def test_every_recipe_is_checked_here():
 @pytest.mark.parametrize("name", PAPERS)
 def test_a_recipe_is_what_the_paper_says(name):
     recipe = recipes.load_recipe(name)
-    assert recipe.rows and all(ENHANCERS[row].paper == recipe.paper for row in recipe.rows)
+    assert bool(recipe.rows) == (name not in ASKED_FOR)
+    assert all(ENHANCERS[row].paper == recipe.paper for row in recipe.rows)
     config = recipes.settings(recipe)
     mix = config.mix
     snr_db, epochs, batch, rate = PAPERS[name]
@@ -39,7 +42,16 @@ def test_a_recipe_is_what_the_paper_says(name):
     assert config.steps_per_stage == epochs * config.steps_per_epoch
     assert mix.recorded_share == 1 and mix.speech_speed == mix.noise_speed == (1, 1) and mix.level_db is None
     assert not (mix.clean_share or mix.equaliser_share or mix.second_noise_share)
-    assert (mix.room_share, mix.rooms) == ((1, 3000) if name == "dccrn-dns" else (0, MixConfig().rooms))
+    rooms = {"dccrn-dns": (1, 3000), "dccrn-e-aug": (1, 10000)}
+    assert (mix.room_share, mix.rooms) == rooms.get(name, (0, MixConfig().rooms))
+    assert config.validate_by == (None if name in ("cgcrn", "wgan") else "loss")  # fixed numbers of epochs
+    assert config.stop_after_rises == (11 if name == "pl-crnn" else None)
+
+
+def test_the_augmented_recipe_is_the_challenges_with_more_rooms_alone():
+    ours, theirs = (recipes.settings(recipes.load_recipe(name)) for name in ("dccrn-e-aug", "dccrn-dns"))
+    assert ours.mix.rooms > theirs.mix.rooms
+    assert ours == theirs.model_copy(update={"mix": theirs.mix.model_copy(update={"rooms": ours.mix.rooms})})
 
 
 def test_the_recipe_of_lean_is_one_long_schedule_with_pesq_in_its_last_third():
@@ -93,6 +105,7 @@ def test_a_budget_shortens_epochs_and_keeps_the_steps():
     assert (config.budget_min, config.steps_per_epoch, config.validation_pairs) == (3, 250, 96)
     assert config.steps_per_stage == recipes.settings(recipe).steps_per_stage and config.patience == 25
     assert recipes.shortened(None, 3.0)["epochs"] is None
+    assert recipes.shortened(recipes.load_recipe("pl-crnn"), 3.0)["stop_after_rises"] == 55
 
 
 def test_steps_asked_for_take_the_place_of_a_recipes_epochs():

@@ -220,6 +220,37 @@ def test_the_learning_rate_halves_when_the_validation_rises(corpus, tmp_path, mo
     assert rates == {epoch: pytest.approx(0.01 / 2**n) for epoch, n in enumerate(halvings)}
 
 
+@pytest.mark.parametrize(
+    ("settings", "epochs", "chosen"),
+    [
+        ({"patience": 2}, 6, 6),  # SI-SDR rises in every epoch
+        ({"patience": 2, "validate_by": "loss"}, 5, 3),
+        ({"stop_after_rises": 2, "validate_by": "loss"}, 5, 3),
+    ],
+)
+def test_what_a_training_is_validated_by_chooses_the_weights_and_the_end(
+    corpus, tmp_path, monkeypatch, settings, epochs, chosen
+):
+    """Losses 5, 6, 4, 5, 7 after the epochs while SI-SDR rises; the same when the run is cut and resumed."""
+    losses, seen = [5, 6, 4, 5, 7, 9], set()
+
+    def validation_step(self, batch, index):
+        seen.add(self.current_epoch)
+        self.log("val/loss", float(losses[self.current_epoch]))
+        self.log("val/si_sdr", float(self.current_epoch))
+
+    monkeypatch.setattr(training.Supervised, "validation_step", validation_step)
+    settings = PLAIN | {"epochs": 6, "steps_per_epoch": 1} | settings
+    if "stop_after_rises" in settings:
+        killed_at(4, monkeypatch, lambda: run(corpus, tmp_path, **settings))
+    card = checkpoints.card(str(run(corpus, tmp_path, **settings)))
+    assert len(seen) == epochs and card["steps"] == chosen
+    by_loss = "validate_by" in settings
+    assert (
+        card["validation_loss" if by_loss else "validation_si_sdr_db"] == (losses if by_loss else range(6))[chosen - 1]
+    )
+
+
 def test_an_epoch_longer_than_the_budget_still_leaves_weights(corpus, tmp_path):
     path = run(corpus, tmp_path, epochs=1000, steps_per_epoch=10000, budget_min=0.01, lr_schedule="constant")
     assert 0 < checkpoints.card(str(path))["steps"] < 10000

@@ -13,6 +13,7 @@ from clean_corpus.pipeline.training.loop import (
     EpochSampler,
     HalveOnRise,
     Lines,
+    StopOnRise,
     _nearer,
     checkpoint,
     claim,
@@ -29,6 +30,7 @@ def trainer(loss: float, rate: float = 1.0):
     return SimpleNamespace(
         sanity_checking=False,
         is_global_zero=True,
+        should_stop=False,
         global_step=20,
         callback_metrics={"val/loss": torch.tensor(loss)},
         lr_scheduler_configs=[SimpleNamespace(scheduler=SimpleNamespace(base_lrs=[rate]))],
@@ -61,6 +63,21 @@ def test_the_rate_halves_when_the_loss_rose_often_enough():
     resumed = HalveOnRise(2)
     resumed.load_state_dict(callback.state_dict())
     assert (resumed.rises, resumed.previous) == (0, 6.0)
+
+
+def test_a_training_stops_after_rises_in_a_row_also_where_it_was_killed_before_it_could():
+    callback, stopped = StopOnRise(2), []
+    for loss in (1.0, 2.0, 1.5, 1.6, 1.6, 1.7, 1.8):
+        state = trainer(loss)
+        callback.on_validation_end(state, None)
+        stopped.append(state.should_stop)
+    assert stopped == [False] * 6 + [True]
+    resumed, state = StopOnRise(2), trainer(0.0)
+    resumed.on_train_start(state, None)
+    assert not state.should_stop
+    resumed.load_state_dict(callback.state_dict())
+    resumed.on_train_start(state, None)
+    assert state.should_stop
 
 
 def test_the_mean_of_weights_forgets_its_beginning():
