@@ -59,8 +59,14 @@ def compare(
     ],
     budget: Annotated[
         float | None,
-        typer.Option("--budget-minutes", min=0.01, help="of the first training; the others do as many updates"),
+        typer.Option("--budget-minutes", min=0.01, help="of each training; all do as many updates, counted out before"),
     ] = None,
+    seeds: Annotated[
+        int | None, typer.Option(min=1, help="trainings of each set, each with another seed; default: 1, published: 3")
+    ] = None,
+    aa: Annotated[
+        bool, typer.Option("--aa", help="train the clean set, or else the first, once more: how much chance alone does")
+    ] = False,
     config: TrainingConfigFile = None,
     force: Annotated[bool, typer.Option("--force", help="compare less than ten minutes of audio too")] = False,
     settings: Annotated[
@@ -78,8 +84,8 @@ def compare(
 
         folder = parse_location(out)
         data = read_yaml(config)
-        if budget:
-            data = override(data, [f"vocoder.budget_min={budget}"])
+        given = {"vocoder.budget_min": budget, "seeds": seeds, "aa": aa or None}
+        data = override(data, [f"{name}={value}" for name, value in given.items() if value])
         configuration = validate(compare_vocoders.CompareConfig, override(data, settings))
         with local_server.server():
             page = compare_vocoders.compare_vocoders(shards, folder, configuration, force)

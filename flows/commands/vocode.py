@@ -141,9 +141,9 @@ def _score(recordings: Sequence[Path], out: Path, rate: int, console: Console, w
 
 
 def copy_scores(recording: Path, copy: Path, sample_rate: int) -> Scores:
-    """Score the copy of a recording in a worker; the recording is both its source and its clean version."""
+    """Score the copy of a recording in a worker, against the recording."""
     x, (wave, _) = _samples(recording, sample_rate), decode.decode(copy.read_bytes())
-    return measures.measure(wave[: len(x)], x[: len(wave)], x[: len(wave)], sample_rate)
+    return measures.measure(wave[: len(x)], x[: len(wave)], sample_rate)
 
 
 def _samples(path: Path, sample_rate: int) -> Audio:

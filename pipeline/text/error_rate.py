@@ -1,8 +1,8 @@
-"""Character error rate between what a text says and what was heard."""
+"""Error rates between what a text says and what was heard: of characters, and of words."""
 
 import numpy as np
 
-from clean_corpus.pipeline.text.normalise import letters
+from clean_corpus.pipeline.text.normalise import comparable, is_spaceless, letters
 
 
 def edit_distance(one: str, other: str) -> int:
@@ -35,3 +35,19 @@ def character_error_rate(reference: str, heard: str) -> float | None:
     """
     wanted = letters(reference)
     return round(edit_distance(wanted, letters(heard)) / len(wanted), 4) if wanted else None
+
+
+def word_error_rate(reference: str, heard: str) -> float | None:
+    """Return edits per word of the reference; None if it has none.
+
+    Case, punctuation and apostrophes do not count. Of a text in a script that parts no words by spaces each character
+    is a word.
+
+    >>> word_error_rate("Half-hearted, you?", "half heart you"), word_error_rate("ab", "")
+    (0.3333, 1.0)
+    """
+    spaceless = any(map(is_spaceless, reference))
+    wanted, found = ([*letters(text)] if spaceless else comparable(text).split() for text in (reference, heard))
+    numbers = {word: chr(number) for number, word in enumerate(sorted({*wanted, *found}))}
+    edits = edit_distance("".join(map(numbers.get, wanted)), "".join(map(numbers.get, found)))
+    return round(edits / len(wanted), 4) if wanted else None

@@ -4,11 +4,13 @@ import csv
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from prefect.testing.utilities import prefect_test_harness
 
+from clean_corpus.flows import compare_tasks
 from clean_corpus.flows import compare_vocoders as comparison
 from clean_corpus.flows.commands import listening, listening_report
 from clean_corpus.pipeline.audio import decode, encode
@@ -16,9 +18,8 @@ from clean_corpus.pipeline.audio.synthetic import coloured_noise
 from clean_corpus.pipeline.core.errors import ConfigError
 from clean_corpus.pipeline.corpus.shards import write_shard
 from clean_corpus.pipeline.storage.local import LocalStore
-from clean_corpus.vocoder.comparison.aligned_sets import AlignedSets
 from clean_corpus.vocoder.comparison.copy_synthesis import Spoken
-from clean_corpus.vocoder.comparison.measures import MEASURES, OPINION, PREDICTED
+from clean_corpus.vocoder.comparison.measures import MEASURES
 from clean_corpus.vocoder.listening.key import Key
 from clean_corpus.vocoder.listening.results import Results
 from clean_corpus.vocoder.listening.statistics import Score
@@ -59,7 +60,7 @@ def sets(tmp_path_factory):
 @pytest.fixture
 def run(sets, monkeypatch):
     """The flow as a function: no server."""
-    for name in ("train_set", "speak_set", "score_all"):
+    for name in ("train_one", "speak_one", "score_all"):
         monkeypatch.setattr(comparison, name, getattr(comparison, name).fn)
 
     def call(out, **settings):
@@ -71,34 +72,44 @@ def run(sets, monkeypatch):
 
 
 def test_a_comparison_from_sets_to_the_page_and_again(run, tmp_path, monkeypatch):
-    page = run(tmp_path)
+    page = run(tmp_path, aa=True)
     result = json.loads((tmp_path / "result.json").read_text())
-    assert (result["steps"], result["common"]) == (4, 11)
+    assert (result["steps"], result["common"], result["frames_from"], result["reference"]) == (4, 11, "clean", "clean")
+    assert result["splits"] == {"train": 7, "validation": 2, "test": 2, "left_out": 0, "by": "text and recording"}
     assert [(m["system"], m["frames"]) for m in result["means"]] == [
-        ("raw", None), ("raw", "own"), ("raw", "clean"), ("clean", None), ("clean", "own"),
+        ("raw", None), ("raw", "common"), ("raw", "own"), ("clean", None), ("clean", "common"), ("clean", "own"),
+        ("clean-again", "common"), ("clean-again", "own"),
     ]  # fmt: skip
     rows = list(csv.DictReader((tmp_path / "scores.csv").open()))
-    assert len(rows) == 5 * 2 and {row["utterance"] for row in rows if row["system"] == "raw"} == {
+    assert len(rows) == 8 * 2 and {row["utterance"] for row in rows if row["system"] == "raw"} == {
         row["utterance"] for row in rows if row["system"] == "clean"
     }
-    cards = [json.loads((tmp_path / "runs" / name / "best.json").read_text()) for name in ("raw", "clean")]
-    assert [card["steps"] for card in cards] == [4, 4] and cards[0]["training_h"] == cards[1]["training_h"]
+    names = ("raw", "clean", "clean-again")
+    cards = [json.loads((tmp_path / "runs" / name / "seed0" / "best.json").read_text()) for name in names]
+    assert [card["steps"] for card in cards] == [4, 4, 4] and len({card["training_h"] for card in cards}) == 1
+    assert [card["config"]["seed"] for card in cards] == [0, 0, 1000]
+    speech = {name: (tmp_path / "speech" / name / "common/seed0/u00.wav").parent.iterdir() for name in names}
+    heard = {name: {path.name: path.read_bytes() for path in found} for name, found in speech.items()}
+    assert heard["clean"].keys() == heard["clean-again"].keys() and heard["clean"] != heard["clean-again"]
     text = page.read_text()
     assert "Set “raw”: its enhancer gone has no list of the recordings" in "".join(result["training_overlap"])
     assert result["training_overlap"][0] in text
-    assert "One vocoder, 2 versions" in text and all(name in text for name in (*PREDICTED, "mcd_db", "lsd_db"))
-    assert all((page.parent / name).exists() for name in ("audio/000-00.wav", "spectrograms/001-04.png"))
+    assert "One vocoder, 2 versions" in text and all(name in text for name in ("dnsmos_sig", "mcd_db", "Noise floor"))
+    assert all((page.parent / name).exists() for name in ("audio/000-00.wav", "spectrograms/001-05.png"))
+    assert any("“clean” trained once more" in sentence for sentence in result["verdict"])
 
-    monkeypatch.setattr(comparison.train, "train", None)  # a second run trains, speaks and scores nothing
-    monkeypatch.setattr(comparison.copy_synthesis, "speak", None)
-    monkeypatch.setattr(comparison, "LocalEngine", None)
-    assert run(tmp_path).read_text() == text
+    monkeypatch.setattr(compare_tasks.train, "train", None)  # a second run trains, speaks and scores nothing
+    monkeypatch.setattr(compare_tasks.copy_synthesis, "speak", None)
+    monkeypatch.setattr(compare_tasks, "LocalEngine", None)
+    assert run(tmp_path, aa=True).read_text() == text
     page = with_listeners(tmp_path).read_text()
     assert "What people heard" in page and "<td>4.20</td><td>4.00 to 4.40</td>" in page
     assert (tmp_path / "report" / "listening.png").exists()
-    assert run(tmp_path).read_text() == page, "a second run forgets the listeners"
+    assert run(tmp_path, aa=True).read_text() == page, "a second run forgets the listeners"
     with pytest.raises(ConfigError, match=r"holds another training .*spoken: 2 there, 3 now"):
         run(tmp_path, spoken=3)
+    with pytest.raises(TypeError):  # that is the missing training of the second seed, and nothing else
+        run(tmp_path, seeds=2)
 
 
 def with_listeners(out):
@@ -114,29 +125,32 @@ def with_listeners(out):
     return listening.merge(out / "heard", out)
 
 
-def loudness_of_all(jobs, _):
+def loudness_of_all(jobs, *_):
     """Another score than those that take long: the level of the audio stands for each opinion."""
-    levels = [float(np.abs(decode.decode(job[3].read_bytes())[0]).mean()) for job in jobs]
-    return [Spoken(*job[:3], dict.fromkeys(MEASURES, level)) for job, level in zip(jobs, levels, strict=True)]
+    levels = [float(np.abs(decode.decode(job.wave.read_bytes())[0]).mean()) for job in jobs]
+    return [Spoken(*job[:4], dict.fromkeys(MEASURES, level)) for job, level in zip(jobs, levels, strict=True)]
 
 
 def test_equal_sets_share_a_training_and_others_run_side_by_side(sets, tmp_path, monkeypatch):
-    """In a real flow run: threads of Prefect, processes of the engine."""
+    """In a real flow run: threads of Prefect, processes of the engine; two seeds of each set, one of them resumed."""
     monkeypatch.setattr(comparison, "score_all", loudness_of_all)
     (tmp_path / "again").mkdir()
     shutil.copy(sets / "clean" / "0.tar", tmp_path / "again")
-    given = {"raw": sets / "raw", "clean": sets / "clean", "other": sets / "other", "again": tmp_path / "again"}
-    config = comparison.CompareConfig.model_validate(SMALL | {"at_once": 2})
+    given = {"clean": sets / "clean", "other": sets / "other", "again": tmp_path / "again"}
+    config = comparison.CompareConfig.model_validate(SMALL | {"at_once": 2, "seeds": 2})
     with prefect_test_harness(server_startup_timeout=120):
         comparison.compare_vocoders({k: [str(v)] for k, v in given.items()}, tmp_path / "out", config, force=True)
     result = json.loads((tmp_path / "out" / "result.json").read_text())
     assert result["twins"] == {"again": "clean"} and "“again” holds the very audio of “clean”" in result["verdict"][-1]
-    trained = {path.parent.name: json.loads(path.read_text()) for path in tmp_path.glob("out/runs/*/best.json")}
-    assert {name: card["steps"] for name, card in trained.items()} == {"raw": 4, "clean": 4, "other": 4}
-    means = {m["system"]: m[OPINION] for m in result["means"] if m["frames"] == "own"}
-    assert means["again"] == means["clean"]
-    events = {n: sorted((tmp_path / "out/runs" / n / "tensorboard").glob("events.*"))[0] for n in ("clean", "other")}
-    assert len({path.name.split(".")[-2] for path in events.values()}) == 2, "one process trained both"
+    trained = {path.parent: json.loads(path.read_text()) for path in tmp_path.glob("out/runs/*/*/best.json")}
+    found = {f"{run.parent.name} {run.name}": card for run, card in trained.items()}
+    assert {name: (card["steps"], card["config"]["seed"]) for name, card in found.items()} == {
+        f"{name} seed{seed}": (4, seed) for name in ("clean", "other") for seed in (0, 1)
+    }
+    means = {m["system"]: m["dnsmos_p808"] for m in result["means"] if m["frames"] == "own"}
+    assert means["again"] == means["clean"] and result["seeds"] == 2
+    events = [sorted(run.glob("tensorboard/events.*"))[0].name.split(".")[-2] for run in trained]
+    assert len(set(events)) == 2, "one process made all trainings"
 
 
 def test_a_set_without_shards_is_named(sets, tmp_path, run):
@@ -157,19 +171,57 @@ def test_a_set_whose_name_is_no_name_is_refused_by_the_flow_itself(sets, tmp_pat
     assert not (tmp_path / "out").exists() and not (tmp_path.parent / "escaped").exists()
 
 
-def test_every_set_is_fine_tuned_from_the_same_base(monkeypatch, tmp_path):
-    """A name of shipped weights reaches each training with the sizes of these weights."""
-    seen = {}
-
-    def train_set(name, folder, out, config, force):
-        seen[name] = config
-        return 7
-
-    monkeypatch.setattr(comparison, "train_set", train_set)
+def test_every_set_is_fine_tuned_from_the_same_base(sets, tmp_path, monkeypatch):
+    """A name of shipped weights reaches each training with the sizes of these weights, and a schedule of its own."""
     settled = comparison._with_base(VocoderConfig(start_from="german-voice"))
-    aligned = AlignedSets({name: tmp_path / name for name in ("raw", "gated")}, 3, {}, {})
-    comparison._train_all(aligned, tmp_path, comparison.CompareConfig(vocoder=settled), force=False)
-    assert {c.start_from for c in seen.values()} == {"german-voice"} and len(seen) == 2
-    assert {(c.sizes["layers"], c.emphasis) for c in seen.values()} == {(20, 0.0)}
+    config = comparison.CompareConfig(vocoder=settled, seeds=2, aa=True)
+    systems = comparison._systems(["raw", "gated"], config)
+    assert systems == ({"raw": "raw", "gated": "gated", "raw-again": "raw"}, "raw-again", "gated", "gated")
+    aligned = SimpleNamespace(same_audio={}, shards=lambda name, side: [Path(name, side)])
+    made = comparison._trainings(aligned, systems, tmp_path, config, 80)
+    trainings = [training for found in made.values() for training in found]
+    assert {t.config.start_from for t in trainings} == {"german-voice"} and len({t.out for t in trainings}) == 6
+    assert {(t.config.sizes["layers"], t.config.emphasis) for t in trainings} == {(20, 0.0)}
+    assert [t.config.seed for t in trainings] == [0, 1, 0, 1, 1000, 1001]
+    assert {(t.config.steps, t.config.warmup_steps, t.config.keep) for t in trainings} == {(80, 20, "last")}
+    assert made["raw-again"][0].shards == [Path("raw/train")]
     with pytest.raises(ConfigError, match="its layers is 20, this training's 30"):
         comparison._with_base(VocoderConfig(start_from="german-voice", sizes={"layers": 30}))
+
+
+def test_a_budget_becomes_a_number_of_updates_once(tmp_path, monkeypatch):
+    aligned = SimpleNamespace(folders={"raw": None, "clean": None}, shards=lambda name, side: [Path(name, side)])
+    asked = []
+
+    def timed(shards, config, **more):
+        asked.append((shards, more))
+        return 0.5
+
+    monkeypatch.setattr(comparison.train, "seconds_per_update", timed)
+    config = comparison.CompareConfig(vocoder=VocoderConfig(budget_min=10))
+    assert comparison._steps(aligned, tmp_path, config) == 1200
+    ((shards, more),) = asked
+    assert shards == [Path("raw/train")] and more["measured_s"] == 12
+    monkeypatch.setattr(comparison.train, "seconds_per_update", None)
+    assert comparison._steps(aligned, tmp_path, config) == 1200, "a continued comparison has the same"
+
+
+def test_settings_that_would_let_a_set_choose_for_itself_are_refused():
+    with pytest.raises(ValueError, match="has one schedule for all: leave it at cosine"):
+        comparison.CompareConfig.model_validate({"vocoder": {"lr_schedule": "halve_on_plateau"}})
+    config = comparison.CompareConfig(frames_from="published", aa=True)
+    with pytest.raises(ConfigError, match="frames_from published: no such set; the sets are raw, gated"):
+        comparison._systems(["raw", "gated"], config)
+    with pytest.raises(ConfigError, match="--set raw-again: with aa=true that is the second training of raw"):
+        comparison._systems(["raw", "raw-again"], comparison.CompareConfig(aa=True))
+    assert comparison.CompareConfig().source_of_frames(["raw", "gated", "wgan"]) == "gated"
+    assert comparison.CompareConfig().source_of_frames(["raw", "mine"]) == "mine"
+
+
+def test_a_continued_comparison_refuses_other_audio(sets, tmp_path):
+    config = comparison.CompareConfig.model_validate(SMALL)
+    shards = {name: [sets / name / "0.tar"] for name in ("raw", "clean")}
+    comparison._aligned(shards, tmp_path, config)
+    assert comparison._aligned(shards, tmp_path, config).common == 11
+    with pytest.raises(ConfigError, match="set clean holds other audio than when the comparison"):
+        comparison._aligned(shards | {"clean": [sets / "other" / "0.tar"]}, tmp_path, config)

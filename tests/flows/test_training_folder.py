@@ -240,8 +240,8 @@ def test_a_comparison_in_a_bucket_goes_on_where_it_was(shards, out, store, monke
         (given[-1] / "report" / "index.html").write_text("page")
         return given[-1] / "report" / "index.html"
 
-    monkeypatch.setattr(comparison, "train_set", comparison.train_set.fn)
-    monkeypatch.setattr(comparison, "score_all", lambda jobs, table: [])
+    monkeypatch.setattr(comparison, "train_one", comparison.train_one.fn)
+    monkeypatch.setattr(comparison, "score_all", lambda *_: [])
     monkeypatch.setattr(comparison, "_jobs", lambda *_: [])
     monkeypatch.setattr(comparison.report, "write", write)
     config = comparison.CompareConfig.model_validate({"spoken": 2, "vocoder": SETTINGS | {"steps": 2}})
@@ -249,10 +249,10 @@ def test_a_comparison_in_a_bucket_goes_on_where_it_was(shards, out, store, monke
     page = comparison.compare_vocoders.fn(sets, out, config, force=True)
     assert str(page) == f"{out}/report/index.html"
     there = named(store)
-    assert {"runs/raw/best.safetensors", "runs/gated/best.json", "report/index.html"} <= there
+    assert {"runs/raw/seed0/best.safetensors", "runs/gated/seed0/best.json", "report/index.html"} <= there
     assert not any(key.startswith("sets/") for key in there)
-    store.delete("runs/gated/best.json")
+    store.delete("runs/gated/seed0/best.json")
     store.delete("report/index.html")
     monkeypatch.setattr(train.VocoderModule, "training_step", lambda *_: pytest.fail("trained again"))
     comparison.compare_vocoders.fn(sets, out, config, force=True)
-    assert {"runs/gated/best.json", "report/index.html"} <= named(store)
+    assert {"runs/gated/seed0/best.json", "report/index.html"} <= named(store)

@@ -1,8 +1,12 @@
 """Aligned sets: versions of one corpus with the same utterances, in the same shards, in the same order."""
 
 import hashlib
+import itertools
+import json
+import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -12,6 +16,8 @@ from clean_corpus.pipeline.corpus.shards import write_shard
 from clean_corpus.pipeline.storage.local import LocalStore
 from clean_corpus.pipeline.training.loop import write_json
 from clean_corpus.pipeline.training.shard_stream import Encoded, Shard, clips
+from clean_corpus.vocoder.comparison import splits
+from clean_corpus.vocoder.comparison.splits import SIDES, Said, Side, Splits
 
 PER_SHARD = 64
 
@@ -19,76 +25,119 @@ Utterances = Literal["common", "all"]
 
 
 class AlignedSets(NamedTuple):
-    """Sets on disk: a folder of shards for each, the number of utterances they share, hours of each.
+    """Sets on disk: a folder for each with the shards of its splits, the number of utterances that all have, hours.
 
-    `same_audio` names, for a set that holds the very files of an earlier one, that earlier set.
+    `hours` are those of train. `same_audio` names, for a set that holds the very files of an earlier one, that earlier
+    set; `audio` is a digest of each set's files. `test` are the utterances to speak, `said` their texts.
     """
 
     folders: dict[str, Path]
     common: int
     hours: dict[str, float]
     same_audio: dict[str, str]
+    audio: dict[str, str]
+    splits: Splits
+    test: list[str]
+    said: dict[str, Said]
+
+    def shards(self, name: str, side: Side) -> list[Path]:
+        """Return the shards of one split of a set."""
+        return sorted((self.folders[name] / side).glob("*.tar"))
 
 
-def align(sets: Mapping[str, Sequence[Shard]], out: Path, utterances: Utterances = "common") -> AlignedSets:
+def align(
+    sets: Mapping[str, Sequence[Shard]],
+    out: Path,
+    utterances: Utterances = "common",
+    *,
+    test: int,
+    validation_share: float,
+    validation_most: int,
+    seed: int,
+) -> AlignedSets:
     """Write each set anew below `out`, so that trainings with one seed hear the same utterances in the same order.
 
     "common" keeps the utterances that all sets have; "all" keeps every utterance, for a comparison at unequal hours. A
-    set is read as a stream, twice; memory holds the clips of one shard at most.
-    Raises: ConfigError with fewer than two sets; DataError if they have no utterance in common, or a set has one twice.
+    set is read as a stream, twice; memory holds the clips of one shard at most, and all texts. An utterance is on the
+    same side in all sets: `test` of them are to be spoken, a share up to `validation_most` watches the trainings.
+    Raises: ConfigError with fewer than two sets; DataError if they have no utterance in common, or a set has one twice,
+    or as splits.split.
     """
     if len(sets) < 2:
         raise ConfigError(f"--set was given {len(sets)} times; a comparison needs two sets or more")
-    keys = {name: _keys(name, shards) for name, shards in sets.items()}
-    common = set.intersection(*keys.values())
+    found = {name: _said(name, shards) for name, shards in sets.items()}
+    common = set.intersection(*(set(said) for said in found.values()))
     if not common:
-        counts = ", ".join(f"{name} {len(found)} (first: {min(found, default='none')})" for name, found in keys.items())
+        counts = ", ".join(f"{name} {len(said)} (first: {min(said, default='none')})" for name, said in found.items())
         raise DataError(f"the sets have no utterance in common: {counts}; give versions of one corpus, with its keys")
-    folders, hours, same_audio = {}, {}, {}
-    seen: dict[str, str] = {}
+    said = _merged(found.values())
+    wanted = common if utterances == "common" else said.keys()
+    validation = min(validation_most, round(validation_share * len(common)))
+    made = splits.split({key: said[key] for key in sorted(wanted)}, common, test=test, validation=validation, seed=seed)
+    folders, hours, audio = {}, {}, {}
     for name, shards in sets.items():
-        wanted = common if utterances == "common" else keys[name]
         folders[name] = out / name
-        hours[name], digest = _write(name, shards, wanted, LocalStore(out))
-        if (first := seen.setdefault(digest, name)) != name:
-            same_audio[name] = first
+        hours[name], audio[name] = _write(name, shards, made.sides, LocalStore(out))
+    same_audio = {
+        name: first for name in sets if (first := next(other for other in sets if audio[other] == audio[name])) != name
+    }
     write_json(out / "sets.json", {"utterances": utterances, "common": len(common), "hours": hours})
-    return AlignedSets(folders, len(common), hours, same_audio)
+    spoken = sorted(made.of("test"), key=_digest)
+    return AlignedSets(folders, len(common), hours, same_audio, audio, made, spoken, {key: said[key] for key in spoken})
 
 
-def _keys(name: str, shards: Sequence[Shard]) -> set[str]:
-    """Return the keys of a set, and refuse one that comes twice."""
-    found: set[str] = set()
+def _said(name: str, shards: Sequence[Shard]) -> dict[str, Said]:
+    """Return what a set says of each of its utterances, and refuse one that comes twice."""
+    found: dict[str, Said] = {}
     for shard in shards:
         for clip in clips(shard):
             if clip.key in found:
                 raise DataError(f"set {name}, shard {shard}: utterance {clip.key} comes twice; give each shard once")
-            found.add(clip.key)
+            about = json.loads(clip.about or b"{}")
+            found[clip.key] = Said(*(about.get(field) or None for field in ("text", "language", "source")))
     return found
 
 
-def _write(name: str, shards: Sequence[Shard], wanted: set[str], store: LocalStore) -> tuple[float, str]:
-    """Write a set's shards, in which the hash of a key decides its place; return hours and a digest of the audio."""
-    n_shards = -(-len(wanted) // PER_SHARD)
+def _merged(found: Iterable[Mapping[str, Said]]) -> dict[str, Said]:
+    """Return what is said of each utterance by the first set that says it."""
+    merged: dict[str, Said] = {}
+    for said in found:
+        for key, about in said.items():
+            merged[key] = Said(*(one or other for one, other in zip(merged.get(key, Said()), about, strict=True)))
+    return merged
+
+
+def _write(
+    name: str, shards: Sequence[Shard], sides: Mapping[str, Side | None], store: LocalStore
+) -> tuple[float, str]:
+    """Write a set's shards, in which the hash of a key decides its place; return hours of train, and a digest of all.
+
+    A shard of another training that lay there is removed.
+    """
+    counts = Counter(sides.values())
     seconds, digests = 0.0, {}
     store.prepare()
+    shutil.rmtree(store.root / name, ignore_errors=True)
     with tempfile.TemporaryDirectory(dir=store.root) as folder:
-        parts = [Path(folder, f"{i:06}") for i in range(n_shards)]
-        for part in parts:
-            part.mkdir()
+        parts = {side: [Path(folder, side, f"{i:06}") for i in range(-(-counts[side] // PER_SHARD))] for side in SIDES}
+        for part in itertools.chain(*parts.values()):
+            part.mkdir(parents=True)
         for shard in shards:
             for clip in clips(shard):
-                if clip.key not in wanted:
+                side = sides.get(clip.key)
+                if side is None:
                     continue
-                n_samples, rate = clip.length()
-                seconds += n_samples / rate
-                stem = parts[_digest(clip.key) % n_shards] / f"{_digest(clip.key):016x}"
+                if side == "train":
+                    n_samples, rate = clip.length()
+                    seconds += n_samples / rate
+                stem = parts[side][_digest(clip.key) % len(parts[side])] / f"{_digest(clip.key):016x}"
                 digests[clip.key] = hashlib.sha256(clip.data).hexdigest()
                 stem.with_suffix(_suffix(clip)).write_bytes(clip.data)
                 stem.with_suffix(".json").write_bytes(clip.about or canonical_json({}))
                 stem.with_suffix(".key").write_text(clip.key)
-        for i, part in enumerate(parts):
-            write_shard(store, f"{name}/{i:06}.tar", map(_sample, sorted(part.glob("*.key"))))
+        for side, folders in parts.items():
+            for i, part in enumerate(folders):
+                write_shard(store, f"{name}/{side}/{i:06}.tar", map(_sample, sorted(part.glob("*.key"))))
     return seconds / 3600, hashlib.sha256(canonical_json(digests)).hexdigest()
 
 

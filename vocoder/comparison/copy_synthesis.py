@@ -1,65 +1,71 @@
 """Copy synthesis: a vocoder speaks held-out utterances from the frames of their recordings."""
 
-from collections.abc import Callable, Mapping, Sequence
-from itertools import islice
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
 
+from clean_corpus.pipeline.audio import encode
 from clean_corpus.pipeline.core.errors import DataError
 from clean_corpus.pipeline.core.types import Audio, Scores
-from clean_corpus.pipeline.training.shard_stream import Encoded, clips
+from clean_corpus.pipeline.training.shard_stream import clips
 from clean_corpus.vocoder.checkpoint import Vocoder
 from clean_corpus.vocoder.generation.generate import generate
 from clean_corpus.vocoder.generation.voicing import temperatures
 
-CLEAN = "clean"  # name of the set that all others are compared with, if there is one
+COMMON, OWN = "common", "own"  # frames that a vocoder speaks from: alike for all systems, or of its own set
+CLEAN = "clean"  # name of the set that is the clean version of all others, if there is one
+SEED_STEP = 100_000  # between the seeds with which two trainings draw, so that they share none
 
 
 class Spoken(NamedTuple):
-    """Scores of one held-out utterance of one set: of its own audio, or of the vocoder's speech.
+    """Scores of one test utterance of one system: of its set's own audio, or of the speech of one of its vocoders.
 
-    `frames` is None for the audio itself, "own" for frames of the set's own version, else the set they came from.
+    A system is a set, or the second training of one. `frames` is None for the audio itself, COMMON for frames that all
+    vocoders speak from, OWN for those of the set itself. `seed` numbers the trainings of a system, None for the audio.
     """
 
     system: str
     frames: str | None
+    seed: int | None
     utterance: str
     scores: Scores
 
 
-def held_out(folder: Path, is_held: Callable[[Encoded], bool], count: int) -> list[str]:
-    """Return the keys of the first held-out utterances of an aligned set.
-
-    Raises: DataError if none is held out.
-    """
-    found = (c.key for shard in sorted(folder.glob("*.tar")) for c in clips(shard) if is_held(c))
-    keys = list(islice(found, count))
-    if not keys:
-        raise DataError(f"set {folder}: no utterance is held out; raise validation_share")
-    return keys
+def speech_folder(out: Path, system: str, frames: str | None, seed: int | None) -> Path:
+    """Return the folder below a comparison's `out` that holds UTTERANCE.wav of a system."""
+    folder = out / "speech" / system
+    return folder / "audio" if frames is None else folder / frames / f"seed{seed}"
 
 
-def held_out_audio(folder: Path, keys: Sequence[str], sample_rate: int) -> dict[str, Audio]:
+def audio_of(shards: Sequence[Path], keys: Sequence[str], sample_rate: int) -> dict[str, Audio]:
     """Return the audio of some utterances of an aligned set, in the order of their keys.
 
     Raises: DataError if one is missing.
     """
     wanted = set(keys)
-    everything = (clip for shard in sorted(folder.glob("*.tar")) for clip in clips(shard))
-    found = {clip.key: clip.decode(sample_rate) for clip in everything if clip.key in wanted}
+    found = {c.key: c.decode(sample_rate) for shard in shards for c in clips(shard) if c.key in wanted}
     if missing := sorted(wanted - found.keys()):
-        raise DataError(f"set {folder}: utterance {missing[0]} is not there; delete {folder.parent} and run again")
+        raise DataError(f"{', '.join(map(str, shards))}: utterance {missing[0]} is not there; run the command again")
     return {key: found[key] for key in keys}
 
 
 def speak(vocoder: Vocoder, audio: Mapping[str, Audio], *, seed: int, threads: int) -> dict[str, Audio]:
-    """Let a vocoder speak the frames of each utterance, cut to its length; utterance i draws with seed + i.
+    """Let a vocoder speak the frames of each utterance, cut to its length; utterance i draws with
+    SEED_STEP * seed + i.
 
     Draws in voiced frames have the temperature of the vocoder's card, which is alike for all trainings of a comparison.
     """
     mels = [vocoder.mel(torch.as_tensor(x)[None])[0] for x in audio.values()]
     cooled = [temperatures(mel, vocoder.mel, vocoder.voiced_temperature) for mel in mels]
-    waves = generate(vocoder.network, mels, [seed + i for i in range(len(mels))], temperatures=cooled, threads=threads)
+    seeds = [SEED_STEP * seed + i for i in range(len(mels))]
+    waves = generate(vocoder.network, mels, seeds, temperatures=cooled, threads=threads)
     return {key: wave[: len(x)] for (key, x), wave in zip(audio.items(), waves, strict=True)}
+
+
+def write(waves: Mapping[str, Audio], folder: Path, sample_rate: int) -> None:
+    """Write FOLDER/KEY.wav of each utterance."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for key, wave in waves.items():
+        encode.write_wav(folder / f"{key}.wav", wave, sample_rate)

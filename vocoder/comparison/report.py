@@ -15,11 +15,16 @@ from matplotlib.figure import Figure
 
 from clean_corpus.pipeline.audio import decode
 from clean_corpus.pipeline.report import page, plots
-from clean_corpus.vocoder.comparison.copy_synthesis import CLEAN, Spoken
-from clean_corpus.vocoder.comparison.measures import LOWER_IS_BETTER, MEASURES, OPINION, PREDICTED
-from clean_corpus.vocoder.comparison.result import Columns, Curves, Difference, read_result, write_result
+from clean_corpus.vocoder.comparison.copy_synthesis import CLEAN, OWN, Spoken, speech_folder
+from clean_corpus.vocoder.comparison.differences import Difference
+from clean_corpus.vocoder.comparison.measures import LOWER_IS_BETTER, MEASURES, NAMES
+from clean_corpus.vocoder.comparison.result import Curves, read_result, write_result
 
-PLAYED = 8  # utterances that can be played on the page
+PLAYED = 6  # utterances that can be played on the page
+SHARES = ("stoi", "voicing_error", "word_error_rate", "speaker_likeness")  # measures of which 0.01 is much
+
+Heard = tuple[str, str | None]
+"""A system, and the frames that its vocoder speaks from; None for the audio of the set itself."""
 
 
 def write(
@@ -47,23 +52,22 @@ def render(out: Path) -> Path:
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "audio").mkdir(parents=True)
     (folder / "spectrograms").mkdir()
-    keys, systems = result["utterances"], list(result["curves"])
+    keys = result["utterances"]
+    rows = [Difference(**row) for row in result["differences"]]
+    aa = result["aa"]["system"] if result["aa"] else None
     html = _TEMPLATES.get_template("comparison.html").render(
-        systems=systems,
         facts=result,
-        verdict=result["verdict"],
         groups={(row["system"], row["frames"]): row for row in result["means"]},
         measures={m: about for m, about in MEASURES.items() if any(np.isfinite(t[m]).any() for t in found.values())},
-        predicted=PREDICTED,
-        opinion=OPINION,
+        names=NAMES,
         lower=LOWER_IS_BETTER,
-        differences=[Difference(**row) for row in result["differences"]],
-        anova=result["anova"][OPINION],
-        has_clean=CLEAN in systems,
+        family=[row for row in rows if row.p_holm is not None],
+        floor=[row for row in rows if row.system == aa and row.mean is not None],
+        others=[row for row in rows if row.p_holm is None and row.system != aa and row.mean is not None],
+        has_clean=CLEAN in result["systems"],
         listening=json.loads(listening.read_text()) if listening.exists() else None,
         curves=_curves_svg(result["curves"]),
-        utterances=[_players(key, i, found, out, folder) for i, key in enumerate(keys[:PLAYED])],
-        n_utterances=len(keys),
+        utterances=[_players(key, i, _heard(result), out, folder) for i, key in enumerate(keys[:PLAYED])],
         range_db=plots.RANGE_DB,
         settings=yaml.safe_dump(result["settings"], sort_keys=False),
     )
@@ -73,11 +77,26 @@ def render(out: Path) -> Path:
     return folder / "index.html"
 
 
-def _players(key: str, number: int, found: Columns, out: Path, folder: Path) -> dict[str, Any]:
-    """Copy one utterance in every version, and draw spectrograms on one scale; return what the page shows of them."""
+def _heard(result: Mapping[str, Any]) -> list[Heard]:
+    """Return what can be played of an utterance: no set whose audio another has, and no frames twice."""
+    again = {result["aa"]["system"]: result["aa"]["of"]} if result["aa"] else {}
+    heard: list[Heard] = []
+    for row in result["means"]:
+        system, frames = row["system"], row["frames"]
+        source = again.get(system, system)
+        if system not in result["twins"] and not (frames == OWN and source == result["frames_from"]):
+            heard.append((system, frames))
+    return heard
+
+
+def _players(key: str, number: int, heard: Sequence[Heard], out: Path, folder: Path) -> dict[str, Any]:
+    """Copy one utterance in every version, of the first training of each; return what the page shows of them.
+
+    All spectrograms are on one scale.
+    """
     waves = {}
-    for system, frames in found:
-        path = out / "speech" / system / ("audio" if frames is None else frames) / f"{key}.wav"
+    for system, frames in heard:
+        path = speech_folder(out, system, frames, 0) / f"{key}.wav"
         waves[system, frames] = path, *decode.decode(path.read_bytes())
     powers = {version: plots.power_spectrogram(x) for version, (_, x, _) in waves.items()}
     loudest = max(float(power.max()) for power in powers.values())
@@ -100,15 +119,17 @@ def _players(key: str, number: int, found: Columns, out: Path, folder: Path) -> 
 
 
 def _curves_svg(curves: Curves) -> Markup:
-    """Draw the validation loss of every training against its updates."""
+    """Draw the validation loss of every training against its updates; trainings of one set have one line style."""
     with matplotlib.rc_context(plots.style(plots.PAGE, salt="curves")):
         figure = Figure(figsize=(5.6, 2.8), layout="constrained")
         ax = figure.subplots()
-        dashes = ((), (5, 2), (1, 2), (6, 2, 1, 2))
-        for i, (system, points) in enumerate(curves.items()):
-            steps, values = zip(*points, strict=True) if points else ((), ())
+        dashes = ((), (5, 2), (1, 2), (6, 2, 1, 2), (3, 1), (8, 3))
+        for i, (system, trainings) in enumerate(curves.items()):
             colour = plots.PAGE.raw if i == 0 else plots.PAGE.enhanced
-            ax.plot(steps, values, color=colour, dashes=dashes[i % len(dashes)], linewidth=1.4, label=system)
+            style = {"color": colour, "dashes": dashes[i % len(dashes)], "linewidth": 1.4 if len(trainings) == 1 else 1}
+            for number, points in enumerate(trainings):
+                steps, values = zip(*points, strict=True) if points else ((), ())
+                ax.plot(steps, values, label=None if number else system, **style)
         ax.set_xlabel("updates")
         ax.set_ylabel("validation, nats per sample")
         ax.grid(True)
@@ -117,7 +138,13 @@ def _curves_svg(curves: Curves) -> Markup:
 
 
 def _number(value: float | None, name: str = "") -> str:
-    digits = 1 if name.endswith("_hz") else 3 if name in ("stoi", "voicing_error") else 2
+    digits = (
+        1
+        if name.endswith("_hz")
+        else 3
+        if name in ("stoi", "voicing_error", "word_error_rate", "speaker_likeness")
+        else 2
+    )
     return "\N{EN DASH}" if value is None else f"{value:.{digits}f}"
 
 

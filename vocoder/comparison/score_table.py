@@ -8,12 +8,17 @@ from pathlib import Path
 from clean_corpus.pipeline.core.files import write_whole
 from clean_corpus.pipeline.core.hashing import content_name, sha256_file
 from clean_corpus.pipeline.core.types import Scores
-from clean_corpus.pipeline.quality import scorer
+from clean_corpus.pipeline.quality import scorer, voice
 from clean_corpus.vocoder.comparison import measures, squim
 
+Measured = tuple[Path, Path | None, str | None]
+"""A file that is scored, its reference, and the text that is spoken in it."""
 
-def names(jobs: Sequence[Sequence[Path | None]]) -> list[str]:
-    """Return a name for the scores of each group of files: of the files' bytes and of what measures them.
+
+def names(jobs: Sequence[Measured], recogniser: str | None) -> list[str]:
+    """Return a name for the scores of each file: of its bytes and those of its reference, and of what measures them.
+
+    The text counts where a recogniser, by its identity, is among that.
 
     Raises: OSError if a file cannot be read.
     """
@@ -22,9 +27,14 @@ def names(jobs: Sequence[Sequence[Path | None]]) -> list[str]:
         scorer.rulers("speechmos", naturalness=measures.hears_naturalness()),
         f"librosa {version('librosa')}",
         squim.weights().exists(),
+        voice.ruler() if measures.hears_voices() else None,
+        recogniser,
     ]
-    digests = {path: sha256_file(path) for path in {path for job in jobs for path in job if path}}
-    return [content_name("compared", [path and digests[path] for path in job], rulers) for job in jobs]
+    digests = {path: sha256_file(path) for path in {path for job in jobs for path in job[:2] if path}}
+    return [
+        content_name("compared", [path and digests[path] for path in files], recogniser and text, rulers)
+        for *files, text in jobs
+    ]
 
 
 def read(path: Path) -> dict[str, Scores]:

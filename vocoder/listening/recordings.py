@@ -19,8 +19,8 @@ Recordings = Mapping[str, Mapping[str, Path]]
 def find_systems(root: Path) -> dict[str, dict[str, Path]]:
     """Return system -> utterance -> recording of every folder directly below `root`, hidden ones excepted.
 
-    Of a comparison (--out of `compare`), return the speech of each vocoder from its own set's frames, and as `natural`
-    the recordings of the clean set or, without one, of the first set.
+    Of a comparison (--out of `compare`), return what the first training of each set says from the common frames, and
+    as `natural` the recordings of the set that these are from.
     Raises: ConfigError if there are fewer than two systems, an empty one, or two files for one utterance.
     """
     if not root.is_dir():
@@ -50,9 +50,11 @@ def _of_comparison(root: Path) -> dict[str, Path]:
     if not (root / "result.json").is_file() or not (root / "speech").is_dir():
         return {}
     result = json.loads((root / "result.json").read_text())
+    speech = root / "speech"
     sets = [name for name in result["hours"] if name not in result["twins"]]
-    natural = "clean" if "clean" in sets else sets[0]
-    return {name: root / "speech" / name / "own" for name in sets} | {NATURAL: root / "speech" / natural / "audio"}
+    return {name: speech / name / "common" / "seed0" for name in sets} | {
+        NATURAL: speech / result["frames_from"] / "audio"
+    }
 
 
 def common_utterances(systems: Recordings) -> list[str]:

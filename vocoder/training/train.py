@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from lightning.pytorch import Callback, Trainer, seed_everything
@@ -28,11 +28,24 @@ from clean_corpus.vocoder.training.config import FREE, VocoderConfig
 from clean_corpus.vocoder.training.module import VocoderModule
 from clean_corpus.vocoder.training.segments import Segments, middle_segments
 from clean_corpus.vocoder.training.split import first_held_out, is_held_out, speaker_of
+from clean_corpus.vocoder.training.stopwatch import Stopwatch
 from clean_corpus.vocoder.training.survey import Survey, survey
 from clean_corpus.vocoder.wavenet import WaveNet
 
 LEAST_S = 600.0  # of training audio; less does not make a voice worth the wait
 WATCHED = "val/loss"
+
+
+class _Prepared(NamedTuple):
+    """What a training starts from: its settings, shards, network and loaders."""
+
+    config: VocoderConfig
+    shards: list[Shard]
+    mel: LogMel
+    content: Survey
+    start_from: base.Base | None
+    module: VocoderModule
+    loaders: tuple[DataLoader, DataLoader]
 
 
 def train(
@@ -41,6 +54,7 @@ def train(
     config: VocoderConfig,
     say: Callable[[str], None] | None = None,
     *,
+    validation: Sequence[Shard] = (),
     force: bool = False,
     device: int | None = None,
 ) -> Path:
@@ -48,17 +62,67 @@ def train(
 
     Beside the weights lies the list of all recordings, those that validate included.
 
+    The clips of the shards `validation` are held out; without any, those of `shards` that the configuration says.
     `device` is the one GPU to train on, None all of them; `say` gets lines of progress.
     Raises: DataError if a clip has another rate than the frames, if there is less than LEAST_S of audio and no `force`,
     or if a shard cannot be read; ConfigError if `out` holds another training, or as base.resolve; FloatingPointError if
     the loss is not finite.
     """
+    config, shards, mel, content, start_from, module, loaders = _prepare(shards, config, validation, force)
+    network = module.network
+    about = {"start_from_sha256": start_from.sha256} if start_from else {}
+    claim(out, {"shards": [str(s) for s in shards], **config.model_dump(mode="json", exclude=FREE), **about})
+    if say:
+        say(
+            f"{content.training_s / 3600:.2f} h to train on, {content.validation_s / 60:.1f} min held out, "
+            f"{len(content.speakers)} speakers, {_size(network):,} parameters"
+        )
+    state, facts = _fit(module, loaders, out, config, device, say)
+    network.load_state_dict(state)
+    heard = RecordingList({"speech": content.recordings})
+    if start_from:
+        heard = heard.after(start_from.name, start_from.recordings())
+    recording_list.write(out / "best.safetensors", heard)
+    facts["recordings"] = heard.counts
+    card = _card(network, content, config, facts | ({"started_from": start_from.about()} if start_from else {}))
+    save_vocoder(out / "best.safetensors", Vocoder(network, mel, content.speakers, card))
+    return out / "best.safetensors"
+
+
+def seconds_per_update(
+    shards: Sequence[Shard],
+    config: VocoderConfig,
+    *,
+    validation: Sequence[Shard],
+    measured_s: float,
+    device: int | None = None,
+) -> float:
+    """Return how long one update of a training takes here: some are made for a while, and thrown away.
+
+    Validations, which come on top, are not counted.
+    Raises: as `train`.
+    """
+    config, _, _, _, _, module, (training, _) = _prepare(shards, config, validation, force=True)
+    watch = Stopwatch(measured_s)
+    trainer = Trainer(
+        max_steps=-1,
+        logger=False,
+        enable_checkpointing=False,
+        limit_val_batches=0,
+        callbacks=[RunningMean(config.ema_decay), watch],
+        **_of_every_trainer(config, device),
+    )
+    trainer.fit(module, training)
+    return watch.seconds_per_update()
+
+
+def _prepare(shards: Sequence[Shard], config: VocoderConfig, validation: Sequence[Shard], force: bool) -> _Prepared:
+    """Read what the shards hold, and build the network that is trained on them and the loaders of its batches."""
     config, start_from = base.resolve(config)
     seed_everything(config.seed, workers=True, verbose=False)
     mel = config.features.log_mel()
-    held_out = partial(
-        is_held_out, share=config.validation_share, disjoint=config.validation_disjoint, seed=config.seed
-    )
+    held_out = _held_out(config, validation)
+    shards = [*shards, *validation]
     classes = distribution(config.sizes.get("output", MuLaw().name))
     counted = partial(_class_counts, classes, config.emphasis) if isinstance(classes, MuLaw) else None
     content = survey(shards, mel, held_out, counted)
@@ -68,16 +132,6 @@ def train(
             f"fewer than {LEAST_S / 60:g}; give more, or --force to go on"
         )
     network = _network(config, mel, content, start_from)
-    about = {"start_from_sha256": start_from.sha256} if start_from else {}
-    heard = RecordingList({"speech": content.recordings})
-    if start_from:
-        heard = heard.after(start_from.name, start_from.recordings())
-    claim(out, {"shards": [str(s) for s in shards], **config.model_dump(mode="json", exclude=FREE), **about})
-    if say:
-        say(
-            f"{content.training_s / 3600:.2f} h to train on, {content.validation_s / 60:.1f} min held out, "
-            f"{len(content.speakers)} speakers, {_size(network):,} parameters"
-        )
     clips = first_held_out(shards, held_out, config.validation_clips)
     module = VocoderModule(network, config, *_example(clips[0], mel, config, content.speakers))
     history = -(-(network.receptive_field + 1) // mel.hop_length)  # one sample more, for the pre-emphasis of the first
@@ -85,13 +139,18 @@ def train(
         _training_loader(shards, mel, held_out, content, config, history),
         _validation_loader(clips, mel, content, config, history),
     )
-    state, facts = _fit(module, loaders, out, config, device, say)
-    network.load_state_dict(state)
-    recording_list.write(out / "best.safetensors", heard)
-    facts["recordings"] = heard.counts
-    card = _card(network, content, config, facts | ({"started_from": start_from.about()} if start_from else {}))
-    save_vocoder(out / "best.safetensors", Vocoder(network, mel, content.speakers, card))
-    return out / "best.safetensors"
+    return _Prepared(config, shards, mel, content, start_from, module, loaders)
+
+
+def _held_out(config: VocoderConfig, validation: Sequence[Shard]) -> Callable[[Encoded], bool]:
+    """Return whether a clip is held out: by its shard where shards are given for that, else by its key or speaker."""
+    if validation:
+        return partial(_lies_in, frozenset(validation))
+    return partial(is_held_out, share=config.validation_share, disjoint=config.validation_disjoint, seed=config.seed)
+
+
+def _lies_in(shards: frozenset[Shard], clip: Encoded) -> bool:
+    return clip.shard in shards
 
 
 def _network(config: VocoderConfig, mel: LogMel, content: Survey, start_from: base.Base | None) -> WaveNet:
@@ -211,16 +270,22 @@ def _fit(
 def _trainer(out: Path, config: VocoderConfig, device: int | None, callbacks: list[Callback]) -> Trainer:
     return Trainer(
         max_steps=config.steps,
-        max_epochs=-1,
-        devices="auto" if device is None else [device],
         max_time=timedelta(minutes=config.budget_min) if config.budget_min else None,
-        precision=config.precision or ("bf16-mixed" if torch.cuda.is_available() else "32-true"),
-        gradient_clip_val=config.clip_norm,
         default_root_dir=out,
         logger=TensorBoardLogger(out, name="", version="tensorboard"),
         callbacks=callbacks,
-        use_distributed_sampler=False,
-        enable_progress_bar=sys.stderr.isatty(),
-        enable_model_summary=False,
         log_every_n_steps=min(50, config.steps_per_epoch, config.steps),
+        **_of_every_trainer(config, device),
     )
+
+
+def _of_every_trainer(config: VocoderConfig, device: int | None) -> dict[str, Any]:
+    return {
+        "max_epochs": -1,
+        "devices": "auto" if device is None else [device],
+        "precision": config.precision or ("bf16-mixed" if torch.cuda.is_available() else "32-true"),
+        "gradient_clip_val": config.clip_norm,
+        "use_distributed_sampler": False,
+        "enable_progress_bar": sys.stderr.isatty(),
+        "enable_model_summary": False,
+    }

@@ -83,11 +83,23 @@ def compared(monkeypatch, without_server) -> list[tuple]:
 def test_a_comparison_prints_its_verdict_and_where_the_report_is(compared, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "c.yaml").write_text("spoken: 5\nvocoder: {budget_min: 1, steps: 7}\n")
-    more = ["--budget-minutes", 3, "--config", "c.yaml", "--setting", "vocoder.steps=9", "--force"]
+    more = [
+        "--budget-minutes",
+        3,
+        "--config",
+        "c.yaml",
+        "--setting",
+        "vocoder.steps=9",
+        "--force",
+        "--seeds",
+        3,
+        "--aa",
+    ]
     result = invoke("compare", "--set", "raw=a", "--set", "gated=b,c", "--out", ".", *more)
     ((sets, config, force),) = compared
     assert (sets, force) == ({"raw": ["a"], "gated": ["b", "c"]}, True)
     assert (config.spoken, config.vocoder.budget_min, config.vocoder.steps) == (5, 3, 9)
+    assert (config.seeds, config.aa, config.frames_from) == (3, True, None)
     assert result.stdout == f"gated is better\nreport: {tmp_path}/report/index.html\n"
 
 

@@ -6,7 +6,7 @@ import pytest
 from clean_corpus.pipeline.core.errors import DataError
 from clean_corpus.pipeline.storage.local import LocalStore
 from clean_corpus.vocoder.checkpoint import load_vocoder
-from clean_corpus.vocoder.comparison.copy_synthesis import held_out, held_out_audio, speak
+from clean_corpus.vocoder.comparison.copy_synthesis import SEED_STEP, audio_of, speak, speech_folder, write
 from clean_corpus.vocoder.features import LogMel
 from tests.support.tones import RATE, tone, write_tones
 from tests.support.wavenets import save_small_vocoder
@@ -20,18 +20,20 @@ def folder(tmp_path):
     return tmp_path / "set"
 
 
-def test_held_out_utterances_come_in_the_order_of_the_shards(folder):
-    assert held_out(folder, lambda clip: not clip.key.endswith("1"), 3) == ["c0-0", "c0-2", "c1-0"]
-    with pytest.raises(DataError, match="no utterance is held out; raise validation_share"):
-        held_out(folder, lambda clip: False, 3)
-
-
-def test_their_audio_comes_in_the_order_of_the_keys(folder):
-    found = held_out_audio(folder, ["c1-2", "c0-0"], RATE)
+def test_audio_comes_in_the_order_of_the_keys(folder):
+    shards = sorted(folder.glob("*.tar"))
+    found = audio_of(shards, ["c1-2", "c0-0"], RATE)
     assert list(found) == ["c1-2", "c0-0"]
     assert np.abs(found["c1-2"] - tone(400)).max() < 1e-4  # 16 bits
-    with pytest.raises(DataError, match=r"utterance c9-9 is not there; delete .* and run again"):
-        held_out_audio(folder, ["c9-9"], RATE)
+    with pytest.raises(DataError, match=r"1\.tar: utterance c9-9 is not there; run the command again"):
+        audio_of(shards, ["c9-9"], RATE)
+
+
+def test_speech_lies_by_system_frames_and_training(tmp_path):
+    folder = speech_folder(tmp_path, "raw", "common", 2)
+    write({"u1": tone(200, 0.1)}, folder, RATE)
+    assert (tmp_path / "speech/raw/common/seed2/u1.wav").is_file()
+    assert speech_folder(tmp_path, "raw", None, None) == tmp_path / "speech/raw/audio"
 
 
 def test_speech_is_as_long_as_its_recording(tmp_path):
@@ -41,6 +43,7 @@ def test_speech_is_as_long_as_its_recording(tmp_path):
     assert {key: len(x) for key, x in spoken.items()} == {"a": 833, "b": 480}
     assert np.array_equal(spoken["a"], speak(vocoder, audio, seed=3, threads=2)["a"])
     assert not np.array_equal(spoken["a"], speak(vocoder, audio, seed=4, threads=1)["a"])
+    assert len(audio) < SEED_STEP, "seeds of two trainings overlap"
 
 
 def test_draws_in_voiced_frames_have_the_temperature_of_the_card(tmp_path):

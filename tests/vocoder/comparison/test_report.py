@@ -1,34 +1,37 @@
 """The report of a comparison: every version of an utterance can be played, and numbers are rounded by their measure."""
 
+import numpy as np
 import pytest
 
 from clean_corpus.pipeline.audio import encode
 from clean_corpus.vocoder.comparison import report
-from clean_corpus.vocoder.comparison.copy_synthesis import Spoken
-from clean_corpus.vocoder.comparison.measures import MEASURES, OPINION
+from clean_corpus.vocoder.comparison.copy_synthesis import speech_folder
+from tests.support.compared import KEYS, facts, spoken
 from tests.support.tones import RATE, tone
 
 
 def test_every_version_of_an_utterance_can_be_played(tmp_path):
-    spoken = []
-    for system, hz, opinion in (("raw", 200, 2.5), ("gated", 300, 3.5)):
-        for frames in (None, "own"):
-            folder = tmp_path / "speech" / system / (frames or "audio")
-            folder.mkdir(parents=True)
-            for i in range(2):
-                encode.write_wav(folder / f"u{i}.wav", tone(hz + 10 * i, 0.3), RATE)
-                spoken.append(Spoken(system, frames, f"u{i}", dict.fromkeys(MEASURES) | {OPINION: opinion}))
-    took_s = {"raw": 30.0, "gated": 90.0}
-    facts = {"steps": 4, "common": 2, "hours": {"raw": 0.5, "gated": 2.0}, "took_s": took_s, "twins": {}}
-    curves = {"raw": [(2, 5.0), (4, 4.5)], "gated": []}
-    page = report.write(spoken, ["u0", "u1"], curves, facts, {"spoken": 2}, tmp_path)
+    rows = []
+    for system, hz, opinion in (("raw", 200, 2.5), ("gated", 300, 3.5), ("raw-again", 400, 2.5)):
+        rows += spoken(system, np.full((2, 6), opinion), audio=hz < 400)
+        for frames in (None, "common", "own"):
+            for seed in (0, 1):
+                folder = speech_folder(tmp_path, system, frames, seed)
+                folder.mkdir(parents=True, exist_ok=True)
+                for i, key in enumerate(KEYS):
+                    encode.write_wav(folder / f"{key}.wav", tone(hz + 10 * i + seed, 0.1), RATE)
+    about = facts("raw", "gated", aa="raw", seeds=2)
+    curves = {"raw": [[(2, 5.0), (4, 4.5)], []], "gated": [[], []], "raw-again": [[], []]}
+    page = report.write(rows, KEYS, curves, about, {"spoken": 6}, tmp_path)
     html = page.read_text()
     assert page == tmp_path / "report" / "index.html"
-    assert html.count("<audio") == 2 * 4 and all(text in html for text in ("30.0 min", "2.00 h", "1.5 min", "+1.00"))
-    played = (page.parent / "audio" / "001-02.wav").read_bytes()
-    assert played == (tmp_path / "speech/gated/audio/u1.wav").read_bytes()
-    assert len(list((page.parent / "spectrograms").iterdir())) == 8
-    assert "What people heard" not in html
+    assert html.count("<audio") == 6 * (3 + 2 + 2), "gated speaks from its own frames, which are the common ones"
+    assert all(text in html for text in ("30.0 min", "1.5 min", "+1.00", "22 to train, 2 to watch, 6 to speak"))
+    assert html.count("<h1>One vocoder, 2 versions") == 1 and "2 trainings and 6 utterances" in html
+    played = (page.parent / "audio" / "001-01.wav").read_bytes()
+    assert played == (tmp_path / "speech/raw/common/seed0/u1.wav").read_bytes()
+    assert len(list((page.parent / "spectrograms").iterdir())) == 6 * 7
+    assert "What people heard" not in html and "there is no clean version" in html
 
 
 @pytest.mark.parametrize(

@@ -7,12 +7,15 @@ def test_a_name_stands_for_the_content_and_its_place(tmp_path, monkeypatch):
     a, b, copy = (tmp_path / name for name in ("a.wav", "b.wav", "copy.wav"))
     for path, data in ((a, b"1"), (b, b"2"), (copy, b"1")):
         path.write_bytes(data)
-    one, same, swapped, alone = score_table.names([(a, b, None), (copy, b, None), (b, a, None), (a, None, None)])
+    jobs = [(a, b, "x"), (copy, b, "y"), (b, a, "x"), (a, None, "x")]
+    one, same, swapped, alone = score_table.names(jobs, None)
     assert one == same and len({one, swapped, alone}) == 3
+    said, otherwise, *_ = score_table.names(jobs, "whisper 1")
+    assert len({one, said, otherwise}) == 3, "a text counts where it is listened for"
     a.write_bytes(b"3")
-    assert score_table.names([(a, b, None)]) != [one]
+    assert score_table.names([(a, b, "x")], None) != [one]
     monkeypatch.setattr(measures, "VERSION", measures.VERSION + 1)
-    assert score_table.names([(copy, b, None)]) != [one]
+    assert score_table.names([(copy, b, "y")], None) != [one]
 
 
 def test_what_is_written_is_read(tmp_path):

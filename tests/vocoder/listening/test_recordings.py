@@ -13,12 +13,13 @@ from tests.support.listening import tone_systems
 
 def test_a_comparison_is_a_source_with_its_recordings_as_a_system_and_equal_sets_heard_once(tmp_path):
     for name in ("raw", "enhanced", "gated", "clean"):
-        tone_systems(tmp_path / "speech" / name, systems={"audio": 300.0, "own": 450.0})
-    (tmp_path / "result.json").write_text(json.dumps({"hours": dict.fromkeys(("raw", "enhanced", "gated", "clean"), 1),
-                                                      "twins": {"gated": "enhanced"}}))  # fmt: skip
+        tone_systems(tmp_path / "speech" / name, systems={"audio": 300.0, "common/seed0": 450.0})
+    hours = dict.fromkeys(("raw", "enhanced", "gated", "clean"), 1)
+    result = {"hours": hours, "twins": {"gated": "enhanced"}, "frames_from": "clean"}
+    (tmp_path / "result.json").write_text(json.dumps(result))
     found = find_systems(tmp_path)
     assert list(found) == ["raw", "enhanced", "clean", "natural"]
-    assert found["raw"]["sentence-0"] == tmp_path / "speech/raw/own/sentence-0.wav"
+    assert found["raw"]["sentence-0"] == tmp_path / "speech/raw/common/seed0/sentence-0.wav"
     assert found["natural"]["sentence-0"] == tmp_path / "speech/clean/audio/sentence-0.wav"
 
 

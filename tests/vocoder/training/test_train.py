@@ -11,6 +11,7 @@ from clean_corpus.pipeline.core.errors import ConfigError, DataError
 from clean_corpus.pipeline.core.hashing import sha256_file
 from clean_corpus.pipeline.storage.local import LocalStore
 from clean_corpus.pipeline.training import recording_list
+from clean_corpus.pipeline.training.shard_stream import clips
 from clean_corpus.vocoder.checkpoint import load_vocoder
 from clean_corpus.vocoder.training import train as training
 from clean_corpus.vocoder.training.config import VocoderConfig
@@ -106,3 +107,17 @@ def test_other_rates_and_speakers(tmp_path):
     vocoder = load_vocoder(path)
     assert vocoder.network.speaker.num_embeddings == 2 and vocoder.mel.f_max_hz == 12000
     assert vocoder.speakers == ("s0", "s1")
+
+
+def test_shards_of_their_own_are_held_out(shards):
+    """Nothing but the last shard watches the training, whatever share the settings name."""
+    found = training._prepare(shards[:2], config(validation_share=0.9), shards[2:], force=True)
+    assert (found.content.training_s, found.content.validation_s) == (16, 8)
+    held = [clip.shard for shard in found.shards for clip in clips(shard) if not found.loaders[0].dataset.wanted(clip)]
+    assert set(held) == {shards[2]} and len(found.loaders[1].dataset) == 4
+
+
+def test_the_time_of_an_update_leaves_nothing_behind(shards, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    found = training.seconds_per_update(shards[:2], config(), validation=shards[2:], measured_s=0.05)
+    assert 0 < found < 5 and not list(tmp_path.iterdir())
