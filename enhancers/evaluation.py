@@ -1,9 +1,6 @@
 """Comparison of systems on noisy/clean pairs: measures of a clip; means, intervals and tests over clips."""
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -11,18 +8,14 @@ from numpy.typing import NDArray
 from scipy import signal
 from scipy.linalg import toeplitz
 
-from clean_corpus.pipeline.audio import decode
-from clean_corpus.pipeline.core.config import DecodeConfig
-from clean_corpus.pipeline.core.errors import ConfigError, DataError
+from clean_corpus.enhancers.pairs import RATE, Condition, Pair, conditions
+from clean_corpus.pipeline.core.errors import DataError
 from clean_corpus.pipeline.core.statistics import anova, mean, wilcoxon
 from clean_corpus.pipeline.core.types import Audio, Scores
 from clean_corpus.pipeline.quality import composite, distillmos, dnsmos, scorer, signal_measures
 
 NOISY = "noisy"  # the unprocessed speech, first in every table
-RATE = scorer.RATE  # Hz, of PESQ, STOI and DNSMOS
 SDR_TAPS = 512
-
-_NAME = re.compile(r"(?P<utterance>.+)__(?P<noise>.+)__(?P<snr_db>-?\d+)dB")
 
 
 class Metric(NamedTuple):
@@ -34,6 +27,7 @@ class Metric(NamedTuple):
 
 METRICS: dict[str, Metric] = {
     "pesq_nb": Metric("PESQ narrow-band, raw P.862, -0.5 to 4.5, as papers [000] to [003] print it", 2),
+    "pesqi": Metric("PESQI: narrow-band PESQ above that of the noisy speech, raw P.862, as paper [002] prints it", 2),
     "pesq_nb_lqo": Metric("PESQ narrow-band, MOS-LQO of P.862.1, 1.02 to 4.55", 2),
     "pesq_wb": Metric("PESQ wide-band, MOS-LQO of P.862.2, 1.04 to 4.64, as paper [004] prints it", 2),
     "stoi": Metric("short-time objective intelligibility, 0 to 1", 3),
@@ -56,27 +50,32 @@ OPTIONAL = ("distillmos",)
 """The last of METRICS, which only a ruler of an extra measures."""
 
 
+IMPROVEMENTS = {"pesqi": "pesq_nb"}
+"""Measures that are another one's gain over the noisy speech, clip by clip."""
+
+
 def metrics(naturalness: bool) -> list[str]:
     """Return the names of METRICS, the optional ones only where they are measured."""
     return [name for name in METRICS if naturalness or name not in OPTIONAL]
 
 
-@dataclass(frozen=True)
-class Pair:
-    """A noisy recording and its clean version, with noise class and SNR where the name states them."""
+def with_improvements(scores: Mapping[str, Sequence[Scores]]) -> dict[str, list[Scores]]:
+    """Return the scores of each system's clips with `IMPROVEMENTS`, 0 for the noisy speech itself.
 
-    name: str
-    noisy: Path
-    clean: Path
-    noise: str | None
-    snr_db: int | None
+    Source: paper [002], section IV-D (PESQI).
+    Shapes: system -> a row for each clip, in one order, `NOISY` among the systems.
+    """
 
+    def gain(score: float | None, before: float | None) -> float | None:
+        return None if score is None or before is None else score - before
 
-class Condition(NamedTuple):
-    """A subset of the pairs: `by` is all, snr_db or noise, `value` the SNR or the noise class."""
-
-    by: str
-    value: str
+    return {
+        system: [
+            row | {name: gain(row[of], noisy[of]) for name, of in IMPROVEMENTS.items()}
+            for row, noisy in zip(rows, scores[NOISY], strict=True)
+        ]
+        for system, rows in scores.items()
+    }
 
 
 class Summary(NamedTuple):
@@ -113,42 +112,6 @@ Values = Mapping[str, NDArray[np.float64]]
 """System -> (clips, metrics), NaN where not scored; clips in one order, metrics as METRICS or without OPTIONAL."""
 
 
-def find_pairs(root: Path) -> list[Pair]:
-    """Find every noisy/NAME.wav below a folder and its clean/NAME.wav; NAME may end in __CLASS__SNRdB.
-
-    Raises: ConfigError if there are none; DataError if a recording lacks its clean version, or rate or length differ.
-    """
-    folders = root / "noisy", root / "clean"
-    names = sorted({path.name for folder in folders for path in folder.glob("*.wav")})
-    if not names:
-        raise ConfigError(f"--pairs {root}: no noisy/*.wav and clean/*.wav in this folder")
-    return [_pair(*(folder / name for folder in folders)) for name in names]
-
-
-def _pair(noisy: Path, clean: Path) -> Pair:
-    """Return the pair of two files, whose lengths and rates must agree."""
-    lengths = [_length(path) for path in (noisy, clean)]
-    if lengths[0] != lengths[1]:
-        raise DataError(
-            f"{noisy} has {lengths[0]}, its clean version {clean} has {lengths[1]}; they must be sample-aligned"
-        )
-    match = _NAME.fullmatch(noisy.stem)
-    if match is None:
-        return Pair(noisy.stem, noisy, clean, None, None)
-    return Pair(noisy.stem, noisy, clean, match["noise"], int(match["snr_db"]))
-
-
-def _length(path: Path) -> str:
-    """Return length and rate of a file in words that an error can quote."""
-    if not path.exists():
-        return "no file"
-    try:
-        with decode.open_recording(path, DecodeConfig(sample_rate=RATE)) as reader:
-            return f"{reader.frames_in} samples at {reader.sample_rate_in_hz} Hz"
-    except DataError as error:
-        raise DataError(f"{path}: {error}") from None
-
-
 class PairScorer:
     """Scorer of estimates against clean versions, by all measures; one per process, as it holds DNSMOS's networks."""
 
@@ -157,7 +120,7 @@ class PairScorer:
         self._distillmos = distillmos.DistillMos() if naturalness else None
 
     def score(self, estimate: Audio, clean: Audio) -> Scores:
-        """Return a score for every one of `metrics`, None where it cannot be measured (silence, no speech, too short).
+        """Return scores by all `metrics` but IMPROVEMENTS, None where one cannot be measured (silence, too short).
 
         Shapes: (N,) samples at 16 kHz twice.
         Raises: DataError if the lengths differ.
@@ -171,7 +134,11 @@ class PairScorer:
             values |= self._dnsmos(estimate / max(1.0, float(np.abs(estimate).max())))
             if self._distillmos:
                 values["distillmos"] = self._distillmos(estimate)
-        return {name: float(value) if np.isfinite(value) else None for name, value in values.items()}
+        return {
+            name: float(value) if np.isfinite(value) else None
+            for name, value in values.items()
+            if name not in IMPROVEMENTS
+        }
 
 
 def _against_clean(estimate: Audio, clean: Audio) -> dict[str, float]:
@@ -234,16 +201,6 @@ def sdr_db(estimate: Audio, reference: Audio) -> float:
     with np.errstate(divide="ignore"):
         ratio_db = 10 * np.log10(np.sum(np.square(target)) / np.sum(np.square(estimate - target)))
     return float(np.clip(ratio_db, -signal_measures.RATIO_LIMIT_DB, signal_measures.RATIO_LIMIT_DB))
-
-
-def conditions(pairs: Sequence[Pair]) -> dict[Condition, NDArray[np.bool_]]:
-    """Return which clips (N,) belong to each condition: all pairs, each SNR, each noise class."""
-    parts = {Condition("all", ""): np.ones(len(pairs), bool)}
-    for snr_db in sorted({pair.snr_db for pair in pairs if pair.snr_db is not None}):
-        parts[Condition("snr_db", str(snr_db))] = np.array([pair.snr_db == snr_db for pair in pairs])
-    for noise in sorted({pair.noise for pair in pairs if pair.noise is not None}):
-        parts[Condition("noise", noise)] = np.array([pair.noise == noise for pair in pairs])
-    return parts
 
 
 def summarise(values: Values, pairs: Sequence[Pair]) -> list[Summary]:

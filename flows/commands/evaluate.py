@@ -9,7 +9,8 @@ import numpy as np
 from rich.console import Console
 
 from clean_corpus.enhancers import checkpoints, evaluation
-from clean_corpus.enhancers.evaluation import NOISY, RATE, Pair, PairScorer, find_pairs
+from clean_corpus.enhancers.evaluation import NOISY, PairScorer
+from clean_corpus.enhancers.pairs import RATE, Pair, find_pairs, read_names, with_training
 from clean_corpus.flows import download_cache
 from clean_corpus.flows.commands.evaluation_report import write_evaluation
 from clean_corpus.flows.commands.parallel import call_in_workers
@@ -31,20 +32,29 @@ Job = tuple[str | None, Pair]
 
 
 def evaluate(
-    names: Sequence[str], pairs: Location, out: Location, workers: int, console: Console, naturalness: bool = False
+    names: Sequence[str],
+    pairs: Location,
+    out: Location,
+    workers: int,
+    console: Console,
+    naturalness: bool = False,
+    trained_speakers: Path | None = None,
+    trained_noises: Path | None = None,
 ) -> tuple[Location, dict[str, str]]:
     """Enhance and score every pair with every system; return the report's location, and failures by system and clip.
 
     `names` are shipped names or paths of weights, local or s3://; the others are compared with the first. Writes
     scores.csv, summary.csv, tests.csv, report.md and a PNG for each measure; with `naturalness` DistillMOS is one.
+    `trained_speakers` and `trained_noises` are text files of names; given one, pairs are compared by that as well.
     Raises: ConfigError if there are no such weights or pairs, or DistillMOS is not installed; DataError if a pair does
     not fit together.
     """
     if naturalness:
         extras.require(distillmos.PACKAGE, distillmos.EXTRA, "--distillmos")
+    trained = [read_names(path) if path else None for path in (trained_speakers, trained_noises)]
     weights = _weights_by_system(names)
     with staging.output_folder(out) as folder, staging.local_input(pairs) as root:
-        found = find_pairs(root)
+        found = with_training(find_pairs(root), *trained)
         jobs = [(name, pair) for name in weights.values() for pair in found]
         results = dict(call_in_workers("evaluate", jobs, "clips", workers, console, _score, naturalness))
         scores: dict[str, list[Scores]] = {system: [] for system in weights}
@@ -56,7 +66,7 @@ def evaluate(
                     failed[f"{system}: {pair.name}"] = str(result)
                     result = dict.fromkeys(evaluation.metrics(naturalness))
                 scores[system].append(result)
-        path = write_evaluation(scores, found, folder)
+        path = write_evaluation(evaluation.with_improvements(scores), found, folder)
     return out / path.name, failed
 
 

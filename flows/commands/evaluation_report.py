@@ -14,13 +14,12 @@ from clean_corpus.enhancers.evaluation import (
     NOISY,
     OPTIONAL,
     Comparison,
-    Condition,
-    Pair,
     Summary,
     compare,
     metrics,
     summarise,
 )
+from clean_corpus.enhancers.pairs import CROSSED, Condition, Pair
 from clean_corpus.pipeline.core.statistics import SIGNIFICANT_P
 from clean_corpus.pipeline.core.types import Scores
 from clean_corpus.pipeline.report.plots import PAPER, no_metadata, style
@@ -37,12 +36,13 @@ def write_evaluation(scores: dict[str, list[Scores]], pairs: Sequence[Pair], out
         system: np.array([[row[name] for name in names] for row in rows], np.float64) for system, rows in scores.items()
     }
     summaries, tests = summarise(values, pairs), compare(values, pairs)
+    about = ["noise", "snr_db", *(by for by in ("speakers", "noises") if any(getattr(pair, by) for pair in pairs))]
     clips = (
-        (system, pair.name, pair.noise, pair.snr_db, *row)
+        (system, pair.name, *(getattr(pair, by) for by in about), *row)
         for system, table in values.items()
         for pair, row in zip(pairs, table, strict=True)
     )
-    _write_csv(out / "scores.csv", ("system", "clip", "noise", "snr_db", *names), clips)
+    _write_csv(out / "scores.csv", ("system", "clip", *about, *names), clips)
     _write_csv(out / "summary.csv", _header(Summary), map(_flat, summaries))
     _write_csv(out / "tests.csv", _header(Comparison), map(_flat, tests))
     for name in names:
@@ -99,7 +99,7 @@ def _metric_section(
     means: dict[tuple[str, Condition], Summary],
     tests: Sequence[Comparison],
 ) -> str:
-    """Return one measure's tables by SNR and, where noise classes are known, by noise."""
+    """Return one measure's tables by SNR and, where they are known, by noise and by what training heard."""
     about = METRICS[metric]
     parts = [f"## {metric}\n\n{about.about}; higher is better.\n"]
     for by, heading in (("snr_db", "{} dB"), ("noise", "{}")):
@@ -110,8 +110,24 @@ def _metric_section(
         parts.append(_mean_table(systems, titles, means, tests, about.digits))
         if by == "snr_db":
             parts.append(_anova_table(systems, titles, tests))
+    for by, crossed in CROSSED:
+        columns = [c for c in dict.fromkeys(c for _, c in means) if c.by.partition("/")[0] == by]
+        if columns:
+            parts.append(_mean_table(systems, _training_titles(by, crossed, columns), means, tests, about.digits))
     parts.append(f"![{metric} by SNR]({metric}.png)\n")
     return "\n".join(parts)
+
+
+def _training_titles(by: str, crossed: str, columns: Sequence[Condition]) -> dict[Condition, str]:
+    """Return the columns of what training heard and what it did not: each value of the other property, and the mean."""
+    unit = " dB" if crossed == "snr_db" else ""
+    titles = {}
+    for whole in (c for c in columns if c.by == by):
+        head = f"{whole.value} {by}"
+        for each in (c for c in columns if c.by != by and c.value.startswith(f"{whole.value}/")):
+            titles[each] = f"{head}, {each.value.partition('/')[2]}{unit}"
+        titles[whole] = f"{head}, mean"
+    return titles
 
 
 def _mean_table(

@@ -9,16 +9,15 @@ import numpy as np
 import pesq
 import pystoi
 import pytest
-import soundfile
 import torch
 from scipy import stats
 from torchmetrics.functional.audio import scale_invariant_signal_distortion_ratio, signal_distortion_ratio
 
 from clean_corpus.enhancers import evaluation
-from clean_corpus.enhancers.evaluation import METRICS, NOISY, Condition, Pair
-from clean_corpus.pipeline.core.errors import ConfigError, DataError
+from clean_corpus.enhancers.evaluation import METRICS, NOISY
+from clean_corpus.enhancers.pairs import Condition, Pair
+from clean_corpus.pipeline.core.errors import DataError
 from tests.support import signals
-from tests.support.pairs import write_pairs
 
 RATE = 16000
 ALL = Condition("all", "")
@@ -51,52 +50,11 @@ def table(column: list[float]) -> np.ndarray:
     return values
 
 
-# ---- pairs -------------------------------------------------------------------------------------------------------
-
-
-def test_a_name_tells_class_and_snr(tmp_path):
-    names = {"spk__a__1__dog_bark__00dB": 0.0, "x__rain__-5dB": -5.0, "p232_001": 5.0}
-    found = evaluation.find_pairs(write_pairs(tmp_path, names, seconds=0.5))
-    assert {pair.name: (pair.noise, pair.snr_db) for pair in found} == {
-        "p232_001": (None, None),
-        "spk__a__1__dog_bark__00dB": ("dog_bark", 0),
-        "x__rain__-5dB": ("rain", -5),
-    }
-    assert all(pair.noisy.parent.name == "noisy" and pair.clean.parent.name == "clean" for pair in found)
-
-
-def test_a_missing_or_other_clean_version_is_an_error_that_names_both_files_and_lengths(tmp_path):
-    write_pairs(tmp_path, {"a": 5.0}, seconds=0.5)
-    soundfile.write(tmp_path / "clean" / "a.wav", np.zeros(7999), RATE)
-    with pytest.raises(DataError, match=r"noisy/a.wav has 8000 samples at 16000 Hz.*clean/a.wav has 7999 samples"):
-        evaluation.find_pairs(tmp_path)
-    soundfile.write(tmp_path / "clean" / "a.wav", np.zeros(8000), 8000)
-    with pytest.raises(DataError, match=r"16000 Hz.* at 8000 Hz"):
-        evaluation.find_pairs(tmp_path)
-    for missing in ("clean", "noisy"):
-        write_pairs(tmp_path, {"a": 5.0}, seconds=0.5)
-        (tmp_path / missing / "a.wav").unlink()
-        with pytest.raises(DataError, match=rf"{missing}/a.wav has no file"):
-            evaluation.find_pairs(tmp_path)
-
-
-def test_what_is_no_audio_is_named(tmp_path):
-    write_pairs(tmp_path, {"a": 5.0}, seconds=0.5)
-    (tmp_path / "clean" / "a.wav").write_bytes(b"")
-    with pytest.raises(DataError, match=r"clean/a.wav: empty file"):
-        evaluation.find_pairs(tmp_path)
-
-
-def test_a_folder_without_pairs_is_refused(tmp_path):
-    with pytest.raises(ConfigError, match=r"no noisy/\*.wav"):
-        evaluation.find_pairs(tmp_path)
-
-
 # ---- measures ----------------------------------------------------------------------------------------------------
 
 
 def test_every_measure_has_a_value_of_speech(scores):
-    assert list(scores) == evaluation.metrics(False)
+    assert list(scores) == [name for name in evaluation.metrics(False) if name not in evaluation.IMPROVEMENTS]
     assert all(type(value) is float for value in scores.values())
 
 
@@ -145,6 +103,15 @@ def test_what_cannot_be_measured_is_empty(scorer, noisy_and_clean):
     assert set(scorer.score(clean[8000:8300], clean[8000:8300]).values()) >= {None}
     with pytest.raises(DataError, match=r"5 samples.* 6"):
         scorer.score(np.ones(5, np.float32), np.ones(6, np.float32))
+
+
+def test_pesqi_is_the_gain_over_the_noisy_clip_and_empty_where_either_has_no_pesq():
+    rows = {NOISY: [{"pesq_nb": 2.0}, {"pesq_nb": None}], "a": [{"pesq_nb": 2.5}, {"pesq_nb": 3.0}]}
+    found = evaluation.with_improvements(rows)
+    assert found == {
+        NOISY: [{"pesq_nb": 2.0, "pesqi": 0.0}, {"pesq_nb": None, "pesqi": None}],
+        "a": [{"pesq_nb": 2.5, "pesqi": 0.5}, {"pesq_nb": 3.0, "pesqi": None}],
+    }
 
 
 # ---- statistics --------------------------------------------------------------------------------------------------

@@ -38,11 +38,19 @@ def test_systems_over_a_folder(tmp_path, in_this_process):
     names = {"a__rain__00dB": 0.0, "b__wind__00dB": 0.0, "c__rain__10dB": 10.0, "d__wind__10dB": 10.0}
     root = write_pairs(tmp_path / "pairs", names)
     out = tmp_path / "out"
-    path, failed = command.evaluate(["default-causal"], root, out, 1, Console(quiet=True), naturalness=True)
+    (tmp_path / "speakers.txt").write_text("a\nd\n")
+    path, failed = command.evaluate(
+        ["default-causal"], root, out, 1, Console(quiet=True), True, trained_speakers=tmp_path / "speakers.txt"
+    )
     assert failed == {}
     rows = read(out / "scores.csv")
     assert [(row["system"], row["clip"]) for row in rows] == [(s, n) for s in (NOISY, "default-causal") for n in names]
-    assert list(rows[0]) == ["system", "clip", "noise", "snr_db", *METRICS]
+    assert list(rows[0]) == ["system", "clip", "noise", "snr_db", "speakers", *METRICS]
+    assert [row["speakers"] for row in rows[:4]] == ["trained", "untrained", "untrained", "trained"]
+    gains = [
+        float(after["pesq_nb"]) - float(before["pesq_nb"]) for before, after in zip(rows[:4], rows[4:], strict=True)
+    ]
+    assert [float(row["pesqi"]) for row in rows] == pytest.approx([0] * 4 + gains, abs=2e-5)  # of printed digits
     assert [float(row["global_snr_db"]) for row in rows[:4]] == pytest.approx([0, 0, 10, 10], abs=0.01)  # 16 bits
     means = {
         (row["by"], row["value"], row["system"]): row for row in read(out / "summary.csv") if row["metric"] == "csig"
@@ -55,6 +63,9 @@ def test_systems_over_a_folder(tmp_path, in_this_process):
     assert all(f"## {metric}\n" in text and (out / f"{metric}.png").stat().st_size > 0 for metric in METRICS)
     assert "|  | 0 dB | 10 dB | mean | not scored |" in text
     assert "|  | rain | wind | mean | not scored |" in text
+    heads = [f"{heard} speakers, {title}" for heard in ("trained", "untrained") for title in ("rain", "wind", "mean")]
+    assert f"|  | {' | '.join(heads)} | not scored |" in text
+    assert float(means["speakers/noise", "trained/wind", "default-causal"]["mean"]) == pytest.approx(csig[7], rel=1e-5)
     assert "default-causal → noisy" in text
 
 

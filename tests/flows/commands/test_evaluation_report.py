@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from clean_corpus.enhancers.evaluation import METRICS, NOISY, Comparison, Condition, Pair, Summary
+from clean_corpus.enhancers.evaluation import METRICS, NOISY, Comparison, Summary
+from clean_corpus.enhancers.pairs import Condition, Pair
 from clean_corpus.flows.commands import evaluation_report
 from clean_corpus.flows.commands.evaluation_report import ALL
 
