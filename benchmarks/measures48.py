@@ -13,6 +13,7 @@ from mixes48 import RATE
 from peers48 import visqol
 from scipy.signal import correlate, stft
 
+from clean_corpus.pipeline.audio.lossy import CODECS, through
 from clean_corpus.pipeline.audio.resample import resample
 from clean_corpus.pipeline.core.types import Audio
 from clean_corpus.pipeline.quality.distillmos import DistillMos
@@ -87,10 +88,15 @@ def measure(out: Path, clean: Path) -> Scores:
     return scores | {"all": scores["all"] | dict(zip(names, map(float, means), strict=True))}
 
 
-def clean_in(system: Callable[[Audio], Audio], recordings: Path) -> tuple[float, float, float]:
-    """Return by how much a system changes clean recordings from 8 to 20 kHz: all frames, speech and pauses, dB."""
+def clean_in(system: Callable[[Audio], Audio], recordings: Path) -> tuple[float, float, float, float]:
+    """Return by how much a system changes clean recordings from 8 to 20 kHz, dB.
+
+    Of recordings as they are: all frames, speech and pauses; then all frames of recordings that went through a codec,
+    against what the codec left of them.
+    """
     found = []
-    for path in sorted(recordings.iterdir()):
+    for number, path in enumerate(sorted(recordings.iterdir())):
         x, _ = soundfile.read(path, dtype="float32")
-        found.append(log_spectral_distances(system(x), x))
+        coded = through(CODECS[number % len(CODECS)], x, sample_rate=RATE, strength=0.5)
+        found.append((*log_spectral_distances(system(x), x), log_spectral_distances(system(coded), coded)[0]))
     return tuple(np.nanmean(np.array(found), 0).tolist())

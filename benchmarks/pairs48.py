@@ -151,6 +151,7 @@ def write_card(above: str, pairs: str, noisy: Scores, after: Scores, clean_in: S
             name: {key: _rounded(x) for key, x in means.items()} for name, means in (("noisy", noisy), ("after", after))
         },
         "clean_in_lsd_8_20k": round(clean_in[0], 3),
+        "coded_in_lsd_8_20k": round(clean_in[3], 3),
     }
     path.write_text(json.dumps(json.loads(path.read_text()) | {"scores": found}, indent=2, ensure_ascii=False) + "\n")
 
@@ -174,7 +175,8 @@ def what(work: Path) -> str:
     spoken = " and ".join(f"{count} of the {voice} voice" for voice, count in voices.most_common())
     return (
         f"{len(names)} pairs, {seconds / 60:.1f} minutes: {sum(voices.values())} utterances, {spoken}, each at "
-        f"{len(SNRS_DB)} SNRs in one of {classes} classes of noise. OVRL and DistillMOS are of one pair in "
+        f"{len(SNRS_DB)} SNRs in one of {classes} classes of noise. Clean in: the utterances as they are, and coded as "
+        f"Opus, Vorbis or MP3, against what that left. OVRL and DistillMOS are of one pair in "
         f"{MOS_EVERY}. {machine()}."
     )
 
@@ -186,7 +188,7 @@ def means_table(scores: dict[str, Scores], back: dict[str, Sequence[float]]) -> 
     for name, means in scores.items():
         values = [means["all"][measure] for measure in MEASURES]
         rows.append([name, *(f"{x:.2f}" for x in (*values, *back[name]))])
-    return table([*head, "DistillMOS", "clean in: LSD dB", "in speech", "in pauses"], rows)
+    return table([*head, "DistillMOS", "clean in: LSD dB", "in speech", "in pauses", "coded"], rows)
 
 
 def snr_table(scores: dict[str, Scores]) -> str:
