@@ -17,19 +17,21 @@ CATALOGUE = Path(__file__).with_name("catalogue.json")
 FRAMES = 16  # frames of input whose work is counted; more than any look-ahead
 
 
-def measure(name: str) -> dict[str, Any]:
+def measure(name: str, **sizes: object) -> dict[str, Any]:
     """Return one row in plain values: times in milliseconds, parameters and fused multiply-adds as counts.
+
+    `sizes` of the network stand in for the paper's.
 
     `lookahead_ms` is what the network waits for beyond the frame itself, None where it needs the whole signal;
     `fma_per_frame` is None for systems without frames, which have `fma_per_s` only. `level` is what a signal is divided
     by: `rms`, which live use takes of the past and a file of the whole recording, so that only live use needs nothing
     of the future; or `as_is`, nothing.
 
-    Raises: ConfigError if there is no such row.
+    Raises: ConfigError if there is no such row or size.
     """
     row = method(name)
     with torch.device("meta"):
-        network = row.build().eval()
+        network = row.build(**sizes).eval()
         critic = row.adversary.critic() if row.adversary else None
     spectral = isinstance(row.domain, Spectral | HighBand)
     work = _work(row, network)

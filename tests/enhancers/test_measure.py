@@ -69,6 +69,13 @@ def test_systems_of_windows_have_work_per_second_alone(rows):
     assert row["fma_per_s"] > 1e9
 
 
+def test_sizes_stand_in_for_the_papers(rows):
+    longer = measure("pl-crnn", stages=5)
+    assert longer == rows["pl-crnn-q5"] | {"name": "pl-crnn"}
+    with pytest.raises(ConfigError, match="did you mean 'stages'"):
+        measure("pl-crnn", stage=5)
+
+
 def test_an_unknown_name_is_explained():
     with pytest.raises(ConfigError, match="did you mean 'pl-crnn'"):
         measure("pl-crn")

@@ -1,0 +1,149 @@
+"""Draw quality against work: shipped weights, other tools and the papers' systems on the same pairs.
+
+usage: python benchmarks/quality_work.py [OUT.svg]     default: docs/quality-work.svg
+
+Quality comes from the section `shipped` of the documents, from `paper_systems.jsonl` and, for other tools, from
+`peers16.json`, which says where their work is from; work of our own networks is measured as the catalogue's. Draw it
+anew after benchmarks/pairs.py or benchmarks/paper_systems.py.
+"""
+
+import argparse
+import json
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+import matplotlib
+from environment import REPOSITORY
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from paper_orders import mean_and_half
+from paper_systems import ROWS, read_rows
+
+from clean_corpus.enhancers import checkpoints
+from clean_corpus.enhancers.measure import measure
+from clean_corpus.pipeline.report.plots import PAPER, no_metadata, style
+
+FIGURE = REPOSITORY / "docs" / "quality-work.svg"
+PEERS = Path(__file__).with_name("peers16.json")
+PANELS = {"pesq_wb": "PESQ wb", "stoi": "STOI", "si_sdr_db": "SI-SDR dB", "dnsmos_ovrl": "OVRL"}
+COLUMNS = dict(zip(("PESQ wb", "STOI", "SI-SDR dB", "OVRL"), PANELS, strict=True))  # of the section `shipped`
+
+
+class Point(NamedTuple):
+    """A system: millions of multiplications for a second of audio, and its mean by each measure of PANELS."""
+
+    name: str
+    mmac_per_s: float
+    quality: dict[str, float]
+
+
+def shipped(repository: Path = REPOSITORY) -> tuple[list[Point], dict[str, float]]:
+    """Return the shipped weights of the section `shipped`, and the noisy speech's quality.
+
+    Raises: ValueError if no document has the section.
+    """
+    for path in sorted((repository / "docs").glob("*.md")):
+        if section := re.search(r"^<!-- shipped -->\n(.*?)^<!-- /shipped -->$", path.read_text(), re.M | re.S):
+            break
+    else:
+        raise ValueError(
+            f"no document in {repository / 'docs'} has a section <!-- shipped -->; run benchmarks/pairs.py"
+        )
+    head, _, *lines = ([cell.strip(" *`") for cell in line.strip("|").split("|")] for line in section[1].splitlines())
+    rows = {line[0]: dict(zip(head, line, strict=True)) for line in lines}
+    quality = {
+        name: {COLUMNS[column]: float(row[column]) for column in COLUMNS}
+        for name, row in rows.items()
+        if name == "noisy" or name in checkpoints.shipped()
+    }
+    points = [Point(name, _work(name), quality[name]) for name in quality if name != "noisy"]
+    return points, quality["noisy"]
+
+
+def _work(weights: str) -> float:
+    """Return the work of shipped weights."""
+    card = checkpoints.card(weights)
+    return measure(card["method"], **card["sizes"])["fma_per_s"] / 1e6
+
+
+def peers() -> list[Point]:
+    """Return the other tools."""
+    rows = json.loads(PEERS.read_text())
+    return [Point(row["name"], row["mmac_per_s"], {key: row[key] for key in PANELS}) for row in rows]
+
+
+def papers(path: Path = REPOSITORY / ROWS) -> list[tuple[float, Point]]:
+    """Return the papers' systems with their minutes of training."""
+    _, rows = read_rows(path)
+    return [
+        (row["minutes"], Point(name, measure(name, **row.get("sizes", {}))["fma_per_s"] / 1e6, _quality(row)))
+        for name, row in rows.items()
+        if row["minutes"]
+    ]
+
+
+def _quality(row: dict) -> dict[str, float]:
+    found = {key: mean_and_half(row, key) for key in PANELS}
+    return {key: value[0] for key, value in found.items() if value}
+
+
+def draw(out: Path) -> Path:
+    """Draw a panel for each measure; return `out`."""
+    ours, noisy = shipped()
+    trained = papers()
+    minutes = sorted({each for each, _ in trained})
+    with matplotlib.rc_context(style(PAPER, salt=out.name)):
+        figure = Figure(figsize=(7.6, 5.6), layout="constrained")
+        for ax, (key, title) in zip(figure.subplots(2, 2, sharex=True).flat, PANELS.items(), strict=True):
+            ax.axhline(noisy[key], color=PAPER.ink, linewidth=0.8, linestyle=":", label="noisy")
+            for number, each in enumerate(minutes, 1):
+                points = [point for length, point in trained if length == each]
+                label = f"papers' systems after {each:g} minutes of training"
+                _scatter(ax, points, key, "o", PAPER.ink, label, size=14, alpha=0.6 * number / len(minutes))
+            _scatter(ax, peers(), key, "^", PAPER.raw, "other tools", names=True)
+            _scatter(ax, ours, key, "D", PAPER.enhanced, "shipped", names=True)
+            ax.set_xscale("log")
+            ax.set_title(title, loc="left", fontsize=9)
+            ax.grid(axis="y")
+        for ax in figure.axes[2:]:
+            ax.set_xlabel("million multiplications for a second of audio")
+        handles, labels = figure.axes[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
+        figure.savefig(out, dpi=150, facecolor="white", metadata=no_metadata(out.suffix))
+    return out
+
+
+def _scatter(
+    ax: Axes, points: list[Point], key: str, marker: str, colour: str, label: str,
+    *, size: float = 30, alpha: float = 1.0, names: bool = False,
+) -> None:  # fmt: skip
+    """Draw points of one kind that have this measure, with their names beside them if asked."""
+    points = [point for point in points if key in point.quality]
+    x, y = [point.mmac_per_s for point in points], [point.quality[key] for point in points]
+    ax.scatter(x, y, size, marker=marker, color=colour, alpha=alpha, linewidths=0, label=label)
+    for point in points if names else []:
+        ax.annotate(
+            point.name, (point.mmac_per_s, point.quality[key]), (5, _shift(point, points, key)),
+            textcoords="offset points", va="center", fontsize=7, color=colour,
+        )  # fmt: skip
+
+
+def _shift(point: Point, points: list[Point], key: str) -> float:
+    """Return by how many points a name goes up, so that the names of neighbours stand apart."""
+    reach = 0.1 * (max(other.quality[key] for other in points) - min(other.quality[key] for other in points))
+    for other in points:
+        apart = point.quality[key] - other.quality[key]
+        if other is not point and abs(apart) < 3 * reach and 0.5 < other.mmac_per_s / point.mmac_per_s < 2:
+            return 3.5 if apart > 0 else -3.5
+    return 0.0
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out", nargs="?", type=Path, default=FIGURE, help="ends in .svg or .png")
+    print(draw(parser.parse_args().out))
+
+
+if __name__ == "__main__":
+    main()
