@@ -1,149 +1,161 @@
-"""Test whether cleaning helps a vocoder: mix one voice with real noise, clean it, train on every version.
+"""Test whether cleaning helps a vocoder: one held-out voice in unseen noise, cleaned, and a vocoder on every version.
 
-usage: python benchmarks/proof.py WORK [--minutes N]      continues an earlier call in WORK; writes the section `proof`
-  of the documents
+usage: python benchmarks/proof.py WORK --base BASE [--listening-test] [--plan]
+  continues an earlier call in WORK, and writes the section `proof` of the documents; with --listening-test, a page for
+  listeners in WORK/listening-test; with --plan nothing but what it would cost, measured here
 
-The voice is speech/single_speaker, the noise is of noise/train at 15, 20 or 25 dB, drawn from a fixed seed. Sets: clean
-(the voice itself, cut and levelled as the run cut and levelled), raw, enhanced and gated (what the run published).
+BASE is what benchmarks/wavenet_base.py says how to train; with --base-config it is trained here, in WORK/base. Sets:
+clean (the voice itself, cut and levelled as the run cut and levelled), raw, enhanced (by `default`), gated (what a run
+publishes: fewer clips, and raw ones where those are good), and the raw recordings through other enhancers. --sets takes
+those names, and names or paths of enhancers.
 """
 
 import argparse
-import json
-import shutil
 import subprocess
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
+import proof_cost
+import proof_section
 import pyarrow.parquet as pq
-from documents import table, write_section
-from environment import COMMAND, DATA, machine
-from voice_shards import RATE, write_shards
+import wavenet_base
+from documents import write_section
+from environment import COMMAND
+from proof_mixes import RATE, SNR_DB, UTTERANCES, write_mixes
+from voice_shards import write_shards
 
-from clean_corpus.enhancers.training.mixing import random_cut
-from clean_corpus.enhancers.training.recordings import load_recordings, noise_tracks
-from clean_corpus.pipeline.audio import decode, encode
+from clean_corpus.enhancers import checkpoints
+from clean_corpus.pipeline.core.config import AudioConfig
+from clean_corpus.pipeline.corpus.clips import read_whole
 
-SNRS_DB, SEED, PEAK = (15, 20, 25), 703, 0.95
-SETTINGS = {
-    "spoken": 20,
-    "vocoder.precision": "bf16-mixed",
-    "vocoder.batch_size": 2,
-    "vocoder.frames": 120,
-    "vocoder.learning_rate": 0.002,
-    "vocoder.heard_s": 0,
-    "vocoder.workers": 0,
-    "vocoder.steps_per_epoch": 500,
-    "vocoder.patience": 1000,
-    "vocoder.validation_clips": 16,
-    "vocoder.sizes.layers": 20,
-    "vocoder.sizes.stacks": 2,
-    "vocoder.sizes.residual_channels": 32,
-    "vocoder.sizes.gate_channels": 64,
-    "vocoder.sizes.skip_channels": 64,
-    "vocoder.sizes.conditioning_channels": 64,
-}
-MEASURES = ("dnsmos_p808", "dnsmos_ovrl", "dnsmos_sig", "dnsmos_bak", "mcd_db", "f0_rmse_hz", "pesq_wb", "stoi")
+CONFIG = Path(__file__).parent / "proof.yaml"
+OWN_SETS = ("raw", "enhanced", "gated", "clean")  # all but enhancers; raw is what others are compared with
+OTHERS = ("wgan-mild", "segan", "wgan-glu")  # where they are shipped: the columns of paper [004], Table 3
+AUDIO = ["--set", f"audio.sample_rate={RATE}"]
+EVERY_CLIP = [
+    f"gate.{name}=off"
+    for name in (
+        "dnsmos_ovrl_min", "dnsmos_sig_min", "dnsmos_bak_min", "snr_db_min", "clipping_ratio_max", "bandwidth_hz_min",
+        "speech_ratio_min", "text_rate_deviations_max",
+    )
+]  # fmt: skip
 
 
-def mix(work: Path) -> None:
-    """Write WORK/noisy and WORK/clean, sample-aligned, with one gain for both."""
-    rng = np.random.default_rng(SEED)
-    tracks = noise_tracks(load_recordings([DATA / "noise" / "train"], RATE))
-    for path in sorted((DATA / "speech" / "single_speaker").glob("*.flac")):
-        clean = decode.decode(path.read_bytes())[0]
-        noise = random_cut(rng, tracks[rng.integers(len(tracks))], len(clean))
-        snr_db = rng.choice(SNRS_DB)
-        noise = noise * np.sqrt(np.mean(clean**2) / max(1e-12, np.mean(noise**2)) / 10 ** (snr_db / 10))
-        noisy = clean + noise
-        gain = min(1.0, PEAK / np.abs(noisy).max())
-        for name, x in (("clean", clean), ("noisy", noisy)):
-            (work / name).mkdir(parents=True, exist_ok=True)
-            encode.write_wav(work / name / f"{path.stem}.wav", (x * gain).astype(np.float32), RATE)
+def default_sets() -> list[str]:
+    """Return the sets that there are weights for."""
+    return [*OWN_SETS, *filter(checkpoints.is_shipped, OTHERS)]
 
 
-def cut_clean(work: Path) -> None:
-    """Write WORK/sets/clean with the kept clips of the run, cut from the voice itself."""
-    rows = pq.read_table(work / "corpus" / "ledger.parquet").to_pylist()
-    kept = [row for row in rows if row["verdict"] == "kept"]
+def run(work: Path, name: str, enhancer: str, settings: Iterable[str]) -> Path:
+    """Run the pipeline on the noisy recordings with an enhancer; return its output, which is kept if it is there."""
+    out = work / "runs" / name
+    command = [COMMAND, "run", work / "noisy", out, "--enhancer", enhancer, *AUDIO]
+    for setting in settings:
+        command += ["--set", setting]
+    subprocess.run([str(part) for part in command], check=True)
+    return out
 
-    def cut(row: dict[str, object]) -> np.ndarray:
-        whole = decode.decode((work / "clean" / str(row["source"])).read_bytes())[0]
+
+def made_sets(work: Path, wanted: Sequence[str], mixes: dict[str, dict]) -> dict[str, Path]:
+    """Return the shards of each set, made as far as they are not there.
+
+    Raises: SystemExit if there are no such sets; ConfigError if there is no such enhancer.
+    """
+    if "raw" not in wanted or len(wanted) < 2:
+        raise SystemExit(f"--sets {','.join(wanted)}: raw and at least one other are needed; the others gain over it")
+    every = [*EVERY_CLIP, "variants=true"]
+    whole = run(work, "default", checkpoints.DEFAULT, every)
+    sets = {"raw": whole / "variants" / "raw", "enhanced": whole / "variants" / "enhanced"}
+    if "gated" in wanted:
+        sets["gated"] = run(work, "gated", checkpoints.DEFAULT, []) / "shards"
+    if "clean" in wanted:
+        sets["clean"] = cut_clean(work, whole / "ledger.parquet", mixes)
+    for enhancer in wanted:
+        if enhancer not in OWN_SETS:
+            sets[Path(enhancer).stem] = run(work, Path(enhancer).stem, enhancer, every) / "variants" / "enhanced"
+    return {Path(name).stem: sets[Path(name).stem] for name in wanted}
+
+
+def cut_clean(work: Path, ledger: Path, mixes: dict[str, dict]) -> Path:
+    """Write WORK/sets/clean with the clips of a run, cut from the voice itself where the run cut the noisy one.
+
+    The .json of a clip names the recordings that its noisy version was mixed from, and its SNR.
+    """
+    out, done = work / "sets" / "clean", work / "sets" / "clean.done"
+    if done.exists():
+        return out
+    kept = [row for row in pq.read_table(ledger).to_pylist() if row["verdict"] == "kept"]
+    if shortened := [row["clip_id"] for row in kept if row["removed_s"]]:
+        raise SystemExit(f"{ledger}: pauses of {shortened[0]} were shortened, so that no clean clip lies beside it")
+
+    def cut(row: dict) -> np.ndarray:
+        whole = read_whole(work / "voice" / row["source"], AudioConfig(sample_rate=RATE))
         first = round(row["offset_s"] * RATE)
         return whole[first : first + round(row["duration_s"] * RATE)]
 
-    write_shards(work, "sets/clean", [str(row["clip_id"]) for row in kept], map(cut, kept), [{}] * len(kept))
+    about = [{"source": row["source"], "text": row["text"], **mixes[Path(row["source"]).stem]} for row in kept]
+    write_shards(work, "sets/clean", [row["clip_id"] for row in kept], map(cut, kept), about)
+    done.touch()
+    return out
+
+
+def compare(work: Path, sets: dict[str, Path], config: Path, settings: Sequence[str], *, force: bool) -> Path:
+    """Train, speak and score, or continue that; return the folder of the comparison."""
+    out = work / "comparison"
+    command = [COMMAND, "compare", "--out", out, "--config", config, *(["--force"] if force else [])]
+    for name, folder in sets.items():
+        command += ["--set", f"{name}={folder}"]
+    for setting in settings:
+        command += ["--setting", setting]
+    subprocess.run([str(part) for part in command], check=True)
+    return out
+
+
+def trained_base(work: Path, config: Path) -> Path:
+    """Train a base of many speakers below WORK/base, or continue that; return its folder."""
+    wavenet_base.prepare(work / "base")
+    out = work / "base" / "base"
+    command = [COMMAND, "train-vocoder", work / "base" / "shards", "--out", out, "--config", config]
+    subprocess.run([str(part) for part in command], check=True)
+    return out
+
+
+def settings_of(asked: argparse.Namespace, base: str | Path | None) -> list[str]:
+    """Return what is asked for beside the configuration file."""
+    found = [] if asked.seeds is None else [f"seeds={asked.seeds}"]
+    if base:
+        found.append(f"vocoder.start_from={Path(base).absolute() if Path(base).exists() else base}")
+    return found + asked.setting
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("work", type=Path)
-    parser.add_argument("--minutes", type=float, default=20, help="of the first training; the others make equal steps")
+    parser.add_argument("--base", help="a trained vocoder that all sets start from; without one, from random weights")
+    parser.add_argument("--base-config", type=Path, help="settings of train-vocoder, YAML, for one made here")
+    parser.add_argument("--config", type=Path, default=CONFIG, help="settings of compare, YAML")
+    parser.add_argument("--setting", action="append", default=[], help="one setting of compare over those of the file")
+    parser.add_argument("--seeds", type=int, help="trainings of each set; default: the configuration's")
+    parser.add_argument("--sets", help=f"default: {','.join(default_sets())}")
+    parser.add_argument("--utterances", type=int, default=UTTERANCES, help="of the voice, which has 1000")
+    parser.add_argument("--snr", type=float, nargs=2, default=SNR_DB, metavar=("LOW", "HIGH"), help="dB")
+    parser.add_argument("--force", action="store_true", help="compare less than ten minutes of audio too, for a try")
+    parser.add_argument("--plan", action="store_true", help="say what it costs, and do nothing")
+    parser.add_argument("--listening-test", action="store_true", help="make a page for listeners too")
     asked = parser.parse_args()
-    work = asked.work
-    if not (work / "mixed").exists():
-        shutil.rmtree(work / "noisy", ignore_errors=True)
-        mix(work)
-        (work / "mixed").touch()
-    run = [
-        COMMAND,
-        "run",
-        work / "noisy",
-        work / "corpus",
-        "--set",
-        "variants=true",
-        "--set",
-        "audio.sample_rate=16000",
-    ]
-    subprocess.run(run, check=True)
-    if not (work / "sets" / "done").exists():
-        cut_clean(work)
-        (work / "sets" / "done").touch()
-    sets = {
-        "raw": work / "corpus" / "variants" / "raw",
-        "enhanced": work / "corpus" / "variants" / "enhanced",
-        "gated": work / "corpus" / "shards",
-        "clean": work / "sets" / "clean",
-    }
-    command = [COMMAND, "compare", "--out", work / "comparison", "--budget-minutes", asked.minutes]
-    for name, folder in sets.items():
-        command += ["--set", f"{name}={folder}"]
-    for name, value in SETTINGS.items():
-        command += ["--setting", f"{name}={value}"]
-    subprocess.run([str(part) for part in command], check=True)
-    write_section("proof", summary(work, asked.minutes))
-
-
-def summary(work: Path, minutes: float) -> str:
-    """Return the comparison's means, its verdict, and its cost."""
-    run = json.loads((work / "corpus" / "run.json").read_text())
-    result = json.loads((work / "comparison" / "result.json").read_text())
-    rows = pq.read_table(work / "corpus" / "ledger.parquet").to_pylist()
-    kept = [row for row in rows if row["verdict"] == "kept"]
-    chose_raw = sum(row["chosen"] == "raw" for row in kept)
-
-    def cell(found: dict[str, float | None]) -> str:
-        if found["mean"] is None:
-            return ""
-        half = 0 if found["low"] is None else (found["high"] - found["low"]) / 2
-        return f"{found['mean']:.3g} ± {half:.1g}"
-
-    versions = {None: "the audio itself", "own": "vocoder", "clean": "vocoder, frames of the clean version"}
-    lines = [
-        [group["system"], versions[group["frames"]], *(cell(group[name]) for name in MEASURES)]
-        for group in sorted(result["means"], key=lambda g: list(versions).index(g["frames"]))
-    ]
-    hours = ", ".join(f"{name} {value:.2f}" for name, value in result["hours"].items())
-    took = ", ".join(f"{name} {seconds / 60:.0f}" for name, seconds in result["took_s"].items())
-    sizes = ", ".join(f"{key.rpartition('.')[2]} {value}" for key, value in SETTINGS.items() if ".sizes." in key)
-    head = ["set", "heard", *MEASURES]
-    counts, snrs = run["counts"], ", ".join(map(str, SNRS_DB))
-    what = (
-        f"{counts['in']} clips of one voice with noise at {snrs} dB: {len(kept)} kept; the raw version was chosen "
-        f"of {chose_raw} ({100 * chose_raw / len(kept):.0f} %). Hours: {hours}. A small WaveNet ({sizes}) was trained "
-        f"on each for {result['steps']} updates, {minutes:g} minutes for the first (minutes from first to last update, "
-        f"with whatever else ran: {took}). {machine()}."
-    )
-    return "\n\n".join([what, table(head, lines), "\n".join(f"- {sentence}" for sentence in result["verdict"])])
+    work, wanted = asked.work.absolute(), asked.sets.split(",") if asked.sets else default_sets()
+    if asked.plan:
+        print(proof_cost.plan(asked.config, settings_of(asked, asked.base), wanted, asked.utterances))
+        return
+    mixes = write_mixes(work, asked.utterances, tuple(asked.snr))["mixes"]
+    sets = made_sets(work, wanted, mixes)
+    base = trained_base(work, asked.base_config.absolute()) if asked.base_config else asked.base
+    comparison = compare(work, sets, asked.config.absolute(), settings_of(asked, base), force=asked.force)
+    write_section("proof", proof_section.text(work, comparison))
+    if asked.listening_test:
+        test = [COMMAND, "listening-test", comparison, "--out", work / "listening-test"]
+        subprocess.run([str(part) for part in test], check=True)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from environment import COMMAND, DATA
 from voice_shards import PER_SHARD, RATE, write_shards
 
 from clean_corpus.pipeline.audio import decode
+from clean_corpus.pipeline.core.hashing import sha256_file
 
 CONFIG = Path(__file__).parent / "wavenet_base.yaml"
 FOLDERS = ("train", "many_16k")
@@ -57,7 +58,8 @@ def prepare(work: Path) -> None:
     if len(list((work / "shards").glob("*.tar"))) == -(-len(found) // PER_SHARD):
         return
     clips: Iterator[np.ndarray] = (read(path) for path, _ in found.values())
-    write_shards(work, "shards", list(found), clips, [{"speaker": speaker} for _, speaker in found.values()])
+    about = [{"speaker": speaker, "source_sha256": sha256_file(path)} for path, speaker in found.values()]
+    write_shards(work, "shards", list(found), clips, about)
     speakers = {speaker for _, speaker in found.values()}
     print(f"{len(found)} clips of {len(speakers)} speakers: {work / 'shards'}")
 
