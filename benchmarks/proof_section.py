@@ -83,7 +83,7 @@ def means(result: Mapping[str, Any], found: Tables) -> str:
 def by_snr(result: Mapping[str, Any], found: Tables, snr_db: np.ndarray) -> str:
     """Return the gain over raw of each set by the SNR of the utterance, and at which SNRs it is shown.
 
-    Common frames are the clean version's: the SNR of what is spoken does not enter there.
+    Common frames are those of one set, as a rule the clean one: the SNR of what is spoken does not enter there.
     """
     headline, rows, shown = result["headlines"][0], [], []
     bands = [(low, high, (snr_db >= low) & (snr_db < high)) for low, high in BANDS_DB]
@@ -97,11 +97,12 @@ def by_snr(result: Mapping[str, Any], found: Tables, snr_db: np.ndarray) -> str:
             cells = [estimate(gain[:, at]) for _, _, at in bands]
             rows.append([system, HEARD[frames], *map(_signed, cells)])
             better = [_band(*band) for band, cell in zip(bands, cells, strict=True) if cell.low and cell.low > 0]
-            shown += [f"“{system}” beats raw, {HEARD[frames]}, at {', '.join(better) or 'no SNR that is shown'}."]
+            where = ", ".join(better) or "no SNR"
+            shown += [f"“{system}” is shown to be better than raw ({HEARD[frames]}) at {where}."]
     head = ["set", "heard", *(f"{_band(*band)}, {int(band[2].sum())} utterances" for band in bands)]
     return (
         f"Gain over raw in {MEASURES[headline]} by the SNR of the utterance, 95 % intervals, not corrected for their "
-        f"number. From common frames every utterance is the clean one, whatever its SNR:\n\n{table(head, rows)}\n\n"
+        f"number. The common frames are of “{result['frames_from']}” at every SNR:\n\n{table(head, rows)}\n\n"
         + "\n".join(f"- {sentence}" for sentence in shown)
     )
 

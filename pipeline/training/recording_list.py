@@ -11,12 +11,13 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
-from clean_corpus.pipeline.audio.content import samples_md5
 from clean_corpus.pipeline.core.errors import DataError
 from clean_corpus.pipeline.core.files import write_whole
-from clean_corpus.pipeline.training.shard_stream import Encoded, Shard, clips
+
+if TYPE_CHECKING:
+    from clean_corpus.pipeline.training.shard_stream import Encoded, Shard
 
 DIGITS = 12  # of 48 bits: among a million recordings and a list of ten thousand, one in 28,000 finds a false match
 SUFFIX = ".recordings.json"
@@ -48,6 +49,8 @@ def digests(data: bytes, file_sha256: str | None = None) -> Digests:
 
     Bytes that cannot be decoded have no digest of samples.
     """
+    from clean_corpus.pipeline.audio.content import samples_md5  # loads numpy, which reading a list does without
+
     try:
         samples = samples_md5(data)[:DIGITS]
     except DataError:
@@ -60,7 +63,7 @@ def file_digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()[:DIGITS]
 
 
-def of_clip(clip: Encoded) -> list[Digests]:
+def of_clip(clip: "Encoded") -> list[Digests]:
     """Return the recordings that a clip of a shard holds: itself, and those that its .json says it was mixed from."""
     about = json.loads(clip.about or b"{}")
     mixed = [parse(text) for text in about.get(MIXED_FROM) or []]
@@ -73,11 +76,13 @@ def of_files(paths: Iterable[Path]) -> Iterator[Digests]:
         yield digests(path.read_bytes())
 
 
-def of_shards(shards: Sequence[Shard]) -> Iterator[Digests]:
+def of_shards(shards: Sequence["Shard"]) -> Iterator[Digests]:
     """Yield the digests of every clip of some shards, and of what they were mixed from.
 
     Raises: DataError if a shard cannot be read.
     """
+    from clean_corpus.pipeline.training.shard_stream import clips
+
     for shard in shards:
         for clip in clips(shard):
             yield from of_clip(clip)

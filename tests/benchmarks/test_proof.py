@@ -132,5 +132,5 @@ def test_the_section_has_common_frames_first_and_the_gain_by_snr(benchmark, tmp_
     first, _, then = text.partition("vocoder, own frames")
     assert "frames of “enhanced”" in first and "the audio itself" in then and "P.808" in first
     assert "| enhanced | vocoder, own frames | +0.40 (+0.40 to +0.40) | +0.00 (+0.00 to +0.00) |" in text
-    assert "“enhanced” beats raw, vocoder, own frames, at 5 to 10 dB." in text
+    assert "“enhanced” is shown to be better than raw (vocoder, own frames) at 5 to 10 dB." in text
     assert "- Set “enhanced”: it did." in text and "4 updates of 4 segments of 200 frames" in text
