@@ -59,7 +59,8 @@ def sets(tmp_path_factory):
 
 @pytest.fixture
 def run(sets, monkeypatch):
-    """The flow as a function: no server."""
+    """The flow as a function: no server, and one worker that scores, since each loads its networks."""
+    monkeypatch.setattr(compare_tasks, "usable_cores", lambda: 1)
     for name in ("train_one", "speak_one", "score_all"):
         monkeypatch.setattr(comparison, name, getattr(comparison, name).fn)
 

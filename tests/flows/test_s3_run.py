@@ -37,7 +37,7 @@ from clean_corpus.pipeline.storage.local import LocalStore
 from tests.support.faults import FaultyProxy
 from tests.support.inline import Inline
 
-CLIPS = 6
+CLIPS = 4
 
 
 @pytest.fixture(scope="module", autouse=True)

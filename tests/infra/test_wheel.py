@@ -100,7 +100,7 @@ def test_the_installed_wheel_runs_the_demo(installed, tmp_path):
     assert Path(where.strip()).is_relative_to(installed.parent)
     pytest.importorskip("espeakng_loader", reason="the extra `demo` is not installed")
     run(installed / "clean-corpus", "demo", "corpus", "--clips", "21", cwd=tmp_path)
-    run(installed / "clean-corpus", "run", "corpus/amelia", "out", cwd=tmp_path)  # three of the 21 recordings
+    run(installed / "clean-corpus", "run", "corpus/amelia", "out", "--workers", "1", cwd=tmp_path)  # three of the 21
     clips = pq.read_table(tmp_path / "out" / "ledger.parquet").to_pylist()
     assert {clip["source"] for clip in clips} == {"amelia-000.wav", "amelia-011.wav", "amelia-reading.flac"}
     assert {clip["verdict"] for clip in clips} == {"kept", "rejected"}

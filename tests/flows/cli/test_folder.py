@@ -5,15 +5,18 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
 import soundfile
 
 from clean_corpus.enhancers import checkpoints
+from clean_corpus.pipeline.audio import encode
+from clean_corpus.pipeline.audio.synthetic import coloured_noise
 from clean_corpus.pipeline.core.errors import CleanCorpusError
-from clean_corpus.pipeline.demo import corpus
 from clean_corpus.pipeline.report.plots import YieldRow
 from tests.support.commands import invoke
 from tests.support.paths import COMMAND
+from tests.support.signals import speech
 
 
 @pytest.fixture
@@ -39,11 +42,12 @@ def test_enhance_keeps_tree_names_and_rates_and_writes_wav(command, four, tmp_pa
 
 
 def test_score_prints_json_with_clean_references(command, tmp_path):
-    corpus.write_corpus(tmp_path / "in", clips=21, clean_references=tmp_path / "clean")
-    keep = sorted(p for p in (tmp_path / "in").rglob("*.wav") if "unsorted" not in str(p))[:2]
-    for path in list((tmp_path / "in").rglob("*")):
-        if path.is_file() and path not in keep:
-            path.unlink()
+    rng = np.random.default_rng(0)
+    for i in range(2):
+        clean = speech(3.0, seed=i)
+        for kind, x in (("clean", clean), ("in", clean + 0.02 * coloured_noise(rng, len(clean), slope=1))):
+            (tmp_path / kind / "a").mkdir(parents=True, exist_ok=True)
+            encode.write_wav(tmp_path / kind / "a" / f"{i}.wav", x.astype(np.float32), 16000)
     process = subprocess.run(
         [COMMAND, "score", tmp_path / "in", "--clean", tmp_path / "clean", "--json", "--workers", "1"],
         capture_output=True,
