@@ -30,7 +30,8 @@ from clean_corpus.pipeline.core.hashing import canonical_json, sha256_file
 from clean_corpus.pipeline.core.records import RawShard, Shard
 from clean_corpus.pipeline.core.scratch_database import scratch_database
 from clean_corpus.pipeline.core.types import Recording, Scores
-from clean_corpus.pipeline.corpus import announcements, collection, embeddings, forget, ledger, versions
+from clean_corpus.pipeline.corpus import announcements, collection, decisions, embeddings, forget, ledger, versions
+from clean_corpus.pipeline.corpus.reviewed import Reviews
 from clean_corpus.pipeline.corpus.run_state import RunState
 from clean_corpus.pipeline.corpus.speaker_look import SpeakerLook
 from clean_corpus.pipeline.corpus.versions import Manifest
@@ -89,6 +90,7 @@ class _Run:
         self.config, self.networks, self.store, self.engine = config, networks, store, engine
         self.observer, self.console = observer, observer.console
         self.database, self.state, self.forgotten = database, RunState(database), forget.prepare(store)
+        self.reviews = Reviews(decisions.load(store))
         self.speakers = SpeakerLook(database, config.speakers) if config.speakers.embed else None
         self.started = datetime.now(UTC)
 
@@ -161,15 +163,18 @@ class _Run:
         return choose(scores)
 
     def _hold_to_pace(self, copies: best_copy.Choice) -> Callable[[RawShard], RawShard]:
-        """Return what rejects the clips of a raw shard that are copies, or whose text does not fit their speech."""
-        raws = (copies.marked(raw) for _, raw in self.state.raw_shards())
-        return rate.marker(raws, copies.marked, self.config.gate)
+        """Return what rejects the clips of a raw shard that are copies, or whose text does not fit their speech.
+
+        The text is that which people corrected, where they did.
+        """
+        marked = self.reviews.correcting(copies.marked)
+        return rate.marker((marked(raw) for _, raw in self.state.raw_shards()), marked, self.config.gate)
 
     def _clean(self, marked: Callable[[RawShard], RawShard]) -> tuple[list[Shard], list[Shard]]:
         """Score, enhance, judge and publish all raw shards; return the tars of kept and those of rejected clips."""
 
         def finish(raw: RawShard) -> list[shard_stages.FinishedShard]:
-            return shard_stages.finish_shard(self.engine, self.config, _name(raw), marked(raw))
+            return shard_stages.finish_shard(self.engine, self.config, _name(raw), marked(raw), self.reviews)
 
         kept: list[Shard] = []
         rejected: list[Shard] = []
@@ -213,7 +218,7 @@ class _Run:
         with self.observer.timed("speakers"):
             look.settle(embeddings.known(self.store, versions.latest(self.store), look.facts))
         settled = (
-            (number, replace(judged, rows=[look.settled(row) for row in judged.rows]))
+            (number, replace(judged, rows=[self.reviews.overruled(look.settled(row)) for row in judged.rows]))
             for number, judged in self.state.judged()
         )
         stage = Stage("publish", "shards", task_runs.publish_shards, publish, lambda judged: judged.name)

@@ -27,6 +27,7 @@ from clean_corpus.pipeline.core.types import Clip, Decision, Scores, Verdict
 from clean_corpus.pipeline.corpus import embed
 from clean_corpus.pipeline.corpus.heard import heard
 from clean_corpus.pipeline.corpus.ledger import Row
+from clean_corpus.pipeline.corpus.reviewed import NO_REVIEWS, Reviews
 from clean_corpus.pipeline.quality.gate import decide, failed, recorded, settled, upsampled
 from clean_corpus.pipeline.quality.speakers import one_speaker
 
@@ -79,10 +80,16 @@ class FinishedShard:
     problem: Exception | None = None
 
 
-def finish_shard(engine: Engine, config: RunConfig, name: str, raw: RawShard) -> list[FinishedShard]:
-    """Score, enhance, judge and publish one raw shard; return it, or the parts into which it had to be divided."""
+def finish_shard(
+    engine: Engine, config: RunConfig, name: str, raw: RawShard, reviews: Reviews = NO_REVIEWS
+) -> list[FinishedShard]:
+    """Score, enhance, judge and publish one raw shard; return it, or the parts into which it had to be divided.
+
+    What people decided goes over what the gate says.
+    """
     finished: list[FinishedShard] = []
     for judged in judge_shard(engine, config, name, raw):
+        judged = replace(judged, rows=[reviews.overruled(row) for row in judged.rows])
         parts = publish_judged(engine, config, judged)
         parts[0].stages[:0] = judged.stages
         finished += parts
@@ -206,7 +213,7 @@ def _publish_whole(engine: Engine, config: RunConfig, judged: JudgedShard, attem
             tars = outcome.result
         else:
             variants += named_shards(outcome.result)
-    rows = [_published_row(row, tars) for row in rows]
+    rows = [_published_row(row, tars, raw, enhanced) for row in rows]
     return FinishedShard(name, stages, rows, enhanced, tars, variants, judged.problem)
 
 
@@ -282,9 +289,15 @@ def _failed_row(row: Row, error: str) -> Row:
     return replace(row, clip=replace(row.clip, error=error), decision=failed(error))
 
 
-def _published_row(row: Row, tars: Published) -> Row:
+def _published_row(row: Row, tars: Published, raw: RawShard, enhanced: Shard | None) -> Row:
     tar = {"kept": tars.kept, "rejected": tars.rejected}.get(row.decision.verdict.value)
-    return replace(row, gain_db=tars.gain_db.get(row.clip.clip_id), shard=tar.key if tar else None)
+    return replace(
+        row,
+        gain_db=tars.gain_db.get(row.clip.clip_id),
+        shard=tar.key if tar else None,
+        raw_shard=raw.shard.key,
+        enhanced_shard=enhanced.key if enhanced and row.after else None,
+    )
 
 
 def _ending(row: Row) -> Ending:

@@ -15,6 +15,7 @@ from clean_corpus.flows.cli import (
     forget,
     listening,
     models,
+    review,
     run,
     train,
     versions,
@@ -49,6 +50,7 @@ COMMANDS = {  # in the order of --help
     "verify": versions.verify,
     "gc": versions.gc,
     "forget": forget.forget,
+    "decisions": review.decisions,
 }
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)

@@ -50,7 +50,7 @@ def diff(
     later: Annotated[int, typer.Argument(metavar="B", min=1)],
     settings: BucketSettings = [],  # noqa: B006
 ) -> None:
-    """Say what changed from version A to version B: clips new, gone, or with another end or another audio."""
+    """Say what changed from version A to version B: clips new, gone, or with another end, audio or review."""
     from clean_corpus.pipeline.corpus import versions
     from clean_corpus.pipeline.corpus.forgotten import PREFIX
 
@@ -61,7 +61,8 @@ def diff(
     for clip in difference.removed:
         print(f"- {clip}")
     for clip, before, after in difference.changed:
-        print(f"~ {clip}: {before} -> {after}" if before != after else f"~ {clip}: {after}, other audio")
+        same = "other audio, text or note" if after.endswith(")") else "other audio"  # a review ends in )
+        print(f"~ {clip}: {before} -> {after}" if before != after else f"~ {clip}: {after}, {same}")
     counts = len(difference.added), len(difference.removed), len(difference.changed)
     console.print("{} new, {} gone, {} changed".format(*counts))
 

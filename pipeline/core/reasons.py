@@ -35,6 +35,8 @@ class Reason(StrEnum):
     # rejected by the voice
     SPEAKER_CHANGE = "speaker_change"
     SPEAKER_OUTLIER = "speaker_outlier"
+    # rejected by a person
+    REVIEWED = "reviewed"
     # failed: the file or object cannot be had
     NOT_FOUND = "not_found"
     MALFORMED_MANIFEST = "malformed_manifest"
@@ -95,6 +97,7 @@ MEANINGS: dict[Reason, str] = {
     Reason.CER: "what a recogniser heard differs from its text by more than `gate.cer_max`",
     Reason.SPEAKER_CHANGE: "its voice changes: two parts are less alike than `speakers.constancy_min`",
     Reason.SPEAKER_OUTLIER: "its voice is not that of its speaker's other clips, by `speakers.match_min`",
+    Reason.REVIEWED: "a person decided so in a [review](review.md); who and why stand in `detail`",
     Reason.NOT_FOUND: "a manifest names it, and it is not there",
     Reason.MALFORMED_MANIFEST: "a line of a manifest, or a sidecar, came to nothing",
     Reason.NO_FILE_NAME: "an object's key is no name of a file",
@@ -138,6 +141,7 @@ class ChosenWhy(StrEnum):
     RAW_FALLS_SHORT = "raw_falls_short"
     ENHANCED_PREFERRED = "enhanced_preferred"
     NOT_ENHANCED = "not_enhanced"
+    REVIEWED = "reviewed"
 
 
 _SYSTEM = {errno.EACCES: Reason.PERMISSION_DENIED, errno.EPERM: Reason.PERMISSION_DENIED}

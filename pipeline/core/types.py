@@ -60,8 +60,8 @@ class TimedText:
     speaker: str | None = None
 
 
-TextSource = Literal["manifest", "timed", "aligned", "asr"]
-"""Where a clip's text is from: its recording, which is one clip; time stamps; an aligner; a recogniser."""
+TextSource = Literal["manifest", "timed", "aligned", "asr", "reviewed"]
+"""Where a clip's text is from: its recording, which is one clip; time stamps; an aligner; a recogniser; a person."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +203,29 @@ class VoiceFacts:
     voice_constancy: float | None = None
     voice_match: float | None = None
     speaker_auto: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewFacts:
+    """What a person decided over a clip, as columns of the ledger; None where nothing was decided.
+
+    `reviewed` says what in the words of the entries, `gate_` fields are what the gate said where a verdict or a version
+    was decided, `given_` fields the text and the speaker that were corrected.
+    """
+
+    reviewed: str | None = None
+    reviewed_by: str | None = None
+    reviewed_at: str | None = None
+    review_note: str | None = None
+    gate_verdict: str | None = None
+    gate_reason: str | None = None
+    gate_detail: str | None = None
+    gate_chosen: str | None = None
+    gate_chosen_why: str | None = None
+    given_text: str | None = None
+    given_text_source: str | None = None
+    given_text_original: str | None = None
+    given_speaker: str | None = None
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from clean_corpus.pipeline.core import clock
-from clean_corpus.pipeline.corpus import announcements, versions
+from clean_corpus.pipeline.core.errors import DataError
+from clean_corpus.pipeline.corpus import announcements, decisions, versions
 from clean_corpus.pipeline.corpus.forget_look import holds, members
 from clean_corpus.pipeline.corpus.forget_version import digest_of, tar_without
 from clean_corpus.pipeline.corpus.forgotten import DIGITS, FOLDER, Forgotten, digits_of
@@ -28,6 +29,7 @@ DERIVED = ("report/", ".report.new/", ".report.old/", "export/")
 """Made of a version as a whole, and made anew of the next: dropped."""
 REWRITTEN = ("ledger.parquet", "run.json", groups.KEY)
 VARIANTS = "variants/"
+DECISIONS = f"{decisions.FOLDER}/"
 
 
 @dataclass
@@ -47,7 +49,7 @@ def sweep(store: Store, forgotten: Forgotten) -> Swept:
     swept = Swept()
     doomed = [*_derived(store), *_stale_work(store, forgotten), *_rewrite_variants(store, forgotten, swept)]
     for key in store.walk(""):
-        if key.startswith((*VERSIONED, *PROTOCOL, *DERIVED, "work/", VARIANTS)) or key in REWRITTEN:
+        if key.startswith((*VERSIONED, *PROTOCOL, *DERIVED, "work/", VARIANTS, DECISIONS)) or key in REWRITTEN:
             continue
         found = holds(store, key, forgotten)
         if found is None:
@@ -59,6 +61,8 @@ def sweep(store: Store, forgotten: Forgotten) -> Swept:
         swept.dropped[key.split("/")[0]] += 1
     if swept.dropped.total() < len(doomed):
         raise StorageError(f"output {store.root}: {len(doomed) - swept.dropped.total()} objects are not deleted yet")
+    if rewritten := _rewrite_decisions(store, forgotten):
+        swept.rewritten[decisions.FOLDER] += rewritten
     store.tidy()
     swept.rewritten.update(filter(None, [_rewrite_groups(store, forgotten), *_put_newest(store)]))
     return swept
@@ -137,6 +141,28 @@ def _rewrite_variants(store: Store, forgotten: Forgotten, swept: Swept) -> Itera
         if tar_without(store, shard, clip_ids):
             swept.rewritten["variants"] += 1
         yield key
+
+
+def _rewrite_decisions(store: Store, forgotten: Forgotten) -> int:
+    """Take decisions over forgotten clips out of the objects that hold some; return the number of those objects.
+
+    An object that no one can read as decisions is removed: it may hold anything.
+    """
+
+    def is_covered(entry: decisions.Entry) -> bool:
+        speaker = entry.value if entry.what == "speaker" else None
+        return bool(forgotten.request_of(entry.source, entry.source_sha256, speaker, entry.clip_id))
+
+    holding = []
+    for key in list(store.walk(decisions.FOLDER)):
+        try:
+            is_held = any(map(is_covered, decisions.parse(key, store.read(key))))
+        except DataError:
+            store.delete(key)
+            is_held = False
+        if is_held:
+            holding.append(key)
+    return len(decisions.rewrite(store, holding, lambda entry: not is_covered(entry))) if holding else 0
 
 
 def _forgotten_members(store: Store, key: str, forgotten: Forgotten) -> Iterable[str]:

@@ -3,7 +3,7 @@
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
@@ -12,7 +12,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from clean_corpus.pipeline.core.types import Clip, Decision, Scores, VoiceFacts
+from clean_corpus.pipeline.core.types import Clip, Decision, ReviewFacts, Scores, VoiceFacts
 from clean_corpus.pipeline.quality.scorer import SCORES
 
 ROWS_PER_GROUP = 10_000  # of the Parquet file, and of rows in memory
@@ -31,6 +31,9 @@ CONSTANTS = ("enhancer", "weights_sha256", "config_sha256", "dnsmos_windows")
 """Columns with what a whole run was made with."""
 
 NO_VOICE = VoiceFacts()
+NO_REVIEW = ReviewFacts()
+REVIEW = tuple(part.name for part in fields(ReviewFacts))
+"""Columns with what people decided, and what stood there without."""
 
 _RECORDED = (
     "sample_rate_in_hz",
@@ -76,6 +79,9 @@ SCHEMA = pa.schema(
         ("speaker_auto", pa.string()),
         ("gain_db", pa.float64()),
         ("shard", pa.string()),
+        ("raw_shard", pa.string()),
+        ("enhanced_shard", pa.string()),
+        *[(name, pa.string()) for name in REVIEW],
         *[(name, pa.string()) for name in CONSTANTS],
         *[(f"{when}_{score}", pa.float64()) for score in SCORES for when in ("before", "after")],
     ]
@@ -84,7 +90,10 @@ SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class Row:
-    """Hold everything known of one clip at the end of a run."""
+    """Hold everything known of one clip at the end of a run.
+
+    `raw_shard` and `enhanced_shard` are the tars below work/ in which its two versions lie, None where there is none.
+    """
 
     clip: Clip
     decision: Decision
@@ -94,6 +103,9 @@ class Row:
     gain_db: float | None = None
     shard: str | None = None
     voice: VoiceFacts = NO_VOICE
+    raw_shard: str | None = None
+    enhanced_shard: str | None = None
+    review: ReviewFacts = NO_REVIEW
 
 
 def write(rows: Iterable[Row], file: BinaryIO, *, constants: Mapping[str, str | None]) -> int:
@@ -134,6 +146,9 @@ def _record(row: Row) -> dict[str, object]:
         **asdict(row.voice),
         "gain_db": row.gain_db,
         "shard": row.shard,
+        "raw_shard": row.raw_shard,
+        "enhanced_shard": row.enhanced_shard,
+        **asdict(row.review),
         **{f"before_{score}": row.before.get(score) for score in SCORES},
         **{f"after_{score}": row.after.get(score) for score in SCORES},
     }

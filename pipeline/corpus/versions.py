@@ -225,20 +225,26 @@ def rollback(store: Store, version: int) -> Manifest:
 def ledger_of(store: Store, manifest: Manifest, columns: Sequence[str]) -> pa.Table:
     """Read some columns of a version's ledger.
 
+    Columns that the release that wrote it did not know yet are null.
     Raises: DataError if it is not what was written.
     """
     try:
         with store.opened(manifest.ledger.key) as file:
             if hashlib.file_digest(file, "sha256").hexdigest() != manifest.ledger.sha256:
                 raise DataError(f"{store.root}: {manifest.ledger.key} of version {manifest.version} has other bytes")
-            return pq.ParquetFile(file).read([*columns])
+            parquet = pq.ParquetFile(file)
+            table = parquet.read([name for name in columns if name in parquet.schema_arrow.names])
+            for name in columns:
+                if name not in table.column_names:
+                    table = table.append_column(name, pa.nulls(len(table), pa.string()))
+            return table
     except FileNotFoundError:
         raise DataError(f"{store.root}: {manifest.ledger.key} of version {manifest.version} is gone") from None
 
 
 @dataclass(frozen=True)
 class Difference:
-    """Clips that only the later version has, that only the earlier one has, and whose end or audio changed."""
+    """Clips that only the later version has, that only the earlier one has, and whose end, audio or review changed."""
 
     added: list[str]
     removed: list[str]
@@ -246,9 +252,11 @@ class Difference:
 
 
 _COMPARED = ("clip_id", "verdict", "reason", "chosen", "source_sha256", "gain_db")
+_REVIEWED = ("reviewed", "reviewed_by", "reviewed_at")
 _ENDS = """
-    SELECT clip_id, verdict || coalesce(' ' || reason, '') || coalesce(' ' || chosen, '') AS ended,
-           source_sha256, gain_db FROM {}
+    SELECT clip_id, verdict || coalesce(' ' || reason, '') || coalesce(' ' || chosen, '')
+           || coalesce(' (' || reviewed || ' by ' || reviewed_by || ')', '') AS ended,
+           source_sha256, gain_db, reviewed_at FROM {}
 """
 
 
@@ -258,13 +266,14 @@ def difference(store: Store, earlier: Manifest, later: Manifest) -> Difference:
     Raises: DataError if a ledger is not what was written.
     """
     with duckdb.connect() as connection:
-        connection.register("earlier", ledger_of(store, earlier, _COMPARED))
-        connection.register("later", ledger_of(store, later, _COMPARED))
+        connection.register("earlier", ledger_of(store, earlier, _COMPARED + _REVIEWED))
+        connection.register("later", ledger_of(store, later, _COMPARED + _REVIEWED))
         rows = connection.sql(
             f"""SELECT coalesce(a.clip_id, b.clip_id) AS clip, a.clip_id IS NULL, b.clip_id IS NULL, a.ended, b.ended
                 FROM ({_ENDS.format("earlier")}) a FULL JOIN ({_ENDS.format("later")}) b USING (clip_id)
                 WHERE a.clip_id IS NULL OR b.clip_id IS NULL OR a.ended <> b.ended
                    OR a.source_sha256 IS DISTINCT FROM b.source_sha256 OR a.gain_db IS DISTINCT FROM b.gain_db
+                   OR a.reviewed_at IS DISTINCT FROM b.reviewed_at
                 ORDER BY clip"""
         ).fetchall()
     return Difference(

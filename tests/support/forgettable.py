@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -12,9 +12,11 @@ from clean_corpus.pipeline.core.records import Ending, Enhanced, Ingested, RawSh
 from clean_corpus.pipeline.core.types import Clip, Decision, Metadata, Recording, Verdict
 from clean_corpus.pipeline.corpus import ledger, publish, shards, stage_cache, versions
 from clean_corpus.pipeline.corpus.ledger import Row
+from clean_corpus.pipeline.corpus.reviewed import NO_REVIEWS
 from clean_corpus.pipeline.corpus.versions import Manifest
 from clean_corpus.pipeline.quality.gate import settled
 from clean_corpus.pipeline.quality.scorer import SCORES
+from clean_corpus.pipeline.text.rate import with_rate
 from tests.support.ledgers import run_of
 
 RATE = 16000
@@ -41,8 +43,11 @@ class Take:
         return [key] if self.clips == 1 else [f"{key}-{n:05d}" for n in range(self.clips)]
 
 
-def write_corpus(store, *groups, extra=True):
-    """Publish a version of groups of takes, as a run does; `extra`: with variants, report, export and more."""
+def write_corpus(store, *groups, extra=True, reviews=None):
+    """Publish a version of groups of takes, as a run does; `extra`: with variants, report, export and more.
+
+    With `reviews`, which it honours, the ledger says where clips lie in work/; the names of these tars tell sources.
+    """
     config = PipelineConfig()
     rows, kept, rejected = [], [], []
     for group in groups:
@@ -54,17 +59,24 @@ def write_corpus(store, *groups, extra=True):
                 store, "enhance", enhanced.sha256[:24], Enhanced, Enhanced(enhanced, {}, dict.fromkeys(ids, 9.0))
             )
             stage_cache.record(store, "score", raw.shard.sha256[:24], Scored, Scored({i: {} for i in ids}, {}))
+            honoured = reviews or NO_REVIEWS
+            clips = honoured.corrected(raw).clips
+            of_run = [
+                honoured.overruled(Row(clip, e.decision, e.before, e.after))
+                for clip, e in zip(clips, endings, strict=True)
+            ]
+            endings = [Ending(row.clip, row.decision, row.before, row.after) for row in of_run]
             tars = publish.publish_shard(store, raw, enhanced, endings, config).result
             if extra:
                 publish.variant_shard(store, raw, enhanced, endings, "raw", config)
             kept += filter(None, [tars.kept])
             rejected += filter(None, [tars.rejected])
             of = {"kept": tars.kept, "rejected": tars.rejected, "failed": None}
-            for ending in endings:
-                tar = of[ending.decision.verdict.value]
-                gain_db = tars.gain_db.get(ending.clip.clip_id)
-                more = {"gain_db": gain_db, "shard": tar and tar.key}
-                rows.append(Row(ending.clip, ending.decision, ending.before, ending.after, **more))
+            for row in of_run:
+                tar = of[row.decision.verdict.value]
+                row = replace(row, gain_db=tars.gain_db.get(row.clip.clip_id), shard=tar and tar.key)
+                lying = {"raw_shard": raw.shard.key, "enhanced_shard": enhanced.key} if reviews else {}
+                rows.append(replace(row, **lying))
         rows += [Row(clip, settled(clip), {}, {}) for clip in failed]
     rows.sort(key=lambda row: (row.clip.source, row.clip.offset_s, row.clip.clip_id))
     manifest = versions.publish(store, _draft(store, rows, kept, rejected))
@@ -79,9 +91,12 @@ def _ingested(store, group):
     for take in group:
         for n, clip_id in enumerate(take.clip_ids()):
             metadata = Metadata(text=f"words of {take.source} {n}", speaker=take.speaker)
-            clip = Clip(clip_id, take.source, take.sha256, float(n), 0.5, metadata=metadata, speech_s=0.4)
+            clip = with_rate(Clip(clip_id, take.source, take.sha256, float(n), 0.5, metadata=metadata, speech_s=0.4))
             if take.end == "failed":
                 failed.append(Clip(clip_id, take.source, None, metadata=metadata, error=f"not audio: {take.source}"))
+                continue
+            if take.end == "silent":
+                failed.append(Clip(clip_id, take.source, take.sha256, reject=(Reason.NO_SPEECH, "speech_s 0 < 0.3")))
                 continue
             decision = Decision(Verdict.KEPT, chosen="enhanced")
             if take.copy_of:
@@ -97,7 +112,9 @@ def _ingested(store, group):
         stage_cache.record(store, "ingest", name, Ingested, Ingested([], failed))
         return None, [], failed
     raw = RawShard(
-        _tar(store, f"work/raw/{name}-000.tar", [c.clip_id for c in clips], 24), clips, ["AAAA"] * len(clips)
+        _tar(store, f"work/raw/{name}-000.tar", [c.clip_id for c in clips], 24),
+        clips,
+        ["AAAA"] * len(clips),
     )
     stage_cache.record(store, "ingest", name, Ingested, Ingested([raw], failed))
     return raw, endings, failed

@@ -1,0 +1,89 @@
+"""The command `decisions`: what people decided over clips, listed, taken from a file, and published."""
+
+import getpass
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from clean_corpus.flows.cli.console import console
+from clean_corpus.flows.cli.options import AsJson
+from clean_corpus.flows.cli.versions import BucketSettings, OutputArgument, open_output
+
+if TYPE_CHECKING:
+    from clean_corpus.flows.commands.decisions import Standing
+    from clean_corpus.pipeline.corpus.republish import Change
+
+ReviewerName = Annotated[str | None, typer.Option("--by", help="who decides; default: the user of this machine")]
+
+
+def reviewer(name: str | None) -> str:
+    """Return who decides: the name that was given, or the user's."""
+    try:
+        return name or getpass.getuser()
+    except (KeyError, OSError):  # a user without a name, as in containers
+        return "unknown"
+
+
+def decisions(
+    output: OutputArgument,
+    apply: Annotated[
+        Path | None,
+        typer.Option("--apply", metavar="FILE", help="store the decisions of these JSON lines, and publish"),
+    ] = None,
+    publish: Annotated[bool, typer.Option("--publish", help="make a version with all that is pending")] = False,
+    by: ReviewerName = None,
+    as_json: AsJson = False,
+    settings: BucketSettings = [],  # noqa: B006
+) -> None:
+    """List what people decided and the newest version lacks, with its effect in hours; --apply and --publish make one.
+
+    A line of FILE is {"clip_id": ..., "what": "keep"}, and so on; docs/review.md has all of them.
+    """
+    from clean_corpus.flows.commands import decisions as command
+
+    store, _ = open_output(output, settings)
+    if apply:
+        store.prepare()
+        console.print(f"{len(command.add_file(store, apply, by=reviewer(by)))} decisions stored")
+    standing = command.standing(store)
+    if as_json:
+        print(json.dumps([_record(change) for change in standing.pending.changes], ensure_ascii=False))
+    else:
+        _print_standing(standing)
+    if (apply or publish) and (publish or standing.pending.changes):
+        done = command.publish(store)
+        for change in done.left:
+            console.print(f"left as it is, its tars in work/ are gone: {change.old['clip_id']}", markup=False)
+        console.print(f"{len(done.applied)} clips changed")
+        print(f"version: {done.manifest.version}")
+
+
+def _record(change: "Change") -> dict[str, object]:
+    from clean_corpus.flows.commands.decisions import words_of
+
+    old, new, review = change.old, change.new, change.review
+    return {
+        "clip_id": old["clip_id"],
+        "decided": review.words if review else None,
+        "by": review.by if review else None,
+        "verdict": [old["verdict"], new["verdict"]],
+        "effect": list(words_of(change)),
+        "hours": change.effect_s / 3600,
+    }
+
+
+def _print_standing(standing: "Standing") -> None:
+    from clean_corpus.flows.commands.decisions import words_of
+
+    for change in standing.pending.changes:
+        who = f"{change.review.words or 'note'}, by {change.review.by}" if change.review else "undone"
+        words = "; ".join(words_of(change))
+        print(f"{change.old['clip_id']}: {who}" + (f": {words}" if words else ""))
+    for clip_id, why in standing.pending.barred:
+        print(f"{clip_id}: nobody can keep it: {why}")
+    for entry in standing.pending.absent:
+        name = entry.clip_id or entry.source_sha256[:12]
+        print(f"{name}: {entry.what}, by {entry.by}: version {standing.version} lacks it")
+    print(f"{len(standing.pending.changes)} pending, {standing.effect_s / 3600:+.4f} h kept")
