@@ -8,13 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from clean_corpus.flows.commands.forget import complete
 from clean_corpus.pipeline.core.config import PipelineConfig
 from clean_corpus.pipeline.core.errors import ConfigError, DataError
 from clean_corpus.pipeline.core.records import Shard
-from clean_corpus.pipeline.corpus import decisions, ledger, republish, versions
+from clean_corpus.pipeline.corpus import decisions, forgotten, ledger, republish, versions
 from clean_corpus.pipeline.corpus.decisions import Entry
 from clean_corpus.pipeline.corpus.forget_version import digest_of
+from clean_corpus.pipeline.corpus.forgotten import Forgotten
 from clean_corpus.pipeline.corpus.republish import Change, Pending, Republished
 from clean_corpus.pipeline.corpus.versions import Manifest
 from clean_corpus.pipeline.report import listening_picks, speaker_figures
@@ -57,13 +61,19 @@ def add_file(store: Store, path: Path, *, by: str) -> list[Entry]:
         raise ConfigError(f"--apply {path}: {error.strerror}") from None
     lines = list(decisions.json_lines(str(path), data))
     known = _clips(store, {str(values.get("clip_id")) for _, values in lines if "source_sha256" not in values})
-    entries = [
-        decisions.entry_of(_completed(values, known, by, f"{path}:{number}"), f"{path}:{number}")
-        for number, values in lines
-    ]
+    gone = forgotten.load(store)
+    entries = [_entry(values, known, gone, by, f"{path}:{number}") for number, values in lines]
     if entries:
         decisions.append(store, entries)
     return entries
+
+
+def _entry(values: dict[str, Any], known: dict[str, dict[str, Any]], gone: Forgotten, by: str, place: str) -> Entry:
+    entry = decisions.entry_of(_completed(values, known, by, place), place)
+    speaker = entry.value if entry.what == "speaker" else None
+    if request := gone.request_of(entry.source, entry.source_sha256, speaker, entry.clip_id):
+        raise DataError(f"{place}: {request.words}; remove the line")
+    return entry
 
 
 def _completed(values: dict[str, Any], known: dict[str, dict[str, Any]], by: str, place: str) -> dict[str, Any]:
@@ -86,9 +96,9 @@ def place_of(row: dict[str, Any]) -> dict[str, Any]:
 
 def _clips(store: Store, clip_ids: Iterable[str]) -> dict[str, dict[str, Any]]:
     columns = ("clip_id", "source", "source_sha256", "offset_s", "duration_s", "removed_s")
-    rows = versions.ledger_of(store, _newest(store), columns).to_pylist()
-    wanted = set(clip_ids)
-    return {row["clip_id"]: place_of(row) for row in rows if row["clip_id"] in wanted and row["source_sha256"]}
+    table = versions.ledger_of(store, _newest(store), columns)
+    wanted = pc.is_in(table["clip_id"], value_set=pa.array(sorted(set(clip_ids)), pa.string()))
+    return {row["clip_id"]: place_of(row) for row in table.filter(wanted).to_pylist() if row["source_sha256"]}
 
 
 def publish(store: Store) -> Republished:
@@ -101,6 +111,7 @@ def publish(store: Store) -> Republished:
         complete(store)
         done = republish.republish(store, decisions.load(store))
         write_report(store, done.manifest)
+        republish.write_facts(store, done.manifest)
     return done
 
 

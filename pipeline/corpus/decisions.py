@@ -26,6 +26,7 @@ TOLERANCE_S = 0.05
 """How far apart two cuts of a recording may begin and end and still be one clip: another rate moves them less."""
 MANY = 64  # objects of entries that are put together into one
 READERS = 16  # parallel requests
+_ONE_LINE = r"^\P{Cc}*$"  # names are printed in terminals
 
 What = Literal["keep", "reject", "use_raw", "use_enhanced", "text", "speaker", "note", "undo"]
 
@@ -37,15 +38,15 @@ class Entry(BaseModel):
     entry that is undone. `at` is in UTC.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     format: Literal[1] = 1
     id: str = Field(default_factory=lambda: secrets.token_hex(8), pattern=r"^[0-9a-f]{8,64}$")
     at: datetime = Field(default_factory=lambda: datetime.now(UTC))
-    by: str = Field(min_length=1, max_length=200)
+    by: str = Field(min_length=1, max_length=200, pattern=_ONE_LINE)
     what: What
     value: str | None = Field(None, max_length=100_000)
-    clip_id: str
+    clip_id: str = Field(pattern=_ONE_LINE)
     source: str
     source_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     offset_s: float = Field(ge=0)
@@ -178,7 +179,7 @@ def folded(entries: Sequence[Entry]) -> Review | None:
             case "keep":
                 verdict, why = "keep", None
             case "reject":
-                verdict, why = "reject", entry.value
+                verdict, why = "reject", clean_text(entry.value) or None
             case "use_raw" | "use_enhanced":  # who wants a version published wants the clip
                 verdict, why, version = "keep", None, "raw" if entry.what == "use_raw" else "enhanced"
             case "text" | "speaker":

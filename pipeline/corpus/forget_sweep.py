@@ -61,8 +61,7 @@ def sweep(store: Store, forgotten: Forgotten) -> Swept:
         swept.dropped[key.split("/")[0]] += 1
     if swept.dropped.total() < len(doomed):
         raise StorageError(f"output {store.root}: {len(doomed) - swept.dropped.total()} objects are not deleted yet")
-    if rewritten := _rewrite_decisions(store, forgotten):
-        swept.rewritten[decisions.FOLDER] += rewritten
+    _rewrite_decisions(store, forgotten, swept)
     store.tidy()
     swept.rewritten.update(filter(None, [_rewrite_groups(store, forgotten), *_put_newest(store)]))
     return swept
@@ -143,10 +142,10 @@ def _rewrite_variants(store: Store, forgotten: Forgotten, swept: Swept) -> Itera
         yield key
 
 
-def _rewrite_decisions(store: Store, forgotten: Forgotten) -> int:
-    """Take decisions over forgotten clips out of the objects that hold some; return the number of those objects.
+def _rewrite_decisions(store: Store, forgotten: Forgotten, swept: Swept) -> None:
+    """Take decisions over forgotten clips out of the objects that hold some.
 
-    An object that no one can read as decisions is removed: it may hold anything.
+    What cannot be read as decisions is removed if it names a forgotten clip, else it is named as unknown.
     """
 
     def is_covered(entry: decisions.Entry) -> bool:
@@ -158,11 +157,17 @@ def _rewrite_decisions(store: Store, forgotten: Forgotten) -> int:
         try:
             is_held = any(map(is_covered, decisions.parse(key, store.read(key))))
         except DataError:
-            store.delete(key)
             is_held = False
+            if holds(store, key, forgotten):
+                store.delete(key)
+                swept.dropped[decisions.FOLDER] += 1
+            else:
+                swept.unknown.append(key)
         if is_held:
             holding.append(key)
-    return len(decisions.rewrite(store, holding, lambda entry: not is_covered(entry))) if holding else 0
+    if holding:
+        decisions.rewrite(store, holding, lambda entry: not is_covered(entry))
+        swept.rewritten[decisions.FOLDER] += len(holding)
 
 
 def _forgotten_members(store: Store, key: str, forgotten: Forgotten) -> Iterable[str]:

@@ -4,7 +4,7 @@ import json
 import tempfile
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -16,7 +16,10 @@ from clean_corpus.pipeline.storage.base import Store
 
 INGESTED = ("work/ingest", "work/listed")
 READERS = 8  # parallel requests for records
-_COLUMNS = ("clip_id", "source", "source_sha256", "speaker", "speaker_auto", "reason", "detail", "duration_s", "shard")
+_COLUMNS = (
+    "clip_id", "source", "source_sha256", "speaker", "speaker_auto", "given_speaker", "reason", "detail", "duration_s",
+    "shard",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +60,16 @@ class Spool:
 
 
 def clips_of_ledger(store: Store, key: str) -> Iterator[KnownClip]:
-    """Yield the clips of a ledger, in its order; columns that it lacks are None."""
+    """Yield the clips of a ledger, in its order; columns that it lacks are None.
+
+    A clip whose speaker somebody corrected comes twice, under the speaker that was given too.
+    """
     with store.opened(key) as file:
         parquet = pq.ParquetFile(file)
         columns = [name for name in _COLUMNS if name in parquet.schema_arrow.names]
         for batch in parquet.iter_batches(ROWS_PER_GROUP, columns=columns):
             for row in batch.to_pylist():
-                yield KnownClip(
+                clip = KnownClip(
                     row["clip_id"],
                     row.get("source") or row["clip_id"],
                     row.get("source_sha256"),
@@ -73,6 +79,9 @@ def clips_of_ledger(store: Store, key: str) -> Iterator[KnownClip]:
                     row.get("duration_s") or 0.0,
                     row.get("shard"),
                 )
+                yield clip
+                if given := row.get("given_speaker"):
+                    yield replace(clip, speaker=given)
 
 
 def clips_of_record(record: dict[str, Any]) -> Iterator[KnownClip]:

@@ -109,7 +109,8 @@ def _bar(row: dict[str, Any]) -> str | None:
 def republish(store: Store, decided: Decided) -> Republished:
     """Commit a version with all decisions applied, as the only run on this output.
 
-    Clips whose tars in work/ are gone stay as they are.
+    Clips whose tars in work/ are gone stay as they are. Report and run.json are still those of the version before, and
+    the caller's to write: where a process died before that, nothing but them is left to do, and nothing is applied.
     Raises: ConfigError if there is no version or nothing to apply; CleanCorpusError if nothing of it can be applied;
     StorageError if another run has taken over, or the output cannot be written.
     """
@@ -123,7 +124,11 @@ def republish(store: Store, decided: Decided) -> Republished:
                 copy.write(block)
         changes = pending(table, decided).changes
         if not changes:
-            raise ConfigError(f"OUTPUT {store.root}: version {newest.version} has all decisions already")
+            if _told(store) == newest.version:
+                raise ConfigError(f"OUTPUT {store.root}: version {newest.version} has all decisions already")
+            with table.open("rb") as file:
+                store.copy(file, "ledger.parquet")
+            return Republished(newest, [], [])
         applied, left, rows, moved = _publish_shards(store, newest, table, changes)
         if not applied:
             clip_id = left[0].old["clip_id"]
@@ -270,6 +275,19 @@ def _commit(store: Store, newest: Manifest, table: Path, moved: tuple[set[str], 
             store.copy(file, named.key)
         manifest = versions.publish(store, draft)
         store.copy(file, "ledger.parquet")
-    facts = manifest.run | {"version": manifest.version}
-    store.write("run.json", json.dumps(facts, indent=2, sort_keys=True).encode() + b"\n")
     return manifest
+
+
+def write_facts(store: Store, manifest: Manifest) -> None:
+    """Write run.json of a version, the last thing of publishing it.
+
+    Raises: StorageError if another run has taken over, or the output is full.
+    """
+    facts = manifest.run | {"version": manifest.version}
+    store.fence()
+    store.write("run.json", json.dumps(facts, indent=2, sort_keys=True).encode() + b"\n")
+
+
+def _told(store: Store) -> int | None:
+    """Return the version that run.json is of, None if there is none."""
+    return json.loads(store.read("run.json")).get("version") if store.size("run.json") is not None else None

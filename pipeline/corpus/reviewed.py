@@ -119,9 +119,11 @@ class Reviews:
         review = self._of(row.clip)
         if review is None:
             return row
-        gate, given = row.decision, self._given.get(row.clip.clip_id, {})
+        gate, given, clip = row.decision, self._given.get(row.clip.clip_id, {}), row.clip
+        if review.fields.get("text", "") is None:  # nor has it the one that was heard since
+            clip = replace(clip, metadata=replace(clip.metadata, text=None), text_source="reviewed")
         decision = effect(gate, review, is_enhanced=bool(row.after))
-        return replace(row, decision=decision, review=facts(review, gate, given))
+        return replace(row, clip=clip, decision=decision, review=facts(review, gate, given))
 
 
 NO_REVIEWS = Reviews(Decided())
@@ -149,25 +151,33 @@ def redecided(row: Mapping[str, Any], review: Review | None) -> dict[str, Any]:
     """
     if row["raw_shard"] is None:
         return dict(row)
-    gate, old = gate_decision(row), dict(row)
+    gate, new, texts = gate_decision(row), dict(row), _as_given(row)
+    new |= texts | asdict(NO_REVIEW)
+    if texts["text"] != row["text"]:
+        new["text_rate"] = text_rate(texts["text"], row["speech_s"])
+    decision = gate
+    if review is not None:
+        given = _given_of(review, texts)
+        new |= corrected_texts(texts, review, row["speech_s"])
+        decision = effect(gate, review, is_enhanced=row["enhanced_shard"] is not None)
+        new |= asdict(facts(review, gate, given))
+    if new["text"] is None and new["text_source"] != "reviewed" and row["asr_text"]:
+        new |= {"text": row["asr_text"], "text_source": "asr"}
+    if new["text"] != row["text"] and row["asr_text"] is not None:
+        is_held = new["text"] and new["text_source"] != "asr"
+        new["cer"] = character_error_rate(new["text"], row["asr_text"]) if is_held else None
+    new |= {"verdict": decision.verdict.value, "reason": decision.reason and decision.reason.value}
+    return new | {"detail": decision.detail, "chosen": decision.chosen, "chosen_why": decision.chosen_why}
+
+
+def _as_given(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return text and speaker of a row as they came, before anyone corrected them and anything was heard."""
     texts = {name: row[name] for name in _GIVEN}
     before = [part.strip() for part in (row.get("reviewed") or "").split(",")]
     for part, names in (("text", _GIVEN[:3]), ("speaker", _GIVEN[3:])):
         if part in before:
             texts |= {name: row[f"given_{name}"] for name in names}
-    old |= texts | asdict(NO_REVIEW)
-    if "text" in before:
-        old["text_rate"] = text_rate(texts["text"], row["speech_s"])
-    decision = gate
-    if review is not None:
-        given = _given_of(review, texts)
-        old |= corrected_texts(texts, review, row["speech_s"])
-        decision = effect(gate, review, is_enhanced=row["enhanced_shard"] is not None)
-        old |= asdict(facts(review, gate, given))
-    if row["asr_text"] is not None and old["text"] != row["text"] and old["text_source"] != "asr":
-        old["cer"] = character_error_rate(old["text"], row["asr_text"]) if old["text"] else None
-    old |= {"verdict": decision.verdict.value, "reason": decision.reason and decision.reason.value}
-    return old | {"detail": decision.detail, "chosen": decision.chosen, "chosen_why": decision.chosen_why}
+    return texts | ({"text": None, "text_source": None} if texts["text_source"] == "asr" else {})
 
 
 def differs(row: Mapping[str, Any], other: Mapping[str, Any]) -> bool:

@@ -13,6 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from clean_corpus.flows import clean_corpus as flow
 from clean_corpus.flows import shard_stages
+from clean_corpus.flows.commands import decisions as review
 from clean_corpus.flows.config import RunConfig
 from clean_corpus.pipeline.audio import decode, loudness
 from clean_corpus.pipeline.core.config_input import override, validate
@@ -203,6 +204,36 @@ def test_voices_are_looked_at_once_all_clips_are_judged(corpus, finished, tmp_pa
     before = content(output)
     run(corpus[0], output, *settings)
     assert content(output) == before and versions.latest(store).version == newest.version
+
+
+def test_decisions_are_published_without_a_run_and_a_run_comes_to_the_same(corpus, finished, tmp_path):
+    output = Path(shutil.copytree(finished[0], tmp_path / "out"))
+    store, table = LocalStore(output), rows(output)
+    kept = [row for row in table if row["verdict"] == "kept" and row["text"]]
+    unheard = next(r for r in table if r["verdict"] == "rejected" and r["raw_shard"] and not r["enhanced_shard"]
+                   and r["reason"] != "duplicate")  # fmt: skip
+    lines = [
+        {"what": "reject", "value": "a door slams", "clip_id": kept[0]["clip_id"]},
+        {"what": "use_raw", "clip_id": next(r["clip_id"] for r in kept[1:] if r["chosen"] == "enhanced")},
+        {"what": "text", "value": f"{kept[-1]['text']}!", "clip_id": kept[-1]["clip_id"]},
+        {"what": "keep", "clip_id": next(r["clip_id"] for r in table if r["reason"] == "dnsmos_sig")},
+        {"what": "keep", "clip_id": unheard["clip_id"]},
+    ]
+    (tmp_path / "decided.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    review.add_file(store, tmp_path / "decided.jsonl", by="anna")
+    done = review.publish(store)
+    assert len(done.applied) == 5 and not done.left and done.manifest.version == finished[1]["version"] + 1
+    before, told = content(output), json.loads((output / "run.json").read_text())
+    summary = run(corpus[0], output)
+    assert all(
+        stages(summary)[name][0] == 0 for name in ("ingest", "score before", "enhance", "score after", "publish")
+    )
+    assert content(output) == before and versions.latest(store).version == summary["version"] == told["version"]
+    assert summary["counts"] == told["counts"] and summary["counts"]["kept"] == finished[1]["counts"]["kept"] + 1
+    found = {row["clip_id"]: row for row in rows(output)}
+    ends = [(found[line["clip_id"]]["verdict"], found[line["clip_id"]]["chosen"]) for line in lines]
+    assert ends[1] == ends[4] == ("kept", "raw") and [end for end, _ in ends[2:]] == ["kept"] * 3
+    assert found[lines[0]["clip_id"]]["reason"] == "reviewed" and found[lines[2]["clip_id"]]["text"].endswith("!")
 
 
 def test_a_changed_threshold_redoes_only_the_gate(corpus, finished, tmp_path):

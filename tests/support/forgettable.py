@@ -3,6 +3,8 @@
 import hashlib
 import json
 from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
@@ -129,11 +131,11 @@ def _tar(store, key, clip_ids, bits) -> Shard:
 
 
 def _draft(store, rows, kept, rejected):
-    path = store.root / "table"
-    with path.open("wb") as file:
-        ledger.write(iter(rows), file, constants=CONSTANTS)
-    summary, data = ledger.summary(path), path.read_bytes()
-    path.unlink()
+    with TemporaryDirectory() as folder:
+        path = Path(folder, "table")
+        with path.open("wb") as file:
+            ledger.write(iter(rows), file, constants=CONSTANTS)
+        summary, data = ledger.summary(path), path.read_bytes()
     digest = hashlib.sha256(data).hexdigest()
     named = Shard(f"ledgers/{digest[:24]}.parquet", digest, len(data), len(rows))
     store.write(named.key, data)

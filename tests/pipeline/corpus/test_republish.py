@@ -7,10 +7,13 @@ import pytest
 
 from clean_corpus.flows.commands import decisions as command
 from clean_corpus.flows.commands.forget import forget
+from clean_corpus.pipeline.core.config import S3Config
 from clean_corpus.pipeline.core.errors import CleanCorpusError, ConfigError, DataError
+from clean_corpus.pipeline.core.locations import S3Folder
 from clean_corpus.pipeline.corpus import decisions, shards, versions
 from clean_corpus.pipeline.corpus.forget_selection import Asked
 from clean_corpus.pipeline.corpus.reviewed import NO_REVIEWS, Reviews
+from clean_corpus.pipeline.storage import open_store
 from clean_corpus.pipeline.storage.local import LocalStore
 from tests.support.commands import invoke
 from tests.support.forgettable import Take, write_corpus
@@ -29,9 +32,17 @@ LINES = [
 ]
 
 
+BUCKET = "republished"
+ANYWHERE = pytest.mark.parametrize("store", ["folder", "bucket"], indirect=True)
+
+
 @pytest.fixture
-def store(tmp_path):
-    store = LocalStore(tmp_path / "out")
+def store(tmp_path, request):
+    if getattr(request, "param", "folder") == "folder":
+        store = LocalStore(tmp_path / "out")
+    else:
+        request.getfixturevalue("client")
+        store = open_store(S3Folder(BUCKET, request.node.originalname), S3Config())
     store.prepare()
     write_corpus(store, [ANNE, BOB, LOW, COPY], CARL, extra=False, reviews=NO_REVIEWS)
     return store
@@ -54,6 +65,7 @@ def rows(store):
         return {row["clip_id"]: row for row in pq.read_table(file).to_pylist()}
 
 
+@ANYWHERE
 def test_a_file_of_decisions_becomes_the_next_version_and_a_run_comes_to_the_same(store, lines, tmp_path):
     first = versions.read(store, 1)
     said = invoke("decisions", store.root, "--apply", lines, "--by", "anna")
@@ -112,6 +124,7 @@ def test_a_wrong_line_stores_nothing(store, tmp_path):
     for line, message in (
         ({"clip_id": "nobody", "what": "keep"}, "2: clip_id: the newest version has no clip 'nobody'"),
         ({"clip_id": ANNE.clip_ids()[0], "what": "love"}, "2: what: Input should be 'keep'"),
+        ({"clip_id": ANNE.clip_ids()[0], "what": "keep", "by": "a\x1b[2J"}, "2: by: String should match"),
     ):
         (tmp_path / "bad.jsonl").write_text(f"{json.dumps(LINES[0])}\n{json.dumps(line)}\n")
         with pytest.raises(DataError, match=message):
@@ -128,9 +141,54 @@ def test_without_the_audio_in_work_nothing_is_published(store, lines):
     assert versions.numbers(store) == [1]
 
 
+@ANYWHERE
+def test_a_death_before_the_report_is_made_good_by_the_next_publishing(store, lines, monkeypatch):
+    command.add_file(store, lines, by="anna")
+    old = store.read("ledger.parquet")
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(command, "write_report", lambda *_: throw(KeyboardInterrupt))
+        command.publish(store)
+    store.write("ledger.parquet", old)  # as if it had died before that too
+    assert versions.numbers(store) == [1, 2] and store.size("run.json") is None
+    done = command.publish(store)
+    assert (done.manifest.version, done.applied, done.left) == (2, [], [])
+    assert store.read("ledger.parquet") == store.read(done.manifest.ledger.key)
+    assert json.loads(store.read("run.json"))["version"] == 2 and versions.numbers(store) == [1, 2]
+    with pytest.raises(ConfigError, match="has all decisions already"):
+        command.publish(store)
+
+
+def throw(error):
+    raise error
+
+
+def test_a_speaker_is_forgotten_by_the_label_that_was_given_too(store, lines):
+    command.add_file(store, lines, by="anna")
+    command.publish(store)
+    for key in list(store.walk("work")):
+        store.delete(key)
+    store.delete("versions/0001/manifest.json")
+    asked = Asked(speakers=("bob",))
+    gone = forget(store, asked, reference=None, allow_unmatched=False, confirm=lambda _: None).request
+    assert (gone.clips, gone.recordings) == (3, 1)
+    with store.opened("ledger.parquet") as file:
+        assert not {"bob", "bert"} & set(pq.read_table(file)["given_speaker"].to_pylist())
+    with pytest.raises(DataError, match=r"decided.jsonl:2: clip_id: the newest version has no clip"):
+        command.add_file(store, lines, by="anna")
+    by_content = {"what": "keep", "source_sha256": BOB.sha256, "offset_s": 0, "end_s": 0.5}
+    lines.write_text(json.dumps(by_content))
+    with pytest.raises(DataError, match=r"decided.jsonl:1: forgotten: request .*; remove the line"):
+        command.add_file(store, lines, by="anna")
+
+
 def test_forgetting_takes_decisions_with_it(store, lines):
     command.add_file(store, lines, by="anna")
-    forget(store, Asked(speakers=("bob",)), reference=None, allow_unmatched=False, confirm=lambda selection: None)
+    store.write("decisions/odd.jsonl", b"no decision")
+    store.write("decisions/old.jsonl", f'{{"was": "{BOB.clip_ids()[0]}"'.encode())
+    asked = Asked(speakers=("bob",))
+    done = forget(store, asked, reference=None, allow_unmatched=False, confirm=lambda selection: None).done
+    assert done.swept.unknown == ["decisions/odd.jsonl"] and store.size("decisions/old.jsonl") is None
+    store.delete("decisions/odd.jsonl")
     stored = b"".join(store.read(key) for key in store.walk("decisions"))
     assert b"bob" not in stored and b"Other" not in stored and b"door" in stored
     pending = json.loads(invoke("decisions", store.root, "--json").stdout)
