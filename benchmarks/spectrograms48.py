@@ -14,7 +14,7 @@ import numpy as np
 import soundfile
 import torch
 from mixes48 import RATE, SNRS_DB, make_pairs
-from pairs48 import EXTRAPOLATED, FULL, NOISY, PEER, systems
+from pairs48 import EXTRAPOLATED, FULL, LIVE, NOISY, PEER, systems
 from peers48 import require_peers
 from PIL import Image
 from scipy.signal import stft
@@ -45,7 +45,7 @@ def level_db(x: Audio) -> Audio:
 
 def draw(signals: dict[str, Audio], title: str, to: Path) -> None:
     """Write a picture with one spectrogram a signal, side by side."""
-    figure, axes = pyplot.subplots(1, len(signals), sharey=True, figsize=(13, 4), dpi=100, layout="constrained")
+    figure, axes = pyplot.subplots(1, len(signals), sharey=True, figsize=(15, 4), dpi=100, layout="constrained")
     for axis, (name, x) in zip(axes, signals.items(), strict=True):
         extent = (0, len(x) / RATE, 0, RATE / 2000)
         axis.imshow(level_db(x), origin="lower", aspect="auto", extent=extent, cmap="magma", clim=RANGE_DB)
@@ -76,7 +76,7 @@ def main() -> None:
             make_pairs(work)
         for path in chosen(work / "noisy"):
             clean, noisy = (soundfile.read(work / part / path.name, dtype="float32")[0] for part in ("clean", "noisy"))
-            made = {name: compared[name](noisy) for name in (NOISY, EXTRAPOLATED, FULL, PEER)}
+            made = {name: compared[name](noisy) for name in (NOISY, EXTRAPOLATED, FULL, LIVE, PEER)}
             draw({"clean": clean, **made}, path.stem, asked.out / f"{path.stem}.png")
 
 
