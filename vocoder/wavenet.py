@@ -10,9 +10,11 @@ from torch.nn import functional
 
 from clean_corpus.vocoder.distributions import MuLaw, distribution, mu_law_encode
 from clean_corpus.vocoder.emphasis import emphasised
+from clean_corpus.vocoder.source import Source, a_period_ago
 
 CONDITIONING_SLOPE = 0.4  # of the leaky rectifiers
 LEAST_SHARE = 1e-6  # of a class that was never met
+CONDITIONED = 4  # frames on each side, more than the conditioning of a frame depends on
 COSINES = 12  # over the classes; a fresh network's weights per class are sums of them
 
 
@@ -31,13 +33,15 @@ class WaveNet(nn.Module):
     by sqrt(0.5) and sqrt(1 / layers), which keeps activations at unit variance; `speakers` > 0 adds an embedding to the
     conditioning; the weights per class start as smooth functions of the class (`smooth_class_weights`), because
     unrelated ones need as long to find their order as the rest of a short training.
-    With `emphasis` it models pre-emphasised samples, and what it speaks is de-emphasised at the end.
+    With `emphasis` it models pre-emphasised samples, and what it speaks is de-emphasised at the end. With `harmonics` >
+    0 the input of each stack has the phases of so many harmonics, and the samples a period ago, added to it
+    (`Source`).
     Size: 2,251,968 parameters, 493,056 of them in the conditioning (asserted in tests).
     Shapes: x (B, N) samples as `distribution.quantised` returns them, of which sample n depends on x[:, :n];
     log_mel (B, n_mels, T + 2 * context) with N = T * hop_length and hop_length = prod(upsampling) * conditioning_hop
-    samples, where the outer `context` frames on each side are
-    heard and not spoken; speaker (B,) -> (B, distribution.channels, N), or the parts of `frames` frames from number
-    first (B,) on, for which alone the outputs are computed then, (B, distribution.channels, frames * hop_length).
+    samples, where the outer `context` frames on each side are heard and not spoken; speaker (B,); source (B, N, stacks,
+    residual_channels) -> (B, distribution.channels, N), or the parts of `frames` frames from number first (B,) on, for
+    which alone the outputs are computed then, (B, distribution.channels, frames * hop_length).
     Raises: ValueError if N is not T * hop_length, if layers do not split into stacks, or if a speaker is missing or not
     wanted.
     """
@@ -58,6 +62,7 @@ class WaveNet(nn.Module):
         speakers: int = 0,
         output: str = "mu-law",
         emphasis: float = 0.0,
+        harmonics: int = 0,
     ) -> None:
         super().__init__()
         if layers % stacks or gate_channels % 2:
@@ -72,6 +77,7 @@ class WaveNet(nn.Module):
         self.register_buffer("mel_mean", torch.zeros(n_mels))
         self.register_buffer("mel_std", torch.ones(n_mels))
         self.conditioning = Conditioning(n_mels, conditioning_channels, upsampling)
+        self.source = Source(n_mels, harmonics, stacks, residual_channels) if harmonics else None
         self.speaker = nn.Embedding(speakers, conditioning_channels) if speakers else None
         categorical = isinstance(self.distribution, MuLaw)
         self.input = nn.Conv1d(self.distribution.channels if categorical else 1, residual_channels, 1)
@@ -118,18 +124,22 @@ class WaveNet(nn.Module):
         context: int = 0,
         first: Tensor | None = None,
         frames: int | None = None,
+        source: Tensor | None = None,
     ) -> Tensor:
         n_frames = log_mel.shape[-1] - 2 * context
         if x.shape[1] != n_frames * self.hop_length:
             raise ValueError(f"{x.shape[1]} samples, {n_frames} frames of {self.hop_length}: must be as long")
-        c = self.condition(log_mel, speaker)
-        c = c.narrow(-1, context * self.vectors_per_frame, n_frames * self.vectors_per_frame).transpose(1, 2)
+        beside = min(context, CONDITIONED)
+        c = self.condition(log_mel[..., context - beside : context + n_frames + beside], speaker)
+        c = c.narrow(-1, beside * self.vectors_per_frame, n_frames * self.vectors_per_frame).transpose(1, 2)
         c = c.contiguous()
         wanted = Part.of(x, first, frames, self.hop_length)
         skips = torch.stack([block.skip.bias.float() for block in self.blocks]).sum(0)
         x = self.embed(functional.pad(x[:, :-1], (1, 0)))
         for stack in range(0, len(self.blocks), self.layers_per_stack):
             blocks, gated = self.blocks[stack : stack + self.layers_per_stack], []
+            if source is not None:
+                x = x + source[:, :, stack // self.layers_per_stack]
             for block in blocks:
                 x, y = block(x, c)
                 gated.append(y)
@@ -163,8 +173,11 @@ class WaveNet(nn.Module):
 
         Samples before frame number first (B,) are heard alone: layers pass them on, and compute no output for them.
         """
+        voice = self.source and self.source.heard(x, log_mel, self.hop_length, context)
         x = emphasised(x, self.emphasis)
-        parameters = self(self.distribution.quantised(x), log_mel, speaker, context=context, first=first, frames=frames)
+        heard = self.distribution.quantised(x)
+        source = self.source and self.source(self.source.phases(voice), a_period_ago(heard, voice))
+        parameters = self(heard, log_mel, speaker, context=context, first=first, frames=frames, source=source)
         return self.distribution.nll(parameters.float(), Part.of(x, first, frames, self.hop_length).cut(x))
 
     def start_from_shares(self, shares: Tensor) -> None:

@@ -12,7 +12,10 @@ SMALL = {"layers": 6, "stacks": 2, "residual_channels": 16, "gate_channels": 32,
 def small_wavenet(output="mu-law", **sizes):
     """A network of two stacks with random weights, always the same."""
     torch.manual_seed(0)
-    return WaveNet(**(SMALL | {"output": output} | sizes)).eval()
+    network = WaveNet(**(SMALL | {"output": output} | sizes)).eval()
+    if network.source is not None:
+        torch.nn.init.normal_(network.source.output.weight, std=0.1)
+    return network
 
 
 def save_small_vocoder(folder, mel, *, upsampling, speakers=()):

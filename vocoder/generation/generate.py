@@ -13,7 +13,9 @@ from torch.nn import functional
 from clean_corpus.vocoder.emphasis import de_emphasised
 from clean_corpus.vocoder.features import SILENCE
 from clean_corpus.vocoder.generation.cpu_loop import CpuLoop
-from clean_corpus.vocoder.generation.weights import Weights
+from clean_corpus.vocoder.generation.weights import SourceInputs, Weights
+from clean_corpus.vocoder.pitch import REACH
+from clean_corpus.vocoder.source import HIDDEN, Voice
 from clean_corpus.vocoder.wavenet import WaveNet
 
 if TYPE_CHECKING:
@@ -86,15 +88,14 @@ def _generate_group(
     conditionings = [
         _conditioning_blocks(network, mel, None if speakers is None else speakers[i]) for i, mel in enumerate(log_mels)
     ]
+    sources = [_source_blocks(network, mel) for mel in log_mels]
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
     parts = []
     for start in range(0, max(n_frames), BLOCK):
         frames_now = min(BLOCK, max(n_frames) - start)
         n, n_vectors = frames_now * hop, frames_now * network.vectors_per_frame
-        c = torch.zeros(n_vectors, weights.conditioner.shape[-1], len(log_mels), device=device)
-        for i, blocks in enumerate(conditionings):
-            if (block := next(blocks, None)) is not None:
-                c[: block.shape[1], :, i] = block.t()
+        c = _side_by_side(conditionings, (n_vectors, weights.conditioner.shape[-1]), device)
+        source = network.source and _source_inputs(sources, n, device)
         noise = torch.stack([network.distribution.noise(n, g) for g in generators], 1)
         cooled = None
         if temperatures is not None:
@@ -102,7 +103,7 @@ def _generate_group(
             for i, own in enumerate(temperatures):
                 now = own[start : start + BLOCK].repeat_interleave(network.vectors_per_frame)
                 cooled[: len(now), i] = now
-        parts.append(loop.run(c, noise, cooled)[0])
+        parts.append(loop.run(c, noise, cooled, source)[0])
         if advance:
             advance(sum(min(n, max(0, frames - start) * hop) for frames in n_frames))
     whole = np.concatenate(parts)
@@ -120,7 +121,7 @@ def _loop(weights: Weights, batch: int, device: torch.device, *, single: bool) -
 
 @torch.inference_mode()
 def _conditioning_blocks(network: WaveNet, log_mel: Tensor, speaker: int | None) -> Iterator[Tensor]:
-    """Yield the conditioning of one utterance block by block, (C, n) each, so that hours take little memory.
+    """Yield the conditioning of one utterance block by block, (n, C) each, so that hours take little memory.
 
     Silent frames surround the utterance, as in training.
     """
@@ -130,4 +131,33 @@ def _conditioning_blocks(network: WaveNet, log_mel: Tensor, speaker: int | None)
     for start in range(0, n_frames, BLOCK):
         stop = min(n_frames, start + BLOCK)
         c = network.condition(log_mel[None, :, start : stop + 2 * CONTEXT], number)[0]
-        yield c[:, CONTEXT * hop : (CONTEXT + stop - start) * hop]
+        yield c[:, CONTEXT * hop : (CONTEXT + stop - start) * hop].t()
+
+
+@torch.inference_mode()
+def _source_blocks(network: WaveNet, log_mel: Tensor) -> Iterator[Tensor]:
+    """Yield phases, voicing and period of one utterance block by block, (n, HIDDEN + 2); nothing without a source."""
+    if network.source is None:
+        return
+    hop, context = network.hop_length, REACH + 1  # one frame more, for what is interpolated
+    silent = functional.pad(log_mel.to(network.mel_mean.device), (context, context), value=SILENCE)
+    voice = network.source.spoken(silent[None], hop)
+    for start in range(context * hop, voice.phase.shape[1] - context * hop, BLOCK * hop):
+        block = slice(start, min(start + BLOCK * hop, voice.phase.shape[1] - context * hop))
+        now = Voice(*(part[:, block] for part in voice))
+        yield torch.cat((network.source.phases(now), now.voiced[..., None], now.period[..., None]), 2)[0]
+
+
+def _source_inputs(blocks_of: Sequence[Iterator[Tensor]], n: int, device: torch.device) -> SourceInputs:
+    """Return what the sources of all utterances say of the next n samples."""
+    beside = _side_by_side(blocks_of, (n, HIDDEN + 2), device)
+    return SourceInputs(beside[:, :HIDDEN], beside[:, HIDDEN], beside[:, HIDDEN + 1])
+
+
+def _side_by_side(blocks_of: Sequence[Iterator[Tensor]], shape: tuple[int, ...], device: torch.device) -> Tensor:
+    """Return the next block of each utterance, (n, ...) as far as it goes, side by side: (*shape, B)."""
+    beside = torch.zeros(*shape, len(blocks_of), device=device)
+    for i, blocks in enumerate(blocks_of):
+        if (block := next(blocks, None)) is not None:
+            beside[: len(block), ..., i] = block
+    return beside

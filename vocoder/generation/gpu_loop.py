@@ -6,12 +6,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from clean_corpus.vocoder.generation.kernels import gpu
-from clean_corpus.vocoder.generation.weights import Weights, history_starts
+from clean_corpus.vocoder.generation.kernels import cpu, gpu
+from clean_corpus.vocoder.generation.weights import SourceInputs, Weights, history_starts
 
 ARRAYS = (
     "levels", "table", "input_bias", "dilations", "dilated", "dilated_bias", "conditioner", "residual", "residual_bias",
-    "skip", "skip_bias", "hidden", "hidden_bias", "output", "output_bias",
+    "skip", "skip_bias", "hidden", "hidden_bias", "output", "output_bias", "source_past", "source_output",
+    "source_bias",
 )  # fmt: skip
 
 
@@ -34,6 +35,7 @@ class GpuLoop:
         self._sample = torch.zeros(self._lanes, device=device)
         silence = len(weights.levels) // 2
         self._chosen = torch.full((self._lanes,), silence, dtype=torch.int64, device=device)
+        self._spoken = torch.zeros(cpu.PAST, self._lanes, device=device)
         self._n_made = 0
 
     def run(
@@ -41,13 +43,14 @@ class GpuLoop:
         conditioning: Tensor | np.ndarray,
         noise: Tensor | np.ndarray,
         temperature: Tensor | np.ndarray | None = None,
+        source: SourceInputs | None = None,
         *,
         keep_logits: bool = False,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Make the next samples; return them with the parameters of their distributions, if `keep_logits`.
 
         Shapes: conditioning (M, C, B), one for each conditioning_hop that the N samples lie in, noise (N, B, W),
-        temperature (M, B), None for 1 -> (N, B), (N, O, B) or (0, O, B).
+        temperature (M, B), None for 1, source None for a network without -> (N, B), (N, O, B) or (0, O, B).
         """
         w, n = self._weights, len(noise)
         conditioning, noise = self._padded(conditioning, 2), self._padded(noise, 1)
@@ -56,14 +59,17 @@ class GpuLoop:
         temperatures = torch.ones(len(conditioning), self._lanes, device=self.device)
         if temperature is not None:
             temperatures[:, : self.batch] = torch.as_tensor(temperature)
+        phases, voiced, period = (self._padded(x, x.dim() - 1) for x in source or (torch.zeros(1, self.batch),) * 3)
         samples = torch.empty(n, self._lanes, device=self.device)
         logits = torch.empty(n if keep_logits else 0, n_out, self._lanes, device=self.device)
         sizes = {"R": n_residual, "H": n_gates // 2, "S": n_skip, "C": n_conditioning, "Q": n_out}
+        sizes["E"] = phases.shape[-2]
         gpu.run[(self._lanes // gpu.LANES,)](
-            *(w[name] for name in ARRAYS), conditioning, temperatures, noise, self._rings, self._held, self._starts,
-            self._sample, self._chosen, samples, logits, n, n_layers, self._n_made, self._lanes,
-            KIND=w["kind"], HOP=w["conditioning_hop"], KEEP=keep_logits, TAPS=n_taps, DRAWS=noise.shape[2],
-            BLOCK=gpu.LANES, **sizes,
+            *(w[name] for name in ARRAYS), conditioning, temperatures, phases, voiced, period.int(), noise,
+            self._spoken, self._rings, self._held, self._starts, self._sample, self._chosen, samples, logits, n,
+            n_layers, self._n_made, self._lanes,
+            KIND=w["kind"], HOP=w["conditioning_hop"], STACK=0 if source is None else w["layers_per_stack"],
+            KEEP=keep_logits, TAPS=n_taps, DRAWS=noise.shape[2], BLOCK=gpu.LANES, **sizes,
             **{f"{name}P": max(16, 2 ** (size - 1).bit_length()) for name, size in sizes.items()},
         )  # fmt: skip
         self._n_made += n

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -9,7 +10,16 @@ from torch import Tensor
 
 from clean_corpus.vocoder.distributions import Gaussian, MuLaw, mu_law_decode
 from clean_corpus.vocoder.generation.kernels import cpu
+from clean_corpus.vocoder.source import TAPS
 from clean_corpus.vocoder.wavenet import WaveNet
+
+
+class SourceInputs(NamedTuple):
+    """What a source says of the samples to come: embedded phases (N, E, B), voicing and period in samples (N, B)."""
+
+    phases: Tensor
+    voiced: Tensor
+    period: Tensor
 
 
 @dataclass(frozen=True)
@@ -21,6 +31,7 @@ class Weights:
 
     kind: int
     conditioning_hop: int
+    layers_per_stack: int
     levels: np.ndarray
     table: np.ndarray
     input_bias: np.ndarray
@@ -36,6 +47,9 @@ class Weights:
     hidden_bias: np.ndarray
     output: np.ndarray
     output_bias: np.ndarray
+    source_past: np.ndarray
+    source_output: np.ndarray
+    source_bias: np.ndarray
 
     @classmethod
     def of(cls, network: WaveNet) -> "Weights":
@@ -48,6 +62,7 @@ class Weights:
         return cls(
             kind=kind,
             conditioning_hop=network.conditioning_hop,
+            layers_per_stack=network.layers_per_stack,
             levels=_array(levels),
             table=_array(network.input.weight[:, :, 0].t()),
             input_bias=_array(network.input.bias),
@@ -63,6 +78,9 @@ class Weights:
             hidden_bias=_array(network.hidden.bias),
             output=_array(network.output.weight[:, :, 0]),
             output_bias=_array(network.output.bias),
+            source_past=_array(network.source.past.weight if network.source else torch.empty(0, TAPS)),
+            source_output=_array(network.source.output.weight if network.source else torch.empty(0, 0)),
+            source_bias=_array(network.source.output.bias if network.source else torch.empty(0)),
         )
 
 

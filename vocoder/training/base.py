@@ -38,6 +38,7 @@ class Base(NamedTuple):
 def resolve(config: VocoderConfig) -> tuple[VocoderConfig, Base | None]:
     """Return the configuration with the sizes and the pre-emphasis that its base has, and the base if it names one.
 
+    A base without a source of harmonics may be given one.
     Raises: ConfigError if the base is not there, or has other sizes, pre-emphasis or features than the configuration.
     """
     if config.start_from is None:
@@ -49,6 +50,8 @@ def resolve(config: VocoderConfig) -> tuple[VocoderConfig, Base | None]:
     there = _defaults() | sizes | {f"features.{k}": v for k, v in asdict(vocoder.mel).items()}
     asked = config.sizes | ({} if config.emphasis is None else {"emphasis": config.emphasis})
     asked |= {f"features.{k}": v for k, v in asdict(config.features.log_mel()).items()}
+    if not there["harmonics"] and (harmonics := asked.pop("harmonics", 0)):
+        sizes["harmonics"] = harmonics  # a fresh source adds nothing to what the base does
     for name, value in asked.items():
         if _plain(there.get(name)) != _plain(value):
             raise ConfigError(
@@ -82,6 +85,8 @@ def start(network: WaveNet, base: Vocoder, speakers: Sequence[str]) -> None:
     known = state.pop("speaker.weight", None)
     if network.speaker is not None:
         state["speaker.weight"] = _embeddings(network.speaker.weight, known, base.speakers, speakers)
+    if base.network.source is None and network.source is not None:
+        state |= {f"source.{name}": x for name, x in network.source.state_dict().items()}
     network.load_state_dict(state)
     if network.speaker is None and known is not None:
         with torch.no_grad():

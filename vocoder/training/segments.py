@@ -15,9 +15,10 @@ from torch.utils.data import Dataset
 from clean_corpus.pipeline.core.types import Audio
 from clean_corpus.pipeline.training.shard_stream import Blocks, Encoded, Shard, Shuffled
 from clean_corpus.vocoder.features import SILENCE, LogMel
+from clean_corpus.vocoder.pitch import REACH
 from clean_corpus.vocoder.training.split import speaker_of
 
-CONTEXT = 4  # frames on each side of a segment, more than its conditioning depends on
+CONTEXT = REACH + 1  # frames on each side of a segment, more than its conditioning and its F0 depend on
 
 
 class Segments(Dataset):

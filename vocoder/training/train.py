@@ -19,6 +19,7 @@ from clean_corpus.pipeline.training import recording_list
 from clean_corpus.pipeline.training.loop import EpochSampler, HalveOnRise, Lines, RunningMean, checkpoint, claim, loader
 from clean_corpus.pipeline.training.recording_list import RecordingList
 from clean_corpus.pipeline.training.shard_stream import Encoded, Shard
+from clean_corpus.vocoder import pitch
 from clean_corpus.vocoder.checkpoint import Vocoder, build, save_vocoder
 from clean_corpus.vocoder.distributions import MuLaw, distribution, mu_law_encode
 from clean_corpus.vocoder.emphasis import emphasised
@@ -82,6 +83,8 @@ def train(
     heard = RecordingList({"speech": content.recordings})
     if start_from:
         heard = heard.after(start_from.name, start_from.recordings())
+    if network.source is not None:
+        heard = heard.after(pitch.WEIGHTS.stem, recording_list.read(pitch.WEIGHTS))
     recording_list.write(out / "best.safetensors", heard)
     facts["recordings"] = heard.counts
     card = _card(network, content, config, facts | ({"started_from": start_from.about()} if start_from else {}))
@@ -166,6 +169,8 @@ def _network(config: VocoderConfig, mel: LogMel, content: Survey, start_from: ba
             f"{mel.hop_length / network.conditioning_hop:g}, which is {mel.hop_length} by sizes.conditioning_hop "
             f"{network.conditioning_hop}"
         )
+    if network.source is not None:
+        network.source.pitch.load_state_dict(pitch.shipped(mel))
     if start_from:
         base.start(network, start_from.vocoder, content.speakers)
         return network

@@ -7,14 +7,17 @@ import torch
 from clean_corpus.vocoder.distributions import DISTRIBUTIONS, mu_law_encode
 from clean_corpus.vocoder.generation import cpu_loop
 from clean_corpus.vocoder.generation.cpu_loop import CpuLoop
-from clean_corpus.vocoder.generation.weights import Weights
+from clean_corpus.vocoder.generation.weights import SourceInputs, Weights
+from clean_corpus.vocoder.source import Voice, a_period_ago
 from tests.support.wavenets import small_wavenet
 
 HELD = {"upsampling": (2,), "conditioning_hop": 4}
+SOURCED = HELD | {"harmonics": 3}
 
 
 @pytest.mark.parametrize(
-    ("batch", "sizes"), [(3, {}), (17, {"kernel_size": 3}), (1, {"kernel_size": 3}), (17, HELD), (1, HELD)]
+    ("batch", "sizes"),
+    [(3, {}), (17, {"kernel_size": 3}), (1, {"kernel_size": 3}), (17, HELD), (1, HELD), (17, SOURCED), (1, SOURCED)],
 )
 @pytest.mark.parametrize("output", DISTRIBUTIONS)
 def test_generation_equals_the_parallel_forward(output, batch, sizes):
@@ -28,13 +31,19 @@ def test_generation_equals_the_parallel_forward(output, batch, sizes):
     generator = torch.Generator().manual_seed(1)
     noise = torch.stack([net.distribution.noise(n, generator) for _ in range(batch)], 1)
     temperature = torch.rand(n // net.conditioning_hop, batch, generator=generator) + 0.5
+    voice = Voice(
+        torch.rand(batch, n) * 6, torch.rand(batch, n), torch.randint(32, 90, (batch, n), generator=generator)
+    )
     with torch.no_grad():
         c = net.condition(mel)
+        phases = net.source and net.source.phases(voice)
+        inputs = net.source and SourceInputs(phases.permute(1, 2, 0), voice.voiced.t(), voice.period.t())
         drawn, logits = CpuLoop(Weights.of(net), batch, single=batch == 1).run(
-            c.permute(2, 1, 0).numpy(), noise.numpy(), temperature, keep_logits=True
+            c.permute(2, 1, 0).numpy(), noise.numpy(), temperature, inputs, keep_logits=True
         )
         samples = torch.as_tensor(np.ascontiguousarray(drawn.T))
-        expected = net(samples, mel)  # (B, O, N)
+        source = net.source and net.source(phases, a_period_ago(samples, voice))
+        expected = net(samples, mel, source=source)  # (B, O, N)
     assert np.abs(logits.transpose(2, 1, 0) - expected.numpy()).max() < 1e-4
     degrees = temperature.repeat_interleave(net.conditioning_hop, 0).unsqueeze(2)
     again = torch.stack([net.distribution.draw(expected[:, :, i], noise[i], degrees[i]) for i in range(n)], 1)

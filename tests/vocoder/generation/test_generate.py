@@ -62,7 +62,7 @@ def test_conditioning_at_the_ends_is_that_of_training(sizes):
     beside = CONTEXT * network.vectors_per_frame
     with torch.no_grad():
         learnt = network.condition(log_mel[None])[0, :, beside:-beside]
-        spoken = torch.cat(list(_conditioning_blocks(network, mel(torch.as_tensor(x)[None])[0], None)), 1)
+        spoken = torch.cat(list(_conditioning_blocks(network, mel(torch.as_tensor(x)[None])[0], None))).t()
     assert torch.allclose(spoken, learnt, atol=1e-4)  # other lengths, other orders of float32 sums
 
 

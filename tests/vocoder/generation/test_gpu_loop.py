@@ -9,7 +9,7 @@ import pytest
 CODE = """
 import numpy as np, torch
 from clean_corpus.vocoder.generation.cpu_loop import CpuLoop
-from clean_corpus.vocoder.generation.weights import Weights
+from clean_corpus.vocoder.generation.weights import SourceInputs, Weights
 from clean_corpus.vocoder.generation.gpu_loop import GpuLoop
 from clean_corpus.vocoder.wavenet import WaveNet
 
@@ -18,16 +18,22 @@ for output, kernel_size, hop in (("mu-law", 2, 1), ("gaussian", 3, 4), ("logisti
     torch.manual_seed(0)
     net = WaveNet(layers=4, stacks=2, kernel_size=kernel_size, residual_channels=16, gate_channels=48,
                   skip_channels=20, conditioning_channels=12, upsampling=(4 // hop,), conditioning_hop=hop,
-                  output=output).eval()
+                  output=output, harmonics=2 if hop == 4 else 0).eval()
     generator = torch.Generator().manual_seed(1)
     c = torch.randn(n // hop, 12, batch, generator=generator)
     noise = torch.stack([net.distribution.noise(n, generator) for _ in range(batch)], 1)
     temperature = torch.rand(n // hop, batch, generator=generator) + 0.5
+    if net.source:
+        torch.nn.init.normal_(net.source.output.weight, std=0.1)
+        source = SourceInputs(torch.randn(n, 64, batch, generator=generator), torch.rand(n, batch, generator=generator),
+                              torch.randint(5, 14, (n, batch), generator=generator))
     cpu, gpu = CpuLoop(Weights.of(net), batch), GpuLoop(Weights.of(net), batch, torch.device("cpu"))
     for part in (slice(0, 11), slice(11, n)):  # goes on where it stopped
         held = slice(part.start // hop, -(-part.stop // hop))  # the second stretch begins within a hop
         expected, found = (
-            loop.run(c[held], noise[part], temperature[held], keep_logits=True) for loop in (cpu, gpu)
+            loop.run(c[held], noise[part], temperature[held],
+                     net.source and SourceInputs(*(x[part] for x in source)), keep_logits=True)
+            for loop in (cpu, gpu)
         )
         error = np.abs(expected[1] - found[1]).max()
         assert error < 1e-4, (output, error)

@@ -5,7 +5,7 @@ import torch
 
 from clean_corpus.pipeline.core.errors import ConfigError
 from clean_corpus.pipeline.core.hashing import sha256_file
-from clean_corpus.vocoder.checkpoint import Vocoder
+from clean_corpus.vocoder.checkpoint import Vocoder, build
 from clean_corpus.vocoder.features import LogMel
 from clean_corpus.vocoder.training import base
 from clean_corpus.vocoder.training.config import VocoderConfig
@@ -19,6 +19,17 @@ def test_sizes_and_emphasis_left_out_are_those_of_the_base(tmp_path):
     assert found.sha256 == found.about()["sha256"] == sha256_file(folder / "best.safetensors")
     assert base.resolve(config)[0] == config, "of a comparison, whose trainings resolve it again"
     assert base.resolve(VocoderConfig())[0].emphasis == 0.85 and base.resolve(VocoderConfig())[1] is None
+
+
+def test_a_base_without_a_source_may_be_given_one_that_adds_nothing_at_first(tmp_path):
+    folder = save_small_vocoder(tmp_path, LogMel(), upsampling=[5, 4, 4])
+    config, found = base.resolve(VocoderConfig(start_from=str(folder), sizes={"harmonics": 3}))
+    assert config.sizes["harmonics"] == 3 and config.sizes["layers"] == 6
+    network = build(config.sizes, ())
+    base.start(network, found.vocoder, ())
+    x, mel = torch.rand(1, 800) - 0.5, torch.randn(1, 45, 10)
+    with torch.no_grad():
+        assert torch.equal(network.nll(x, mel), found.vocoder.network.nll(x, mel))
 
 
 @pytest.mark.parametrize(

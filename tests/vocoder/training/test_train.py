@@ -12,11 +12,13 @@ from clean_corpus.pipeline.core.hashing import sha256_file
 from clean_corpus.pipeline.storage.local import LocalStore
 from clean_corpus.pipeline.training import recording_list
 from clean_corpus.pipeline.training.shard_stream import clips
+from clean_corpus.vocoder import pitch
 from clean_corpus.vocoder.checkpoint import load_vocoder
+from clean_corpus.vocoder.generation.generate import generate
 from clean_corpus.vocoder.training import train as training
 from clean_corpus.vocoder.training.config import VocoderConfig
 from clean_corpus.vocoder.training.module import VocoderModule
-from tests.support.tones import write_tones
+from tests.support.tones import tone, write_tones
 
 SIZES = {"layers": 4, "stacks": 1, "residual_channels": 16, "gate_channels": 32, "skip_channels": 16,
          "conditioning_channels": 16}  # fmt: skip
@@ -59,6 +61,20 @@ def test_a_training_starts_from_its_base_and_its_card_says_so(shards, trained, t
     assert heard == recording_list.read(trained / "best.safetensors") and card["recordings"] == {"speech": 8}
     with pytest.raises(ConfigError, match="holds another training"):
         run(shards, tmp_path / "out", **start | {"start_from": str(save_other(tmp_path, trained))})
+
+
+def test_a_base_gets_a_source_whose_network_for_f0_stays_as_it_was_shipped(shards, trained, tmp_path):
+    start = {"start_from": str(trained), "sizes": {"harmonics": 2}, "learning_rate": 1e-2}
+    vocoder = load_vocoder(run(shards, tmp_path / "out", **start))
+    source, shipped = vocoder.network.source, pitch.shipped(pitch.FEATURES)
+    assert all(torch.allclose(x, shipped[name], atol=1e-6) for name, x in source.pitch.state_dict().items())
+    assert source.output.weight.any() and vocoder.card["sizes"]["layers"] == 4
+    earlier = recording_list.read(pitch.WEIGHTS).counts["speech"]
+    assert vocoder.card["recordings"] == {"speech": 8 + earlier}
+    spoken = generate(vocoder.network, [pitch.FEATURES(torch.as_tensor(tone(200))[None])[0]], [0])[0]
+    assert spoken.shape == (16000,) and np.isfinite(spoken).all()
+    with pytest.raises(ConfigError, match=r"features\.f_max_hz is 7000, .*harmonics was trained with 8000"):
+        run(shards, tmp_path / "other", sizes=SIZES | {"harmonics": 2}, features={"f_max_hz": 7000})
 
 
 def save_other(tmp_path, trained):

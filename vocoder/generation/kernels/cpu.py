@@ -13,6 +13,7 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 LANES = 16
+PAST = 512  # samples that are kept for a look one period back, a power of two
 TILE = 8 if llvmlite.binding.get_host_cpu_features().get("avx512f") else 4  # rows whose sums fit into the registers
 
 MU_LAW, GAUSSIAN, LOGISTICS = range(3)
@@ -105,7 +106,7 @@ def tiled(weights: np.ndarray, tile: int) -> np.ndarray:
     *before, rows, inner = weights.shape
     padded = np.zeros((*before, -(-rows // tile) * tile, inner), np.float32)
     padded[..., :rows, :] = weights
-    return np.ascontiguousarray(padded.reshape(*before, -1, tile, inner).swapaxes(-1, -2))
+    return np.ascontiguousarray(padded.reshape(*before, padded.shape[-2] // tile, tile, inner).swapaxes(-1, -2))
 
 
 @numba.njit(fastmath=True)
@@ -213,25 +214,44 @@ def _add_outputs(residual, residual_bias, skip, y, x, skips):
     _add_product(skip, y, skips)
 
 
+@numba.njit
+def _look_back(spoken, period, voiced, n_made, taps):
+    """Set taps (TAPS, B) to the kept samples around the one a period ago, faded by how voiced the sample is."""
+    for k in range(taps.shape[0]):
+        for j in range(taps.shape[1]):
+            taps[k, j] = spoken[(n_made - period[j] + k - taps.shape[0] // 2) % PAST, j] * voiced[j]
+
+
+@numba.njit
+def _keep(sample, kept):
+    """Set kept (B,) to the companded samples, as source.compressed has them."""
+    for j in range(sample.shape[0]):
+        size = np.log1p(np.float32(255) * abs(sample[j])) * np.float32(2 / np.log(256))
+        kept[j] = size if sample[j] > 0 else -size
+
+
 @numba.njit(nogil=True, fastmath=False, cache=True)
 def run(
-    kind, conditioning_hop, levels, table, input_bias, dilations, dilated, dilated_bias, conditioner, residual,
-    residual_bias, skip, skip_bias, hidden, hidden_bias, output, output_bias, conditioning, projected, temperature,
-    noise, rings, starts, n_made, sample, chosen, samples, logits,
+    kind, conditioning_hop, layers_per_stack, levels, table, input_bias, dilations, dilated, dilated_bias, conditioner,
+    residual, residual_bias, skip, skip_bias, hidden, hidden_bias, output, output_bias, source_past, source_output,
+    source_bias, conditioning, projected, phases, voiced, period, temperature, noise, spoken, rings, starts, n_made,
+    sample, chosen, samples, logits,
 ):  # fmt: skip
     """Write the next samples of a batch.
 
     Shapes, all float32 and C-contiguous if not noted: levels (classes,); table (classes or 1, R); dilations (L,) int64;
-    dilated (L, K, G, R), tap K - 1 the newest; conditioner (L, G, C); residual (L, R, G / 2), scaled; skip
-    (L, S, G / 2), scaled, skip_bias (S,) summed over the layers; hidden (S, S); output (O, S), these matrices `tiled`,
-    by TILE for a batch and by 1 for a single utterance; conditioning (M, C, B), one for the samples of each
-    conditioning_hop that the N samples lie in, or its product with the conditioner plus dilated_bias, projected
-    (M, L, G, B), the other one empty; temperature of draws (M, B); noise (N, B, W); rings (sum of the layers' pasts,
-    R, B), starts (L,) int64 of each layer's; n_made samples made before; sample (B,) and chosen (B,) int64 the last one
-    and its class, updated; samples (N, B) written; logits (N, O, B) written, or (0, O, B).
+    dilated (L, K, G, R), tap K - 1 the newest; conditioner (L, G, C); residual (L, R, G / 2), scaled; skip (L, S, G /
+    2), scaled, skip_bias (S,) summed over the layers; hidden (S, S); output (O, S), these matrices `tiled`, by TILE for
+    a batch and by 1 for a single utterance; conditioning (M, C, B), one for the samples of each conditioning_hop that
+    the N samples lie in, or its product with the conditioner plus dilated_bias, projected (M, L, G, B), the other one
+    empty; with a source source_past (E, TAPS) and source_output (stacks R, E), `tiled`, source_bias (stacks R,), phases
+    (N, E, B), voiced (N, B), period (N, B) int64 and spoken (PAST, B), updated, else phases (0, 0, B); temperature of
+    draws (M, B); noise (N, B, W); rings (sum of the layers' pasts, R, B), starts (L,) int64 of each layer's; n_made
+    samples made before; sample (B,) and chosen (B,) int64 the last one and its class, updated; samples (N, B) written;
+    logits (N, O, B) written, or (0, O, B).
     """
     n_gates, n_skip, n_out, tile = len(dilated_bias[0]), len(skip_bias), len(output_bias), dilated.shape[4]
-    batch = sample.shape[0]
+    batch, n_residual, has_source = sample.shape[0], len(input_bias), phases.shape[0] > 0
     # tiled products write whole tiles
     x = np.zeros((residual.shape[1] * tile, batch), np.float32)
     gates = np.zeros((dilated.shape[2] * tile, batch), np.float32)
@@ -241,11 +261,24 @@ def run(
     skips = np.zeros((skip.shape[1] * tile, batch), np.float32)
     deep = np.zeros_like(skips)
     parameters = np.zeros((output.shape[0] * tile, batch), np.float32)
+    taps = np.zeros((source_past.shape[1], batch), np.float32)
+    embedded = np.zeros((source_past.shape[0] * tile, batch), np.float32)
+    added = np.zeros((source_output.shape[0] * tile, batch), np.float32)
     for n in range(samples.shape[0]):
         at, is_new = (before + n) // conditioning_hop, n == 0 or n_made % conditioning_hop == 0
         _embed(kind, table, input_bias, sample, chosen, x)
         _fill(skip_bias, skips)
+        if has_source:
+            _look_back(spoken, period[n], voiced[n], n_made, taps)
+            embedded[: phases.shape[1]] = phases[n]
+            _add_product(source_past, taps, embedded)
+            _rectify(len(embedded), embedded)
+            _fill(source_bias, added)
+            _add_product(source_output, embedded, added)
         for layer in range(dilated.shape[0]):
+            if has_source and layer % layers_per_stack == 0:
+                first = layer // layers_per_stack * n_residual
+                x[:n_residual] += added[first : first + n_residual]
             if projected.shape[0]:
                 gates[:n_gates] = projected[at, layer]
             elif conditioning_hop == 1:
@@ -266,4 +299,6 @@ def run(
         if logits.shape[0]:
             logits[n] = parameters[:n_out]
         _draw_all(kind, parameters[:n_out], noise[n], temperature[at], levels, sample, chosen, samples[n])
+        if has_source:
+            _keep(sample, spoken[n_made % PAST])
         n_made += 1

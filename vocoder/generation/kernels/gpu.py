@@ -13,6 +13,8 @@ LANES = 16  # utterances of one program, the fewest columns that a matrix produc
 MU_LAW, GAUSSIAN, LOGISTICS = (tl.constexpr(i) for i in range(3))
 LOG_SCALE_MIN = tl.constexpr(-9.0)  # of distributions.py
 ROOT_HALF = tl.constexpr(0.7071067811865476)
+PAST, PERIOD_TAPS = tl.constexpr(512), tl.constexpr(7)  # of kernels/cpu.py and source.py
+COMPRESSED = tl.constexpr(0.36067376022224085)  # 2 / log(256)
 
 
 @triton.jit
@@ -133,23 +135,40 @@ def _draw(parameters, noise, temperature, levels, last_class, lane, o, KIND: tl.
 
 
 @triton.jit
+def _looked_back(
+    source_past, phases, voiced, period, spoken, n_made, lane, batch, e, E: tl.constexpr
+):  # fmt: skip
+    """Return a source's embedding of the phases of a sample and of the samples a period ago, (EP, BLOCK)."""
+    embedded = tl.load(phases + e[:, None] * batch + lane[None, :], mask=e[:, None] < E, other=0.0)
+    for k in tl.static_range(PERIOD_TAPS):
+        row = (n_made - period + k - PERIOD_TAPS // 2 + PAST) % PAST  # not negative, whose remainder would be
+        tap = tl.load(spoken + row * batch + lane) * voiced
+        embedded += tl.load(source_past + e * PERIOD_TAPS + k, mask=e < E, other=0.0)[:, None] * tap[None, :]
+    return tl.maximum(embedded, 0.0)
+
+
+@triton.jit
 def run(
     levels, table, input_bias, dilations, dilated, dilated_bias, conditioner, residual, residual_bias, skip, skip_bias,
-    hidden, hidden_bias, output, output_bias, conditioning, temperature, noise, rings, held, starts, sample, chosen,
-    samples, logits, n_samples, n_layers, n_made, batch,
-    KIND: tl.constexpr, HOP: tl.constexpr, KEEP: tl.constexpr, TAPS: tl.constexpr, DRAWS: tl.constexpr,
-    BLOCK: tl.constexpr,
-    R: tl.constexpr, H: tl.constexpr, S: tl.constexpr, C: tl.constexpr, Q: tl.constexpr,
+    hidden, hidden_bias, output, output_bias, source_past, source_output, source_bias, conditioning, temperature,
+    phases, voiced, period, noise, spoken, rings, held, starts, sample, chosen, samples, logits, n_samples, n_layers,
+    n_made, batch,
+    KIND: tl.constexpr, HOP: tl.constexpr, STACK: tl.constexpr, KEEP: tl.constexpr, TAPS: tl.constexpr,
+    DRAWS: tl.constexpr, BLOCK: tl.constexpr,
+    R: tl.constexpr, H: tl.constexpr, S: tl.constexpr, C: tl.constexpr, Q: tl.constexpr, E: tl.constexpr,
     RP: tl.constexpr, HP: tl.constexpr, SP: tl.constexpr, CP: tl.constexpr, QP: tl.constexpr,
+    EP: tl.constexpr,
 ):  # fmt: skip
     """Write the next samples of BLOCK utterances a program.
 
-    R, H, S, C and Q are the sizes of residual, half gate, skip, conditioning and output channels, RP to QP the next
-    powers of two. The batch is a multiple of BLOCK. A conditioning vector stands for HOP samples; with
-    several, what the layers add for it is held in `held`.
+    R, H, S, C, Q and E are the sizes of residual, half gate, skip, conditioning and output channels and of a source's
+    embedding, RP to EP the next powers of two. The batch is a multiple of BLOCK. A conditioning vector stands for HOP
+    samples; with several, what the layers add for it is held in `held`. STACK is the layers of a stack, each of whose
+    inputs gets a part of the source added, or 0 without one.
     """
     lane = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     r, h, s, o, c = (tl.arange(0, RP), tl.arange(0, HP), tl.arange(0, SP), tl.arange(0, QP), tl.arange(0, CP))
+    e = tl.arange(0, EP)
     last = tl.load(sample + lane)
     last_class = tl.load(chosen + lane)
     for n in range(n_samples):
@@ -160,8 +179,18 @@ def run(
             if (n == 0) | ((n_made + n) % HOP == 0):
                 _hold(cond, dilated_bias, conditioner, held, n_layers, lane, batch, h, c, H, C)
             tl.debug_barrier()  # all threads see what is held
+        if STACK:
+            embedded = _looked_back(
+                source_past, phases + n * E * batch, tl.load(voiced + n * batch + lane),
+                tl.load(period + n * batch + lane), spoken, n_made + n, lane, batch, e, E,
+            )  # fmt: skip
         skips = _column(skip_bias, s, S) + tl.zeros((SP, BLOCK), tl.float32)
         for layer in range(n_layers):
+            if STACK:  # noqa: SIM102 - decided when the kernel is compiled
+                if layer % STACK == 0:
+                    first = layer // STACK * R
+                    weights = _matrix(source_output + first * E, r, e, R, E)
+                    x += _product(weights, embedded) + _column(source_bias + first, r, R)
             dilation, start = tl.load(dilations + layer), tl.load(starts + layer)
             y = _gated(
                 x, cond, dilated, dilated_bias, conditioner, held, rings, start, dilation, n_made + n, layer, lane,
@@ -178,6 +207,9 @@ def run(
         drawn, cooled = noise + (n * batch + lane) * DRAWS, tl.load(temperature + vector * batch + lane)
         last, last_class = _draw(parameters, drawn, cooled, levels, last_class, lane, o, KIND, Q)
         tl.store(samples + n * batch + lane, last)
+        if STACK:
+            kept = tl.log(1.0 + 255.0 * tl.abs(last)) * COMPRESSED
+            tl.store(spoken + (n_made + n) % PAST * batch + lane, tl.where(last > 0, kept, -kept))
         tl.debug_barrier()  # all threads of the next sample see what was stored
     tl.store(sample + lane, last)
     tl.store(chosen + lane, last_class)
