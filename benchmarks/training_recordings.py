@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import full_band_data
-import german_voice
+import shipped_voice
 from environment import DATA
 
 from clean_corpus.enhancers import checkpoints
@@ -28,7 +28,7 @@ HELD_OUT: dict[tuple[str, str], Callable[[list[Path]], set[Path]]] = {
         for name in ("full-band", "full-band-causal")
         for voice in full_band_data.VOICES
     },
-    ("german-voice", "speech/single_speaker"): german_voice.held_out,
+    **{(name, voice.folder): shipped_voice.held_out for name, voice in shipped_voice.VOICES.items()},
 }
 """(weights, folder) -> which recordings of the folder, in the order of their names, were left out."""
 

@@ -10,9 +10,10 @@ from tests.support.paths import REPOSITORY
 README = REPOSITORY / "README.md"
 DOCS = sorted((REPOSITORY / "docs").glob("*.md"))
 FIGURES = {
-    "bandwidth", "change", "choice", "crowd", "extras", "faults", "files", "generation", "groups", "growth", "guard",
-    "harm", "layouts", "levels", "likeness", "long", "mild", "naturalness", "outlier", "pairs", "pairs48", "proof",
-    "results", "rows", "scores", "settings", "shipped", "streaming", "voice",
+    "bandwidth", "change", "choice", "crowd", "english_voice", "extras", "faults", "files", "generation",
+    "german_voice", "groups", "growth", "guard", "harm", "layouts", "levels", "likeness", "long", "mild",
+    "naturalness", "outlier", "pairs", "pairs48", "proof", "results", "rows", "scores", "settings", "shipped",
+    "streaming",
 }  # fmt: skip
 
 

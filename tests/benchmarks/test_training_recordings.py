@@ -42,7 +42,7 @@ def test_lists_of_shipped_weights_name_the_data_of_their_cards(benchmark, real_d
         assert recording_list.read(weights).counts.keys() == named
     german = next(path for path in script.shipped() if path.stem == "german-voice")
     paths = audio_files(real_data / "speech" / "single_speaker", "")
-    held = script.german_voice.held_out(paths)
+    held = script.shipped_voice.held_out(paths)
     listed = recording_list.read(german)
     assert len(held) == 20 and not any(map(listed.kind, recording_list.of_files(sorted(held))))
 

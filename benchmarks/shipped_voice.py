@@ -1,0 +1,198 @@
+"""Train a small WaveNet on one voice, killed once on the way, and score its copies of held-out utterances.
+
+usage: python benchmarks/shipped_voice.py VOICE WORK [--minutes N] [--ship]      continues an earlier call in WORK
+
+VOICE is german-voice or english-voice, trained as benchmarks/VOICE.yaml says, for its updates or --minutes. Writes the
+section of the voice in the documents, and WORK/spectrograms with recording and copy of ten utterances; with --ship,
+copies the weights into vocoder/weights, with what benchmarks/VOICE.json says of them in their card.
+"""
+
+import argparse
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from documents import table, write_section
+from environment import COMMAND, DATA, REPOSITORY, machine
+from voice_shards import RATE, levelled, write_shards
+from wavenet_base import FOLDERS
+
+from clean_corpus.pipeline.audio import decode, encode
+from clean_corpus.pipeline.audio.resample import resample
+from clean_corpus.pipeline.core.hashing import sha256_file
+from clean_corpus.pipeline.report import plots
+from clean_corpus.pipeline.training import recording_list
+from clean_corpus.pipeline.training.shard_stream import clips
+from clean_corpus.vocoder.checkpoint import WEIGHTS
+from clean_corpus.vocoder.training.split import is_held_out
+
+TEST = 20
+TEMPERATURES = (1.0, 0.6, 0.4, 0.3, 0.2)
+HERE = Path(__file__).parent
+
+
+class Voice(NamedTuple):
+    """Where the recordings of a voice lie below the data folder, and what the card says of them."""
+
+    folder: str
+    files: str
+    source: str
+    licence: str
+
+    @property
+    def speaker(self) -> str:
+        return Path(self.folder).name
+
+
+VOICES = {
+    "german-voice": Voice("speech/single_speaker", "*.flac", "600 utterances of one German voice", "CC0"),
+    "english-voice": Voice("speech/english_48k", "wavs/*.ogg", "980 utterances of one English voice, at 16 kHz", "CC0"),
+}
+
+
+def prepare(work: Path, voice: Voice) -> None:
+    """Write WORK/shards with the voice at the corpus's level, and WORK/test with TEST other utterances.
+
+    Raises: SystemExit if there are no recordings.
+    """
+    paths = sorted((DATA / voice.folder).glob(voice.files))
+    if not paths:
+        raise SystemExit(f"{DATA / voice.folder}: no recordings; set CLEAN_CORPUS_DATA to the data folder")
+    test = held_out(paths)
+    (work / "test").mkdir(parents=True, exist_ok=True)
+    for path in sorted(test):
+        encode.write_wav(work / "test" / f"{path.stem}.wav", levelled(read(path)), RATE)
+    training = [path for path in paths if path not in test]
+    about = [{"speaker": voice.speaker, "source_sha256": sha256_file(path)} for path in training]
+    write_shards(work, "shards", [path.stem for path in training], map(read, training), about)
+
+
+def held_out(paths: Sequence[Path]) -> set[Path]:
+    """Return the recordings, of all in the order of their names, that the training never hears."""
+    return set(paths[:: len(paths) // TEST][:TEST])
+
+
+def read(path: Path) -> np.ndarray:
+    """Return a recording's samples at RATE."""
+    x, rate = decode.decode(path.read_bytes(), mix=True)
+    return resample(x, rate, RATE)
+
+
+def train(work: Path, config: Path, minutes: float | None) -> None:
+    """Train, kill the process after its first checkpoint, and continue from that."""
+    command = [COMMAND, "train-vocoder", work / "shards", "--out", work / "voice", "--config", config]
+    command += [] if minutes is None else ["--budget", minutes]
+    process = subprocess.Popen([str(part) for part in command])
+    if not (work / "killed").exists():
+        while process.poll() is None and not (work / "voice" / "checkpoints" / "last.ckpt").exists():
+            time.sleep(1)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        (work / "killed").touch()
+        process = subprocess.Popen([str(part) for part in command])
+    if process.wait():
+        raise SystemExit(process.returncode)
+
+
+def speak(recordings: Path, voice: Path, copies: Path, *options: object) -> list[dict[str, str]]:
+    """Copy recordings, unless that is done; return the scores of each copy."""
+    if not (copies / "scores.csv").exists():
+        command = [COMMAND, "vocode", recordings, "--checkpoint", voice, "--out", copies, "--score", *options]
+        subprocess.run([str(part) for part in command], check=True, env=os.environ | {"COLUMNS": "120"})
+    return list(csv.DictReader((copies / "scores.csv").open()))
+
+
+def chosen_temperature(work: Path) -> float:
+    """Return the temperature of voiced draws at which the clips that validated sound most natural.
+
+    Source: DistillMOS of the copies; the held-out utterances that are scored in the end decide nothing.
+    """
+    card = json.loads((work / "voice" / "best.json").read_text())["config"]
+    (work / "validation").mkdir(exist_ok=True)
+    for shard in sorted((work / "shards").glob("*.tar")):
+        for clip in clips(str(shard)):
+            if is_held_out(clip, card["validation_share"], card["validation_disjoint"], card["seed"]):
+                encode.write_wav(work / "validation" / f"{clip.key}.wav", clip.decode(RATE), RATE)
+    found = {}
+    for degree in TEMPERATURES:
+        rows = speak(
+            work / "validation", work / "voice", work / f"validation-{degree:g}", "--voiced-temperature", degree
+        )
+        found[degree] = float(np.mean([float(row["distillmos"]) for row in rows]))
+    print("DistillMOS of the clips that validated, by temperature:", found)
+    return max(found, key=found.__getitem__)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("voice", choices=VOICES)
+    parser.add_argument("work", type=Path)
+    parser.add_argument("--minutes", type=float, help="of training; default: the updates of the configuration")
+    parser.add_argument("--ship", action="store_true")
+    asked = parser.parse_args()
+    work, voice = asked.work, VOICES[asked.voice]
+    if not (work / "prepared").exists():
+        shutil.rmtree(work / "test", ignore_errors=True)
+        prepare(work, voice)
+        (work / "prepared").touch()
+    if not (work / "voice" / "best.json").exists():
+        train(work, HERE / f"{asked.voice}.yaml", asked.minutes)
+    card = json.loads((work / "voice" / "best.json").read_text()) | {"voiced_temperature": chosen_temperature(work)}
+    (work / "voice" / "best.json").write_text(json.dumps(card, indent=2) + "\n")
+    rows = speak(work / "test", work / "voice", work / "copies")
+    draw_spectrograms(work)
+    names = [name for name in rows[0] if name != "file"]
+    values = {name: np.array([float(row[name]) for row in rows if row[name]]) for name in names}
+    lines = [[name, f"{v.mean():.3g}", f"{v.min():.3g}", f"{v.max():.3g}"] for name, v in values.items()]
+    killed = " with a SIGKILL on the way" if (work / "killed").exists() else ""
+    text = (
+        f"{card['parameters']:,} parameters, {card['steps']} updates{killed}; validation "
+        f"{card['best_validation_nll_nats']} nats per sample; temperature of voiced draws "
+        f"{card['voiced_temperature']:g}, of {', '.join(f'{t:g}' for t in TEMPERATURES)} that at which the clips that "
+        f"validated sound most natural. Copies of {len(rows)} held-out utterances. {machine()}."
+    )
+    text += f"\n\n{table(['measure', 'mean', 'least', 'most'], lines)}"
+    write_section(asked.voice.replace("-", "_"), text)
+    if asked.ship:
+        ship(asked.voice, work / "voice", {name: round(float(v.mean()), 3) for name, v in values.items()})
+
+
+def ship(name: str, trained: Path, scores: dict[str, float]) -> None:
+    """Copy the weights to vocoder/weights, and write their card with data, licence and scores."""
+    target, voice, facts = WEIGHTS / f"{name}.safetensors", VOICES[name], HERE / f"{name}.json"
+    shutil.copyfile(trained / "best.safetensors", target)
+    target.chmod(0o644)
+    shutil.copyfile(recording_list.beside(trained / "best.safetensors"), recording_list.beside(target))
+    card = json.loads((trained / "best.json").read_text())
+    earlier = [{"name": f"speech/{folder}"} for folder in FOLDERS] if "started_from" in card else []
+    card |= {
+        "data": [{"name": voice.folder, "source": voice.source, "licence": voice.licence}, *earlier],
+        "licence": "Apache-2.0",
+        "copies_of_held_out_utterances": scores,
+        "trained_on": machine(),
+    }
+    card.update(json.loads(facts.read_text()) if facts.exists() else {})
+    text = json.dumps(card, indent=2).replace(f"{REPOSITORY}/", "")
+    target.with_suffix(".json").write_text(text + "\n")
+
+
+def draw_spectrograms(work: Path) -> None:
+    """Draw recording and copy on one scale, for the first ten utterances."""
+    (work / "spectrograms").mkdir(exist_ok=True)
+    for path in sorted((work / "test").glob("*.wav"))[:10]:
+        powers = [plots.power_spectrogram(read(p)) for p in (path, work / "copies" / path.name)]
+        loudest = max(float(power.max()) for power in powers)
+        for name, power in zip(("recording", "copy"), powers, strict=True):
+            plots.write_spectrogram(work / "spectrograms" / f"{path.stem}-{name}.png", power, loudest)
+
+
+if __name__ == "__main__":
+    main()
