@@ -118,7 +118,7 @@ def chosen_temperature(work: Path) -> float:
     card = json.loads((work / "voice" / "best.json").read_text())["config"]
     (work / "validation").mkdir(exist_ok=True)
     for shard in sorted((work / "shards").glob("*.tar")):
-        for clip in clips(str(shard)):
+        for clip in clips(shard):
             if is_held_out(clip, card["validation_share"], card["validation_disjoint"], card["seed"]):
                 encode.write_wav(work / "validation" / f"{clip.key}.wav", clip.decode(RATE), RATE)
     found = {}
