@@ -17,7 +17,7 @@ from prefect import flow
 from prefect.futures import PrefectFuture
 from prefect.runtime import flow_run
 
-from clean_corpus.flows import calls, checks, exports, group_stages, shard_stages, task_runs
+from clean_corpus.flows import calls, checks, exports, group_stages, shard_stages, task_runs, training_overlap
 from clean_corpus.flows.config import ELSEWHERE, RunConfig
 from clean_corpus.flows.engines import open_engine
 from clean_corpus.flows.engines.base import Engine
@@ -111,6 +111,8 @@ class _Run:
             table = Path(folder, "ledger.parquet")
             self._write_ledger(table)
             counted = ledger.summary(table)
+            if self.config.enhances:
+                counted["trained_on"] = training_overlap.heard_by(self.config.enhancer, table, self.config.s3)
             manifest = self._commit(table, tars, counted)
             heard = listening_picks.picked(table) + (speaker_figures.picked(table) if self.speakers else [])
             clip_shards = self.state.clip_shards(heard)

@@ -1,6 +1,6 @@
-"""Warnings that an enhancer, or the base of vocoders, was trained on what the sets of a comparison hold.
+"""Warnings that an enhancer, or the base of vocoders, was trained on what a run or the sets of a comparison hold.
 
-Such a set may gain more than other recordings would, so that a comparison with it proves less than it seems to.
+Such recordings may gain more than others would, so that what is measured on them proves less than it seems to.
 """
 
 import json
@@ -11,15 +11,14 @@ from typing import Any, NamedTuple
 
 from clean_corpus.enhancers import checkpoints
 from clean_corpus.flows import download_cache
-from clean_corpus.pipeline.core.config import DEFAULT_S3
+from clean_corpus.pipeline.core.config import DEFAULT_S3, S3Config
 from clean_corpus.pipeline.core.errors import ConfigError
 from clean_corpus.pipeline.core.locations import SCHEME, parse_location
-from clean_corpus.pipeline.corpus import versions
+from clean_corpus.pipeline.corpus import ledger, versions
 from clean_corpus.pipeline.storage import open_store
 from clean_corpus.pipeline.training import recording_list
 from clean_corpus.pipeline.training.recording_list import Digests, RecordingList
 from clean_corpus.pipeline.training.shard_stream import clips
-from clean_corpus.vocoder.checkpoint import weights_file
 
 ENHANCER, SHA256 = "enhancer", "weights_sha256"
 """Keys of a clip's .json that name what enhanced it, where no run of this program made its shard."""
@@ -41,6 +40,8 @@ def warnings(
     their shards. A clip is known by its own audio, by the recording that it was cut from, and by those that the .json
     of any set says it was mixed from.
     """
+    from clean_corpus.vocoder.checkpoint import weights_file  # loads torch, which a run's own process does without
+
     sources, makers = _clips(sets, folders)
     sentences = []
     for name, made in makers.items():
@@ -51,6 +52,16 @@ def warnings(
         listed = recording_list.read(weights_file(Path(start_from)))
         sentences += _sentence(f"All sets: the base of their vocoders, {start_from},", listed, sorted(sources), sources)
     return sentences
+
+
+def heard_by(enhancer: str, table: Path, s3: S3Config) -> int:
+    """Return how many recordings of a ledger an enhancer was trained on; 0 too where its weights list none."""
+    listed = checkpoints.recordings(download_cache.weights(enhancer, s3))
+    if listed is None:
+        return 0
+    with ledger.opened(table) as connection:
+        found = connection.sql("SELECT DISTINCT source_sha256 FROM ledger WHERE source_sha256 IS NOT NULL").fetchall()
+    return sum(listed.kind(Digests(file=sha256[: recording_list.DIGITS])) is not None for (sha256,) in found)
 
 
 def _clips(

@@ -94,6 +94,11 @@ def _print_summary(summary: dict[str, Any]) -> None:
             f"{count} kept clips were cut from a recording, and nobody knows what of its text is theirs: their text is "
             "empty, the recording's is in recording_text; time stamps, or an aligner (text.aligner), may tell"
         )
+    if count := summary.get("trained_on"):
+        console.print(
+            f"{count} of the recordings are among those that {summary['enhancer']} was trained on: what it gains on "
+            "them says little of others"
+        )
     print(f"report: {shown(parse_location(summary['output']))}/report/index.html")
     if "export" in summary:
         print_export(summary["export"])

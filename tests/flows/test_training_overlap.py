@@ -2,11 +2,14 @@
 
 import json
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from clean_corpus.enhancers import checkpoints
-from clean_corpus.flows.training_overlap import warnings
+from clean_corpus.flows.training_overlap import heard_by, warnings
 from clean_corpus.pipeline.audio import encode
+from clean_corpus.pipeline.core.config import DEFAULT_S3
 from clean_corpus.pipeline.core.hashing import canonical_json
 from clean_corpus.pipeline.core.records import Shard
 from clean_corpus.pipeline.corpus.shards import write_shard
@@ -79,6 +82,14 @@ def test_noise_that_was_mixed_in_is_found_by_what_any_set_says_of_it(tmp_path, w
     }
     (sentence,) = said(folders)
     assert "was trained on noise and speech of 2 of 2 utterances" in sentence
+
+
+def test_a_run_counts_the_recordings_that_its_enhancer_was_trained_on(tmp_path, weights):
+    rows = [{"source_sha256": sha256} for sha256 in (SOURCES["u0"], SOURCES["u0"], SOURCES["u1"], None)]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "ledger.parquet")
+    assert heard_by(str(weights), tmp_path / "ledger.parquet", DEFAULT_S3) == 1
+    recording_list.beside(weights).unlink()
+    assert heard_by(str(weights), tmp_path / "ledger.parquet", DEFAULT_S3) == 0
 
 
 def test_what_is_not_known_is_said(tmp_path, weights):

@@ -13,7 +13,7 @@ from clean_corpus.pipeline.core.errors import CleanCorpusError
 from tests.support.commands import invoke
 
 SUMMARY = {
-    "version": 3, "wall_s": 1.5, "textless": 0,
+    "version": 3, "wall_s": 1.5, "textless": 0, "trained_on": 2, "enhancer": "mine",
     "counts": {"in": 4, "kept": 2, "rejected": 1, "failed": 1},
     "seconds": {"kept": 120.0, "rejected": 60.0, "failed": 0.0},
     "reasons": {"snr_db": {"clips": 1, "seconds": 60.0}},
@@ -43,6 +43,7 @@ def test_a_run_prints_what_it_did_and_where_the_report_is(flown, tmp_path):
     assert (config.engine.workers, config.gate.snr_db_min) == (2, 5)
     assert result.stdout == f"report: {tmp_path}/out/report/index.html\n"
     assert result.stderr.startswith("starting\n")
+    assert "2 of the recordings are among those that mine was trained on" in " ".join(result.stderr.split())
     assert "4 clips in 1.5 s: version 3" in " ".join(result.stderr.split())
     printed = cells(result.stderr)
     for row in (["kept", "2", "2.0"], ["rejected", "1", "1.0"], ["failed", "1", "0.0"], ["snr_db", "1", "1.0"]):
