@@ -1,12 +1,14 @@
 """Parts of the GPU's kernel on Triton's interpreter: answers known beforehand, and constants that lie in two places."""
 
+import math
 import os
 import subprocess
 import sys
 
 import pytest
+import torch
 
-from clean_corpus.vocoder import distributions
+from clean_corpus.vocoder import distributions, source
 from clean_corpus.vocoder.generation.kernels import cpu
 
 pytest.importorskip("triton")
@@ -63,7 +65,7 @@ def test_parts_of_the_kernel_give_what_is_known_beforehand(tmp_path):
     assert done.returncode == 0, done.stderr
 
 
-def test_kinds_and_the_narrowest_width_are_those_of_the_cpu():
+def test_constants_are_those_of_the_cpu_and_of_the_source():
     from clean_corpus.vocoder.generation.kernels import gpu
 
     assert [kind.value for kind in (gpu.MU_LAW, gpu.GAUSSIAN, gpu.LOGISTICS)] == [
@@ -71,3 +73,5 @@ def test_kinds_and_the_narrowest_width_are_those_of_the_cpu():
     ]  # fmt: skip
     assert gpu.LOG_SCALE_MIN.value == distributions.LOG_SCALE_MIN == cpu.LOG_SCALE_MIN
     assert gpu.ROOT_HALF.value**2 == pytest.approx(0.5, abs=1e-15)
+    assert (gpu.PAST.value, gpu.PERIOD_TAPS.value) == (cpu.PAST, source.TAPS)
+    assert gpu.COMPRESSED.value == pytest.approx(source.compressed(torch.ones(1)).item() / math.log(256), abs=1e-7)
