@@ -189,7 +189,7 @@ def _speech_s(network: WaveNet, together: int) -> float:
 
 def _score_s() -> float:
     x = coloured_noise(np.random.default_rng(SEED), round(MEAN_S * RATE), slope=1) * np.float32(0.05)
-    return _timed(lambda: measures.measure(x, x, x, RATE), 1)
+    return _timed(lambda: measures.measure(x, x, RATE), 1)
 
 
 if __name__ == "__main__":
