@@ -39,6 +39,7 @@ from clean_corpus.pipeline.discover import find
 from clean_corpus.pipeline.discover.groups import Groups, group_recordings
 from clean_corpus.pipeline.discover.recordings import Recordings
 from clean_corpus.pipeline.quality import best_copy, duplicates
+from clean_corpus.pipeline.quality.gate import without_unmendable
 from clean_corpus.pipeline.quality.scorer import rulers
 from clean_corpus.pipeline.report import listening_picks, speaker_figures
 from clean_corpus.pipeline.storage.base import Store
@@ -165,12 +166,13 @@ class _Run:
         return choose(scores)
 
     def _hold_to_pace(self, copies: best_copy.Choice) -> Callable[[RawShard], RawShard]:
-        """Return what rejects the clips of a raw shard that are copies, or whose text does not fit their speech.
+        """Return what rejects the clips of a raw shard that need no network: copies, those whose text does not fit.
 
-        The text is that which people corrected, where they did.
+        The text is that which people corrected, where they did. What no network mends is rejected here too.
         """
         marked = self.reviews.correcting(copies.marked)
-        return rate.marker((marked(raw) for _, raw in self.state.raw_shards()), marked, self.config.gate)
+        paced = rate.marker((marked(raw) for _, raw in self.state.raw_shards()), marked, self.config.gate)
+        return lambda raw: without_unmendable(paced(raw), self.config)
 
     def _clean(self, marked: Callable[[RawShard], RawShard]) -> tuple[list[Shard], list[Shard]]:
         """Score, enhance, judge and publish all raw shards; return the tars of kept and those of rejected clips."""

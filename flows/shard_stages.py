@@ -28,7 +28,7 @@ from clean_corpus.pipeline.corpus import embed
 from clean_corpus.pipeline.corpus.heard import heard
 from clean_corpus.pipeline.corpus.ledger import Row
 from clean_corpus.pipeline.corpus.reviewed import NO_REVIEWS, Reviews
-from clean_corpus.pipeline.quality.gate import decide, failed, recorded, settled, upsampled
+from clean_corpus.pipeline.quality.gate import decide, failed, recorded, settled, to_score, upsampled
 from clean_corpus.pipeline.quality.speakers import one_speaker
 
 VARIANTS = ("raw", "enhanced")
@@ -41,7 +41,7 @@ def score_raw(engine: Engine, config: RunConfig, name: str, raw: RawShard) -> St
     """Score the raw clips of one shard, for the choice between copies."""
     limit_s = call_limit_s(config.engine, sum(clip.duration_s for clip in raw.clips))
     outcome = call_with_retries(engine, "score before", name, worker_functions.score_raw, config, raw, limit_s=limit_s)
-    return StageResult("score before", name, raw.to_score, outcome)
+    return StageResult("score before", name, to_score(raw, config), outcome)
 
 
 # ---- clean, judge, publish -------------------------------------------------------------------------------------
@@ -166,7 +166,7 @@ def _judge_whole(engine: Engine, config: RunConfig, name: str, raw: RawShard, at
     """Take a shard through its stages up to the gate, or up to the first that gives nothing."""
     call = _caller(engine, config, name, raw, attempts)
     cleaned = call("clean", worker_functions.clean)
-    stages = _results_of_cleaning(name, raw, cleaned)
+    stages = _results_of_cleaning(name, raw, config, cleaned)
     enhanced = None if isinstance(cleaned, Exception) or not cleaned.enhanced else cleaned.enhanced.result.shard
     voices = None
     if config.speakers.embed and not isinstance(cleaned, Exception):
@@ -227,11 +227,13 @@ def _publishing(config: RunConfig) -> Iterator[tuple[Any, ...]]:
         yield "variant", worker_functions.variant, variant
 
 
-def _results_of_cleaning(name: str, raw: RawShard, cleaned: worker_functions.Cleaned | Exception) -> list[StageResult]:
+def _results_of_cleaning(
+    name: str, raw: RawShard, config: RunConfig, cleaned: worker_functions.Cleaned | Exception
+) -> list[StageResult]:
     """Return the results of the stages that one call of `clean` stands for."""
     if isinstance(cleaned, Exception):
         return [StageResult("clean", name, raw.clips, cleaned)]
-    before = StageResult("score before", name, raw.to_score, cleaned.before)
+    before = StageResult("score before", name, to_score(raw, config), cleaned.before)
     if cleaned.enhanced is None or cleaned.after is None:
         return [before]
     survivors = [clip for clip in raw.wanted if clip.clip_id not in cleaned.enhanced.result.failed]

@@ -123,11 +123,13 @@ def score_raw(config: RunConfig, raw: RawShard) -> Outcome[Scored]:
     """Run the stage `score` (before) on one raw shard; `clean` finds the result again."""
     from clean_corpus.pipeline.corpus import score
     from clean_corpus.pipeline.discover.clean_references import local_references
+    from clean_corpus.pipeline.quality.gate import to_score
 
     ruler = partial(scorer, config.segment.speech_threshold, config.score)
-    sources = [clip.source for clip in raw.to_score]
+    clips = to_score(raw, config)
+    sources = [clip.source for clip in clips]
     with compute_in_turns(), local_references(config.score.clean_dir, sources, config.s3) as references:
-        return score.score_shard(_store(config), raw.shard, raw.to_score, ruler, config, references)
+        return score.score_shard(_store(config), raw.shard, clips, ruler, config, references)
 
 
 def clean(config: RunConfig, raw: RawShard) -> Cleaned:
@@ -137,13 +139,15 @@ def clean(config: RunConfig, raw: RawShard) -> Cleaned:
     from clean_corpus.enhancers.serving.identity import identity
     from clean_corpus.pipeline.corpus import enhance, score
     from clean_corpus.pipeline.discover.clean_references import local_references
+    from clean_corpus.pipeline.quality.gate import to_score
 
     store, weights = _store(config), download_cache.weights(config.enhancer, config.s3)
     upper = download_cache.upper_band(weights, config.upper_band, config.s3)
     ruler = partial(scorer, config.segment.speech_threshold, config.score)
-    sources = [clip.source for clip in raw.to_score]
+    clips = to_score(raw, config)
+    sources = [clip.source for clip in clips]
     with compute_in_turns(), local_references(config.score.clean_dir, sources, config.s3) as references:
-        before = score.score_shard(store, raw.shard, raw.to_score, ruler, config, references)
+        before = score.score_shard(store, raw.shard, clips, ruler, config, references)
         rate = config.audio.sample_rate
         name = identity(weights, rate, upper_band=upper)
         enhanced = enhance.enhance_shard(store, raw, lambda: enhancer(weights, upper, rate), name, config)

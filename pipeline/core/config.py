@@ -134,6 +134,9 @@ class ScoreConfig(Section):
         "whole", description="DNSMOS of the whole clip, or of the windows of package speechmos, as published figures"
     )
     distillmos: bool = Field(False, description="also score naturalness by DistillMOS, extra `distillmos`; slow")
+    all: bool = Field(
+        False, description="also enhance and score clips that are clipped or lack bandwidth, and are rejected anyway"
+    )
 
 
 class SpeakersConfig(Section):

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from clean_corpus.pipeline.core.reasons import Reason
 from clean_corpus.pipeline.core.types import Clip, Decision, Scores
 
 Result = TypeVar("Result")
@@ -37,11 +36,6 @@ class RawShard:
     shard: Shard
     clips: list[Clip]
     fingerprints: list[str]
-
-    @property
-    def to_score(self) -> list[Clip]:
-        """The clips whose raw version is scored: those to enhance, and those that another copy may be better than."""
-        return [clip for clip in self.clips if not clip.reject or clip.reject[0] == Reason.NEAR_DUPLICATE]
 
     @property
     def wanted(self) -> list[Clip]:

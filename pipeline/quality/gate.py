@@ -5,9 +5,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Literal
 
-from clean_corpus.pipeline.core.config import GateConfig
+from clean_corpus.pipeline.core.config import GateConfig, PipelineConfig
 from clean_corpus.pipeline.core.errors import ConfigError
 from clean_corpus.pipeline.core.reasons import ChosenWhy, Reason, reason_of
+from clean_corpus.pipeline.core.records import RawShard
 from clean_corpus.pipeline.core.types import Clip, Decision, Scores, Verdict, Version
 
 Bound = Literal["min", "max"]
@@ -184,7 +185,8 @@ def decide(before: Scores, after: Scores | None, config: GateConfig, own: Scores
     of_recording = {name: before.get(name) for name, _ in UNMENDABLE} | (own or {})
     chosen, why, numbers = choose(before, after, config, of_recording)
     scores = (before if after is None or chosen == "raw" else after) | of_recording
-    for score, bound, limit in _limits(config):
+    # what the recording alone decides comes first, so that the reason is the same whether or not a network ran
+    for score, bound, limit in sorted(_limits(config), key=lambda check: check[0] not in (own or {})):
         if problem := shortfall(score, bound, limit, scores.get(score)):
             return Decision(Verdict.REJECTED, Reason(score), problem, chosen, f"{why}: {numbers}")
     return Decision(Verdict.KEPT, None, None, chosen, f"{why}: {numbers}")
@@ -234,3 +236,42 @@ def settled(clip: Clip) -> Decision | None:
         end = failed(clip.error)
         return replace(end, verdict=Verdict.REJECTED) if end.reason == Reason.FORGOTTEN else end
     return Decision(Verdict.REJECTED, *clip.reject) if clip.reject else None
+
+
+# ---- before any network runs -------------------------------------------------------------------------------------
+
+
+def unmendable(clip: Clip, config: GateConfig) -> tuple[Reason, str] | None:
+    """Return the fault of a recording for which a clip is rejected whatever its scores, None if it has none.
+
+    >>> unmendable(Clip("a", "a.wav", None, clipping_ratio=0.01, bandwidth_hz=3000.0), GateConfig().at_rate(16000))
+    (<Reason.CLIPPING_RATIO: 'clipping_ratio'>, 'clipping_ratio 0.01 > 0.002')
+    """
+    own = recorded(clip)
+    for score, bound, limit in _limits(config):
+        if (score, bound) in UNMENDABLE and score in own and (problem := shortfall(score, bound, limit, own[score])):
+            decision = upsampled(Decision(Verdict.REJECTED, Reason(score), problem), clip, config)
+            return decision.reason or Reason(score), decision.detail or problem
+    return None
+
+
+def without_unmendable(raw: RawShard, config: PipelineConfig) -> RawShard:
+    """Return a shard with every clip rejected that no network mends, so that none runs for it; unless `score.all`."""
+    if config.score.all:
+        return raw
+    clips = [replace(clip, reject=clip.reject or unmendable(clip, config.gate)) for clip in raw.clips]
+    return replace(raw, clips=clips)
+
+
+def to_score(raw: RawShard, config: PipelineConfig) -> list[Clip]:
+    """Return the clips whose raw version is scored: those to enhance, and the copies that may be better than another.
+
+    A copy that no network mends is not: those without such a fault are better anyway.
+    """
+
+    def is_wanted(clip: Clip) -> bool:
+        if clip.reject and clip.reject[0] != Reason.NEAR_DUPLICATE:
+            return False
+        return config.score.all or not unmendable(clip, config.gate)
+
+    return [clip for clip in raw.clips if is_wanted(clip)]

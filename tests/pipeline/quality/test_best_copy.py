@@ -5,12 +5,13 @@ from itertools import permutations
 
 import pytest
 
-from clean_corpus.pipeline.core.config import DedupConfig, GateConfig
+from clean_corpus.pipeline.core.config import DedupConfig, GateConfig, PipelineConfig
 from clean_corpus.pipeline.core.reasons import Reason
 from clean_corpus.pipeline.core.records import RawShard, Shard
 from clean_corpus.pipeline.core.types import Clip, Metadata
 from clean_corpus.pipeline.quality.best_copy import NO_COPIES, Choice, choose, members
 from clean_corpus.pipeline.quality.duplicates import Copies
+from clean_corpus.pipeline.quality.gate import to_score
 
 SCORES = {"dnsmos_ovrl": 3.0, "bandwidth_hz": 7900.0, "snr_db": 30.0, "clipping_ratio": 0.0}
 
@@ -97,7 +98,7 @@ def test_copies_of_copies_are_scored_once():
     clips = [clip("a", "1"), clip("b", "1", metadata=Metadata(text="t")), clip("c", "2"), clip("d", "2")]
     raw = RawShard(Shard("k", "0" * 64, 1, 4), clips, [""] * 4)
     for scores in ({}, {"1": SCORES, "2": SCORES | {"dnsmos_ovrl": 2.0}}, {"1": {}, "2": SCORES}):
-        assert [c.clip_id for c in chosen(clips, scores).marked(raw).to_score] == ["b", "c"]
+        assert [c.clip_id for c in to_score(chosen(clips, scores).marked(raw), PipelineConfig())] == ["b", "c"]
     duplicates = chosen(clips, {"1": {}, "2": SCORES}).duplicates
     assert {name: d.kind.value for name, d in duplicates.items()} == {
         "a": "duplicate", "b": "near_duplicate", "d": "duplicate",

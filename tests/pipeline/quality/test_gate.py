@@ -1,12 +1,24 @@
 """The gate: each reason by its two numbers, the damage guard, thresholds that cannot be reached."""
 
+from dataclasses import replace
+
 import pytest
 
-from clean_corpus.pipeline.core.config import GateConfig
+from clean_corpus.pipeline.core.config import GateConfig, PipelineConfig
 from clean_corpus.pipeline.core.errors import ConfigError
 from clean_corpus.pipeline.core.rates import RATES_HZ
+from clean_corpus.pipeline.core.reasons import Reason
+from clean_corpus.pipeline.core.records import RawShard, Shard
 from clean_corpus.pipeline.core.types import Clip, Verdict
-from clean_corpus.pipeline.quality.gate import decide, recorded, refuse_unreachable, settled, upsampled
+from clean_corpus.pipeline.quality.gate import (
+    decide,
+    recorded,
+    refuse_unreachable,
+    settled,
+    to_score,
+    upsampled,
+    without_unmendable,
+)
 from clean_corpus.pipeline.quality.scorer import CEILINGS
 
 GATE = GateConfig(
@@ -185,6 +197,36 @@ def test_ends_that_need_no_scores():
     assert (failed.verdict, failed.reason) == (Verdict.FAILED, "not_audio")
     rejected = settled(Clip("a", "a.wav", None, reject=("too_short", "duration_s 0.2 < 1")))
     assert (rejected.verdict, rejected.detail) == (Verdict.REJECTED, "duration_s 0.2 < 1")
+
+
+@pytest.mark.parametrize("score_all", [False, True])
+def test_a_fault_that_no_network_mends_decides_alone_and_the_reason_is_the_same_with_scores(score_all):
+    config = PipelineConfig(score={"all": score_all}, audio={"sample_rate": 16000})
+    clips = [
+        Clip("fine", "f.wav", None, clipping_ratio=0.0, bandwidth_hz=7900.0),
+        Clip("clipped", "c.wav", None, clipping_ratio=0.01, bandwidth_hz=3000.0),
+        Clip("upsampled", "u.wav", None, sample_rate_in_hz=8000, bandwidth_hz=3900.0),
+        Clip("unknown", "n.wav", None),  # shorter than a frame at its own rate: the scores tell
+        Clip("copy", "d.wav", None, clipping_ratio=0.01, reject=(Reason.NEAR_DUPLICATE, "of fine: bit error 0.1")),
+    ]
+    raw = without_unmendable(RawShard(Shard("k", "0" * 64, 1, 5), clips, [""] * 5), config)
+    ends = {
+        "clipped": ("clipping_ratio", "clipping_ratio 0.01 > 0.002"),
+        "upsampled": ("upsampled", "bandwidth_hz 3900 < 5000: its file has 8000 Hz"),
+        "copy": ("near_duplicate", "of fine: bit error 0.1"),
+    }
+    if score_all:
+        assert to_score(raw, config) == clips and raw.clips == clips
+        bad = GOOD | {"speech_ratio": 0.01}
+        for clip in clips[1:3]:
+            found = upsampled(decide(bad, bad, config.gate, recorded(clip)), clip, config.gate)
+            assert (found.reason, found.detail) == ends[clip.clip_id], "what the recording decides comes first"
+        return
+    assert {clip.clip_id: clip.reject for clip in raw.clips if clip.reject} == ends
+    assert [clip.clip_id for clip in to_score(raw, config)] == ["fine", "unknown"]
+    assert [clip.clip_id for clip in raw.wanted] == ["fine", "unknown"]
+    off = PipelineConfig(gate={"clipping_ratio_max": None, "bandwidth_hz_min": None})
+    assert to_score(replace(raw, clips=clips), off) == clips
 
 
 # ---- sample rates, and no enhancer
