@@ -4,7 +4,7 @@ usage: python benchmarks/proof.py WORK --base BASE [--listening-test] [--plan]
   continues an earlier call in WORK, and writes the section `proof` of the documents; with --listening-test, a page for
   listeners in WORK/listening-test; with --plan nothing but what it would cost, measured here
 
-BASE is what benchmarks/wavenet_base.py says how to train; with --base-config it is trained here, in WORK/base. Sets:
+BASE is `base`, which is shipped, or another vocoder; with --base-config it is trained here, in WORK/base. Sets:
 clean (the voice itself, cut and levelled as the run cut and levelled), raw, enhanced (by `default`), gated (what a run
 publishes: fewer clips, and raw ones where those are good), and the raw recordings through other enhancers. --sets takes
 those names, and names or paths of enhancers.

@@ -1,6 +1,6 @@
 """Cost of the proof before it is run: trainings, updates, speech and scores, by what some of each take here.
 
-usage: python benchmarks/proof_cost.py      writes the section `proof-gpu` of the documents: operations and bytes of the
+usage: python benchmarks/proof_cost.py      writes the section `proof_gpu` of the documents: operations and bytes of the
                                             proof with the sizes of paper [004], counted, and hours by what a GPU does
 """
 
@@ -145,7 +145,7 @@ def main() -> None:
     text = table([*head, *(f"hours of all at {rate:g} TFLOP/s" for rate in SUSTAINED_TFLOPS)], rows)
     core_h = many.spoken_s * RATE * CORE_MS / 1e3 / 3600
     write_section(
-        "proof-gpu",
+        "proof_gpu",
         f"{text}\n\n{of.parameters:,} parameters. {GPU_SETS} sets and one of them once more, {proof.seeds} trainings "
         f"of each, which speak {many.spoken_s / 3600:.1f} h: {core_h:.1f} core-hours at {CORE_MS} core-ms a sample.",
     )

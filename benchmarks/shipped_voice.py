@@ -8,9 +8,7 @@ copies the weights into vocoder/weights, with what benchmarks/VOICE.json says of
 """
 
 import argparse
-import csv
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -20,18 +18,17 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import ship_vocoder
+import wavenet_base
 from documents import table, write_section
-from environment import COMMAND, DATA, REPOSITORY, machine
+from environment import COMMAND, DATA, machine
 from voice_shards import RATE, levelled, write_shards
-from wavenet_base import FOLDERS
 
 from clean_corpus.pipeline.audio import decode, encode
 from clean_corpus.pipeline.audio.resample import resample
 from clean_corpus.pipeline.core.hashing import sha256_file
 from clean_corpus.pipeline.report import plots
-from clean_corpus.pipeline.training import recording_list
 from clean_corpus.pipeline.training.shard_stream import clips
-from clean_corpus.vocoder.checkpoint import WEIGHTS
 from clean_corpus.vocoder.training.split import is_held_out
 
 TEST = 20
@@ -102,14 +99,6 @@ def train(work: Path, config: Path, minutes: float | None) -> None:
         raise SystemExit(process.returncode)
 
 
-def speak(recordings: Path, voice: Path, copies: Path, *options: object) -> list[dict[str, str]]:
-    """Copy recordings, unless that is done; return the scores of each copy."""
-    if not (copies / "scores.csv").exists():
-        command = [COMMAND, "vocode", recordings, "--checkpoint", voice, "--out", copies, "--score", *options]
-        subprocess.run([str(part) for part in command], check=True, env=os.environ | {"COLUMNS": "120"})
-    return list(csv.DictReader((copies / "scores.csv").open()))
-
-
 def chosen_temperature(work: Path) -> float:
     """Return the temperature of voiced draws at which the clips that validated sound most natural.
 
@@ -123,7 +112,7 @@ def chosen_temperature(work: Path) -> float:
                 encode.write_wav(work / "validation" / f"{clip.key}.wav", clip.decode(RATE), RATE)
     found = {}
     for degree in TEMPERATURES:
-        rows = speak(
+        rows = ship_vocoder.speak(
             work / "validation", work / "voice", work / f"validation-{degree:g}", "--voiced-temperature", degree
         )
         found[degree] = float(np.mean([float(row["distillmos"]) for row in rows]))
@@ -145,13 +134,14 @@ def main() -> None:
         (work / "prepared").touch()
     if not (work / "voice" / "best.json").exists():
         train(work, HERE / f"{asked.voice}.yaml", asked.minutes)
+    ship_vocoder.halve(work / "voice")
     card = json.loads((work / "voice" / "best.json").read_text()) | {"voiced_temperature": chosen_temperature(work)}
     (work / "voice" / "best.json").write_text(json.dumps(card, indent=2) + "\n")
-    rows = speak(work / "test", work / "voice", work / "copies")
+    rows = ship_vocoder.speak(work / "test", work / "voice", work / "copies")
     draw_spectrograms(work)
-    names = [name for name in rows[0] if name != "file"]
-    values = {name: np.array([float(row[name]) for row in rows if row[name]]) for name in names}
-    lines = [[name, f"{v.mean():.3g}", f"{v.min():.3g}", f"{v.max():.3g}"] for name, v in values.items()]
+    lines = [
+        [name, f"{v.mean():.3g}", f"{v.min():.3g}", f"{v.max():.3g}"] for name, v in ship_vocoder.values(rows).items()
+    ]
     killed = " with a SIGKILL on the way" if (work / "killed").exists() else ""
     text = (
         f"{card['parameters']:,} parameters, {card['steps']} updates{killed}; validation "
@@ -162,26 +152,9 @@ def main() -> None:
     text += f"\n\n{table(['measure', 'mean', 'least', 'most'], lines)}"
     write_section(asked.voice.replace("-", "_"), text)
     if asked.ship:
-        ship(asked.voice, work / "voice", {name: round(float(v.mean()), 3) for name, v in values.items()})
-
-
-def ship(name: str, trained: Path, scores: dict[str, float]) -> None:
-    """Copy the weights to vocoder/weights, and write their card with data, licence and scores."""
-    target, voice, facts = WEIGHTS / f"{name}.safetensors", VOICES[name], HERE / f"{name}.json"
-    shutil.copyfile(trained / "best.safetensors", target)
-    target.chmod(0o644)
-    shutil.copyfile(recording_list.beside(trained / "best.safetensors"), recording_list.beside(target))
-    card = json.loads((trained / "best.json").read_text())
-    earlier = [{"name": f"speech/{folder}"} for folder in FOLDERS] if "started_from" in card else []
-    card |= {
-        "data": [{"name": voice.folder, "source": voice.source, "licence": voice.licence}, *earlier],
-        "licence": "Apache-2.0",
-        "copies_of_held_out_utterances": scores,
-        "trained_on": machine(),
-    }
-    card.update(json.loads(facts.read_text()) if facts.exists() else {})
-    text = json.dumps(card, indent=2).replace(f"{REPOSITORY}/", "")
-    target.with_suffix(".json").write_text(text + "\n")
+        earlier = wavenet_base.DATA_OF_CARD if "started_from" in card else []
+        data = [{"name": voice.folder, "source": voice.source, "licence": voice.licence}, *earlier]
+        ship_vocoder.ship(asked.voice, work / "voice", data, rows)
 
 
 def draw_spectrograms(work: Path) -> None:

@@ -1,6 +1,8 @@
 """Prepare the shards of many speakers that a base of vocoders is trained on, and say the commands that train with it.
 
 usage: python benchmarks/wavenet_base.py WORK [--hours N]      writes WORK/shards; shards that are there are kept
+       python benchmarks/wavenet_base.py WORK --ship TEST      copies the weights of WORK/base-with-source into
+                                                               vocoder/weights, with the scores of its copies of TEST
 
 speech/train and speech/many_16k below the data folder: 1,277 clips of 368 speakers, 2.1 hours, at 16 kHz and the level
 of published clips, in one random order. The voice of the proof, speech/english_48k, is in neither.
@@ -8,10 +10,12 @@ of published clips, in one random order. The voice of the proof, speech/english_
 
 import argparse
 import hashlib
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import ship_vocoder
 import yaml
 from environment import COMMAND, DATA
 from voice_shards import PER_SHARD, RATE, write_shards
@@ -20,6 +24,21 @@ from clean_corpus.pipeline.audio import decode
 from clean_corpus.pipeline.core.hashing import sha256_file
 
 CONFIG = Path(__file__).parent / "wavenet_base.yaml"
+SOURCE_CONFIG = Path(__file__).parent / "wavenet_base_source.yaml"
+NAME = "base"
+TEMPERATURE = 0.3  # of voiced draws: the one that the proof takes
+DATA_OF_CARD = [
+    {
+        "name": "speech/train",
+        "source": "LibriSpeech train-clean-100, one utterance a speaker",
+        "licence": "CC BY 4.0",
+    },
+    {
+        "name": "speech/many_16k",
+        "source": "speechocean762, 128 adults",
+        "licence": "free download for both commercial and non-commercial purposes",
+    },
+]
 FOLDERS = ("train", "many_16k")
 SUFFIXES = {".flac", ".ogg", ".wav"}
 CPU_FLAGS = {"avx512_bf16", "amx_bf16"}
@@ -75,23 +94,39 @@ def commands(work: Path, hours: float | None) -> str:
     heard_s = config["batch_size"] * config["frames"] * 0.005  # of each update
     steps = config["steps"] if hours is None else round(3600 * hours / heard_s)
     more = " --set precision=bf16-mixed" if has_bf16() else ""
+    base, with_source = work / "base", work / "base-with-source"
     return (
         f"{steps} updates hear {steps * heard_s / 3600:.1f} h; run the same command again after a stop:\n\n"
-        f"  {COMMAND} train-vocoder {work / 'shards'} --out {work / 'base'} --config {CONFIG} "
-        f"--set steps={steps}{more}\n\nthen, for a voice or for every set of a comparison:\n\n"
-        f"  {COMMAND} train-vocoder VOICE/shards --out VOICE --set start_from={work / 'base'} "
-        f"--set learning_rate=0.0002 --set steps=2000 --set batch_size=4 --set frames=200{more}\n"
+        f"  {COMMAND} train-vocoder {work / 'shards'} --out {base} --config {CONFIG} "
+        f"--set steps={steps}{more}\n\nthen, with a source of harmonics:\n\n"
+        f"  {COMMAND} train-vocoder {work / 'shards'} --out {with_source} --config {SOURCE_CONFIG} "
+        f"--set start_from={base}{more}\n\nthen, for a voice or for every set of a comparison:\n\n"
+        f"  {COMMAND} train-vocoder VOICE/shards --out VOICE --set start_from={with_source} "
+        f"--set learning_rate=0.0005 --set steps=2000 --set batch_size=4{more}\n"
         f"  {COMMAND} compare --set raw=... --set enhanced=... --out PROOF "
-        f"--setting vocoder.start_from={work / 'base'} --setting vocoder.learning_rate=0.0002 "
+        f"--setting vocoder.start_from={with_source} --setting vocoder.learning_rate=0.0005 "
         "--setting vocoder.steps=2000"
     )
+
+
+def ship(work: Path, test: Path) -> None:
+    """Ship WORK/base-with-source, with the scores of its copies of a voice that it never heard, recordings in TEST."""
+    trained = work / "base-with-source"
+    card = json.loads((trained / "best.json").read_text()) | {"voiced_temperature": TEMPERATURE}
+    (trained / "best.json").write_text(json.dumps(card, indent=2) + "\n")
+    ship_vocoder.halve(trained)
+    ship_vocoder.ship(NAME, trained, DATA_OF_CARD, ship_vocoder.speak(test, trained, work / "copies"))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("work", type=Path)
     parser.add_argument("--hours", type=float, help="of speech that the training hears; default: as the configuration")
+    parser.add_argument("--ship", type=Path, metavar="TEST", help="recordings of a voice that it never heard")
     asked = parser.parse_args()
+    if asked.ship:
+        ship(asked.work, asked.ship)
+        return
     prepare(asked.work)
     print(commands(asked.work, asked.hours))
 

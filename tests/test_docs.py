@@ -12,8 +12,8 @@ DOCS = sorted((REPOSITORY / "docs").glob("*.md"))
 FIGURES = {
     "bandwidth", "change", "choice", "crowd", "english_voice", "extras", "faults", "files", "generation",
     "german_voice", "groups", "growth", "guard", "harm", "layouts", "levels", "likeness", "long", "mild",
-    "naturalness", "outlier", "pairs", "pairs48", "proof", "results", "rows", "scores", "settings", "shipped",
-    "streaming",
+    "naturalness", "outlier", "pairs", "pairs48", "proof", "proof_gpu", "results", "rows", "scores", "settings",
+    "shipped", "streaming", "voice_steps",
 }  # fmt: skip
 
 

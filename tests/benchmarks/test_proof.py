@@ -104,6 +104,19 @@ def test_configurations_are_what_their_commands_take(benchmark):
     assert (many.trainings, many.updates, many.scored) == (24, 20_000, 2400)
 
 
+def test_a_plan_times_each_part_and_counts_how_often_it_is_done(benchmark, tmp_path):
+    config = tmp_path / "config.yaml"
+    sizes = {"layers": 2, "stacks": 2, "conditioning_channels": 8, "conditioning_hop": 16, "upsampling": [5]}
+    config.write_text(yaml.safe_dump({
+        "seeds": 2, "aa": True, "spoken": 2,
+        "vocoder": {"sizes": sizes, "batch_size": 1, "frames": 10, "steps": 7, "precision": "32-true"},
+    }))  # fmt: skip
+    text = benchmark("proof_cost").plan(config, ["vocoder.steps=9"], ["raw", "enhanced"], 40)
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("| a")]
+    assert [row[:2] for row in rows] == [["an update", "54"], ["a second of speech", "72"], ["a score", "28"]]
+    assert all(float(row[2]) > 0 for row in rows) and "2 trainings of each: 6 of 9 updates" in text
+
+
 def test_operations_are_those_of_every_weight_and_sample_forward_and_twice_back(benchmark):
     sizes = {"layers": 2, "stacks": 2, "conditioning_channels": 8, "conditioning_hop": 16, "upsampling": [5]}
     config = VocoderConfig(batch_size=2, frames=50, sizes=sizes)

@@ -32,12 +32,12 @@ def test_a_saved_vocoder_is_loaded_from_its_folder_or_its_file(saved):
 
 
 def test_shipped_voices_are_loaded_by_name():
-    assert shipped() == ["english-voice", "german-voice"]
+    assert shipped() == ["base", "english-voice", "german-voice"]
     assert all(load_vocoder(name).mel == LogMel() for name in shipped())
 
 
 def test_weights_that_do_not_fit_their_card_are_refused(saved, tmp_path):
-    with pytest.raises(ConfigError, match=r"no trained vocoder; .* a shipped voice: english-voice, german-voice"):
+    with pytest.raises(ConfigError, match=r"no trained vocoder; .* a shipped voice: base, english-voice, german-voice"):
         load_vocoder(tmp_path / "nowhere")
     state = load_file(saved / "best.safetensors")
     save_file({name: x for name, x in state.items() if name != "hidden.bias"}, saved / "best.safetensors")
