@@ -108,8 +108,18 @@ def with_training(
     """Return the pairs with whether their speakers and noise classes are among those that training heard.
 
     Source: paper [000], tables IV and V, for speakers; paper [001], tables 3 and 4, for noises.
-    Raises: ConfigError if noises are given, and a pair's name does not tell its class.
+    Raises: ConfigError if noises are given, and a pair's name does not tell its class; if names are given, and no pair
+    has one of them.
     """
+    for what, names, there in (
+        ("speakers", speakers, {pair.speaker for pair in pairs}),
+        ("noises", noises, {pair.noise for pair in pairs if pair.noise is not None}),
+    ):
+        if names is not None and there and not there & set(names):
+            raise ConfigError(
+                f"trained {what}: {_some(names)} are given, and the pairs have {_some(there)}, none of them; give "
+                f"names as the pairs have them, or leave the trained {what} out"
+            )
     found = []
     for pair in pairs:
         if speakers is not None:
@@ -123,6 +133,11 @@ def with_training(
             pair = replace(pair, noises=TRAINED if pair.noise in noises else UNTRAINED)
         found.append(pair)
     return found
+
+
+def _some(names: Collection[str]) -> str:
+    """Return the first names of many, as a message shows them."""
+    return ", ".join(sorted(names)[:3]) + (", ..." if len(names) > 3 else "")
 
 
 CROSSED = (("speakers", "noise"), ("noises", "snr_db"))

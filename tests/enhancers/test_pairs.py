@@ -80,3 +80,22 @@ def test_a_list_of_names_has_one_a_line(tmp_path):
 def test_noises_are_refused_where_names_do_not_tell_them():
     with pytest.raises(ConfigError, match=r"does not tell its class; rename the pair to NAME__CLASS__SNRdB\.wav"):
         with_training([Pair("p232_001", Path("noisy/p232_001.wav"), Path(), None, None)], noises={"rain"})
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (
+            {"speakers": {"p260", "p1919"}},
+            r"trained speakers: p1919, p260 are given, and the pairs have \d+.*none of them",
+        ),
+        (
+            {"noises": {"Rain"}},
+            r"trained noises: Rain are given, and the pairs have .*rain.*leave the trained noises out",
+        ),
+    ],
+)
+def test_names_that_no_pair_has_are_refused(names, words):
+    """They would divide nothing: all pairs would be called untrained."""
+    with pytest.raises(ConfigError, match=words):
+        with_training(PAIRS, **names)
