@@ -50,6 +50,7 @@ COMMANDS = {  # in the order of --help
     "verify": versions.verify,
     "gc": versions.gc,
     "forget": forget.forget,
+    "review": review.review,
     "decisions": review.decisions,
 }
 

@@ -1,4 +1,4 @@
-"""The command `decisions`: what people decided over clips, listed, taken from a file, and published."""
+"""The commands `review` and `decisions`: clips heard and decided over in a page, or by a file, and published."""
 
 import getpass
 import json
@@ -24,6 +24,29 @@ def reviewer(name: str | None) -> str:
         return name or getpass.getuser()
     except (KeyError, OSError):  # a user without a name, as in containers
         return "unknown"
+
+
+def review(
+    output: OutputArgument,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="of this machine; 0: any that is free")] = 8765,
+    by: ReviewerName = None,
+    version: Annotated[int | None, typer.Option(min=1, help="default: the newest")] = None,
+    settings: BucketSettings = [],  # noqa: B006
+) -> None:
+    """Open a page on a version of a corpus, to hear its clips, decide over them, and publish: docs/review.md.
+
+    Only this machine can reach it, by the address that is printed; Ctrl-C ends it. Decisions are stored at once.
+    """
+    from clean_corpus.flows.cli.console import ended_by_signals
+
+    with ended_by_signals("review ended; what was decided is stored"):
+        from clean_corpus.flows.review import server
+        from clean_corpus.flows.review.corpus import Open
+
+        store, s3 = open_output(output, settings)
+        with server.listen(port) as listening:
+            opened = Open(store, s3, reviewer(by), version)
+            server.serve(opened, output, listening, lambda address: print(address, flush=True))
 
 
 def decisions(

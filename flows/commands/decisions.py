@@ -90,7 +90,7 @@ def _completed(values: dict[str, Any], known: dict[str, dict[str, Any]], by: str
 
 def place_of(row: dict[str, Any]) -> dict[str, Any]:
     """Return the fields by which an entry names the clip of a row of the ledger."""
-    end_s = row["offset_s"] + row["duration_s"] + (row["removed_s"] or 0.0)
+    _, _, end_s = republish.place_of(row)
     return {name: row[name] for name in ("clip_id", "source", "source_sha256", "offset_s")} | {"end_s": end_s}
 
 

@@ -7,7 +7,7 @@ the same recordings finds them, and comes to the same version.
 import json
 import tarfile
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -86,10 +86,14 @@ def pending(table: Path, decided: Decided) -> Pending:
             """SELECT * FROM ledger WHERE source_sha256 IN (SELECT sha256 FROM contents) OR reviewed_at IS NOT NULL
                ORDER BY source, offset_s, clip_id"""
         ).to_arrow_table()
+    return pending_of(found.to_pylist(), decided)
+
+
+def pending_of(rows: Iterable[dict[str, Any]], decided: Decided) -> Pending:
+    """Return what decisions change in some rows of a ledger; `absent` are those over no clip of these."""
     changes, barred, seen = [], [], set()
-    for row in found.to_pylist():
-        place = row["source_sha256"], row["offset_s"], row["offset_s"] + row["duration_s"] + (row["removed_s"] or 0.0)
-        entries = decided.entries_of(*place)
+    for row in rows:
+        entries = decided.entries_of(*place_of(row))
         seen.update(entry.id for entry in entries)
         review = decisions.folded(entries)
         new = reviewed.redecided(row, review)
@@ -98,6 +102,12 @@ def pending(table: Path, decided: Decided) -> Pending:
         if review and review.verdict == "keep" and (why := _bar(row)):
             barred.append((row["clip_id"], why))
     return Pending(changes, barred, [entry for entry in decided.last_entries() if entry.id not in seen])
+
+
+def place_of(row: Mapping[str, Any]) -> tuple[str | None, float, float]:
+    """Return what tells the clip of a row by content: its recording's hash, and where it begins and ends, seconds."""
+    end_s = row["offset_s"] + row["duration_s"] + (row["removed_s"] or 0.0)
+    return row["source_sha256"], row["offset_s"], end_s
 
 
 def _bar(row: dict[str, Any]) -> str | None:

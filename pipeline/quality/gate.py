@@ -29,6 +29,13 @@ CHECKS: tuple[tuple[str, Bound], ...] = (
 UNMENDABLE: tuple[tuple[str, Bound], ...] = (("clipping_ratio", "max"), ("bandwidth_hz", "min"))
 """Checks of faults that no network mends: they are read from the recording, whatever the version."""
 
+GUARD: tuple[tuple[str, str, int], ...] = (
+    ("dnsmos_sig", "guard_sig_drop", -1),
+    ("clipping_ratio", "guard_clipping_rise", 1),
+    ("loudness_lufs", "guard_level_drop_db", -1),
+)
+"""(score, setting, sign) of changes by enhancing that are damage where sign * change exceeds the setting."""
+
 QUIET_SNR_DB = 25.0
 """SNR of a clip from which enhancing leaves its voice as alike as gate.guard_likeness_min."""
 
@@ -71,12 +78,8 @@ def damage(before: Scores, after: Scores, config: GateConfig, likeness: float | 
     that of the two versions' voices, where it is known.
     """
     noise_db = _background_db(before.get("snr_db"))
-    checks = (
-        ("dnsmos_sig", config.guard_sig_drop, -1),
-        ("clipping_ratio", config.guard_clipping_rise, 1),
-        ("loudness_lufs", config.guard_level_drop_db + noise_db, -1),
-    )
-    for score, limit, sign in checks:
+    for score, setting, sign in GUARD:
+        limit = getattr(config, setting) + (noise_db if score == "loudness_lufs" else 0.0)
         old, new = before.get(score), after.get(score)
         if old is not None and new is not None and sign * (new - old) > limit:
             return f"{score} {old:.4g} -> {new:.4g}, allowed {sign * limit:+.4g}"

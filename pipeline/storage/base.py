@@ -89,6 +89,15 @@ class Store(ABC):
         Raises: FileNotFoundError if it is absent.
         """
 
+    def read_range(self, key: str, start: int, length: int) -> bytes:
+        """Return so many bytes of an object from `start` on; fewer where it ends, none behind its end.
+
+        Raises: FileNotFoundError if it is absent.
+        """
+        with self.opened(key) as file:
+            file.seek(start)
+            return file.read(length)
+
     @abstractmethod
     def writer(self, key: str) -> AbstractContextManager[BinaryIO]:
         """Open a file that becomes the object when the block ends without an error, and is dropped otherwise.

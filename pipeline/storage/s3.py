@@ -104,6 +104,13 @@ class S3Store(lease.LeasableStore):
             raise FileNotFoundError(str(self.root / key))
         return data
 
+    def read_range(self, key: str, start: int, length: int) -> bytes:
+        with _as_storage_error():
+            data = s3_objects.read_range(*self._address(key), start, length, self.config)
+        if data is None:
+            raise FileNotFoundError(str(self.root / key))
+        return data
+
     @contextmanager
     def opened(self, key: str) -> Iterator[BinaryIO]:
         name = str(self.root / key)

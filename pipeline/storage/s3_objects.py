@@ -36,6 +36,7 @@ from clean_corpus.pipeline.storage.s3_client import (
 PAGE = 1000  # keys in one answer to a listing, the most that S3 gives
 MISSING = {"404", "NoSuchKey", "NotFound"}
 CHANGED = {"412", "PreconditionFailed"}
+BEHIND_THE_END = {"416", "InvalidRange"}
 
 
 class ObjectUnavailable(DataError):
@@ -166,6 +167,22 @@ def read(bucket: str, key: str, config: S3Config) -> bytes | None:
         try:
             _get(S3Object(bucket, key), read_arguments(config), buffer, config)
         except client_error() as error:
+            if error_code(error) in MISSING:
+                return None
+            raise
+    return buffer.getvalue()
+
+
+def read_range(bucket: str, key: str, start: int, length: int, config: S3Config) -> bytes | None:
+    """Return so many bytes of an object from `start` on, fewer where it ends; None if it is absent."""
+    buffer = io.BytesIO()
+    arguments = {"Range": f"bytes={start}-{start + length - 1}", **read_arguments(config)}
+    with explain_request_errors(f"{SCHEME}{bucket}/{key}"), wait_without_turn():
+        try:
+            _get(S3Object(bucket, key), arguments, buffer, config)
+        except client_error() as error:
+            if error_code(error) in BEHIND_THE_END:
+                return b""
             if error_code(error) in MISSING:
                 return None
             raise

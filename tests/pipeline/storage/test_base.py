@@ -78,3 +78,11 @@ def test_both_stores_write_the_same_bytes(tmp_path, bucket):
     stores = LocalStore(tmp_path), open_store(S3Folder(bucket, "same"), S3Config())
     one, two = (write_shard(store, "a.tar", SAMPLES) for store in stores)
     assert one == two and stores[0].read("a.tar") == stores[1].read("a.tar")
+
+
+def test_a_part_of_an_object_is_read_alone(store):
+    store.write("a", bytes(range(10)))
+    parts = [store.read_range("a", start, length) for start, length in ((0, 3), (8, 9), (10, 4), (99, 1))]
+    assert parts == [bytes(range(3)), bytes([8, 9]), b"", b""]
+    with pytest.raises(FileNotFoundError):
+        store.read_range("absent", 0, 1)
