@@ -12,7 +12,6 @@ Result = TypeVar("Result")
 
 PRELOAD = [
     "clean_corpus.enhancers.serving.enhancer",
-    "librosa.filters",
     "clean_corpus.pipeline.quality.scorer",
     "clean_corpus.pipeline.corpus.ingest",
     "clean_corpus.pipeline.corpus.enhance",

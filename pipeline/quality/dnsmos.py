@@ -3,6 +3,7 @@
 import hashlib
 import importlib.util
 import math
+from collections.abc import Callable, Iterator
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -13,6 +14,8 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from clean_corpus.pipeline.core.types import Audio
+from clean_corpus.pipeline.quality.mel import mel_filterbank
+from clean_corpus.pipeline.quality.shared_trunk import END, FRAMES, REACH, STRIDE, SharedTrunk
 
 RATE = 16000  # Hz
 NETWORKS = {"dnsmos_p835": "sig_bak_ovr.onnx", "dnsmos_p808": "model_v8.onnx"}
@@ -27,21 +30,25 @@ P835_POLYNOMIALS = {
 WINDOW = 144160  # samples that the networks hear at once, 9.01 s
 HOP = 16000  # samples from window to window, 1 s
 FRAME_HOP = 160  # of both networks
-FRAMES = 900  # per window
 FRAMES_PER_HOP = HOP // FRAME_HOP
-WINDOWS_AT_ONCE = 7  # 15 s
+WINDOWS_AT_ONCE = 52  # 1 min
 
 Windows = Literal["whole", "speechmos"]
 """Windows that cover a clip of any length, or those of package speechmos, which leave out what its rounding drops."""
 
-FRAMES_AT_ONCE = 300  # through the trunk, whose activations they hold below 50 MB
-
-TRUNK_IN = "mos_estimator_logpow/concat:0"  # (B, T, 320) frames
-TRUNK_OUT = "mos_estimator_logpow/conv2d_5/Relu:0"  # (B, 32, T/4, 40)
-HEAD_OUT = "Identity:0"  # (B, 3)
-STRIDE = 4  # frames per trunk output
-EDGE = 3  # trunk outputs at each end of a window that its zero padding reaches
-EDGE_FRAMES = 24  # enough to compute them
+# where each network is cut in two: its frames, the last convolution of its trunk, its opinions
+CUTS = {
+    "dnsmos_p835": (
+        ("mos_estimator_logpow/concat:0", ("B", "T", 320)),
+        ("mos_estimator_logpow/conv2d_5/Relu:0", ("B", 32, "T/4", 40)),
+        ("Identity:0", ("B", 3)),
+    ),
+    "dnsmos_p808": (
+        ("input_1", ("B", "T", 120)),
+        ("mos_estimator_small_1/conv2d_8/Relu:0", ("B", 32, "T/4", 30)),
+        ("Identity:0", ("B", 1)),
+    ),
+}
 
 N_FFT = 321
 N_MELS = 120
@@ -68,9 +75,7 @@ class Dnsmos:
     by the share of the clip that it adds, so that every second counts alike. `speechmos` takes the windows that package
     does, and equals it within 1e-4: it hears at most the first 15 s, and no tail beyond its last window.
 
-    The P.835 network is convolutions, a global maximum and a few dense layers. Here everything up to its last
-    convolution (the trunk) runs once for all windows, and for a short clip once per period. Only the 24 frames at both
-    ends of each window, which its zero padding reaches, are computed again.
+    What windows have in common is computed once, and what a short clip repeats too: see `SharedTrunk`.
 
     Source: Reddy, Gopal & Cutler, ICASSP 2021 (P.808) and 2022 (P.835); speechmos.dnsmos.DNSMOS.__call__.
     Shapes: (N,) samples at 16 kHz in [-1, 1] -> score name -> MOS, mean of the windows.
@@ -78,59 +83,47 @@ class Dnsmos:
 
     def __init__(self, windows: Windows = "whole") -> None:
         self._windows = windows
-        self._trunk, self._head = map(session, p835_parts())
-        self._p808 = session(network_path(NETWORKS["dnsmos_p808"]).read_bytes())
+        self._p835, self._p808 = (SharedTrunk(*map(_runner, parts(ruler))) for ruler in NETWORKS)
 
     def __call__(self, x: Audio) -> dict[str, float]:
-        period = x.size
+        period = math.lcm(x.size, STRIDE * FRAME_HOP) // FRAME_HOP  # of what is repeated: whole trunk outputs
         x, starts = whole_clip(x) if self._windows == "whole" else as_speechmos(x)
         raw, p808 = [], []
         for i in range(0, len(starts), WINDOWS_AT_ONCE):
             group = starts[i : i + WINDOWS_AT_ONCE]
             stretch = x[group[0] * FRAME_HOP : group[-1] * FRAME_HOP + WINDOW]
-            first = group - group[0]
-            raw.append(self._p835_raw(stretch, first, period))
-            p808 += [self._p808.run(None, {"input_1": window[None]})[0] for window in _p808_features(stretch, first)]
+            raw.append(self._p835_raw(stretch, group - group[0], period))
+            p808.append(self._p808_mos(stretch, group - group[0], period))
         share = shares(starts) if self._windows == "whole" else np.full(len(starts), 1 / len(starts))
-        mos = {"dnsmos_p808": float(share @ np.concatenate(p808)[:, 0])}
+        mos = {"dnsmos_p808": float(share @ np.concatenate(p808))}
         heads = np.concatenate(raw).astype(np.float64).T  # (3, windows)
         for (name, polynomial), head in zip(P835_POLYNOMIALS.items(), heads, strict=True):
             mos[name] = float(share @ np.polyval(polynomial, head))
         return mos
 
     def _p835_raw(self, x: Audio, first: NDArray[np.int64], period: int) -> NDArray[np.float32]:
-        """Return raw sig, bak and ovrl of the windows that begin at some frames of x, repeated after `period` samples.
+        """Return raw sig, bak and ovrl of the windows that begin at some frames of x, repeated after `period` frames.
 
-        Shapes: x (N,), first (W,) frames -> (W, 3).
+        Shapes: x (N,), first (W,) -> (W, 3).
         """
         frames = np.lib.stride_tricks.sliding_window_view(x, 2 * FRAME_HOP)[::FRAME_HOP]  # (T, 320)
-        period = math.lcm(period, STRIDE * FRAME_HOP) // FRAME_HOP  # in frames, and whole trunk outputs
-        shared = self._long_trunk(frames[: period + 2 * EDGE_FRAMES])  # (32, T/4, 40)
-        at = (first[:, None] + np.arange(0, FRAMES, STRIDE)) // STRIDE  # (W, 225) trunk outputs
-        at = EDGE + np.maximum(at - EDGE, 0) % (period // STRIDE)  # the first ones, which it skips, come from heads
-        windows = np.ascontiguousarray(shared[:, at].swapaxes(0, 1))  # (W, 32, 225, 40)
-        heads_at = first[:, None] + np.arange(EDGE_FRAMES)
-        ends = frames[np.concatenate([heads_at, heads_at + FRAMES - EDGE_FRAMES])]
-        heads, tails = np.split(self._run_trunk(ends), 2)  # (W, 32, 6, 40) each
-        windows[:, :, :EDGE] = heads[:, :, :EDGE]
-        windows[:, :, -EDGE:] = tails[:, :, -EDGE:]
-        return np.concatenate([self._head.run(None, {TRUNK_OUT: window[None]})[0] for window in windows])
+        inner = first[:, None] + np.arange(END)
+        return self._p835(frames, first, frames[inner], frames[inner + FRAMES - END], period=period)
 
-    def _long_trunk(self, frames: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Run the trunk over any number of frames, one stretch after the other, each with EDGE_FRAMES around it.
+    def _p808_mos(self, x: Audio, first: NDArray[np.int64], period: int) -> NDArray[np.float32]:
+        """Return the opinions of the same windows.
 
-        Shapes: (T, 320) -> (32, T/4, 40).
+        The network hears each relative to its loudest band, so windows share what those beside them hear if that is
+        the same one.
+        Shapes: x (N,), first (W,) -> (W,).
         """
-        parts = []
-        for start in range(0, len(frames), FRAMES_AT_ONCE):
-            before = min(start, EDGE_FRAMES)
-            stretch = frames[start - before : start + FRAMES_AT_ONCE + EDGE_FRAMES]
-            wanted = slice(before // STRIDE, (before + FRAMES_AT_ONCE) // STRIDE)
-            parts.append(self._run_trunk(stretch[None])[0][:, wanted])
-        return np.concatenate(parts, axis=1)
-
-    def _run_trunk(self, frames: NDArray[np.float32]) -> NDArray[np.float32]:
-        return self._trunk.run(None, {TRUNK_IN: np.ascontiguousarray(frames)})[0]
+        mel = MelWindows(x, first, period)
+        opinions = []
+        for some in mel.alike():
+            start, stop = first[some[0]], first[some[-1]] + FRAMES
+            frames = mel.stretch(start, min(stop, start + period + END), some[0])
+            opinions.append(self._p808(frames, first[some] - start, *mel.ends(some), period=period)[:, 0])
+        return np.concatenate(opinions)
 
 
 def whole_clip(x: Audio) -> tuple[Audio, NDArray[np.int64]]:
@@ -186,35 +179,66 @@ def window_hops(n_samples: int) -> list[int]:
     return [i for i in range(n_hops) if int((i + 9.01) * HOP) - i * HOP == WINDOW]
 
 
-def _p808_features(x: Audio, first: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Return log-mel spectrograms of the windows that begin at some frames of x, 0 dB at the maximum of each.
+class MelWindows:
+    """Log-mel spectrograms of the windows that begin at some frames of x, 0 dB at the maximum of each.
 
     Source: speechmos.dnsmos.DNSMOS.audio_melspec, librosa.feature.melspectrogram and power_to_db.
-    Shapes: x (N,), first (W,) frames -> (W, 900, 120), (dB + 40) / 40 in [-1, 1].
+    Shapes: x (N,), which repeats itself after `period` frames, first (W,) frames -> (T, 120) of a stretch, (dB + 40) /
+    40 in [-1, 1].
     """
-    half = N_FFT // 2  # frames are centred at multiples of the hop
-    frames = np.lib.stride_tricks.sliding_window_view(np.pad(x, half), N_FFT)[::FRAME_HOP]  # (T, 321)
-    heads, tails = frames[first], frames[first + FRAMES - 1]
-    heads[:, :half] = tails[:, -1:] = 0.0  # outside of the window
-    mel = _mel_power(frames)[first[:, None] + np.arange(FRAMES)]  # (W, 900, 120)
-    mel[:, 0], mel[:, -1] = _mel_power(heads), _mel_power(tails)
-    db = 10 * np.log10(np.maximum(mel, 1e-10))
-    return (np.maximum(db - db.max(axis=(1, 2), keepdims=True), -80.0) + 40) / 40
+
+    def __init__(self, x: Audio, first: NDArray[np.int64], period: int) -> None:
+        self._first, self._period = first, period
+        half = N_FFT // 2  # frames are centred at multiples of the hop
+        frames = np.lib.stride_tricks.sliding_window_view(np.pad(x, half), N_FFT)[::FRAME_HOP]  # (T, 321)
+        heads, tails = frames[first], frames[first + FRAMES - 1]
+        heads[:, :half] = tails[:, -1:] = 0.0  # outside of the window
+        self._db = _mel_db(frames[: period + END])
+        self._heads_db, self._tails_db = _mel_db(heads), _mel_db(tails)
+        peaks = self._db.max(axis=1)
+        inner = peaks[self._at(first[:, None] + np.arange(1, FRAMES - 1))].max(axis=1)
+        self._peak = np.max([inner, self._heads_db.max(axis=1), self._tails_db.max(axis=1)], axis=0)  # (W,) dB
+
+    def _at(self, frames: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return where frames, or equal ones a number of periods before, are known."""
+        return np.where(frames < len(self._db), frames, REACH + (frames - REACH) % self._period)
+
+    def alike(self) -> Iterator[NDArray[np.int64]]:
+        """Yield the numbers of windows that follow each other and have the same maximum."""
+        yield from np.split(np.arange(len(self._peak)), 1 + np.flatnonzero(np.diff(self._peak)))
+
+    def _relative(self, db: NDArray[np.float32], window: int) -> NDArray[np.float32]:
+        return (np.maximum(db - self._peak[window], -80.0) + 40) / 40
+
+    def stretch(self, start: int, stop: int, window: int) -> NDArray[np.float32]:
+        """Return the frames from where a window begins; the last one is a window's if that ends there."""
+        db = self._db[self._at(np.arange(start, stop))]
+        db[0] = self._heads_db[window]
+        last = np.flatnonzero(self._first + FRAMES == stop)
+        if last.size:
+            db[-1] = self._tails_db[last[0]]
+        return self._relative(db, window)
+
+    def ends(self, windows: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return the first and the last END frames of windows with the same maximum, (W, END, 120) each."""
+        inner = self._first[windows, None] + np.arange(END)
+        heads, tails = self._db[self._at(inner)], self._db[self._at(inner + FRAMES - END)]
+        heads[:, 0], tails[:, -1] = self._heads_db[windows], self._tails_db[windows]
+        return self._relative(heads, windows[0]), self._relative(tails, windows[0])
 
 
-def _mel_power(frames: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Shapes: (T, 321) samples -> (T, 120) power."""
+def _mel_db(frames: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Shapes: (T, 321) samples -> (T, 120) dB."""
     hann = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(N_FFT) / N_FFT)).astype(np.float32)
     spec = np.fft.rfft(frames * hann)
-    return (np.square(spec.real) + np.square(spec.imag)).astype(np.float32) @ _mel_filterbank()
+    power = (np.square(spec.real) + np.square(spec.imag)).astype(np.float32) @ _filterbank()
+    return 10 * np.log10(np.maximum(power, 1e-10))
 
 
 @cache
-def _mel_filterbank() -> NDArray[np.float32]:
+def _filterbank() -> NDArray[np.float32]:
     """Shapes: -> (161, 120)."""
-    from librosa.filters import mel  # two seconds to import, once a worker
-
-    return mel(sr=RATE, n_fft=N_FFT, n_mels=N_MELS).T.astype(np.float32)
+    return mel_filterbank(sample_rate=RATE, n_fft=N_FFT, n_mels=N_MELS)
 
 
 # ---- networks --------------------------------------------------------------------------------------------------
@@ -224,10 +248,17 @@ Tensor = tuple[str, tuple[int | str, ...]]
 
 
 @cache
-def p835_parts() -> tuple[bytes, bytes]:
-    """Return the P.835 network cut in two: the trunk, for any number of frames, and the rest of it."""
-    path, between = network_path(NETWORKS["dnsmos_p835"]), (TRUNK_OUT, ("B", 32, "T/4", 40))
-    return extract(path, (TRUNK_IN, ("B", "T", 320)), between), extract(path, between, (HEAD_OUT, ("B", 3)))
+def parts(ruler: str) -> tuple[bytes, bytes]:
+    """Return a network cut in two: the trunk, for any number of frames, and the rest of it."""
+    path, (begin, between, end) = network_path(NETWORKS[ruler]), CUTS[ruler]
+    return extract(path, begin, between), extract(path, between, end)
+
+
+def _runner(network: bytes) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
+    """Return a network of one input and one output as a function."""
+    opened = session(network)
+    (entry,) = opened.get_inputs()
+    return lambda x: opened.run(None, {entry.name: x})[0]
 
 
 def extract(path: Path, begin: Tensor, end: Tensor) -> bytes:
@@ -238,15 +269,15 @@ def extract(path: Path, begin: Tensor, end: Tensor) -> bytes:
     import onnx.utils  # needed by workers alone
 
     network = onnx.load(str(path))
+    ends = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape) for name, shape in (begin, end)]
     known = {info.name for info in (*network.graph.input, *network.graph.output)}
-    network.graph.value_info.extend(
-        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape)
-        for name, shape in (begin, end)
-        if name not in known
-    )
+    network.graph.value_info.extend(info for info in ends if info.name not in known)
     part = onnx.utils.Extractor(network).extract_model([begin[0]], [end[0]])
     if not any(begin[0] in node.input for node in part.graph.node):
         raise ValueError(f"{path.name} has no path from {begin[0]!r} to {end[0]!r}")
+    for info, stated in zip((part.graph.input[0], part.graph.output[0]), ends, strict=True):
+        info.CopyFrom(stated)  # the network's own may be for one length
+    del part.graph.value_info[:]
     return part.SerializeToString()
 
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from clean_corpus.pipeline.audio import voice_activity
 from clean_corpus.pipeline.audio.resample import resample
 from clean_corpus.pipeline.core.types import Audio
+from clean_corpus.pipeline.quality.mel import mel_filterbank
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -162,9 +163,7 @@ def power_mel(x: Audio) -> NDArray[np.float32]:
 @cache
 def _mel_filterbank() -> NDArray[np.float32]:
     """Shapes: -> (201, 40)."""
-    from librosa.filters import mel
-
-    return mel(sr=RATE, n_fft=N_FFT, n_mels=N_MELS).T.astype(np.float32)
+    return mel_filterbank(sample_rate=RATE, n_fft=N_FFT, n_mels=N_MELS)
 
 
 def window_starts(n_frames: int) -> list[int]:
