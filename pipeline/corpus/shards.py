@@ -7,6 +7,7 @@ import hashlib
 import os
 import tarfile
 from collections.abc import Collection, Iterable, Iterator
+from itertools import chain
 from typing import Any, BinaryIO, Literal
 
 import numpy as np
@@ -29,10 +30,14 @@ def write_shard(store: Store, key: str, samples: Iterable[Sample]) -> Shard | No
     """
     import webdataset
 
+    remaining = iter(samples)
+    first = next(remaining, None)
+    if first is None:
+        return None
     seen: set[str] = set()
     with store.writer(key) as file:
         with webdataset.TarWriter(file, encoder=False, mtime=0) as tar:
-            for sample in samples:
+            for sample in chain([first], remaining):
                 name = sample["__key__"]
                 if "." in name or "/" in name or name in seen:
                     raise DataError(f"shard {key}: sample key {name!r} has a dot or a slash, or comes twice")
@@ -41,9 +46,6 @@ def write_shard(store: Store, key: str, samples: Iterable[Sample]) -> Shard | No
         size = file.tell()
         file.seek(0)
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    if not seen:
-        store.delete(key)
-        return None
     return Shard(key, digest, size, len(seen))
 
 

@@ -5,6 +5,7 @@ import sqlite3
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import takewhile
 from pathlib import Path
 
 from clean_corpus.pipeline.core.config import DEFAULT_MANIFEST, ManifestConfig, S3Config
@@ -33,7 +34,7 @@ def find_in_bucket(
     add(db, _list_recordings(root, exclude, config))
     if not db.execute("SELECT 1 FROM found").fetchone():
         folder, only = root.parent, root.name if manifest_kind(root.name, manifest) else None
-        listed = _list_recordings(folder, exclude, config)
+        listed = _list_recordings(folder, exclude, config, "" if only else _common_start(root.name))
         add(db, (row for row in listed if only or _belongs_to(row[0], root.name)))
         if not db.execute("SELECT 1 FROM found WHERE path = ?", (os.fsencode(root.name),)).fetchone():
             raise ConfigError(f"input {root}: no such object, and nothing lies below it")
@@ -73,15 +74,25 @@ def _belongs_to(name: str, recording: str) -> bool:
     return name == recording or (of_recording and os.fsencode(name).lower().endswith(SIDECARS))
 
 
+def _common_start(recording: str) -> str:
+    """Return what the names of a recording and its sidecars begin with, whatever their normalisation.
+
+    >>> _common_start("talk.wav"), _common_start("caf\N{LATIN SMALL LETTER E WITH ACUTE}.wav")
+    ('talk', 'caf')
+    """
+    stem = os.fsdecode(composed(stem_of(os.fsencode(recording))))
+    return "".join(takewhile(str.isascii, stem))
+
+
 def _list_recordings(
-    root: S3Folder, exclude: S3Folder | None, config: S3Config
+    root: S3Folder, exclude: S3Folder | None, config: S3Config, start: str = ""
 ) -> Iterator[tuple[str, str | None, int, str | None]]:
     """Yield (path, why it cannot be read, bytes, etag) of every object below a prefix that is not hidden.
 
-    An empty object whose key ends with a slash stands for a folder.
+    Only names that begin with `start` are listed. An empty object whose key ends with a slash stands for a folder.
     """
     excluded = exclude.key_prefix if exclude and exclude.bucket == root.bucket else None
-    for found in s3_objects.list_objects(root.bucket, root.key_prefix, config=config):
+    for found in s3_objects.list_objects(root.bucket, root.key_prefix + start, config=config):
         path = root.relative(found.key)
         hidden = any(part.startswith(".") and part not in (".", "..") for part in path.split("/"))
         is_folder = not found.size and path.endswith("/")

@@ -10,8 +10,8 @@ from clean_corpus.pipeline.core.config import PipelineConfig
 from clean_corpus.pipeline.core.records import Shard
 from clean_corpus.pipeline.core.types import Audio
 from clean_corpus.pipeline.corpus import embeddings
-from clean_corpus.pipeline.corpus.shards import read_clips
 from clean_corpus.pipeline.report import page
+from clean_corpus.pipeline.report.heard_clips import HeardClips
 from clean_corpus.pipeline.storage.base import Store
 
 
@@ -25,11 +25,13 @@ def write_run_report(
     Raises: DataError if a shard's bytes are not those that were written; StorageError if the output is full.
     """
 
+    heard = HeardClips(store, ((shard, clip_id) for clip_id, pair in clip_shards.items() for shard in pair if shard))
+
     def audio_of(clip_id: str, version: Literal["raw", "enhanced"]) -> tuple[Audio, int] | None:
         raw, enhanced = clip_shards.get(clip_id, (None, None))
         shard = raw if version == "raw" else enhanced
-        found = next(read_clips(store, shard, {clip_id}), None) if shard else None
-        return found and (found[1], config.audio.sample_rate)
+        found = heard.audio(shard, clip_id) if shard else None
+        return found and (found[0], config.audio.sample_rate)
 
     with TemporaryDirectory() as temporary, store.folder("report") as folder:
         ledger = Path(temporary, "ledger.parquet")

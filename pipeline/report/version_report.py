@@ -5,12 +5,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal
 
-from clean_corpus.pipeline.audio import decode
-from clean_corpus.pipeline.core.records import Shard
 from clean_corpus.pipeline.core.types import Audio, Verdict
-from clean_corpus.pipeline.corpus import embeddings, ledger, shards
+from clean_corpus.pipeline.corpus import embeddings, ledger
 from clean_corpus.pipeline.corpus.versions import Manifest
 from clean_corpus.pipeline.report import page, speaker_figures
+from clean_corpus.pipeline.report.heard_clips import HeardClips
 from clean_corpus.pipeline.report.listening_picks import picked
 from clean_corpus.pipeline.storage.base import Store
 
@@ -30,9 +29,11 @@ def write_version_report(store: Store, manifest: Manifest) -> None:
         question = f"SELECT clip_id, verdict, chosen, shard FROM ledger WHERE clip_id IN ({', '.join(names)})"
         lying = {str(row["clip_id"]): _lying(row) for row in ledger.query(table, question)}
 
+        clips = HeardClips(store, ((tars[key], name) for name, (key, _) in lying.items() if key in tars))
+
         def audio_of(clip_id: str, version: Literal["raw", "enhanced"]) -> tuple[Audio, int] | None:
             key, there = lying.get(clip_id, ("", ""))
-            return _read(store, tars[key], clip_id) if there == version and key in tars else None
+            return clips.audio(tars[key], clip_id) if there == version and key in tars else None
 
         voices = embeddings.read(store, manifest.embeddings.key) if manifest.embeddings else None
         page.write_report(table, manifest.run | {"version": manifest.version}, folder, audio_of, voices)
@@ -42,10 +43,3 @@ def _lying(row: dict[str, object]) -> tuple[str, str]:
     """Return the tar of a clip, and which version of it lies there."""
     kept = row["verdict"] == Verdict.KEPT.value
     return str(row["shard"]), str(row["chosen"] or "raw") if kept else "raw"
-
-
-def _read(store: Store, shard: Shard, clip_id: str) -> tuple[Audio, int] | None:
-    for sample in shards.read_shard(store, shard):
-        if sample["__key__"] == clip_id:
-            return decode.decode(sample["flac"])
-    return None

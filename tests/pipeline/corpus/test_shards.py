@@ -34,7 +34,8 @@ def test_what_is_written_is_read_back_here_and_by_plain_webdataset(store):
     assert [(s["__key__"], s["flac"]) for s in plain] == [(s["__key__"], s["flac"]) for s in SAMPLES]
 
 
-def test_no_samples_no_file(store):
+def test_no_samples_no_file_nor_an_empty_one_before(store, monkeypatch):
+    monkeypatch.setattr(store, "writer", None)
     assert write_shard(store, "a.tar", []) is None
     assert store.size("a.tar") is None
 

@@ -8,6 +8,7 @@ from clean_corpus.pipeline.core.config import DEFAULT_S3, ManifestConfig
 from clean_corpus.pipeline.core.errors import ConfigError
 from clean_corpus.pipeline.core.locations import S3Folder
 from clean_corpus.pipeline.discover import find_all
+from clean_corpus.pipeline.storage import s3_objects
 
 BUCKET = "found"
 
@@ -28,10 +29,22 @@ def test_every_object_has_one_row_but_hidden_and_excluded_ones(client, request):
     assert recordings[1].etag == hashlib.md5(b"b.wav").hexdigest()
 
 
-def test_one_object_has_its_sidecar_and_an_absent_one_is_named(client, request):
-    root = put(client, request, "a.wav", "a.txt", "b.wav")
-    (recording,) = find_all(root / "a.wav", exclude=None)
-    assert (recording.path, recording.metadata.text) == ("a.wav", "a.txt")
+def test_one_object_has_its_sidecar_and_an_absent_one_is_named(client, request, monkeypatch):
+    root = put(client, request, "a.wav", "a.txt", "b.wav", "cafe\N{COMBINING ACUTE ACCENT}.txt")
+    accented = "caf\N{LATIN SMALL LETTER E WITH ACUTE}.wav"
+    put(client, request, accented)
+    asked, listing = [], s3_objects.list_objects
+
+    def listed(bucket, prefix, **more):
+        asked.append(prefix)
+        return listing(bucket, prefix, **more)
+
+    monkeypatch.setattr(s3_objects, "list_objects", listed)
+    for name, sidecar in (("a.wav", "a.txt"), (accented, "cafe\N{COMBINING ACUTE ACCENT}.txt")):
+        (recording,) = find_all(root / name, exclude=None)
+        assert (recording.path, recording.metadata.text) == (name, sidecar)
+    below = [root.key(start) for start in ("a.wav/", "a", f"{accented}/", "caf")]
+    assert asked == below, "its neighbours, of which there may be millions, are not listed"
     with pytest.raises(ConfigError, match="no such object, and nothing lies below it"):
         find_all(root / "gone.wav", exclude=None)
 

@@ -12,17 +12,27 @@ from clean_corpus.pipeline.storage.local import LocalStore
 from tests.support.ledgers import RATE, clip, ledger, run_of
 
 
-def test_the_clips_of_a_report_come_from_the_shards_of_the_run(tmp_path):
+def test_the_clips_of_a_report_come_from_the_shards_of_the_run_each_read_once(tmp_path, monkeypatch):
     store = LocalStore(tmp_path / "out")
-    store.write("ledger.parquet", ledger(tmp_path, [clip("a", before=3.0, after=3.2, chosen="enhanced")]).read_bytes())
+    clips = [clip(name, before=3.0, after=3.2, chosen="enhanced") for name in ("a", "b", "c")]
+    store.write("ledger.parquet", ledger(tmp_path, clips).read_bytes())
     tones = {
         name: np.sin(np.arange(RATE) * pitch).astype(np.float32) / 2 for name, pitch in (("raw", 0.1), ("en", 0.3))
     }
     raw, enhanced = (
-        shards.write_shard(store, f"work/{name}.tar", [{"__key__": "a", "flac": shards.encode_clip(x, RATE, bits=24)}])
+        shards.write_shard(
+            store,
+            f"work/{name}.tar",
+            [{"__key__": key, "flac": shards.encode_clip(x, RATE, bits=24)} for key in ("a", "b", "other")],
+        )
         for name, x in tones.items()
     )
-    write_run_report(store, run_of(), {"a": (raw, enhanced)}, PipelineConfig(audio={"sample_rate": RATE}))
+    opened, read = [], store.opened
+    monkeypatch.setattr(store, "opened", lambda key: opened.append(key) or read(key))
+    heard = dict.fromkeys(("a", "b", "c"), (raw, enhanced))
+    write_run_report(store, run_of(), heard, PipelineConfig(audio={"sample_rate": RATE}))
+    assert sorted(opened) == ["ledger.parquet", enhanced.key, raw.key]
+    assert len(list(store.walk("report/audio"))) == 4, "clip c lies in neither"
     for version, x in zip(("raw", "enhanced"), tones.values(), strict=True):
         found, rate = soundfile.read(io.BytesIO(store.read(f"report/audio/001-{version}.wav")), dtype="float32")
         np.testing.assert_allclose(found, x, atol=1 / 32768)  # 16 bits
