@@ -14,7 +14,10 @@ from tests.support.ledgers import RATE, clip, ledger, run_of
 
 def test_the_clips_of_a_report_come_from_the_shards_of_the_run_each_read_once(tmp_path, monkeypatch):
     store = LocalStore(tmp_path / "out")
-    clips = [clip(name, before=3.0, after=3.2, chosen="enhanced") for name in ("a", "b", "c")]
+    clips = [
+        clip(name, before=3.0, after=after, chosen="enhanced")
+        for name, after in zip("abc", (3.4, 3.3, 3.2), strict=True)
+    ]
     store.write("ledger.parquet", ledger(tmp_path, clips).read_bytes())
     tones = {
         name: np.sin(np.arange(RATE) * pitch).astype(np.float32) / 2 for name, pitch in (("raw", 0.1), ("en", 0.3))
