@@ -11,11 +11,12 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
-from clean_corpus.flows.review import filters, queries, thresholds
+from clean_corpus.flows.review import agreement, filters, queries, thresholds
 from clean_corpus.flows.review.corpus import Corpus, NoClip, Open
 from clean_corpus.flows.review.detail import detail
 from clean_corpus.flows.review.sounds import part_of
 from clean_corpus.pipeline.core.errors import CleanCorpusError, ConfigError, DataError
+from clean_corpus.pipeline.core.surroundings import explained
 from clean_corpus.pipeline.core.types import Version
 
 ASSETS = {file.name: file.read_bytes() for file in (resources.files(__package__) / "page").iterdir() if file.is_file()}
@@ -38,7 +39,9 @@ class NewDecision(BaseModel):
 
 def make_app(opened: Open, output: str) -> FastAPI:
     """Return the application over a corpus; who may ask is not its matter, but that of `access.Access`."""
-    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    # nothing is told to anybody's telemetry: addresses hold the token
+    silent = {"auto_configure": False, "tracing": False, "metrics": False, "logs": False}
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, telemetry=silent)
     _explain_errors(app)
     _add_page(app, opened)
     _add_table(app, opened, output)
@@ -56,7 +59,12 @@ def _explain_errors(app: FastAPI) -> None:
     app.add_exception_handler(ConfigError, lambda _, error: said(error, 400))
     app.add_exception_handler(HTTPException, lambda _, error: said(error.detail, error.status_code))
     app.add_exception_handler(RequestValidationError, lambda _, error: said(_first(error), 400))
+    app.add_exception_handler(Exception, lambda _, error: said(explained(error) or _bug(error), 500))
     app.add_exception_handler(NoClip, lambda _, error: said(error, 404))
+
+
+def _bug(error: Exception) -> str:
+    return f"this is a bug: {type(error).__name__}: {error}; the server's terminal has more"
 
 
 def _first(error: RequestValidationError) -> str:
@@ -235,3 +243,8 @@ def _add_thresholds(app: FastAPI, opened: Open) -> None:
         text = yaml.safe_dump(thresholds.as_settings(gate, shown.manifest.run), sort_keys=False, allow_unicode=True)
         headers = {"Content-Disposition": 'attachment; filename="run.yaml"'}
         return Response(text, media_type="application/yaml", headers=headers)
+
+    @app.get("/api/agreement")
+    def agreed() -> dict[str, Any]:
+        opened.corpus.deciding.look()
+        return agreement.agreement(opened.corpus)

@@ -44,7 +44,7 @@ class Corpus:
 
     def facts(self, output: str) -> dict[str, Any]:
         """Return what the page is told of the version."""
-        gate = self.config.gate
+        gate, pending = self.config.gate, self.deciding.pending()
         return {
             "output": output,
             "version": self.manifest.version,
@@ -56,6 +56,7 @@ class Corpus:
             "sample_rate": self.config.audio.sample_rate,
             "enhancer": self.manifest.run["enhancer"],
             "prefer": gate.prefer,
+            "pending": {name: pending[name] for name in ("clips", "hours")},
             "reasons": [reason for reason in self.table.values["reason"] if reason],
             "facets": list(FACETS),
             "scores": [score.facts(gate) for score in self.table.scores.values()],

@@ -13,15 +13,33 @@ Of = Literal["raw", "enhanced", "published"]
 UNITS = {"db": "dB", "hz": "Hz", "lufs": "LUFS", "ratio": "share"}
 MOS = ("dnsmos_sig", "dnsmos_bak", "dnsmos_ovrl", "dnsmos_p808", "distillmos", "pesq_wb")
 
-_OTHERS: tuple[tuple[str, str, Of, str | None], ...] = (
-    ("residual_snr_db", "speech over what enhancing removed, where it removed most", "raw", "raw_residual_snr_db_min"),
-    ("voice_likeness", "likeness of the raw and the enhanced voice, a cosine", "enhanced", "guard_likeness_min"),
-    ("voice_constancy", "likeness of the voices of the clip's parts, a cosine", "published", None),
-    ("voice_match", "likeness to the other clips of its speaker, a cosine", "published", None),
-    ("cer", "character error rate of the text against what was heard", "published", "cer_max"),
-    ("text_rate", "letters of the text per second of speech", "published", None),
-)
-"""(column, meaning, version, key of the gate) of what the ledger has beside the rulers' scores."""
+LABELS = {
+    "dnsmos_sig": "DNSMOS SIG",
+    "dnsmos_bak": "DNSMOS BAK",
+    "dnsmos_ovrl": "DNSMOS OVRL",
+    "dnsmos_p808": "DNSMOS P.808",
+    "distillmos": "DistillMOS",
+    "snr_db": "SNR",
+    "clipping_ratio": "clipping",
+    "bandwidth_hz": "bandwidth",
+    "speech_ratio": "share of speech",
+    "loudness_lufs": "loudness",
+    "pesq_wb": "PESQ",
+    "stoi": "STOI",
+    "si_sdr_db": "SI-SDR",
+}
+
+_OTHERS: tuple[tuple[str, str, str, Of, str | None], ...] = (
+    ("residual_snr_db", "residual SNR", "speech over what enhancing removed, where it removed most", "raw",
+     "raw_residual_snr_db_min"),
+    ("voice_likeness", "voice likeness", "of the raw and the enhanced voice, a cosine", "enhanced",
+     "guard_likeness_min"),
+    ("voice_constancy", "voice constancy", "likeness of the voices of the clip's parts, a cosine", "published", None),
+    ("voice_match", "voice match", "likeness to the other clips of its speaker, a cosine", "published", None),
+    ("cer", "CER", "character error rate of the text against what was heard", "published", "cer_max"),
+    ("text_rate", "pace", "letters of the text per second of speech", "published", None),
+)  # fmt: skip
+"""(column, label, meaning, version, key of the gate) of what the ledger has beside the rulers' scores."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +48,7 @@ class Score:
 
     name: str
     label: str
+    about: str
     unit: str
     of: Of
     sql: str
@@ -49,19 +68,21 @@ def known_scores() -> dict[str, Score]:
     found = [
         Score(
             name,
-            label,
+            LABELS.get(name, name),
+            about,
             _unit(name),
             "published",
             PUBLISHED[name],
             f"gate.{name}_{bounds[name]}" if name in bounds else None,
             "low" if bounds.get(name) == "max" else "high",
         )
-        for name, label in SCORES.items()
+        for name, about in SCORES.items()
     ]
     found += [
         Score(
             f"raw_{name}",
-            f"{SCORES[name]}: of the raw version",
+            f"raw {LABELS[name]}",
+            f"of the raw version: {SCORES[name]}",
             _unit(name),
             "raw",
             "bandwidth_hz" if name == "bandwidth_hz" else f"before_{name}",
@@ -71,9 +92,9 @@ def known_scores() -> dict[str, Score]:
         for name in STRICTER
         if name != "bandwidth_hz"  # the recording's, whatever the version
     ]
-    for name, label, of, key in _OTHERS:
+    for name, label, about, of, key in _OTHERS:
         better: Literal["high", "low"] = "low" if name == "cer" else "high"
-        found.append(Score(name, label, _unit(name), of, name, f"gate.{key}" if key else None, better))
+        found.append(Score(name, label, about, _unit(name), of, name, f"gate.{key}" if key else None, better))
     return {score.name: score for score in found}
 
 

@@ -199,6 +199,8 @@ class Table:
             "verdict = 'kept' AS is_kept",
             "gate_verdict IS NOT NULL AS by_hand",
             "reviewed_at IS NOT NULL AS is_reviewed",
+            "coalesce(gate_verdict, verdict) = 'kept' AS gate_keeps",
+            f"{thresholds.GATE_REASON} AS gate_reason",
             f"{thresholds.JUDGED} AS judged",
             f"{thresholds.HELD} AS held",
             f"({gate_sql.harmed_by(limits)}) AS harmed",

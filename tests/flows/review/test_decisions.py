@@ -1,0 +1,133 @@
+"""Decisions on the page: stored at once, undone, of two reviewers, published; and a version that is older."""
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from clean_corpus.flows.commands import decisions as command
+from clean_corpus.flows.review import deciding
+from clean_corpus.pipeline.corpus import decisions, versions
+from tests.flows.review.conftest import ANNE, BAD, BOB, COPY, LOW, SILENT, page_over
+
+ONE, LOW_CLIP = ANNE.clip_ids()[0], LOW.clip_ids()[0]
+
+
+@pytest.fixture(autouse=True)
+def no_report(monkeypatch):
+    monkeypatch.setattr(command, "write_report", lambda store, manifest: None)
+
+
+def decide(page, what, *clip_ids, value=None):
+    answer = page.post("api/decisions", json={"clip_ids": clip_ids, "what": what, "value": value})
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def publish(page):
+    return page.post("api/publish", json={})
+
+
+def test_what_is_decided_is_stored_at_once_shown_and_published(page, store):
+    said = decide(page, "reject", ONE, *BOB.clip_ids()[:2], value="a door slams")
+    assert [entry["clip_id"] for entry in said["stored"]] == [ONE, *BOB.clip_ids()[:2]] and said["pending"] == 3
+    assert said["clips"][0]["verdict"] == "kept", "the version is what it was"
+    assert said["clips"][0]["decided"] | {"at": ""} == {
+        "verdict": "reject", "why": "a door slams", "chosen": None, "text": None, "speaker": None, "corrected": [],
+        "note": None, "by": "anna", "at": "", "words": "reject",
+    }  # fmt: skip
+    assert len(decisions.load(store)) == 3
+    decide(page, "keep", LOW_CLIP)
+    decide(page, "text", LOW_CLIP, value="Half past nine.")
+    decide(page, "note", COPY.clip_ids()[0], value="hear again")
+    pending = page.get("api/pending").json()
+    assert pending["clips"] == 5 and pending["hours"] == pytest.approx(-2 * 0.5 / 3600) and pending["left"] == []
+    effects = {change["clip_id"]: change for change in pending["changes"]}
+    assert effects[LOW_CLIP]["words"] == "keep, text" and effects[LOW_CLIP]["by"] == "anna"
+    assert effects[LOW_CLIP]["effect"][0] == "rejected -> kept"
+    kept = {"filter": json.dumps({"is": {"decided": ["keep, text"]}})}
+    assert [clip["clip_id"] for clip in page_over(store).get("api/clips", params=kept).json()["clips"]] == [LOW_CLIP]
+    facets = page.get("api/facets").json()["decided"]
+    assert {value["value"]: value["clips"] for value in facets} == {"": 4, "reject": 3, "keep, text": 1, "note": 1}
+
+    assert publish(page).json() == {"version": 2, "changed": 5, "left": []}
+    facts = page.get("api/corpus").json()
+    assert (facts["version"], facts["pending"]["clips"]) == (2, 0)
+    clip = page.get(f"api/clips/{LOW_CLIP}").json()
+    assert (clip["verdict"], clip["text"], clip["gate_reason"]) == ("kept", "Half past nine.", "snr_db")
+    assert [(entry["what"], entry["stands"]) for entry in clip["decisions"]] == [("keep", True), ("text", True)]
+    again = publish(page)
+    assert again.status_code == 400 and "version 2 has all decisions already" in again.json()["error"]
+    first = page_over(store, version=1).get(f"api/clips/{LOW_CLIP}").json()
+    assert (first["verdict"], first["decided"]["words"]) == ("rejected", "keep, text")
+
+
+def test_a_decision_is_undone_by_its_id_or_as_ones_last(page, store):
+    (kept,) = decide(page, "keep", LOW_CLIP)["stored"]
+    raw = decide(page, "use_raw", LOW_CLIP, ONE)
+    assert raw["clips"][0]["decided"]["words"] == "use_raw"
+    assert decide(page, "undo", LOW_CLIP, ONE)["clips"][0]["decided"]["words"] == "keep"
+    (clip,) = decide(page, "undo", LOW_CLIP, value=kept["id"])["clips"]
+    assert clip["decided"] is None and page.get("api/pending").json()["changes"] == []
+    for value, words in ((None, "no decision of anna that stands"), (kept["id"], f"no decision {kept['id']} that")):
+        answer = page.post("api/decisions", json={"clip_ids": [ONE], "what": "undo", "value": value})
+        assert answer.status_code == 400 and words in answer.json()["error"]
+    assert len(decisions.load(store)) == 6
+
+
+def test_what_cannot_be_decided_stores_nothing(page, store):
+    for clip_ids, what, value, words in (
+        ([ONE, BAD.clip_ids()[0]], "keep", None, "its recording was not read, so nobody decides over it"),
+        ([ONE, "nobody"], "keep", None, "version 1 has no clip 'nobody'"),
+        ([ONE], "love", None, "decision: what: Input should be 'keep'"),
+        ([ONE], "keep", "why", "a remark is a note"),
+        ([], "keep", None, "body.clip_ids: List should have at least 1 item"),
+        ([ONE], "text", "x" * 100_001, "decision: value: String should have at most 100000 characters"),
+    ):
+        answer = page.post("api/decisions", json={"clip_ids": clip_ids, "what": what, "value": value})
+        assert answer.status_code in (400, 404) and words in answer.json()["error"]
+    assert not list(store.keys("decisions"))
+    decide(page, "keep", SILENT.clip_ids()[0])
+    (left,) = page.get("api/pending").json()["left"]
+    assert left == {"clip_id": SILENT.clip_ids()[0], "why": "nobody can keep it: it has no audio: speech_s 0 < 0.3"}
+
+
+def test_two_reviewers_at_once_lose_nothing_and_see_each_other(page, store, monkeypatch):
+    monkeypatch.setattr(deciding, "LOOK_S", 0.0)
+    other = page_over(store)
+    other.opened.corpus.deciding.reviewer = "bert"
+    clips = [*BOB.clip_ids(), ONE, LOW_CLIP]
+
+    def work(reviewer):
+        for clip_id in clips * 4:
+            decide(reviewer, "note", clip_id, value=f"{clip_id} {reviewer is page}")
+
+    with ThreadPoolExecutor(2) as threads:
+        list(threads.map(work, (page, other)))
+    assert len(decisions.load(store)) == 2 * 4 * len(clips)
+    for reviewer in (page, other):
+        assert reviewer.get("api/pending").json()["clips"] == len(clips)
+        history = reviewer.get(f"api/clips/{ONE}").json()["decisions"]
+        assert [entry["by"] for entry in history].count("anna") == [e["by"] for e in history].count("bert") == 4
+
+
+def test_a_death_amid_publishing_is_made_good_by_the_next(page, store, monkeypatch):
+    decide(page, "reject", ONE)
+    with monkeypatch.context() as patch, pytest.raises(SystemExit):
+        patch.setattr(command, "write_report", lambda *_: raise_(SystemExit))
+        page.opened.publish()
+    assert versions.numbers(store) == [1, 2] and store.size("run.json") is None
+    assert publish(page_over(store)).json() == {"version": 2, "changed": 0, "left": []}
+    assert json.loads(store.read("run.json"))["version"] == 2
+
+
+def raise_(error):
+    raise error
+
+
+def test_a_run_on_the_output_is_waited_for(page, store):
+    decide(page, "reject", ONE)
+    with store.only_run():
+        answer = publish(page)
+    assert answer.status_code == 400 and "another run is writing there" in answer.json()["error"]
+    assert publish(page).json()["version"] == 2
