@@ -34,7 +34,7 @@ class NewDecision(BaseModel):
 
     clip_ids: list[str] = Field(min_length=1, max_length=MAX_CLIPS)
     what: str
-    value: str | None = None
+    value: str | list[str] | None = None  # a list: what an undo takes back of each clip
 
 
 def make_app(opened: Open, output: str) -> FastAPI:

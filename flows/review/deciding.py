@@ -73,16 +73,22 @@ class Deciding:
 
     # ---- deciding
 
-    def decide(self, rows: Sequence[int], what: str, value: str | None) -> list[Entry]:
+    def decide(self, rows: Sequence[int], what: str, value: str | Sequence[str] | None) -> list[Entry]:
         """Store a decision over some clips, given by the numbers of their rows; return its entries.
 
-        An undo takes back the entry that `value` names, or without one the reviewer's last over each clip.
+        An undo takes back the entry that `value` names, of each clip its own where it is a list, or without a value the
+        reviewer's last over each clip.
         Raises: ConfigError if there is no such decision, or a clip over which nobody decides.
         """
+        is_one = value is None or isinstance(value, str)
+        values = [value] * len(rows) if is_one else list(value)
+        if not is_one and (what != "undo" or len(values) != len(rows)):
+            words = f"{len(values)} values of {what} for {len(rows)} clips"
+            raise ConfigError(f"decision: {words}; undo alone takes a list, one for each clip")
         records = self._table.whole(rows)
         gone = forgotten.load(self._store)
         with self._lock:
-            entries = [self._entry(records[row], what, value) for row in rows]
+            entries = [self._entry(records[row], what, one) for row, one in zip(rows, values, strict=True)]
             for entry in entries:
                 speaker = entry.value if entry.what == "speaker" else None
                 if request := gone.request_of(entry.source, entry.source_sha256, speaker, entry.clip_id):
@@ -161,9 +167,10 @@ class Deciding:
         hours = sum(change["hours"] for change in changes)
         return {"changes": changes, "clips": len(changes), "hours": hours, "left": left}
 
-    def count(self) -> int:
-        """Return how many clips a publishing would change."""
-        return len(self._found().changes)
+    def count(self) -> dict[str, float]:
+        """Return how many clips a publishing would change, and the hours that it would add to what is kept."""
+        changes = self._found().changes
+        return {"clips": len(changes), "hours": sum(change.effect_s for change in changes) / 3600}
 
     def _found(self) -> Pending:
         with self._lock:

@@ -19,7 +19,7 @@ from clean_corpus.pipeline.corpus.versions import Manifest
 from clean_corpus.pipeline.quality.gate import settled
 from clean_corpus.pipeline.quality.scorer import SCORES
 from clean_corpus.pipeline.text.rate import with_rate
-from tests.support.ledgers import run_of
+from tests.support.ledgers import GOOD, run_of
 
 RATE = 16000
 CONSTANTS = {"enhancer": "crn", "weights_sha256": "w", "config_sha256": "c", "dnsmos_windows": "whole"}
@@ -35,6 +35,13 @@ class Take:
     end: str = "kept"
     content: str | None = None
     copy_of: str | None = None
+    snr_db: float | None = None  # with all other scores as of a good clip; None: each score is 3
+
+    @property
+    def scores(self):
+        if self.snr_db is None:
+            return dict.fromkeys(SCORES, 3.0)
+        return dict.fromkeys(SCORES, 3.0) | GOOD | {"snr_db": self.snr_db}
 
     @property
     def sha256(self):
@@ -106,7 +113,7 @@ def _ingested(store, group):
                 decision = Decision(Verdict.REJECTED, Reason.NEAR_DUPLICATE, f"of {kept}: bit error 0.1 <= 0.2; alike")
             elif take.end == "rejected":
                 decision = Decision(Verdict.REJECTED, Reason.SNR_DB, "snr_db 3 < 10", "enhanced")
-            scores = dict.fromkeys(SCORES, 3.0)
+            scores = take.scores
             clips.append(clip)
             endings.append(Ending(clip, decision, scores, scores))
     name = "-".join(sorted({take.source.replace("/", "_") for take in group}))

@@ -4,7 +4,7 @@ import { clipAddress, get, json } from "./api.js";
 import { ask } from "./dialogs.js";
 import { alarm, button, emit, make, on, place, redraw, rest, words } from "./dom.js";
 import { decide, saving, targets, undo, undoOne } from "./decisions.js";
-import { indexOf, row } from "./list.js";
+import { indexOf, list, row } from "./list.js";
 import { origin } from "./origin.js";
 import { forget, pictures } from "./pictures.js";
 import * as play from "./player.js";
@@ -83,7 +83,8 @@ export function open(clipId) {
 
 function drawPane() {
   if (!detail?.clip_id) {
-    pane.replaceChildren(make("p", { className: "empty" }, "Choose a clip."));
+    pane.setAttribute("aria-busy", list.isLoading || list.total > 0);
+    pane.replaceChildren(list.total ? "" : make("p", { className: "empty" }, "No clip to show."));
     return;
   }
   const isThere = Boolean(detail.versions);
@@ -185,6 +186,7 @@ function drawDecision() {
   const kept = saving.get(one.clip_id);
   const standing = make("p", { className: "standing", "aria-live": "polite" });
   standing.append(make("span", {}, said ? "Decided: " : "Nothing decided."), said && make("b", {}, said));
+  if (one.decided?.why) standing.append(": ", words(one.decided.why));
   if (one.decided?.by) standing.append(" by ", words(one.decided.by));
   if (kept) standing.append(make("span", { className: `state ${kept}`, id: "saved" }, STATES[kept]));
   if (one.decided?.note) standing.append(words(one.decided.note, "quoted"));
@@ -339,7 +341,8 @@ on("decided", () => {
   if (detail) drawDecision();
   renew();
 });
-on("filter", () => begin({}));
+for (const name of ["filter", "sort"]) on(name, () => begin({}));
+on("list", () => list.total || begin({}));
 
 export async function startClip() {
   setOpen(state.open);

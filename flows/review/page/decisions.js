@@ -74,13 +74,14 @@ export async function undo() {
   if (isDone) {
     toast(`Undone: ${last.words}`);
     emit("undone", clipIds);
-  } else {
-    made.push(last);
-    store("made", made, "sessionStorage");
   }
 }
 
-export const undoOne = (clipId, id) => send("undo", [clipId], "undo", [id]);
+export async function undoOne(clipId, id) {
+  if (!(await send("undo", [clipId], "undo", [id]))) return;
+  made = made.map((batch) => ({ ...batch, ids: batch.ids.filter(([one]) => one !== id) })).filter(({ ids }) => ids.length);
+  store("made", made, "sessionStorage");
+}
 
 // The decisions that are over: all went to the server, or were refused.
 export const settled = () => queue;

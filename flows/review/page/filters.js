@@ -85,7 +85,8 @@ function drawScores() {
 // ---- search and order ----
 
 const search = make("input", { type: "search", id: "search", placeholder: "Search texts and names", "aria-label": "Search texts and names" });
-search.oninput = rest(() => setFilter({ search: search.value.trim() }), 250);
+search.oninput = rest(() => find(search.value), 250);
+
 const sort = make("select", { id: "sort", "aria-label": "Order" });
 sort.onchange = () => setSort({ sort: sort.value });
 const direction = button("", () => setSort({ descending: !state.descending }), { className: "icon", id: "direction" });
@@ -99,6 +100,11 @@ const ORDERS = [
   ["changed", "Changed most by enhancement"],
   ["random", "Random sample"],
 ];
+
+export function find(text) {
+  search.value = text;
+  if (text.trim() !== (state.filter.search ?? "")) setFilter({ search: text.trim() });
+}
 
 function drawTools() {
   const option = ([value, text]) => make("option", { value }, text);
@@ -145,7 +151,7 @@ function clearAll() {
 
 export function openSheet() {
   document.body.classList.add("filtering");
-  place("filters").querySelector("input, button")?.focus();
+  place("filters").querySelector("label input")?.focus();
 }
 
 export const closeSheet = () => document.body.classList.remove("filtering");

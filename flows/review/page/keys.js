@@ -5,8 +5,9 @@ import { decideAndGo } from "./clip.js";
 import { undo } from "./decisions.js";
 import * as dialogs from "./dialogs.js";
 import { emit, make, place } from "./dom.js";
-import { closeSheet, openSheet } from "./filters.js";
+import { closeSheet, find, openSheet } from "./filters.js";
 import { list } from "./list.js";
+import { startPublishing } from "./pending.js";
 import * as play from "./player.js";
 import { state } from "./state.js";
 import * as table from "./table.js";
@@ -52,13 +53,14 @@ const KEYS = [
   [["f"], "filters", () => openSheet()],
   [["q"], "order of the list", () => place("sort").focus()],
   [["g c", "g t", "g p", "g a"], "clips, thresholds, pending, agreement", null],
+  [["P"], "publish, in Pending", () => state.view === "pending" && startPublishing()],
   [["?"], "these keys", () => help()],
 ];
 
 const ACTIONS = new Map(KEYS.flatMap(([keys, , action]) => (action ? keys.map((one) => [one, action]) : [])));
-const EVERYWHERE = new Set(["?", "u"]);
+const EVERYWHERE = new Set(["?", "u", "P"]);
 const VIEWS = { c: "clips", t: "thresholds", p: "pending", a: "agreement" };
-const NAMES = { " ": "Space", ArrowDown: "↓", ArrowUp: "↑", ArrowLeft: "←", ArrowRight: "→", J: "Shift j", K: "Shift k", Escape: "Esc" };
+const NAMES = { " ": "Space", ArrowDown: "↓", ArrowUp: "↑", ArrowLeft: "←", ArrowRight: "→", J: "Shift j", K: "Shift k", P: "Shift p", Escape: "Esc" };
 const REPEATED = new Set(["j", "k", "ArrowDown", "ArrowUp", "PageDown", "PageUp", "ArrowLeft", "ArrowRight", "J", "K"]);
 
 export function help() {
@@ -84,7 +86,11 @@ function isTaken(event) {
   const target = event.target;
   if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || dialogs.isOpen()) return true;
   if (target.matches(WRITING)) {
-    if (event.key === "Escape") target.blur(), place("grid").focus({ preventScroll: true });
+    if (event.key === "Escape" || (event.key === "Enter" && target.matches("#search, #sort"))) {
+      event.preventDefault();
+      if (target.matches("#search")) find(event.key === "Escape" ? "" : target.value);
+      place("grid").focus({ preventScroll: true });
+    }
     return true;
   }
   if (target.matches("input[type=range]") && /^(Arrow|Page|Home|End)/.test(event.key)) return true;

@@ -32,7 +32,7 @@ function full(found) {
   const more = found.changes.length - lines.length;
   return [
     make("p", { id: "effect" }, `${plural(found.clips, "clip")} would change, `, make("b", {}, signed(found.hours)), " kept."),
-    button(isPublishing ? "Publishing …" : `Publish version ${corpus.version + 1}`, () => publish(found), { className: "main", id: "publish", disabled: isPublishing }),
+    button(isPublishing ? "Publishing …" : `Publish version ${corpus.version + 1}`, () => publish(found), { className: "main", id: "publish", shortcut: "Shift p", disabled: isPublishing }),
     make("div", { className: "panel wide" }, make("table", { className: "changes" }, make("thead", {}, make("tr", {}, ...heads)), make("tbody", {}, ...lines))),
     more > 0 && make("p", { className: "note" }, `And ${plural(more, "other")}; \`clean-corpus decisions\` lists all.`),
     ...left(found),

@@ -218,6 +218,7 @@ on("list", () => {
   if (at >= 0) state.at = at;
   show(state.at);
   drawRows();
+  if (!list.total) return;
   if (state.clip === null) go(state.at);
   else emit("clip", row(at) ?? { clip_id: state.clip });
 });
