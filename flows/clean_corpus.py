@@ -41,7 +41,7 @@ from clean_corpus.pipeline.discover.recordings import Recordings
 from clean_corpus.pipeline.quality import best_copy, duplicates
 from clean_corpus.pipeline.quality.gate import without_unmendable
 from clean_corpus.pipeline.quality.scorer import rulers
-from clean_corpus.pipeline.report import listening_picks, speaker_figures
+from clean_corpus.pipeline.report import listening_picks, made_of, speaker_figures
 from clean_corpus.pipeline.storage.base import Store
 from clean_corpus.pipeline.text import rate
 
@@ -115,12 +115,7 @@ class _Run:
             if self.config.enhances:
                 counted["trained_on"] = training_overlap.heard_by(self.config.enhancer, table, self.config.s3)
             manifest = self._commit(table, tars, counted)
-            heard = listening_picks.picked(table) + (speaker_figures.picked(table) if self.speakers else [])
-            clip_shards = self.state.clip_shards(heard)
-        with self.observer.timed("report"):
-            run = self._summary(counted, manifest.version)
-            run["embeddings"] = manifest.embeddings and manifest.embeddings.key
-            task_runs.make_report(partial(shard_stages.write_report, self.engine, self.config, run, clip_shards))
+            self._report(table, manifest, counted)
         summary = self._summary(counted, manifest.version)
         self.store.fence()
         self.store.write("run.json", json.dumps(summary, indent=2, sort_keys=True).encode() + b"\n")
@@ -166,10 +161,7 @@ class _Run:
         return choose(scores)
 
     def _hold_to_pace(self, copies: best_copy.Choice) -> Callable[[RawShard], RawShard]:
-        """Return what rejects the clips of a raw shard that need no network: copies, those whose text does not fit.
-
-        The text is that which people corrected, where they did. What no network mends is rejected here too.
-        """
+        """Return what rejects clips that need no network: copies, texts as corrected that do not fit, faults."""
         marked = self.reviews.correcting(copies.marked)
         paced = rate.marker((marked(raw) for _, raw in self.state.raw_shards()), marked, self.config.gate)
         return lambda raw: without_unmendable(paced(raw), self.config)
@@ -270,6 +262,18 @@ class _Run:
         for _ in collection.gc(self.store, self.config.keep_versions):
             pass
         return manifest
+
+    def _report(self, table: Path, manifest: Manifest, counted: dict[str, Any]) -> None:
+        """Have a worker write the report; that of a version which is there already stays."""
+        facts = made_of.facts(manifest)
+        with self.observer.timed("report"):
+            if made_of.is_of(self.store, facts):
+                return
+            heard = listening_picks.picked(table) + (speaker_figures.picked(table) if self.speakers else [])
+            clip_shards = self.state.clip_shards(heard)
+            run = self._summary(counted, manifest.version) | {"made_of": facts}
+            run["embeddings"] = manifest.embeddings and manifest.embeddings.key
+            task_runs.make_report(partial(shard_stages.write_report, self.engine, self.config, run, clip_shards))
 
     def _put_embeddings(self) -> Shard | None:
         look = self.speakers

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from clean_corpus.pipeline.core.arrow_tables import column_of
 from clean_corpus.pipeline.core.hashing import sha256_file
 from clean_corpus.pipeline.core.records import Shard
 from clean_corpus.pipeline.corpus.versions import Manifest
@@ -73,8 +74,9 @@ def write(rows: Iterable[Embedding], file: BinaryIO, facts: dict[str, object]) -
 
 def _table(rows: list[Embedding], schema: pa.Schema) -> pa.Table:
     values = np.concatenate([np.zeros(0, np.float32), *(row.voice for row in rows)])
-    columns = [pa.array([getattr(row, name) for row in rows], pa.string()) for name in schema.names[:-1]]
-    columns.append(pa.FixedSizeListArray.from_arrays(pa.array(values, pa.float32()), voice.SIZE))
+    columns = [column_of([getattr(row, name) for row in rows], pa.string()) for name in schema.names[:-1]]
+    flat = pa.Array.from_buffers(pa.float32(), len(values), [None, pa.py_buffer(values)])
+    columns.append(pa.FixedSizeListArray.from_arrays(flat, voice.SIZE))
     return pa.Table.from_arrays(columns, schema=schema)
 
 

@@ -12,6 +12,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from clean_corpus.pipeline.core.arrow_tables import table_of
 from clean_corpus.pipeline.core.types import Clip, Decision, ReviewFacts, Scores, VoiceFacts
 from clean_corpus.pipeline.quality.scorer import SCORES
 
@@ -124,7 +125,7 @@ def write(rows: Iterable[Row], file: BinaryIO, *, constants: Mapping[str, str | 
                 if position <= last:
                     raise ValueError(f"row {position} of the ledger comes after {last}")
                 last = position
-            writer.write_table(pa.Table.from_pylist([_record(row) | constants for row in batch], SCHEMA))
+            writer.write_table(table_of((_record(row) | constants for row in batch), SCHEMA))
             written += len(batch)
         if not written:
             writer.write_table(SCHEMA.empty_table())

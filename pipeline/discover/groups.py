@@ -10,6 +10,7 @@ from operator import itemgetter
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from clean_corpus.pipeline.core.arrow_tables import column_of
 from clean_corpus.pipeline.core.types import Recording
 from clean_corpus.pipeline.discover.hidden import Hidden, hide
 from clean_corpus.pipeline.discover.recordings import COLUMNS, Recordings, as_recording
@@ -117,4 +118,6 @@ def _write(store: Store, db: sqlite3.Connection, max_clips: int) -> None:
     )
     with store.writer(KEY) as file, pq.ParquetWriter(file, schema, compression="zstd") as parquet:
         while window := rows.fetchmany(_ROWS):
-            parquet.write_batch(pa.record_batch(list(map(list, zip(*window, strict=True))), schema=schema))
+            columns = zip(*window, strict=True)
+            arrays = [column_of(values, kind) for values, kind in zip(columns, schema.types, strict=True)]
+            parquet.write_batch(pa.record_batch(arrays, schema=schema))

@@ -7,10 +7,11 @@ from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 from clean_corpus.pipeline.core.config import PipelineConfig
+from clean_corpus.pipeline.core.hashing import canonical_json
 from clean_corpus.pipeline.core.records import Shard
 from clean_corpus.pipeline.core.types import Audio
 from clean_corpus.pipeline.corpus import embeddings
-from clean_corpus.pipeline.report import page
+from clean_corpus.pipeline.report import made_of, page
 from clean_corpus.pipeline.report.heard_clips import HeardClips
 from clean_corpus.pipeline.storage.base import Store
 
@@ -21,7 +22,7 @@ def write_run_report(
     """Write the HTML folder report/ of a run.
 
     `clip_shards` holds the raw and the enhanced shard of each clip that the report plays. Where voices are embedded,
-    `run` has the key of the version's embeddings.
+    `run` has the key of the version's embeddings, and in `made_of` that by which `made_of.is_of` knows the report.
     Raises: DataError if a shard's bytes are not those that were written; StorageError if the output is full.
     """
 
@@ -39,3 +40,5 @@ def write_run_report(
             shutil.copyfileobj(file, copy)
         key = run.get("embeddings")
         page.write_report(ledger, run, folder, audio_of, embeddings.read(store, key) if key else None)
+        if "made_of" in run:
+            (folder / made_of.NAME).write_bytes(canonical_json(run["made_of"]))

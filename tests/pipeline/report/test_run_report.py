@@ -7,6 +7,7 @@ import soundfile
 
 from clean_corpus.pipeline.core.config import PipelineConfig
 from clean_corpus.pipeline.corpus import shards
+from clean_corpus.pipeline.report import made_of
 from clean_corpus.pipeline.report.run_report import write_run_report
 from clean_corpus.pipeline.storage.local import LocalStore
 from tests.support.ledgers import RATE, clip, ledger, run_of
@@ -33,7 +34,10 @@ def test_the_clips_of_a_report_come_from_the_shards_of_the_run_each_read_once(tm
     opened, read = [], store.opened
     monkeypatch.setattr(store, "opened", lambda key: opened.append(key) or read(key))
     heard = dict.fromkeys(("a", "b", "c"), (raw, enhanced))
-    write_run_report(store, run_of(), heard, PipelineConfig(audio={"sample_rate": RATE}))
+    facts = {"version": 1, "ledger": "0"}
+    assert not made_of.is_of(store, facts)
+    write_run_report(store, run_of() | {"made_of": facts}, heard, PipelineConfig(audio={"sample_rate": RATE}))
+    assert made_of.is_of(store, facts) and not made_of.is_of(store, facts | {"version": 2})
     assert sorted(opened) == ["ledger.parquet", enhanced.key, raw.key]
     assert len(list(store.walk("report/audio"))) == 4, "clip c lies in neither"
     for version, x in zip(("raw", "enhanced"), tones.values(), strict=True):
