@@ -103,6 +103,7 @@ class _Run:
                 exclude=self.config.output,
                 s3=self.config.s3,
                 manifest=self.config.manifest,
+                store=self.store,
             )
             groups = group_recordings(self.store, recordings, self.config.shards.max_clips, self.forgotten.hidden)
         self._ingest(groups)

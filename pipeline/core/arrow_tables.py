@@ -23,14 +23,14 @@ def table_of(rows: Iterable[Mapping[str, Any]], schema: pa.Schema) -> pa.Table:
 
 
 def column_of(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
-    """Return values, or None for null, as an array of text or numbers.
+    """Return values, or None for null, as an array of text, bytes or numbers.
 
     Raises: TypeError if `kind` is another.
     """
     known = np.fromiter((value is not None for value in values), np.bool_, len(values))
     valid = None if known.all() else pa.py_buffer(np.packbits(known, bitorder="little").tobytes())
-    if kind == pa.string():
-        texts = [b"" if value is None else str(value).encode() for value in values]
+    if kind in (pa.string(), pa.binary()):
+        texts = [_bytes_of(value) for value in values]
         offsets = np.zeros(len(texts) + 1, np.int32)
         np.cumsum([len(text) for text in texts], out=offsets[1:])
         buffers = [valid, pa.py_buffer(offsets.tobytes()), pa.py_buffer(b"".join(texts))]
@@ -38,5 +38,9 @@ def column_of(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
         numbers = np.fromiter((0 if value is None else value for value in values), _NUMBERS[kind], len(values))
         buffers = [valid, pa.py_buffer(numbers.tobytes())]
     else:
-        raise TypeError(f"a column of {kind}: text, float and int are known")
+        raise TypeError(f"a column of {kind}: text, bytes, float and int are known")
     return pa.Array.from_buffers(kind, len(values), buffers, int(len(known) - known.sum()))
+
+
+def _bytes_of(value: str | bytes | None) -> bytes:
+    return value if isinstance(value, bytes) else b"" if value is None else str(value).encode()

@@ -72,7 +72,8 @@ class Recording:
     UTF-8), `source` the same name as valid UTF-8 for people and the ledger. `error` says why it cannot be read at all.
     `segments` are its time-stamped texts in the order of time; the text of `metadata` is that of all of it.
     In a bucket the listing gives an `etag`; the hash of the content is known only after the download. `shares_key` says
-    that the key of another recording has the same digits, so that this one's has all of them.
+    that the key of another recording has the same digits, so that this one's has all of them. `stamp` is the state that
+    a local file had when it was hashed, and has until it changes; None where that cannot be told.
     """
 
     path: str
@@ -84,6 +85,7 @@ class Recording:
     etag: str | None = None
     shares_key: bool = False
     segments: tuple[TimedText, ...] = ()
+    stamp: str | None = field(default=None, compare=False)
 
     @property
     def key(self) -> str:

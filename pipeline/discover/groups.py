@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from clean_corpus.pipeline.core.arrow_tables import column_of
 from clean_corpus.pipeline.core.types import Recording
+from clean_corpus.pipeline.discover import hashes
 from clean_corpus.pipeline.discover.hidden import Hidden, hide
 from clean_corpus.pipeline.discover.recordings import COLUMNS, Recordings, as_recording
 from clean_corpus.pipeline.storage.base import Store
@@ -59,7 +60,7 @@ class Groups:
 
 
 def group_recordings(store: Store, recordings: Recordings, max_clips: int, hidden: Hidden | None = None) -> Groups:
-    """Return the groups of this run, written to the store for the next run before any recording is read.
+    """Return the groups of this run, written to the store for the next run before any recording is read; so are hashes.
 
     What `hidden` says must not be taken in is hidden first.
     Groups of an earlier run keep their numbers, and those of their recordings that are left; new recordings come into
@@ -90,6 +91,7 @@ def group_recordings(store: Store, recordings: Recordings, max_clips: int, hidde
         n_new += len(group)
     if n_new or len(recordings) != n_known:
         _write(store, db, max_clips)
+    hashes.save(store, db)
     db.execute("DROP TABLE earlier")
     return Groups(db)
 

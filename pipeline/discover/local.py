@@ -16,6 +16,7 @@ from clean_corpus.pipeline.core.errors import ConfigError
 from clean_corpus.pipeline.core.types import Recording
 from clean_corpus.pipeline.discover import manifests
 from clean_corpus.pipeline.discover.fetch import base_folder
+from clean_corpus.pipeline.discover.hashes import stamp_of
 from clean_corpus.pipeline.discover.manifest_formats import manifest_kind
 from clean_corpus.pipeline.discover.recordings import SIDECARS, add, composed, sidecar_stems, stem_of
 
@@ -63,31 +64,46 @@ def verify_unchanged(folder: Path, recording: Recording) -> Recording:
     """Return the recording as it was found, or with an error if its file was changed or taken away since."""
     if recording.error:
         return recording
-    _, sha256, error = _size_and_hash(folder / recording.path)
+    _, sha256, error, _ = _hashed(folder / recording.path, (recording.size, recording.stamp, recording.sha256))
     if sha256 == recording.sha256:
         return recording
     return replace(recording, error=f"source changed: {error or 'it is not what was found'}; run again")
 
 
 def _hash_files(db: sqlite3.Connection, folder: Path) -> None:
-    """Write size and hash of each recording without an error to its row, or why it cannot be read."""
+    """Write size, hash and stamp of each recording without an error to its row, or why it cannot be read."""
     start, last = os.fsencode(folder), b""
-    query = "SELECT path FROM found WHERE path > ? AND listed AND error IS NULL ORDER BY path LIMIT ?"
+    query = (
+        "SELECT path, hashed.size, hashed.stamp, hashed.sha256 FROM found LEFT JOIN hashed USING (path) "
+        "WHERE path > ? AND listed AND error IS NULL ORDER BY path LIMIT ?"
+    )
+    update = "UPDATE found SET size = ?, sha256 = ?, error = ?, stamp = ? WHERE path = ?"
     with ThreadPoolExecutor(_HASH_THREADS) as pool:
-        while window := [path for (path,) in db.execute(query, (last, _WINDOW))]:
-            rows = pool.map(lambda path: (*_size_and_hash(os.path.join(start, path)), path), window)
-            db.executemany("UPDATE found SET size = ?, sha256 = ?, error = ? WHERE path = ?", rows)
-            last = window[-1]
+        while window := db.execute(query, (last, _WINDOW)).fetchall():
+            rows = pool.map(lambda row: (*_hashed(os.path.join(start, row[0]), row[1:]), row[0]), window)
+            db.executemany(update, rows)
+            last = window[-1][0]
 
 
-def _size_and_hash(path: bytes | Path) -> tuple[int, str | None, str | None]:
-    """Return size and hash of a file, and None or why it cannot be read."""
+def _hashed(
+    path: bytes | Path, known: tuple[int | None, str | None, str | None]
+) -> tuple[int, str | None, str | None, str | None]:
+    """Return size and hash of a file, None or why it cannot be read, and its stamp.
+
+    `known` are size, stamp and hash that it had: with the same stamp it has them still.
+    """
     try:
         with open(path, "rb") as file:
+            status = os.fstat(file.fileno())
+            stamp = stamp_of(status)
+            size, stamp_before, sha256_before = known
+            if sha256_before and stamp and (size, stamp_before) == (status.st_size, stamp):
+                return status.st_size, sha256_before, None, stamp
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-            return file.tell(), sha256, None
+            is_same = stamp_of(os.fstat(file.fileno())) == stamp
+            return file.tell(), sha256, None, stamp if is_same else None
     except OSError as error:
-        return 0, None, _reason(error)
+        return 0, None, _reason(error), None
 
 
 def _reason(error: OSError) -> str:

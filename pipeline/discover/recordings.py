@@ -20,15 +20,18 @@ CREATE TABLE found (
     text TEXT, speaker TEXT, licence TEXT, consent TEXT, language TEXT,
     segments TEXT, -- JSON: [start_s, end_s, text, speaker] of each
     shares_key INTEGER NOT NULL DEFAULT 0,
+    stamp TEXT, -- hashes.stamp_of a local file, when it was hashed
     listed INTEGER NOT NULL DEFAULT 1 -- 0: a manifest or sidecar, or not among what was asked for
 );
+CREATE TABLE hashed (path BLOB PRIMARY KEY, size INTEGER, stamp TEXT, sha256 TEXT) WITHOUT ROWID;
 CREATE INDEX found_composed ON found (composed) WHERE composed IS NOT NULL;
 """
 TIMED = (b".vtt", b".srt", b".textgrid")  # sidecars with time stamps
 _LONGEST_SUFFIX = 8  # of a language or an extension, with its dot: .zh-Hans
 SIDECARS = (b".txt", *TIMED, b".json")  # of several the later kind overrules
 COLUMNS = (
-    "found.path, source, size, sha256, text, speaker, licence, consent, language, error, etag, shares_key, segments"
+    "found.path, source, size, sha256, text, speaker, licence, consent, language, "
+    "error, etag, shares_key, segments, stamp"
 )
 
 
@@ -63,7 +66,7 @@ class Recordings:
 
 
 def create_table(db: sqlite3.Connection) -> None:
-    """Create the empty table `found`, once in a database."""
+    """Create the empty tables `found` and `hashed`, once in a database."""
     for statement in _SCHEMA.split(";\n"):
         db.execute(statement)
 
@@ -154,10 +157,10 @@ def _both_forms(path: bytes) -> tuple[bytes, bytes | None]:
 
 def as_recording(row: tuple[Any, ...]) -> Recording:
     """Return the recording of a row of COLUMNS."""
-    path, source, size, sha256, *metadata, error, etag, shares_key, segments = row
+    path, source, size, sha256, *metadata, error, etag, shares_key, segments, stamp = row
     timed = tuple(TimedText(*values) for values in json.loads(segments)) if segments else ()
     known = Metadata(*metadata)
-    return Recording(os.fsdecode(path), source, size, sha256, known, error, etag, bool(shares_key), timed)
+    return Recording(os.fsdecode(path), source, size, sha256, known, error, etag, bool(shares_key), timed, stamp)
 
 
 def segments_as_json(segments: Iterable[TimedText]) -> str | None:

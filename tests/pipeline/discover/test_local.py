@@ -1,16 +1,23 @@
 """Discovery: which files have a row, and what it says, whatever their names and links are."""
 
 import hashlib
+import io
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from clean_corpus.pipeline.core.errors import ConfigError
-from clean_corpus.pipeline.discover import find_all, manifests
+from clean_corpus.pipeline.core.scratch_database import scratch_database
+from clean_corpus.pipeline.core.types import Recording
+from clean_corpus.pipeline.discover import find, find_all, hashes, manifests
 from clean_corpus.pipeline.discover import local as sources
+from clean_corpus.pipeline.discover.groups import group_recordings
+from clean_corpus.pipeline.storage.local import LocalStore
 
 
 def write(root: Path, *names: str) -> None:
@@ -150,3 +157,40 @@ def test_windows_change_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr(sources, "_WINDOW", 2)
     monkeypatch.setattr(manifests, "_WINDOW", 2)
     assert find_all(tmp_path, exclude=None) == whole
+
+
+def test_a_file_is_hashed_once_as_long_as_it_is_as_it_was(tmp_path, monkeypatch):
+    """In one run and in the next, whatever is done to its time stamps; and what is hidden is not remembered."""
+    folder, store = tmp_path / "in", LocalStore(tmp_path / "out")
+    write(folder, "a.wav", "b.wav", "odd\udce9.wav")
+    hashed, digest = [], hashlib.file_digest
+
+    def file_digest(file, name):
+        hashed.append(file.name)
+        return digest(file, name)
+
+    monkeypatch.setattr(sources.hashlib, "file_digest", file_digest)
+
+    def run(hidden=None) -> list[Recording]:
+        hashed.clear()
+        with scratch_database() as db:
+            recordings = find(folder, db, exclude=None, store=store)
+            listed = list(recordings)
+            group_recordings(store, recordings, 64, hidden)
+        assert [sources.verify_unchanged(folder, recording) for recording in listed] == listed
+        return listed
+
+    first = run()
+    assert len(hashed) == 6 and first[0].stamp is None, "just written: the next change may not be seen in its times"
+    monkeypatch.setattr(hashes.time, "time_ns", lambda now=time.time_ns: now() + 10**10)
+    assert run() == first and len(hashed) == 3 and store.size(hashes.KEY)
+    written = store.path(hashes.KEY).stat().st_mtime_ns
+    assert run() == first and not hashed and store.path(hashes.KEY).stat().st_mtime_ns == written
+    times = (folder / "a.wav").stat()
+    (folder / "a.wav").write_bytes(b"A.wav")  # as long as before
+    os.utime(folder / "a.wav", ns=(times.st_atime_ns, times.st_mtime_ns))
+    changed = run(lambda source, *_: ("forgotten", "forgotten: asked") if source == "b.wav" else None)
+    assert hashed == [os.fsencode(folder / "a.wav")] and changed[0].sha256 == hashlib.sha256(b"A.wav").hexdigest()
+    assert pq.read_table(io.BytesIO(store.read(hashes.KEY)))["path"].to_pylist() == [b"a.wav", b"odd\xe9.wav"]
+    (folder / "a.wav").write_bytes(b"another")
+    assert sources.verify_unchanged(folder, changed[0]).error.startswith("source changed")
