@@ -19,11 +19,12 @@ async function drawAgreement() {
 const empty = () => make("p", { className: "empty" }, "Nobody has kept or rejected a clip yet. A random sample, decided with the ears, says most.");
 
 function parts(found) {
-  const share = typeof found.agree === "number" && found.agree <= 1 && found.decided > 1 ? found.agree : found.agree / found.decided;
+  const [low, high] = found.agree_interval;
+  const share = `of ${count(found.decided)} decisions to keep or reject agree with the gate (95 % interval ${percent(low)} to ${percent(high)}).`;
   return [
-    make("p", { id: "agree" }, make("b", {}, percent(share)), ` of ${count(found.decided)} decisions to keep or reject agree with the gate.`),
-    make("div", { className: "panels" }, panel("The gate and people", confusion(found.confusion)), panel("By the gate's reason", reasons(found.by_reason ?? []))),
-    panel("Thresholds that would agree best", best(found.best ?? [])),
+    make("p", { id: "agree" }, make("b", {}, percent(found.agree)), ` ${share}`),
+    make("div", { className: "panels" }, panel("The gate and people", confusion(found.confusion)), panel("By the gate's reason", reasons(found.by_reason))),
+    panel("Thresholds that would agree best", best(found.best)),
   ];
 }
 
@@ -38,27 +39,26 @@ function confusion(rows) {
 }
 
 function reasons(rows) {
-  if (!rows.length) return make("p", { className: "note" }, "None of the clips that people decided was rejected by the gate.");
   const line = (one) => {
-    const agreed = one.agree ?? one.reject;
-    return make("tr", {}, make("th", { scope: "row" }, words(one.reason || "kept")), number(count(one.decided ?? one.n)), number(agreed === undefined ? "" : count(agreed)));
+    const name = make("th", { scope: "row" }, one.reason ? words(one.reason) : make("i", {}, "none: it kept them"));
+    return make("tr", {}, name, number(count(one.decided)), number(count(one.agree)));
   };
   return make("table", {}, heads("reason", "decided", "agreed"), make("tbody", {}, ...rows.map(line)));
 }
 
 function best(rows) {
-  if (!rows.length) return make("p", { className: "note" }, "Too few decisions to tell one threshold from another.");
+  if (!rows.length) return make("p", { className: "note" }, "Too few decisions to tell one threshold from another: it takes ten, some to keep and some to reject.");
   const line = (one) => {
     const score = corpus.scores.find((found) => found.setting === one.setting);
-    const [low, high] = one.interval ?? [null, null];
+    const [low, high] = one.interval;
     const attempt = button("try", () => look(one), { className: "link", "aria-label": `try ${one.setting} ${figure(one.threshold)}` });
     return make(
       "tr",
       {},
-      make("th", { scope: "row" }, score?.label ?? one.setting, " ", make("code", { className: "muted" }, one.setting)),
-      number(score?.threshold === null || score === undefined ? "off" : figure(score.threshold)),
+      make("th", { scope: "row" }, score?.label ?? "", " ", make("code", { className: "muted" }, one.setting)),
+      number(score?.threshold === null ? "off" : figure(score?.threshold)),
       number(figure(one.threshold)),
-      number(low === null ? "" : `${figure(low)} – ${figure(high)}`),
+      number(`${figure(low)} – ${figure(high)}`),
       number(percent(one.agreement_now)),
       number(percent(one.agreement)),
       number(count(one.n)),

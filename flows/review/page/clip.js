@@ -132,8 +132,8 @@ function drawTitle() {
 function drawPlayer() {
   const there = play.VERSIONS.filter((version) => detail.versions[version]?.available);
   if (!there.length) {
-    const why = detail.versions.raw?.why ?? "There is no audio of this clip.";
-    return make("p", { className: "empty" }, words(why));
+    const gone = "What the run left of it in work/ is gone; `clean-corpus run` on the same INPUT makes it anew.";
+    return make("p", { className: "empty" }, detail.verdict === "failed" ? "It failed, so there is no audio." : gone);
   }
   const choice = there.map((version) => {
     const one = button(version, () => play.listenTo(version), { className: version, role: "radio" });
@@ -175,6 +175,7 @@ export function autoPlay() {
 const STATES = { saving: "saving …", saved: "saved", failed: "not saved" };
 
 function drawDecision() {
+  if (!place("decision")) return;
   const one = detail;
   const said = decidedWords(one.decided);
   const act = (what, label, shortcut, action) => {

@@ -39,15 +39,15 @@ export async function refresh() {
   emit("loading");
   try {
     const old = blocks;
-    let answer = await fetchBlock(Math.floor(state.at / BLOCK));
+    let answer = await fetchBlock(Math.floor(Math.max(state.at, 0) / BLOCK));
     if (now !== generation) return;
-    if (!answer.clips.length && state.at) {
+    if (!answer.clips.length && state.at > 0) {
       state.at = Math.max(answer.total - 1, 0);
       answer = await fetchBlock(Math.floor(state.at / BLOCK));
       if (now !== generation) return;
     }
     for (const number of old.keys()) if (old.get(number) !== answer.clips) blocks.delete(number);
-    blocks.set(Math.floor(state.at / BLOCK), answer.clips);
+    blocks.set(Math.floor(Math.max(state.at, 0) / BLOCK), answer.clips);
     list.isLoading = false;
     emit("list");
   } catch (error) {

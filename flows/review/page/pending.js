@@ -40,14 +40,12 @@ function full(found) {
 }
 
 function left(found) {
-  const some = Array.isArray(found.left) ? found.left : [];
-  if (!some.length) return [];
-  const line = (one) => make("li", {}, words(one.clip_id ?? one[0]), " ", words(one.why ?? one.words ?? one[1] ?? ""));
-  return [make("h3", {}, "Without effect"), make("ul", { className: "left" }, ...some.slice(0, MOST).map(line))];
+  if (!found.left.length) return [];
+  const line = (one) => make("li", {}, words(one.clip_id), ": ", words(one.why));
+  return [make("h3", {}, "Without effect"), make("ul", { className: "left" }, ...found.left.slice(0, MOST).map(line))];
 }
 
 function drawChange(change) {
-  const effect = Array.isArray(change.effect) ? change.effect : [change.effect];
   const look = () => {
     remember({ view: "clips", filter: { search: change.clip_id }, clip: change.clip_id, at: 0 }, { step: true });
     emit("address");
@@ -58,9 +56,9 @@ function drawChange(change) {
     "tr",
     {},
     make("td", {}, link),
-    make("td", {}, ...effect.flatMap((one, at) => (at ? [make("br"), words(one)] : [words(one)]))),
+    make("td", {}, ...change.effect.flatMap((one, at) => (at ? [make("br"), words(one)] : [words(one)]))),
     make("td", { className: "number" }, change.hours ? signed(change.hours) : ""),
-    make("td", {}, words(change.words ?? "taken back")),
+    make("td", {}, words(change.words.replaceAll("_", " "))),
     make("td", {}, words(change.by ?? "")),
   );
 }
@@ -72,8 +70,7 @@ async function publish(found) {
   drawPending();
   try {
     const done = await post("publish");
-    const rest = typeof done.left === "number" ? done.left : done.left?.length ?? 0;
-    const more = rest ? ` ${plural(rest, "clip")} stay as they are: their audio in work/ is gone; a run makes it anew.` : "";
+    const more = done.left.length ? ` ${plural(done.left.length, "clip")} stay as they are: their audio in work/ is gone; a run makes it anew.` : "";
     toast(`Version ${done.version} is published.${more}`);
     emit("published");
   } catch (error) {

@@ -38,7 +38,7 @@ const CLEAN = {
   filter: cleanFilter,
   moved: cleanMoved,
   view: (said) => (said in VIEWS ? said : START.view),
-  at: (said) => (Number.isInteger(said) && said >= 0 ? said : 0),
+  at: (said) => (Number.isInteger(said) && said >= -1 ? said : 0),
   seed: (said) => (Number.isInteger(said) ? said : START.seed),
   descending: Boolean,
   open: Boolean,

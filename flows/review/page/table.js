@@ -45,6 +45,9 @@ function drawRows() {
 
 export const decidedWords = (decided) => (decided?.words ?? "").replaceAll("_", " ");
 
+// A clip that is shown need not be in the list: a link led to it, or it has left the filter.
+const isCursor = (index, one) => index === state.at && (!one || !state.clip || one.clip_id === state.clip);
+
 const cell = (className, ...children) => make("span", { className, role: "gridcell" }, ...children);
 
 function drawRow(index, one) {
@@ -52,7 +55,7 @@ function drawRow(index, one) {
   const element = make("div", {
     id: `row-${index}`,
     role: "row",
-    className: `row${index === state.at ? " cursor" : ""}${isMarked ? " marked" : ""}`,
+    className: `row${isCursor(index, one) ? " cursor" : ""}${isMarked ? " marked" : ""}`,
     "aria-rowindex": index + 2,
     "aria-selected": String(Boolean(isMarked)),
   });
@@ -216,10 +219,11 @@ on("list", () => {
   drawRows();
   const at = state.clip === null ? -1 : indexOf(state.clip, state.at);
   if (at >= 0) state.at = at;
+  else if (state.clip !== null && row(state.at)) state.at -= 1; // the next is the one that took its place
   show(state.at);
   drawRows();
   if (!list.total) return;
-  if (state.clip === null) go(state.at);
+  if (state.clip === null) go(Math.max(state.at, 0));
   else emit("clip", row(at) ?? { clip_id: state.clip });
 });
 on("rows", () => {

@@ -2,6 +2,7 @@
 
 import json
 import time
+from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
@@ -13,8 +14,10 @@ from clean_corpus.pipeline.core.config import PipelineConfig, S3Config
 from clean_corpus.pipeline.core.locations import S3Folder
 from clean_corpus.pipeline.corpus import decisions, versions
 from clean_corpus.pipeline.corpus.reviewed import NO_REVIEWS, Reviews
+from clean_corpus.pipeline.report.page import write_report
 from clean_corpus.pipeline.storage import open_store
 from clean_corpus.pipeline.storage.local import LocalStore
+from tests.support import ledgers
 from tests.support.browser import chromium, set_width
 from tests.support.forgettable import Take, write_corpus
 from tests.support.review import Reviewer, served
@@ -234,6 +237,20 @@ def test_a_threshold_is_moved_heard_and_taken(anna):
     assert anna.browser.get_log("browser") == []
 
 
+def test_a_clip_of_the_static_report_leads_to_its_place_here(anna, store, tmp_path):
+    row = ledgers.clip(LOW_IDS[3], "rejected", before=2.0, after=2.0, chosen="enhanced", reason="snr_db")
+    table = ledgers.ledger(tmp_path, [row])
+    write_report(table, ledgers.run_of(), Path(store.root, "report"), ledgers.audio)
+    anna.browser.find_element("link text", "Report").click()
+    anna.until("document.querySelector('.card h4 a')")
+    assert "../#clip=" in anna.run("document.querySelector('.card h4 a').getAttribute('href')")
+    anna.run("document.querySelector('.card h4 a').click()")
+    anna.until("document.body.dataset.ready")
+    anna.settle()
+    assert anna.text("#clip h2") == LOW_IDS[3]
+    assert anna.browser.get_log("browser") == []
+
+
 FAILING = """(() => {
     window.real ??= window.fetch;
     window.fetch = (where, options) => options?.method === "POST"
@@ -277,9 +294,7 @@ def test_a_million_rows_are_scrolled_and_walked(anna):
     for key, clip in ((Keys.END, "clip-999999"), ("k", "clip-999998"), (Keys.HOME, "clip-0"), ("j", "clip-1")):
         anna.press(key)
         anna.until(f"document.querySelector('#rows .cursor .id')?.textContent === '{clip}'")
-        row, grid = (
-            anna.run(f"document.querySelector('{one}').getBoundingClientRect().top") for one in (".cursor", "#grid")
-        )
+        row, grid = anna.run("['.cursor', '#grid'].map(one => document.querySelector(one).getBoundingClientRect().top)")
         assert grid < row < 900, "the cursor is seen"
     anna.run("document.getElementById('grid').scrollTop = document.getElementById('grid').scrollHeight / 2")
     anna.until("/^clip-(49|50)/.test(document.querySelector('#rows .row .id')?.textContent)")
