@@ -26,7 +26,7 @@ from clean_corpus.pipeline.audio import decode
 from clean_corpus.vocoder.comparison import measures
 
 SHIPPED_BASE = "base"
-UPDATES = 600
+UPDATES = 400
 SHARPER = 0.3  # temperature of draws in voiced frames: that of the proof
 COLUMNS = {
     "distillmos": "DistillMOS", "dnsmos_ovrl": "OVRL", "dnsmos_p808": "P.808", "voicing_error": "voicing error",

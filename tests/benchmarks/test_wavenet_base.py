@@ -46,7 +46,7 @@ def test_the_base_is_given_a_source_as_its_second_configuration_says(script):
 def test_steps_of_a_voice_differ_by_what_they_name(benchmark):
     steps = benchmark("voice_steps").steps("plain")
     configs = [VocoderConfig.model_validate(step.training) for step in steps]
-    assert {config.steps for config in configs} == {600}
+    assert {config.steps for config in configs} == {400}
     changed = [
         {name for name in VocoderConfig.model_fields if getattr(before, name) != getattr(after, name)}
         for before, after in pairwise(configs)
