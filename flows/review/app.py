@@ -119,10 +119,8 @@ def _add_table(app: FastAPI, opened: Open, output: str) -> None:
     ) -> dict[str, Any]:
         shown, asked = opened.corpus, filters.parse(filter_)
         shown.deciding.look()
-        rows = queries.rows_of_page(
-            shown.table, asked, sort=sort, descending=descending, seed=seed, offset=offset, limit=limit
-        )
-        return queries.totals(shown.table, asked) | {"clips": shown.clips(rows)}
+        page = queries.page(shown.table, asked, sort=sort, descending=descending, seed=seed, offset=offset, limit=limit)
+        return page.totals | {"clips": shown.clips(page.rows)}
 
     @app.get("/api/facets")
     def facets(filter_: FilterText = None) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -12,6 +12,7 @@ from clean_corpus.flows.review.table import FACETS, Table
 from clean_corpus.pipeline.core.errors import ConfigError
 
 MAX_WORDS = 20
+MAX_VALUES = 1000  # of one facet
 
 
 class Filter(BaseModel):
@@ -22,7 +23,7 @@ class Filter(BaseModel):
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
-    is_: dict[str, list[str]] = Field(default_factory=dict, alias="is")
+    is_: dict[str, Annotated[list[str], Field(max_length=MAX_VALUES)]] = Field(default_factory=dict, alias="is")
     ranges: dict[str, tuple[float | None, float | None]] = Field(default_factory=dict)
     search: str = Field("", max_length=1000)
     moved: dict[str, float | None] = Field(default_factory=dict)
@@ -88,7 +89,8 @@ def _conditions(asked: Filter, table: Table, but: str | None) -> Iterator[tuple[
         if facet not in FACETS:
             raise ConfigError(f"filter: is.{facet}: no such facet; there are {', '.join(FACETS)}")
         if facet != but and values:
-            yield f"list_contains($is_{facet}, {facet})", {f"is_{facet}": [table.number(facet, v) for v in values]}
+            numbers = {f"is_{facet}_{n}": table.number(facet, value) for n, value in enumerate(values)}
+            yield f"{facet} IN ({', '.join(f'${name}' for name in numbers)})", numbers
     for name, (low, high) in asked.ranges.items():
         column = column_of(name, table)
         for end, value, sign in (("low", low, ">="), ("high", high, "<=")):

@@ -3,6 +3,7 @@
 import random
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from clean_corpus.flows.review import thresholds
@@ -11,10 +12,19 @@ from clean_corpus.flows.review.table import BINS, FACETS, LOTS, Table, finite
 from clean_corpus.pipeline.core.errors import ConfigError
 
 MAX_PAGE = 500
+FAR = 5000  # rows before a page, from which it may be quicker to count from the end
 MAX_VALUES = 100
 _HOURS = "coalesce(sum(duration_s), 0) / 3600"
 _KEPT_HOURS = "coalesce(sum(duration_s) FILTER (is_kept), 0) / 3600"
 _SORTS = {"clip_id": "clip_id", "duration_s": "duration_s", "nearest": "nearness", "changed": "change"}
+
+
+@dataclass(frozen=True)
+class Page:
+    """One page of a sorted table: the numbers of its rows, and what the filter lets through in all."""
+
+    rows: list[int]
+    totals: dict[str, Any]
 
 
 def totals(table: Table, asked: Filter) -> dict[str, Any]:
@@ -24,21 +34,48 @@ def totals(table: Table, asked: Filter) -> dict[str, Any]:
     return table.records(question, found.parameters)[0]
 
 
-def rows_of_page(
+def page(
     table: Table, asked: Filter, *, sort: str, descending: bool | None, seed: int, offset: int, limit: int
-) -> list[int]:
-    """Return the numbers of the rows of one page of a sorted table.
+) -> Page:
+    """Return one page of a sorted table; the filter is looked through once.
 
     Without `descending` each order has its own direction: the nearest and the smallest first, the most changed first.
     Raises: ConfigError for an order that there is not.
     """
     found = where(asked, table)
-    key = _order(table, sort, seed)
+    key, limit = _order(table, sort, seed), min(limit, MAX_PAGE)
     down = sort == "changed" if descending is None else descending
-    question = f"""SELECT row FROM clips {found.sql}
-                   ORDER BY {key} {"DESC" if down else "ASC"} NULLS LAST, row LIMIT $limit OFFSET $offset"""
-    parameters = found.parameters | {"limit": min(limit, MAX_PAGE), "offset": offset}
-    return [row for (row,) in table.rows(question, parameters)]
+    if offset > FAR:
+        return _from_behind(table, asked, key, down, offset, limit)
+    question = f"""WITH hits AS {"MATERIALIZED" if found.conditions else ""}
+                       (SELECT row, {key} AS key, duration_s, is_kept FROM clips {found.sql}),
+                   shown AS (SELECT row, key FROM hits ORDER BY {_sorted(down)} LIMIT $limit OFFSET $offset)
+                   SELECT count(*) AS total, {_HOURS} AS hours, {_KEPT_HOURS} AS kept_hours,
+                       (SELECT list(row ORDER BY {_sorted(down)}) FROM shown) AS rows FROM hits"""
+    (answer,) = table.records(question, found.parameters | {"limit": limit, "offset": offset})
+    return Page(answer.pop("rows") or [], answer)
+
+
+def _sorted(down: bool, *, behind: bool = False) -> str:
+    """Return the order of a page; `behind` the whole of it turned round."""
+    way, tie, nulls = (
+        ("DESC" if down is not behind else "ASC"),
+        "DESC" if behind else "ASC",
+        "FIRST" if behind else "LAST",
+    )
+    return f"key {way} NULLS {nulls}, row {tie}"
+
+
+def _from_behind(table: Table, asked: Filter, key: str, down: bool, offset: int, limit: int) -> Page:
+    """Return a page far from the beginning, counted from the end if that is nearer: less has to be sorted."""
+    whole, found = totals(table, asked), where(asked, table)
+    rest = max(0, whole["total"] - offset)
+    behind = rest < offset
+    first, n = (max(0, rest - limit), min(limit, rest)) if behind else (offset, limit)
+    question = f"""SELECT row FROM (SELECT row, {key} AS key FROM clips {found.sql})
+                   ORDER BY {_sorted(down, behind=behind)} LIMIT $limit OFFSET $offset"""
+    rows = [row for (row,) in table.rows(question, found.parameters | {"limit": n, "offset": first})]
+    return Page(rows[::-1] if behind else rows, whole)
 
 
 def _order(table: Table, sort: str, seed: int) -> str:
@@ -58,7 +95,7 @@ def clips(table: Table, rows: Sequence[int]) -> list[dict[str, Any]]:
     """Return what the page's table says of some clips, in the order asked for."""
     scores = ", ".join(f"s_{name}" for name in table.scores)
     columns = f"row, clip_id, source, text, duration_s, nearness, change, {', '.join(FACETS)}"
-    question = f"SELECT {columns}{', ' * bool(scores)}{scores} FROM clips WHERE list_contains($rows, row)"
+    question = f"SELECT {columns}{', ' * bool(scores)}{scores} FROM clips WHERE rowid IN (SELECT unnest($rows))"
     found = {record["row"]: record for record in table.records(question, {"rows": list(rows)})}
     return [_clip(table, found[row]) for row in rows if row in found]
 
@@ -145,24 +182,17 @@ def _joined(bars: dict[int, int], bins: int) -> list[int]:
 
 
 def moved(table: Table, settings: thresholds.Moved) -> dict[str, Any]:
-    """Return what other thresholds would keep of all clips, and what each moved setting alone would change.
+    """Return what other thresholds would keep of all clips, and how many come in and go out.
 
     Raises: ConfigError for a setting that decides nothing by a score, or a value that it cannot have.
     """
-    now = f"SELECT count(*) FILTER (is_kept) AS now_kept, {_KEPT_HOURS} AS now_hours FROM clips"
-    found = table.records(now)[0]
-    both = _change(table, settings)
-    single = {name: _change(table, {name: value}) for name, value in settings.items()} if len(settings) > 1 else {}
-    of = single or dict.fromkeys(settings, both)
+    now, change = table.kept, _change(table, settings)
     return {
-        **found,
-        "kept": found["now_kept"] + both["entering"] - both["leaving"],
-        "hours": found["now_hours"] + both["entering_hours"] - both["leaving_hours"],
-        **both,
-        "by_setting": [
-            {"setting": name, "threshold": settings[name], "now": getattr(table.config.gate, name[5:]), **of[name]}
-            for name in settings
-        ],
+        "now_kept": now.clips,
+        "now_hours": now.hours,
+        "kept": now.clips + change["entering"] - change["leaving"],
+        "hours": now.hours + change["entering_hours"] - change["leaving_hours"],
+        **change,
     }
 
 

@@ -7,7 +7,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import duckdb
 import pyarrow.parquet as pq
@@ -29,6 +29,14 @@ FACETS = {
     "decided": "reviewed",
 }
 """Facet -> its value in a row of the ledger; the table holds the number of the value, and 0 stands for none."""
+
+
+class Kept(NamedTuple):
+    """What a version keeps of its clips."""
+
+    clips: int
+    hours: float
+
 
 LOTS = 2**31 - 1
 """A prime: clips draw lots from it, so that a seed shuffles a million of them without hashing their names again."""
@@ -59,6 +67,8 @@ class Table:
             self._parquet = pq.ParquetFile(ledger)
             self._starts = _starts(self._parquet)
             self._read(ledger)
+            question = "SELECT count(*), coalesce(sum(duration_s), 0) / 3600 FROM clips WHERE is_kept"
+            self.kept = Kept(*self._database.execute(question).fetchall()[0])
         except (duckdb.Error, OSError, ValueError) as error:
             raise DataError(f"ledger {ledger.name} cannot be read: {error}; run again") from None
         # from here on no text of a user can name a file, whatever becomes of it
@@ -159,6 +169,8 @@ class Table:
         )
         for facet in FACETS:
             self._database.execute(f"DROP TABLE of_{facet}")
+        if self._database.execute("SELECT count(*) FROM clips WHERE rowid <> row").fetchall() != [(0,)]:
+            raise DataError(f"ledger {ledger.name}: its rows are not in their order; this is a bug")
 
     def _measure(self, source: str, file: dict[str, str]) -> None:
         """Find which scores there are, how far each spreads, and over what range its histogram goes."""

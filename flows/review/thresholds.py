@@ -76,14 +76,21 @@ def passes(limits: Limits, config: PipelineConfig, *, held: str = "held", harmed
 
 
 def changes(gate: GateConfig, config: PipelineConfig) -> tuple[str, dict[str, float]]:
-    """Return the expression of whether a clip's verdict differs under another gate, over the table of clips."""
+    """Return the expression of whether a clip's verdict differs under another gate, over the table of clips.
+
+    First it asks whether any check comes out otherwise, which few clips answer with yes; of those the gate decides.
+    """
     limits, parameters = bound(gate)
+    now = literal(config.gate)
+    asked = {name: now[name] if getattr(gate, name) == getattr(config.gate, name) else limits[name] for name in MOVABLE}
     guard = [name for name in gate_sql.SETTINGS if name.startswith("guard_")]
-    same = all(getattr(gate, name) == getattr(config.gate, name) for name in guard)
-    anew = passes(limits, config, harmed="harmed" if same else None)
-    condition = f"(judged AND NOT by_hand AND ({anew}) <> now_keeps)"
-    used = {name: value for name, value in parameters.items() if f"${name}" in condition}
-    return condition, used
+    same = all(asked[name] == now[name] for name in guard)
+    anew = passes(asked, config, harmed="harmed" if same else None)
+    is_asked = gate_sql.differences(asked, now)
+    if asked["cer_max"] != now["cer_max"]:
+        is_asked = f"{is_asked} OR cer IS NOT NULL"
+    condition = f"(judged AND NOT by_hand AND CASE WHEN {is_asked} THEN ({anew}) <> now_keeps ELSE false END)"
+    return condition, {name: value for name, value in parameters.items() if f"${name}" in condition}
 
 
 def as_settings(gate: GateConfig, run: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ They are made of the gate's own tables of rules. tests/pipeline/quality/test_gat
 clip by clip.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from clean_corpus.pipeline.quality import gate as rules
 from clean_corpus.pipeline.quality.gate import CHECKS, GUARD, STRICTER, UNMENDABLE, Bound
@@ -21,6 +21,9 @@ SETTINGS = (
 
 Limits = Mapping[str, str | None]
 """Setting of SETTINGS -> the expression that stands for its value, a parameter or a column; None: the check is off."""
+
+_Check = tuple[str, Bound, str | None]
+"""The expression of a value, and the limit that it must not fall short of."""
 
 _RECORDED = {score: f"coalesce({score}, before_{score})" for score, _ in UNMENDABLE}
 """Faults of the recording, measured at its own rate where they were, else those of the raw version."""
@@ -89,6 +92,40 @@ def reason(limits: Limits, chosen: str) -> str:
         if (limit := limits[f"{score}_{bound}"]) is not None
     ]
     return f"CASE {' '.join(cases)} END" if cases else "NULL"
+
+
+def differences(limits: Limits, others: Limits) -> str:
+    """Return the expression of whether any check of a clip comes out otherwise under other limits.
+
+    Where none does, nor the guard, the clip ends as before: what is left are few clips to decide anew.
+    """
+    found = [*_outcomes(_checks(limits), _checks(others))]
+    if any(limits[setting] != others[setting] for _, setting, _ in GUARD) or (
+        limits["guard_likeness_min"] != others["guard_likeness_min"]
+    ):
+        found.append(f"({harmed_by(limits)}) <> ({harmed_by(others)})")
+    return _any(found)
+
+
+def _outcomes(limits: Sequence[_Check], others: Sequence[_Check]) -> Iterator[str]:
+    for (value, bound, limit), (_, _, other) in zip(limits, others, strict=True):
+        if limit != other:
+            yield f"({_fails(value, bound, limit)}) <> ({_fails(value, bound, other)})"
+
+
+def _checks(limits: Limits) -> list[_Check]:
+    """Return every value of a clip that is held against a limit: of both versions, and those of a raw clip alone."""
+    found = []
+    for score, bound in CHECKS:
+        values = [_RECORDED[score]] if score in _RECORDED else [f"before_{score}", f"after_{score}"]
+        found += [(value, bound, limits[f"{score}_{bound}"]) for value in values]
+    for score in STRICTER:
+        found.append((_RECORDED.get(score, f"before_{score}"), "min", limits[f"raw_{score}_min"]))
+    return [*found, ("residual_snr_db", "min", limits["raw_residual_snr_db_min"])]
+
+
+def _fails(value: str, bound: Bound, limit: str | None) -> str:
+    return "false" if limit is None else _shortfall(value, bound, limit)
 
 
 def margins(limits: Limits, spread: Callable[[str], str]) -> list[str]:
