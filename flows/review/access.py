@@ -30,8 +30,8 @@ _HEADERS = {
     b"referrer-policy": b"no-referrer",  # the token is in the address
     b"x-content-type-options": b"nosniff",
     b"cross-origin-resource-policy": b"same-origin",
-    b"cache-control": b"no-store",
 }
+_UNSTORED = (b"cache-control", b"no-store")  # unless an answer says otherwise
 
 
 def new_token() -> str:
@@ -68,6 +68,7 @@ class Access:
                 if path.startswith(REPORT):  # its pictures are asked for by the sandbox that it runs in
                     own[b"cross-origin-resource-policy"] = b"cross-origin"
                 kept = [(name, value) for name, value in message["headers"] if name.lower() not in own]
+                kept += [] if _UNSTORED[0] in dict(kept) else [_UNSTORED]
                 message = {**message, "headers": [*kept, *own.items()]}
             await send(message)
 
@@ -101,5 +102,5 @@ def _is_open(path: bytes, headers: dict[bytes, list[bytes]]) -> bool:
 async def _refuse(send: Send, status: int, words: str) -> None:
     body = f'{{"error": "{words}"}}'.encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    await send({"type": "http.response.start", "status": status, "headers": [*headers, *_HEADERS.items()]})
+    await send({"type": "http.response.start", "status": status, "headers": [*headers, *_HEADERS.items(), _UNSTORED]})
     await send({"type": "http.response.body", "body": body})

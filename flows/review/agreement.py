@@ -35,7 +35,7 @@ def agreement(corpus: Corpus) -> dict[str, Any]:
     clips = _gate_of(corpus.table, people)
     gate, person = (np.array([clip[name] for clip in clips], bool) for name in ("gate_keeps", "person"))
     same = gate == person
-    judged = [clip for clip in clips if clip["judged"]]
+    judged = [clip for clip in clips if clip["judged"] and not clip["unscored"]]
     return {
         "decided": len(clips),
         "agree": float(same.mean()) if len(clips) else None,
@@ -49,7 +49,7 @@ def agreement(corpus: Corpus) -> dict[str, Any]:
 def _gate_of(table: Table, people: Mapping[int, bool]) -> list[dict[str, Any]]:
     """Return what the gate said of decided clips, in the order of their lots; those that failed are left out."""
     failed = table.number("verdict", "failed")
-    question = """SELECT row, gate_keeps, gate_reason, judged FROM clips
+    question = """SELECT row, gate_keeps, gate_reason, judged, unscored FROM clips
                   WHERE list_contains($rows, row) AND verdict <> $failed ORDER BY lot, row"""
     found = table.records(question, {"rows": list(people), "failed": failed})
     return [clip | {"person": people[clip["row"]]} for clip in found]

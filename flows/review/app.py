@@ -22,6 +22,7 @@ from clean_corpus.pipeline.core.types import Version
 ASSETS = {file.name: file.read_bytes() for file in (resources.files(__package__) / "page").iterdir() if file.is_file()}
 """The files of the page by name; a request names one of them or nothing."""
 
+IN_SESSION = {"Cache-Control": "private, max-age=3600"}  # the page's addresses of sounds name the version
 MAX_CLIPS = 10_000  # of one decision
 
 FilterText = Annotated[str | None, Query(alias="filter", max_length=100_000)]
@@ -156,7 +157,7 @@ def _add_clips(app: FastAPI, opened: Open) -> None:
         shown = opened.corpus
         if (picture := shown.sounds.spectrogram(shown.whole(clip_id), version)) is None:
             raise _absent(shown, clip_id, version)
-        return Response(picture, media_type="image/png")
+        return Response(picture, media_type="image/png", headers=IN_SESSION)
 
     @app.get("/api/clips/{clip_id}/peaks/{version}")
     def peaks(clip_id: str, version: Version, width: Annotated[int, Query(ge=1, le=10_000)] = 1000) -> dict[str, Any]:
@@ -173,7 +174,7 @@ def _absent(shown: Corpus, clip_id: str, version: Version) -> HTTPException:
 
 
 def _audio(data: bytes, asked: str | None, headers: dict[str, str]) -> Response:
-    headers = headers | {"Accept-Ranges": "bytes"}
+    headers = headers | IN_SESSION | {"Accept-Ranges": "bytes"}
     try:
         part = part_of(asked, len(data))
     except DataError as error:

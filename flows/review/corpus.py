@@ -44,7 +44,7 @@ class Corpus:
 
     def facts(self, output: str) -> dict[str, Any]:
         """Return what the page is told of the version."""
-        gate, pending = self.config.gate, self.deciding.pending()
+        gate = self.config.gate
         return {
             "output": output,
             "version": self.manifest.version,
@@ -56,7 +56,7 @@ class Corpus:
             "sample_rate": self.config.audio.sample_rate,
             "enhancer": self.manifest.run["enhancer"],
             "prefer": gate.prefer,
-            "pending": {name: pending[name] for name in ("clips", "hours")},
+            "pending": self.deciding.count(),
             "reasons": [reason for reason in self.table.values["reason"] if reason],
             "facets": list(FACETS),
             "scores": [score.facts(gate) for score in self.table.scores.values()],

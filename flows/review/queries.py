@@ -16,6 +16,7 @@ FAR = 5000  # rows before a page, from which it may be quicker to count from the
 MAX_VALUES = 100
 _HOURS = "coalesce(sum(duration_s), 0) / 3600"
 _KEPT_HOURS = "coalesce(sum(duration_s) FILTER (is_kept), 0) / 3600"
+_CHANGES = {"entering": "NOT now_keeps AND NOT unscored", "leaving": "now_keeps", "unscored": "unscored"}
 _SORTS = {"clip_id": "clip_id", "duration_s": "duration_s", "nearest": "nearness", "changed": "change"}
 
 
@@ -184,6 +185,7 @@ def _joined(bars: dict[int, int], bins: int) -> list[int]:
 def moved(table: Table, settings: thresholds.Moved) -> dict[str, Any]:
     """Return what other thresholds would keep of all clips, and how many come in and go out.
 
+    `unscored` are those that no network heard for what their recording is, and would: nobody knows their end yet.
     Raises: ConfigError for a setting that decides nothing by a score, or a value that it cannot have.
     """
     now, change = table.kept, _change(table, settings)
@@ -198,11 +200,11 @@ def moved(table: Table, settings: thresholds.Moved) -> dict[str, Any]:
 
 def _change(table: Table, settings: thresholds.Moved) -> dict[str, Any]:
     if not settings:
-        return {"entering": 0, "leaving": 0, "entering_hours": 0.0, "leaving_hours": 0.0}
+        return {name: 0 for kind in _CHANGES for name in (kind, f"{kind}_hours")}
     gate = thresholds.moved_gate(table.config.gate, settings)
     condition, parameters = thresholds.changes(gate, table.config)
     columns = ", ".join(
         f"count(*) FILTER ({which}) AS {name}, coalesce(sum(duration_s) FILTER ({which}), 0) / 3600 AS {name}_hours"
-        for name, which in (("entering", "NOT now_keeps"), ("leaving", "now_keeps"))
+        for name, which in _CHANGES.items()
     )
     return table.records(f"SELECT {columns} FROM clips WHERE {condition}", parameters)[0]

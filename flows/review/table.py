@@ -198,6 +198,7 @@ class Table:
         """Return the columns that the ledger does not have."""
         limits = thresholds.literal(self.config.gate)
         margins = gate_sql.margins(limits, lambda score: str(self._spreads.get(score, 1.0)))
+        is_measured = f"({thresholds.UNSCORED} OR ({' + '.join(margins) or '0'}) IS NOT NULL)"
         nearness = f"abs(least({', '.join(margins)}))" if margins else "CAST(NULL AS DOUBLE)"
         changes = [
             f"abs(after_{name} - before_{name}) / {self._spreads[name]}" for name in MOS if name in self._spreads
@@ -215,9 +216,10 @@ class Table:
             f"{thresholds.GATE_REASON} AS gate_reason",
             f"{thresholds.JUDGED} AS judged",
             f"{thresholds.HELD} AS held",
+            f"{thresholds.UNSCORED} AS unscored",
             f"({gate_sql.harmed_by(limits)}) AS harmed",
             f"{thresholds.passes(limits, self.config, held=thresholds.HELD)} AS now_keeps",
-            f"CASE WHEN {thresholds.JUDGED} THEN {nearness} END AS nearness",
+            f"CASE WHEN {thresholds.JUDGED} AND {is_measured} THEN {nearness} END AS nearness",
             f"greatest({', '.join(changes)}) AS change" if changes else "CAST(NULL AS DOUBLE) AS change",
         ]
 

@@ -2,7 +2,8 @@
 
 What is not decided by scores stays as it is: failures, copies, cuts, the pace of texts, and a person's verdict. A clip
 that its speaker's other clips reject stays rejected, and one that would come in is held to its own voice's constancy
-and, if it was heard, to its text.
+and, if it was heard, to its text. One that no network heard, for what its recording is, is nobody's to decide: a run
+would score it first.
 """
 
 from collections.abc import Mapping
@@ -14,7 +15,7 @@ from clean_corpus.pipeline.core.config import GateConfig, PipelineConfig
 from clean_corpus.pipeline.core.errors import ConfigError
 from clean_corpus.pipeline.core.reasons import Reason
 from clean_corpus.pipeline.quality import gate_sql
-from clean_corpus.pipeline.quality.gate import CHECKS
+from clean_corpus.pipeline.quality.gate import CHECKS, UNMENDABLE
 from clean_corpus.pipeline.quality.gate_sql import Limits
 
 PREFIX = "gate."
@@ -29,6 +30,9 @@ _JUDGED = ", ".join(f"'{name}'" for name in (*(score for score, _ in CHECKS), *A
 GATE_REASON = "CASE WHEN gate_verdict IS NULL THEN reason ELSE gate_reason END"
 JUDGED = f"(coalesce(gate_verdict, verdict) = 'kept' OR coalesce({GATE_REASON} IN ({_JUDGED}), false))"
 """Whether scores decided over a row of the ledger, a copy of which a person may have overruled."""
+_OF_RECORDING = ", ".join(f"'{name}'" for name in (*(score for score, _ in UNMENDABLE), Reason.UPSAMPLED))
+UNSCORED = f"(coalesce({GATE_REASON} IN ({_OF_RECORDING}), false) AND {gate_sql.UNSCORED})"
+"""Whether a row was rejected for what no network mends, before one heard it."""
 _UNHEARD = f"({GATE_REASON} = '{Reason.CER}' AND cer IS NULL)"
 HELD = f"coalesce({GATE_REASON} = '{Reason.SPEAKER_OUTLIER}' OR {_UNHEARD}, false)"
 """Whether a row stays rejected whatever the thresholds: by its speaker's other clips, or a text that nobody heard."""
@@ -78,7 +82,8 @@ def passes(limits: Limits, config: PipelineConfig, *, held: str = "held", harmed
 def changes(gate: GateConfig, config: PipelineConfig) -> tuple[str, dict[str, float]]:
     """Return the expression of whether a clip's verdict differs under another gate, over the table of clips.
 
-    First it asks whether any check comes out otherwise, which few clips answer with yes; of those the gate decides.
+    First it asks whether any check comes out otherwise, which few clips answer with yes; of those the gate decides. A
+    clip that was not scored, and would be, counts as one that differs.
     """
     limits, parameters = bound(gate)
     now = literal(config.gate)
@@ -89,7 +94,8 @@ def changes(gate: GateConfig, config: PipelineConfig) -> tuple[str, dict[str, fl
     is_asked = gate_sql.differences(asked, now)
     if asked["cer_max"] != now["cer_max"]:
         is_asked = f"{is_asked} OR cer IS NOT NULL"
-    condition = f"(judged AND NOT by_hand AND CASE WHEN {is_asked} THEN ({anew}) <> now_keeps ELSE false END)"
+    cases = f"WHEN unscored THEN NOT ({gate_sql.unmendable(asked)}) WHEN {is_asked} THEN ({anew}) <> now_keeps"
+    condition = f"(judged AND NOT by_hand AND CASE {cases} ELSE false END)"
     return condition, {name: value for name, value in parameters.items() if f"${name}" in condition}
 
 

@@ -35,6 +35,9 @@ def _of_version(score: str, chosen: str) -> str:
     return f"CASE WHEN {chosen} = 'enhanced' THEN after_{score} ELSE before_{score} END"
 
 
+UNSCORED = f"coalesce({', '.join(f'before_{score}' for score in SCORES)}) IS NULL"
+"""Whether no network heard a clip: what would become of it under other thresholds, nobody knows before one does."""
+
 PUBLISHED: dict[str, str] = {score: _of_version(score, "chosen") for score in SCORES}
 """Score -> the value that the gate judges of a clip, that of the version that was chosen."""
 
@@ -66,7 +69,9 @@ def damage(limits: Limits) -> str:
     found += [f"(before_{score} IS NOT NULL AND after_{score} IS NULL)" for score in SCORES]
     if (limit := limits["guard_likeness_min"]) is not None:
         below_db = f"greatest(0.0, {rules.QUIET_SNR_DB} - before_snr_db)"
-        found.append(f"(voice_likeness < round({limit} - {rules.LIKENESS_PER_DB} * {below_db}, 6))")
+        found.append(
+            f"(before_snr_db IS NOT NULL AND voice_likeness < round({limit} - {rules.LIKENESS_PER_DB} * {below_db}, 6))"
+        )
     return _any(f"coalesce({one}, false)" for one in found)
 
 
@@ -85,13 +90,29 @@ def _shortfall(value: str, bound: Bound, limit: str) -> str:
 
 
 def reason(limits: Limits, chosen: str) -> str:
-    """Return the expression of the score that rejects a clip, null for one that passes; `chosen` gives its version."""
-    cases = [
+    """Return the expression of the score that rejects a clip, null for one that passes; `chosen` gives its version.
+
+    What was measured of the recording comes first, as in `gate.decide`.
+    """
+    cases = [*_recorded_cases(limits)]
+    cases += [
         f"WHEN {_shortfall(_of_version(score, chosen), bound, limit)} THEN '{score}'"
         for score, bound in CHECKS
         if (limit := limits[f"{score}_{bound}"]) is not None
     ]
     return f"CASE {' '.join(cases)} END" if cases else "NULL"
+
+
+def unmendable(limits: Limits) -> str:
+    """Return the expression of whether the recording alone rejects a clip, as `gate.unmendable` does."""
+    cases = " ".join(_recorded_cases(limits))
+    return f"(CASE {cases} END) IS NOT NULL" if cases else "false"
+
+
+def _recorded_cases(limits: Limits) -> Iterator[str]:
+    for score, bound in CHECKS:
+        if score in _RECORDED and (limit := limits[f"{score}_{bound}"]) is not None:
+            yield f"WHEN {score} IS NOT NULL AND {_shortfall(score, bound, limit)} THEN '{score}'"
 
 
 def differences(limits: Limits, others: Limits) -> str:

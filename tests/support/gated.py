@@ -6,7 +6,7 @@ from dataclasses import replace
 from clean_corpus.pipeline.core.config import GateConfig, PipelineConfig
 from clean_corpus.pipeline.core.types import Clip, Decision, Verdict, VoiceFacts
 from clean_corpus.pipeline.corpus.ledger import Row
-from clean_corpus.pipeline.quality.gate import decide, decide_text, recorded, upsampled
+from clean_corpus.pipeline.quality.gate import decide, decide_text, recorded, unmendable, upsampled
 from clean_corpus.pipeline.quality.scorer import SCORES
 from clean_corpus.pipeline.quality.speakers import one_speaker
 
@@ -38,7 +38,10 @@ def row(draw: random.Random, n: int, gate: GateConfig, *, enhanced: bool = True)
     voice = VoiceFacts(own.get("voice_likeness"), draw.choice([None, draw.uniform(0.6, 1)]))
     cer = draw.choice([draw.uniform(0, 0.5), 0.1])
     found = Row(clip, Decision(Verdict.KEPT), before, after or {}, own.get("residual_snr_db"), voice=voice)
-    return decided(_heard(found, cer), gate)
+    found = decided(_heard(found, cer), gate)
+    if unmendable(found.clip, gate) and draw.random() < 0.8:  # without score.all
+        return replace(found, before={}, after={}, residual_snr_db=None, voice=VoiceFacts())
+    return found
 
 
 def _heard(found: Row, cer: float) -> Row:
@@ -51,6 +54,8 @@ def _recorded(clip: Clip, draw: random.Random) -> Clip:
 
 def decided(found: Row, gate: GateConfig) -> Row:
     """The row as a run with this gate would have it: the stages that decide by scores, one after the other."""
+    if problem := unmendable(found.clip, gate):
+        return replace(found, decision=Decision(Verdict.REJECTED, *problem))
     own = recorded(found.clip)
     if found.residual_snr_db is not None:
         own |= {"residual_snr_db": found.residual_snr_db}

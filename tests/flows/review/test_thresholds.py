@@ -15,6 +15,7 @@ from clean_corpus.pipeline.core.reasons import Reason
 from clean_corpus.pipeline.core.types import Decision, ReviewFacts, Verdict
 from clean_corpus.pipeline.corpus import ledger
 from clean_corpus.pipeline.quality import gate_sql
+from clean_corpus.pipeline.quality.gate import unmendable
 from tests.support import gated
 
 CLIPS = 400
@@ -74,16 +75,23 @@ def _chosen(config):
 def test_a_moved_threshold_changes_the_clips_that_the_gate_would_decide_otherwise(clips, moved):
     config, rows, fixed, table = clips
     gate = thresholds.moved_gate(config.gate, moved)
-    entering, leaving = set(), set()
+    of = {"entering": set(), "leaving": set(), "unscored": set()}
     for number, row in enumerate(rows):
         was, now = row.decision.verdict, gated.decided(row, gate).decision.verdict
-        if number not in fixed and was is not now:
-            (entering if now is Verdict.KEPT else leaving).add(row.clip.clip_id)
+        if number in fixed:
+            continue
+        if not row.before:
+            if not unmendable(row.clip, gate):
+                of["unscored"].add(row.clip.clip_id)
+        elif was is not now:
+            of["entering" if now is Verdict.KEPT else "leaving"].add(row.clip.clip_id)
     shown = queries.page(table, Filter(moved=moved), sort="clip_id", descending=None, seed=0, offset=0, limit=CLIPS)
-    assert {clip["clip_id"] for clip in queries.clips(table, shown.rows)} == entering | leaving
-    assert shown.totals["total"] == len(entering | leaving)
+    differing = set.union(*of.values())
+    assert {clip["clip_id"] for clip in queries.clips(table, shown.rows)} == differing
+    assert shown.totals["total"] == len(differing)
     said = queries.moved(table, moved)
-    assert (said["entering"], said["leaving"]) == (len(entering), len(leaving))
+    assert {name: said[name] for name in of} == {name: len(clips) for name, clips in of.items()}
+    entering, leaving = of["entering"], of["leaving"]
     assert said["kept"] == said["now_kept"] + len(entering) - len(leaving)
     assert said["hours"] == pytest.approx(said["now_hours"] + said["entering_hours"] - said["leaving_hours"])
 
