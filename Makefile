@@ -6,7 +6,7 @@ LOCK := $(BIN)/uv pip compile --quiet --generate-hashes --no-header --no-annotat
 # Tests start many short processes: each takes ten seconds longer where sources are compiled at every start.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo test test-slow setup lint wheel lock peers
+.PHONY: demo test test-slow setup lint wheel lock peers bench
 setup: $(STAMP)
 
 $(BIN)/uv: requirements-uv.txt
@@ -28,6 +28,12 @@ test: setup
 
 test-slow: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow
+
+# Speed beside named peers, written into docs/PERFORMANCE.md: a quarter of an hour on two idle cores
+bench: setup
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/scoring_speed.py
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/data_speed.py
+	$(BIN)/python benchmarks/run_speed.py
 
 # Style, who may import whom, and links between the documents (none outside the repository is followed)
 lint: setup

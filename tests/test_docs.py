@@ -10,10 +10,10 @@ from tests.support.paths import REPOSITORY
 README = REPOSITORY / "README.md"
 DOCS = sorted((REPOSITORY / "docs").glob("*.md"))
 FIGURES = {
-    "bandwidth", "change", "choice", "crowd", "english_voice", "extras", "faults", "files", "generation",
+    "bandwidth", "change", "choice", "crowd", "data_speed", "english_voice", "extras", "faults", "files", "generation",
     "german_voice", "groups", "growth", "guard", "harm", "layouts", "levels", "likeness", "long", "mild",
-    "naturalness", "outlier", "pairs", "pairs48", "proof", "proof_gpu", "results", "rows", "scores", "settings",
-    "shipped", "streaming", "voice_steps",
+    "naturalness", "outlier", "pairs", "pairs48", "proof", "proof_gpu", "results", "rows", "run_speed", "scores",
+    "scoring_speed", "settings", "shipped", "streaming", "voice_steps",
 }  # fmt: skip
 
 
