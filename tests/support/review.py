@@ -60,7 +60,7 @@ class Reviewer:
     def run(self, script: str):
         return self.browser.execute_script(f"return {script}")
 
-    def until(self, script: str, seconds: float = 20) -> None:
+    def until(self, script: str, seconds: float = 60) -> None:
         try:
             WebDriverWait(self.browser, seconds, 0.02).until(lambda _: self.run(script))
         except TimeoutException:

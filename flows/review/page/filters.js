@@ -96,7 +96,7 @@ seed.onchange = () => setSort({ seed: Math.max(Math.round(Number(seed.value)) ||
 const ORDERS = [
   ["clip_id", "Name"],
   ["duration_s", "Length"],
-  ["nearest", "Nearest to the threshold"],
+  ["nearest", "Nearest to threshold"],
   ["changed", "Changed most by enhancement"],
   ["random", "Random sample"],
 ];

@@ -27,7 +27,7 @@ function empty(found) {
 }
 
 function full(found) {
-  const heads = ["Clip", "Effect", "Hours", "Decided", "By"].map((text) => make("th", { scope: "col", className: text === "Hours" ? "number" : "" }, text));
+  const heads = ["Clip", "Effect", "Kept", "Decided", "By"].map((text) => make("th", { scope: "col", className: text === "Kept" ? "number" : "" }, text));
   const lines = found.changes.slice(0, MOST).map(drawChange);
   const more = found.changes.length - lines.length;
   return [

@@ -119,5 +119,5 @@ on("player", () => {
   paint();
   follow();
 });
-new ResizeObserver(() => paint()).observe(document.body);
+new ResizeObserver(paint).observe(document.getElementById("clip")); // hidden on narrow screens until it is opened
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", paint);
