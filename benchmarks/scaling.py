@@ -165,6 +165,14 @@ class Simulated(Sleepers):
         shard = Shard(f"work/raw/{clips[0].clip_id}-000.tar", clips[0].source_sha256, 1, len(clips))
         return Outcome("ingest", Ingested([RawShard(shard, clips, prints)], []), 0.0, reused=False)
 
+    def finish(self, config: Any, raw: Any, name: str, reviews: Any) -> Any:
+        from clean_corpus.flows import shard_work
+
+        judged = shard_work.judge(config, name, raw, lambda _, function, *args: self.run(function, config, raw, *args))
+        finished = shard_work.publish(config, judged, lambda _, function, *args: self.run(function, config, raw, *args))
+        finished.stages[:0] = judged.stages
+        return finished
+
     def clean(self, config: Any, raw: Any) -> Any:
         from clean_corpus.flows.worker_functions import Cleaned
         from clean_corpus.pipeline.core.records import Enhanced, Outcome, Scored

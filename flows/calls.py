@@ -1,7 +1,6 @@
-"""Calls of an engine's workers that are made again where they fail, and what a stage gave."""
+"""Calls of an engine's workers that are made again where they fail."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -10,21 +9,9 @@ from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_at
 from clean_corpus.flows.engines.base import Engine, EngineClosed, WorkerHung
 from clean_corpus.flows.observe import observer
 from clean_corpus.pipeline.core.errors import ConfigError
-from clean_corpus.pipeline.core.records import Outcome
-from clean_corpus.pipeline.core.types import Clip
 from clean_corpus.pipeline.storage.base import StorageError
 
 ATTEMPTS = 3
-
-
-@dataclass(frozen=True)
-class StageResult:
-    """The result of one stage for one group or shard: its clips, and what the stage gave or why it gave nothing."""
-
-    stage: str
-    name: str
-    clips: list[Clip]
-    outcome: Outcome[Any] | Exception
 
 
 def call_with_retries(

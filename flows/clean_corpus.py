@@ -23,11 +23,12 @@ from clean_corpus.flows.engines import open_engine
 from clean_corpus.flows.engines.base import Engine
 from clean_corpus.flows.observe import artifacts, hooks, progress
 from clean_corpus.flows.observe import observer as observe
+from clean_corpus.flows.shard_work import VARIANTS, FinishedShard, JudgedShard
 from clean_corpus.flows.task_runs import AHEAD, Stage, batches, per_task, work_through
 from clean_corpus.pipeline.core import clock
 from clean_corpus.pipeline.core.errors import CleanCorpusError
 from clean_corpus.pipeline.core.hashing import canonical_json, sha256_file
-from clean_corpus.pipeline.core.records import RawShard, Shard
+from clean_corpus.pipeline.core.records import RawShard, Shard, StageResult
 from clean_corpus.pipeline.core.scratch_database import scratch_database
 from clean_corpus.pipeline.core.types import Recording, Scores
 from clean_corpus.pipeline.corpus import announcements, collection, decisions, embeddings, forget, ledger, versions
@@ -147,7 +148,7 @@ class _Run:
         choose = partial(best_copy.choose, groups, clips, gate=self.config.gate, config=self.config.dedup)
         first = choose({})  # of equal samples, one is scored
 
-        def score(raw: RawShard) -> calls.StageResult:
+        def score(raw: RawShard) -> StageResult:
             return shard_stages.score_raw(self.engine, self.config, _name(raw), first.marked(raw))
 
         scores: dict[str | None, Scores] = {}
@@ -170,11 +171,10 @@ class _Run:
     def _clean(self, marked: Callable[[RawShard], RawShard]) -> tuple[list[Shard], list[Shard]]:
         """Score, enhance, judge and publish all raw shards; return the tars of kept and those of rejected clips."""
 
-        def finish(raw: RawShard) -> list[shard_stages.FinishedShard]:
+        def finish(raw: RawShard) -> list[FinishedShard]:
             return shard_stages.finish_shard(self.engine, self.config, _name(raw), marked(raw), self.reviews)
 
-        kept: list[Shard] = []
-        rejected: list[Shard] = []
+        kept, rejected = list[Shard](), list[Shard]()
         variants: set[str] = set()
         stage = Stage("clean", "shards", task_runs.clean_shards, finish, _name)
         finished_shards = (
@@ -190,20 +190,20 @@ class _Run:
                 kept += filter(None, [finished.tars.kept])
                 rejected += filter(None, [finished.tars.rejected])
                 variants |= {tar.key for tar in finished.variants}
-        others = [key for name in shard_stages.VARIANTS for key in self.store.keys(f"variants/{name}")]
+        others = [key for name in VARIANTS for key in self.store.keys(f"variants/{name}")]
         for key in announcements.while_held(self.store, sorted(set(others) - variants), clock.now_s()):
             self.store.delete(key)  # of an earlier run
         return kept, rejected
 
     def _publish_known_speakers(
         self, marked: Callable[[RawShard], RawShard], look: SpeakerLook
-    ) -> Iterator[tuple[int, list[shard_stages.FinishedShard]]]:
+    ) -> Iterator[tuple[int, list[FinishedShard]]]:
         """Judge all raw shards, look at the voices of all, and publish them; yield each with its raw shard's number."""
 
-        def judge(raw: RawShard) -> list[shard_stages.JudgedShard]:
+        def judge(raw: RawShard) -> list[JudgedShard]:
             return shard_stages.judge_shard(self.engine, self.config, _name(raw), marked(raw))
 
-        def publish(judged: shard_stages.JudgedShard) -> list[shard_stages.FinishedShard]:
+        def publish(judged: JudgedShard) -> list[FinishedShard]:
             return shard_stages.publish_judged(self.engine, self.config, judged)
 
         stage = Stage("clean", "shards", task_runs.clean_shards, judge, _name)
@@ -314,7 +314,7 @@ class _Run:
                 for count in (one_ended, advance, show):
                     count()
 
-    def _count(self, results: Sequence[calls.StageResult]) -> None:
+    def _count(self, results: Sequence[StageResult]) -> None:
         for result in results:
             if isinstance(result.outcome, Exception):
                 self.observer.count_failure(result.stage, result.name, result.outcome)

@@ -3,10 +3,10 @@
 from dataclasses import dataclass, field
 
 from clean_corpus.flows import worker_functions
-from clean_corpus.flows.calls import StageResult, call_with_retries, label
+from clean_corpus.flows.calls import call_with_retries, label
 from clean_corpus.flows.config import RunConfig
 from clean_corpus.flows.engines.base import Engine, call_limit_s
-from clean_corpus.pipeline.core.records import Ingested, Outcome, RawShard
+from clean_corpus.pipeline.core.records import Ingested, Outcome, RawShard, StageResult
 from clean_corpus.pipeline.core.types import Clip, Recording
 from clean_corpus.pipeline.corpus.ledger import Row
 from clean_corpus.pipeline.quality.gate import failed, settled

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from clean_corpus.pipeline.core.types import Clip, Decision, Scores
 
@@ -17,6 +17,16 @@ class Outcome(Generic[Result]):
     result: Result
     seconds: float
     reused: bool
+
+
+@dataclass(frozen=True)
+class StageResult:
+    """The result of one stage for one group or shard: its clips, and what the stage gave or why it gave nothing."""
+
+    stage: str
+    name: str
+    clips: list[Clip]
+    outcome: Outcome[Any] | Exception
 
 
 @dataclass(frozen=True)

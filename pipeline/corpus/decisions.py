@@ -7,7 +7,7 @@ recording's bytes and where it was cut, so that runs of later nights find it aga
 
 import json
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -141,6 +141,13 @@ class Decided:
     def contents(self) -> list[str]:
         """Return the hashes of the recordings over whose clips something was decided."""
         return list(self._cuts)
+
+    def only(self, contents: Collection[str | None]) -> "Decided":
+        """Return the decisions over the clips of some recordings alone, by the hashes of those."""
+        part = Decided()
+        part._cuts = {content: cuts for content, cuts in self._cuts.items() if content in contents}
+        part._ids = {entry.id for cuts in part._cuts.values() for cut in cuts for entry in cut.entries}
+        return part
 
     def last_entries(self) -> Iterator[Entry]:
         """Yield the last standing entry over each clip over which something is decided."""

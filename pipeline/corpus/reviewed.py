@@ -93,6 +93,13 @@ class Reviews:
     def _of(self, clip: Clip) -> Review | None:
         return self._decided.of(clip.source_sha256, clip.offset_s, clip.end_s)
 
+    def only(self, raw: RawShard) -> "Reviews":
+        """Return what concerns the clips of a raw shard alone, for a worker to have."""
+        part = Reviews(self._decided.only({clip.source_sha256 for clip in raw.clips}))
+        names = {clip.clip_id for clip in raw.clips}
+        part._given = {clip_id: given for clip_id, given in self._given.items() if clip_id in names}
+        return part
+
     def correcting(self, before: Callable[[RawShard], RawShard]) -> Callable[[RawShard], RawShard]:
         """Return what puts right texts and speakers of a raw shard's clips, after `before`."""
         if not len(self._decided):

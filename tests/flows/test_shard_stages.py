@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from clean_corpus.flows import group_stages, shard_stages, worker_functions
+from clean_corpus.flows import group_stages, shard_stages, shard_work, worker_functions
 from clean_corpus.flows.config import RunConfig
 from clean_corpus.flows.engines.base import WorkerDied, WorkerHung
 from clean_corpus.flows.task_runs import per_task
@@ -25,6 +25,8 @@ from clean_corpus.pipeline.core.records import (
     Voices,
 )
 from clean_corpus.pipeline.core.types import Clip, Metadata, Recording, Verdict
+from clean_corpus.pipeline.corpus.decisions import Decided, Entry
+from clean_corpus.pipeline.corpus.reviewed import Reviews
 from clean_corpus.pipeline.quality import voice
 from clean_corpus.pipeline.storage.base import StorageError
 
@@ -46,6 +48,8 @@ class Played:
         self.limits_s = []
 
     def run(self, function, *args, limit_s=None):
+        if function is shard_work.finish and "finish" not in self.answers:
+            raise WorkerDied("each stage is asked for")
         self.asked.append((function.__name__, args))
         self.limits_s.append(limit_s)
         some = self.answers[function.__name__]
@@ -78,6 +82,30 @@ def test_a_call_that_fails_twice_gives_its_result_the_third_time():
         (Verdict.KEPT, 1.5, "shards/s.tar"), (Verdict.KEPT, -1.5, "shards/s.tar"),
     ]  # fmt: skip
     assert [result.stage for result in finished.stages] == ["score before", "enhance", "score after", "publish"]
+
+
+def test_one_call_does_what_the_calls_of_all_stages_do(monkeypatch):
+    """In a worker, with what people decided over the shard's own clips; it is asked once, and not again if it hangs."""
+    entry = Entry(by="ann", what="reject", clip_id="a", source="a.wav", source_sha256="a" * 64, offset_s=0, end_s=0)
+    other = entry.model_copy(update={"id": "0" * 16, "source_sha256": "c" * 64})
+    reviews = Reviews(Decided([entry, other]))
+    raw = replace(RAW, clips=[replace(clip, source_sha256=clip.clip_id * 64) for clip in RAW.clips])
+    one_by_one = Played(clean=[cleaned()], publish=[TARS])
+    (expected,) = shard_stages.finish_shard(one_by_one, CONFIG, "g-000", raw, reviews)
+    with monkeypatch.context() as patched:
+        patched.setattr(worker_functions, "clean", lambda config, raw: cleaned())
+        patched.setattr(worker_functions, "publish", lambda config, raw, enhanced, endings: TARS)
+        assert shard_work.finish(CONFIG, raw, "g-000", reviews.only(raw)) == expected
+    assert [row.decision.reason for row in expected.rows] == ["reviewed", None] and len(reviews.only(raw)._decided) == 1
+    engine = Played(finish=[expected])
+    assert shard_stages.finish_shard(engine, CONFIG, "g-000", raw, reviews) == [expected]
+    assert [name for name, _ in engine.asked] == ["finish"] and engine.limits_s == [pytest.approx(600)]
+    hung = Played(finish=[WorkerHung("long")], clean=[cleaned()], publish=[TARS])
+    parts = shard_stages.finish_shard(hung, CONFIG, "g-000", raw)
+    assert [name for name, _ in hung.asked] == ["finish", "clean", "clean", "publish", "publish"]
+    assert [row.clip.clip_id for part in parts for row in part.rows] == ["a", "b"]
+    with pytest.raises(StorageError, match="full"):
+        shard_stages.finish_shard(Played(finish=[StorageError("disk full")]), CONFIG, "g-000", raw)
 
 
 def test_without_an_enhancer_clips_are_scored_once_and_published_as_they_came():
@@ -285,12 +313,12 @@ def test_a_task_run_has_more_shards_where_there_are_many(total, workers, each):
 
 def test_a_decision_that_cannot_be_made_fails_its_clip_alone(monkeypatch):
     def decide(before, after, gate, own):
-        return shard_stages.failed(f"truncated: {1 / own['residual_snr_db']:g}")
+        return shard_work.failed(f"truncated: {1 / own['residual_snr_db']:g}")
 
-    monkeypatch.setattr(shard_stages, "decide", decide)
+    monkeypatch.setattr(shard_work, "decide", decide)
     scored = cleaned()
     scored.enhanced.result.residual_snr_db.update(a=0.0, b=4.0)
-    rows = [shard_stages._judge(clip, scored, CONFIG) for clip in RAW.clips]
+    rows = [shard_work._judge(clip, scored, CONFIG) for clip in RAW.clips]
     assert [(row.decision.reason, row.decision.detail, row.residual_snr_db) for row in rows] == [
         ("gate", "gate: ZeroDivisionError: float division by zero", 0.0), ("truncated", "truncated: 0.25", 4.0),
     ]  # fmt: skip
@@ -299,7 +327,7 @@ def test_a_decision_that_cannot_be_made_fails_its_clip_alone(monkeypatch):
 def test_the_scores_of_a_copy_that_is_not_kept_stand_in_its_row():
     """They tell why another one is."""
     copy = replace(RAW.clips[0], reject=(Reason.NEAR_DUPLICATE, "of b: bit error 0.1 <= 0.25; snr_db 3 < 30"))
-    row = shard_stages._judge(copy, cleaned(), CONFIG)
+    row = shard_work._judge(copy, cleaned(), CONFIG)
     assert (row.decision.verdict, row.decision.reason, row.before, row.after) == (
         Verdict.REJECTED, Reason.NEAR_DUPLICATE, GOOD, {},
     )  # fmt: skip
