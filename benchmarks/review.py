@@ -229,7 +229,7 @@ def main() -> None:
         page.end()
     head = (
         f"{facts['clips']:,} generated clips, {facts['hours']:,.0f} h, of which {facts['kept_hours']:,.0f} h are kept. "
-        f"It opens after {page.start_s:.0f} s ({opened_cpu_s:.0f} s of a processor) and holds {memory_gib:.1f} GiB. "
+        f"The page opens after {page.start_s:.0f} s ({opened_cpu_s:.0f} s of a processor), in {memory_gib:.1f} GiB. "
         f"On {machine()}, its load {os.getloadavg()[0]:.1f}:"
     )
     write_section("review", f"{head}\n\n{table(['question', 'median, ms', 'slowest, ms', 'of a processor, ms'], rows)}")

@@ -91,10 +91,15 @@ def _add_page(app: FastAPI, opened: Open) -> None:
     def file_of_page(name: str) -> Response:
         return asset(name)
 
+    listed: set[str] = set()
+
     @app.get("/report/{name:path}")
     def file_of_report(name: str) -> Response:
         key = f"report/{name or 'index.html'}"
-        if key not in set(opened.store.walk("report")):  # looked up, never joined to a path
+        if key not in listed or key.endswith(".html"):  # pages come first, and may be of another version by now
+            listed.clear()
+            listed.update(opened.store.walk("report"))
+        if key not in listed:  # looked up, never joined to a path
             raise HTTPException(404, "no such file of the report")
         kind = mimetypes.guess_type(key)[0] or "application/octet-stream"
         return Response(opened.store.read(key), media_type=kind)

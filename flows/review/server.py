@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import os
 import socket
 from collections.abc import Callable, Iterator
 
@@ -33,7 +34,9 @@ def listen(port: int) -> socket.socket:
     except OSError as error:
         if error.errno not in (errno.EADDRINUSE, errno.EACCES):
             raise
-        raise ConfigError(f"--port {port}: {error.strerror}; choose another, or 0 for any that is free") from None
+        raise ConfigError(
+            f"--port {port}: {os.strerror(error.errno)}; choose another, or 0 for any that is free"
+        ) from None
 
 
 def serve(opened: Open, output: str, listening: socket.socket, tell: Callable[[str], None]) -> None:

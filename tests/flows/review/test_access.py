@@ -93,6 +93,20 @@ def test_the_page_is_served_by_the_names_of_its_files(read_page):
     assert read_page.get("page/main.js").headers["content-type"].startswith("text/javascript")
 
 
+def test_the_report_is_shown_as_a_strangers_page(written, bare, read_page):
+    """Its style and script lie within it, so it runs in a sandbox: it can show its own files, and ask nothing."""
+    written.write("report/index.html", b"<p>report")
+    written.write("report/audio/001-raw.wav", b"RIFF")
+    for name, content in (("", b"<p>report"), ("index.html", b"<p>report"), ("audio/001-raw.wav", b"RIFF")):
+        answer = read_page.get(f"report/{name}", headers={"Sec-Fetch-Site": "cross-site"})
+        assert answer.content == content
+        policy = answer.headers["content-security-policy"]
+        assert policy.startswith("sandbox allow-scripts") and "default-src 'none'" in policy
+        assert "connect-src" not in policy and "allow-same-origin" not in policy
+    assert read_page.get("report/audio/002-raw.wav").status_code == 404
+    assert bare.get("/report/index.html").status_code == 404
+
+
 def test_hostile_names_and_texts_are_data(tmp_path):
     store = LocalStore(tmp_path)
     store.prepare()
