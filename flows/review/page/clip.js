@@ -4,6 +4,7 @@ import { clipAddress, get, json } from "./api.js";
 import { ask } from "./dialogs.js";
 import { alarm, button, emit, make, on, place, redraw, rest, words } from "./dom.js";
 import { decide, saving, targets, undo, undoOne } from "./decisions.js";
+import { drawFields, overWhat } from "./fields.js";
 import { indexOf, list, row } from "./list.js";
 import { origin } from "./origin.js";
 import { forget, pictures } from "./pictures.js";
@@ -55,7 +56,7 @@ const renew = rest(async () => {
     detail = found;
     drawDecision();
     drawHistory();
-    drawFields();
+    drawFields(detail);
   } catch (error) {
     alarm(error);
   }
@@ -100,7 +101,7 @@ function drawPane() {
   );
   pane.setAttribute("aria-busy", !isThere);
   drawDecision();
-  drawFields();
+  drawFields(detail);
   drawHistory();
   emit("player"); // the waveform is painted once it has a place
 }
@@ -233,8 +234,6 @@ export function decideAndGo(what, value = null) {
   return done;
 }
 
-const overWhat = () => (targets().length > 1 ? `${targets().length} clips` : "this clip");
-
 export async function reject() {
   if (!targets().length) return;
   const reasons = stored("reasons", []);
@@ -250,63 +249,6 @@ export async function note() {
   const value = targets().length === 1 ? detail.decided?.note ?? "" : "";
   const said = await ask(`A note on ${overWhat()}`, { label: "Note", value });
   if (said !== null) decide("note", said);
-}
-
-// ---- text and speaker ----
-
-const isCorrected = (name) => Boolean(detail.decided?.corrected?.includes(name));
-const given = (name) => (isCorrected(name) ? detail.decided[name] : detail[name]) ?? "";
-
-function drawFields() {
-  const held = document.activeElement;
-  if (place("fields").contains(held) && held.matches("input, textarea") && held.value !== held.dataset.given) return;
-  const text = make("textarea", { id: "text", rows: 2, value: given("text"), placeholder: "no text", spellcheck: true });
-  const speaker = make("input", { id: "speaker", type: "text", value: given("speaker"), placeholder: "no speaker", autocomplete: "off", list: "speakers" });
-  speaker.setAttribute("list", "speakers");
-  for (const [field, what] of [[text, "text"], [speaker, "speaker"]]) startField(field, what);
-  const was = (name) => isCorrected(name) && make("span", { className: "note was" }, "was: ", !detail[name] ? "none" : words(detail[name]));
-  redraw(
-    place("fields"),
-    make("label", { className: "field" }, make("span", {}, "Text ", make("kbd", {}, "t")), text, was("text")),
-    make("label", { className: "field" }, make("span", {}, "Speaker ", make("kbd", {}, "s")), speaker, was("speaker")),
-    detail.asr_text && make("p", { className: "note" }, "Heard by the recogniser: ", words(detail.asr_text)),
-    detail.recording_text && !detail.text && make("details", {}, make("summary", {}, "Text of the whole recording"), words(detail.recording_text)),
-  );
-}
-
-// Enter and leaving the field save; Esc puts back what was there.
-function startField(field, what) {
-  const clipId = detail.clip_id;
-  const before = field.value;
-  field.dataset.key = what;
-  field.dataset.given = before;
-  field.onkeydown = (event) => {
-    if (event.key === "Escape") {
-      field.value = before;
-      field.blur();
-    } else if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
-      event.preventDefault();
-      field.blur();
-    } else return;
-    event.stopPropagation();
-    place("grid").focus({ preventScroll: true });
-  };
-  field.onblur = () => {
-    const value = field.value.replace(/\s+/g, " ").trim();
-    if (value === before || field.value === before) return;
-    field.dataset.given = field.value;
-    decide(what, value || null, [clipId]);
-  };
-}
-
-export async function edit(what) {
-  if (what === "speaker" && targets().length > 1) {
-    const said = await ask(`The speaker of ${overWhat()}`, { label: "Speaker (empty: none)", list: "speakers" });
-    if (said !== null) decide("speaker", said || null);
-    return;
-  }
-  place(what)?.focus();
-  place(what)?.select();
 }
 
 // ---- history ----
@@ -344,6 +286,8 @@ on("decided", () => {
 });
 for (const name of ["filter", "sort"]) on(name, () => begin({}));
 on("list", () => list.total || begin({}));
+
+on("version", () => (detail = null)); // the list, read anew, brings it
 
 export async function startClip() {
   setOpen(state.open);

@@ -5,6 +5,7 @@ import { decideAndGo } from "./clip.js";
 import { undo } from "./decisions.js";
 import * as dialogs from "./dialogs.js";
 import { emit, make, place } from "./dom.js";
+import { edit } from "./fields.js";
 import { closeSheet, find, openSheet } from "./filters.js";
 import { list } from "./list.js";
 import { startPublishing } from "./pending.js";
@@ -38,8 +39,8 @@ const KEYS = [
   [["r"], "reject, with a reason", () => clip.reject()],
   [["1"], "use raw", () => decideAndGo("use_raw")],
   [["2"], "use enhanced", () => decideAndGo("use_enhanced")],
-  [["t"], "correct the text", () => clip.edit("text")],
-  [["s"], "correct the speaker", () => clip.edit("speaker")],
+  [["t"], "correct the text", () => edit("text")],
+  [["s"], "correct the speaker", () => edit("speaker")],
   [["c"], "note", () => clip.note()],
   [["u"], "undo", () => undo()],
   [["o"], "go on to the next undecided after deciding, or not", () => clip.setOnward()],

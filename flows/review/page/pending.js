@@ -72,15 +72,16 @@ async function publish(found) {
     const done = await post("publish");
     const more = done.left.length ? ` ${plural(done.left.length, "clip")} stay as they are: their audio in work/ is gone; a run makes it anew.` : "";
     toast(`Version ${done.version} is published.${more}`);
+    isPublishing = false;
     emit("published");
   } catch (error) {
     alarm(error);
+    isPublishing = false;
+    drawPending();
   }
-  isPublishing = false;
-  drawPending();
 }
 
 export const startPublishing = () => document.getElementById("publish")?.click();
 
-on("view", () => state.view === "pending" && drawPending());
+for (const name of ["view", "version"]) on(name, () => state.view === "pending" && drawPending());
 on("decided", rest(() => state.view === "pending" && drawPending(), 100));

@@ -137,7 +137,9 @@ def test_ten_clips_are_overruled_by_keyboard_with_a_reload_and_the_next_run_keep
     anna.until("document.getElementById('dialog').open")
     anna.press(Keys.ENTER)
     anna.until("document.getElementById('version').textContent === 'version 2'")
-    anna.until("document.querySelector('#view-pending .empty')")
+    anna.until("document.querySelector('#view-pending .empty')?.textContent === 'Version 2 has all decisions.'")
+    anna.press("g", "c")
+    anna.until("document.querySelector('#clip .badge')?.textContent === 'kept'")
 
     found = ledger(store)
     assert versions.latest(store).version == 2
