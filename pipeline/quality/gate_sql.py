@@ -1,6 +1,6 @@
 """The gate's rules as expressions of SQL over the rows of a ledger: thresholds tried on a million clips at once.
 
-They are made of the gate's own tables of rules. tests/pipeline/quality/test_gate_sql.py holds them to the gate itself,
+They are made of the gate's own tables of rules. tests/flows/review/test_thresholds.py holds them to the gate itself,
 clip by clip.
 """
 

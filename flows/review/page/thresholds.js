@@ -38,7 +38,7 @@ const ask = rest(async () => {
 }, 60);
 
 function drawSum(found) {
-  const between = found.entering + found.leaving;
+  const between = found.entering + found.leaving + found.unscored;
   const isMoved = Object.keys(state.moved).length > 0;
   const tile = (label, value, more, id) => make("div", { className: "tile" }, make("dt", {}, label), make("dd", {}, make("b", { id }, value), more));
   redraw(
@@ -51,6 +51,9 @@ function drawSum(found) {
       tile("Would come in", count(found.entering), "clips", "entering"),
       tile("Would go out", count(found.leaving), "clips", "leaving"),
     ),
+    ...(found.unscored
+      ? [make("p", { id: "unscored", className: "note" }, `${plural(found.unscored, "clip")}, ${hours(found.unscored_hours)}, would be scored first: no network has heard what is clipped or lacks bandwidth, so nobody knows whether the rest of the gate keeps it.`)]
+      : []),
     make(
       "div",
       { className: "row-of-buttons" },
