@@ -4,7 +4,7 @@ import { clipAddress, get, json } from "./api.js";
 import { ask } from "./dialogs.js";
 import { alarm, button, emit, make, on, place, redraw, rest, words } from "./dom.js";
 import { decide, saving, targets, undo, undoOne } from "./decisions.js";
-import { drawFields, overWhat } from "./fields.js";
+import { draft, drawFields, overWhat } from "./fields.js";
 import { indexOf, list, row } from "./list.js";
 import { origin } from "./origin.js";
 import { forget, pictures } from "./pictures.js";
@@ -89,6 +89,7 @@ function drawPane() {
     return;
   }
   const isThere = Boolean(detail.versions);
+  const putBack = draft(detail);
   redraw(
     pane,
     drawTitle(),
@@ -103,6 +104,7 @@ function drawPane() {
   drawDecision();
   drawFields(detail);
   drawHistory();
+  putBack();
   emit("player"); // the waveform is painted once it has a place
 }
 

@@ -26,11 +26,25 @@ export function drawFields(detail) {
   );
 }
 
+// Somebody may write already when the rest of the clip arrives: what is written is put back, and not stored half.
+export function draft(detail) {
+  const held = document.activeElement;
+  if (!held.matches("#text, #speaker") || held.dataset.clip !== detail.clip_id) return () => {};
+  const { id, value, selectionStart: at } = held;
+  held.onblur = null;
+  return () => {
+    place(id).value = value;
+    place(id).focus();
+    place(id).setSelectionRange(at, at);
+  };
+}
+
 // Enter and leaving the field save; Esc puts back what was there.
 function startField(detail, field, what) {
   const clipId = detail.clip_id;
   const before = field.value;
   field.dataset.key = what;
+  field.dataset.clip = clipId;
   field.dataset.given = before;
   field.onkeydown = (event) => {
     if (event.key === "Escape") {

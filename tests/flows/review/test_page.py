@@ -181,6 +181,12 @@ def test_marked_clips_are_decided_together_and_taken_back(anna, store):
     review = decisions.load(store).of(*place(ledger(store)[LOW_IDS[2]]))
     assert review.words == "use_enhanced, text, speaker" and review.note == "hear again"
     assert review.fields == {"text": "words of low/02.wav 0 indeed", "speaker": "cleo"}
+    anna.press("k", "t", Keys.END, " too")  # before the rest of the clip is there
+    anna.settle()
+    anna.press("!", Keys.ENTER)
+    anna.until("document.querySelectorAll('#history li:not(.undone)').length === 1")
+    review = decisions.load(store).of(*place(ledger(store)[LOW_IDS[1]]))
+    assert review.fields == {"text": "words of low/01.wav 0 too!"}
     assert anna.browser.get_log("browser") == []
 
 
