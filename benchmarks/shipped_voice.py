@@ -13,7 +13,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,6 +32,7 @@ from clean_corpus.pipeline.training.shard_stream import clips
 from clean_corpus.vocoder.training.split import is_held_out
 
 TEST = 20
+STOI_LOSS = 0.02
 TEMPERATURES = (1.0, 0.6, 0.4, 0.3, 0.2)
 HERE = Path(__file__).parent
 
@@ -102,7 +103,9 @@ def train(work: Path, config: Path, minutes: float | None) -> None:
 def chosen_temperature(work: Path) -> float:
     """Return the temperature of voiced draws at which the clips that validated sound most natural.
 
-    Source: DistillMOS of the copies; the held-out utterances that are scored in the end decide nothing.
+    Where draws are too sharp, a hoarse voice sounds more natural and says less: those that lose STOI_LOSS of the best
+    STOI do not count. The held-out utterances that are scored in the end decide nothing.
+    Source: DistillMOS and STOI of the copies.
     """
     card = json.loads((work / "voice" / "best.json").read_text())["config"]
     (work / "validation").mkdir(exist_ok=True)
@@ -115,9 +118,19 @@ def chosen_temperature(work: Path) -> float:
         rows = ship_vocoder.speak(
             work / "validation", work / "voice", work / f"validation-{degree:g}", "--voiced-temperature", degree
         )
-        found[degree] = float(np.mean([float(row["distillmos"]) for row in rows]))
-    print("DistillMOS of the clips that validated, by temperature:", found)
-    return max(found, key=found.__getitem__)
+        found[degree] = [float(np.mean([float(row[name]) for row in rows])) for name in ("distillmos", "stoi")]
+    print("DistillMOS and STOI of the clips that validated, by temperature:", found)
+    return most_natural(found)
+
+
+def most_natural(scores: Mapping[float, Sequence[float]]) -> float:
+    """Return the temperature with the highest DistillMOS of those with enough STOI.
+
+    >>> most_natural({1.0: (1.8, 0.84), 0.6: (2.1, 0.83), 0.2: (2.3, 0.73)})
+    0.6
+    """
+    best_stoi = max(stoi for _, stoi in scores.values())
+    return max(scores, key=lambda t: (scores[t][1] > best_stoi - STOI_LOSS, scores[t][0]))
 
 
 def main() -> None:
@@ -147,7 +160,8 @@ def main() -> None:
         f"{card['parameters']:,} parameters, {card['steps']} updates{killed}; validation "
         f"{card['best_validation_nll_nats']} nats per sample; temperature of voiced draws "
         f"{card['voiced_temperature']:g}, of {', '.join(f'{t:g}' for t in TEMPERATURES)} that at which the clips that "
-        f"validated sound most natural. Copies of {len(rows)} held-out utterances. {machine()}."
+        f"validated sound most natural without losing {STOI_LOSS:g} STOI. Copies of {len(rows)} held-out utterances. "
+        f"{machine()}."
     )
     text += f"\n\n{table(['measure', 'mean', 'least', 'most'], lines)}"
     write_section(asked.voice.replace("-", "_"), text)
