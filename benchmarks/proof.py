@@ -1,8 +1,9 @@
 """Test whether cleaning helps a vocoder: one held-out voice in unseen noise, cleaned, and a vocoder on every version.
 
 usage: python benchmarks/proof.py WORK --base BASE [--listening-test] [--plan]
-  continues an earlier call in WORK, and writes the section `proof` of the documents; with --listening-test, a page for
-  listeners in WORK/listening-test; with --plan nothing but what it would cost, measured here
+  continues an earlier call in WORK, and writes the section `proof` of the documents, or another
+  --section; with --listening-test, a page for listeners in WORK/listening-test; with --plan nothing but what it would
+  cost, measured here
 
 BASE is `base`, which is shipped, or another vocoder; with --base-config it is trained here, in WORK/base. Sets:
 clean (the voice itself, cut and levelled as the run cut and levelled), raw, enhanced (by `default`), gated (what a run
@@ -140,6 +141,7 @@ def main() -> None:
     parser.add_argument("--sets", help=f"default: {','.join(default_sets())}")
     parser.add_argument("--utterances", type=int, default=UTTERANCES, help="of the voice, which has 1000")
     parser.add_argument("--snr", type=float, nargs=2, default=SNR_DB, metavar=("LOW", "HIGH"), help="dB")
+    parser.add_argument("--section", default="proof", help="of the documents, which the table is written to")
     parser.add_argument("--force", action="store_true", help="compare less than ten minutes of audio too, for a try")
     parser.add_argument("--plan", action="store_true", help="say what it costs, and do nothing")
     parser.add_argument("--listening-test", action="store_true", help="make a page for listeners too")
@@ -152,7 +154,7 @@ def main() -> None:
     sets = made_sets(work, wanted, mixes)
     base = trained_base(work, asked.base_config.absolute()) if asked.base_config else asked.base
     comparison = compare(work, sets, asked.config.absolute(), settings_of(asked, base), force=asked.force)
-    write_section("proof", proof_section.text(work, comparison))
+    write_section(asked.section, proof_section.text(work, comparison))
     if asked.listening_test:
         test = [COMMAND, "listening-test", comparison, "--out", work / "listening-test"]
         subprocess.run([str(part) for part in test], check=True)

@@ -45,12 +45,12 @@ def ship(name: str, trained: Path, data: Sequence[Mapping[str, str]], rows: Sequ
     shutil.copyfile(trained / "best.safetensors", target)
     target.chmod(0o644)
     shutil.copyfile(recording_list.beside(trained / "best.safetensors"), recording_list.beside(target))
-    card = json.loads((trained / "best.json").read_text()) | {
+    card = {"trained_on": machine()} | json.loads((trained / "best.json").read_text())
+    card |= {
         "data": list(data),
         "licence": "Apache-2.0",
         "storage": "float16",
         "copies_of_held_out_utterances": {name: round(float(v.mean()), 3) for name, v in values(rows).items()},
-        "trained_on": machine(),
     }
     card.update(json.loads(facts.read_text()) if facts.exists() else {})
     text = json.dumps(card, indent=2).replace(f"{REPOSITORY}/", "")
