@@ -146,7 +146,11 @@ def quick(monkeypatch):
 
 
 def saved(browser, pattern: str) -> Path:
-    WebDriverWait(browser, 30, 0.05).until(lambda _: list(browser.saved.glob(pattern)))
+    """Wait until a download is whole: Chromium holds its name with an empty file first."""
+    ends = "}" if pattern.endswith(".json") else "\n"
+    WebDriverWait(browser, 30, 0.05).until(
+        lambda _: any(p.read_text().endswith(ends) for p in browser.saved.glob(pattern))
+    )
     (path,) = browser.saved.glob(pattern)
     return path
 
