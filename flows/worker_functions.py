@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from clean_corpus.enhancers.serving.enhancer import Enhancer
     from clean_corpus.enhancers.serving.sgmse import ScoreDiffusion
     from clean_corpus.enhancers.serving.upper_band import UpperBand
+    from clean_corpus.pipeline.quality.batched_scorer import BatchedScorer
     from clean_corpus.pipeline.quality.scorer import Scorer
     from clean_corpus.pipeline.quality.voice import VoiceEncoder
     from clean_corpus.pipeline.text.aligners import Aligner
@@ -51,14 +52,26 @@ class Cleaned:
     after: Outcome[Scored] | None
 
 
+def has_gpu() -> bool:
+    """Return whether this worker has a GPU: networks of torch then compute there."""
+    import torch
+
+    return torch.cuda.is_available()
+
+
 @cache
-def scorer(speech_threshold: float, config: ScoreConfig) -> "Scorer":
-    """Return this process's scorer."""
+def scorer(speech_threshold: float, config: ScoreConfig) -> "Scorer | BatchedScorer":
+    """Return this process's scorer, its networks on the GPU if there is one, else ONNX Runtime's on one core."""
     from clean_corpus.pipeline.quality.scorer import Scorer
 
-    return Scorer(
-        speech_threshold=speech_threshold, dnsmos_windows=config.dnsmos_windows, naturalness=config.distillmos
-    )
+    windows, naturalness = config.dnsmos_windows, config.distillmos
+    if has_gpu():
+        from clean_corpus.pipeline.quality.batched_scorer import BatchedScorer
+
+        return BatchedScorer(
+            speech_threshold=speech_threshold, dnsmos_windows=windows, naturalness=naturalness, device="cuda"
+        )
+    return Scorer(speech_threshold=speech_threshold, dnsmos_windows=windows, naturalness=naturalness)
 
 
 @cache
@@ -75,11 +88,9 @@ def network(name: str) -> "Enhancer | ScoreDiffusion":
 
     Raises: ConfigError if there are no such weights.
     """
-    import torch
-
     from clean_corpus.enhancers.serving.enhancer import load_enhancer
 
-    return load_enhancer(name, device="cuda" if torch.cuda.is_available() else "cpu")
+    return load_enhancer(name, device="cuda" if has_gpu() else "cpu")
 
 
 @cache
@@ -88,11 +99,9 @@ def upper_band(name: str) -> "UpperBand":
 
     Raises: ConfigError if there are no such weights.
     """
-    import torch
-
     from clean_corpus.enhancers.serving.upper_band import UpperBand
 
-    return UpperBand.load(name, device="cuda" if torch.cuda.is_available() else "cpu")
+    return UpperBand.load(name, device="cuda" if has_gpu() else "cpu")
 
 
 def enhancer(name: str, upper: str | None, sample_rate: int) -> "Enhancer | ScoreDiffusion | AnyRate":

@@ -1,8 +1,9 @@
 """Stage `score`: every score of the clips of a shard; and scores of plain files."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar, Union
 
 import numpy as np
 
@@ -22,6 +23,12 @@ from clean_corpus.pipeline.quality import scorer as scoring
 from clean_corpus.pipeline.quality.gate import recorded
 from clean_corpus.pipeline.storage.base import Store
 
+if TYPE_CHECKING:
+    from clean_corpus.pipeline.quality.batched_scorer import BatchedScorer, Prepared
+
+AnyScorer = Union[scoring.Scorer, "BatchedScorer"]
+Result = TypeVar("Result")
+
 VERSION = 4  # raise it when the same samples get other scores
 
 REFERENCE_SLACK_S = 0.025
@@ -33,36 +40,49 @@ def score_shard(
     store: Store,
     shard: Shard | None,
     clips: Sequence[Clip],
-    scorer: Callable[[], scoring.Scorer],
+    scorer: Callable[[], AnyScorer],
     config: PipelineConfig,
     clean_references: Mapping[str, Reference],
 ) -> Outcome[Scored]:
     """Score some clips of a shard; no shard gives no scores.
 
     `clean_references` holds the clean version of a clip's source where there is one: source -> file, or why it cannot
-    be had, which is the clip's end. `scorer` is called only if there is work to do.
+    be had, which is the clip's end. `scorer` is called only if there is work to do. One that works on a device gets
+    clips side by side, and decodes and measures the next ones while it computes.
     Raises: DataError if the shard's bytes are not those that were written.
     """
     name = _name(shard, clips, config, clean_references)
 
     def compute() -> Scored:
-        scores: dict[str, Scores] = {}
         failed: dict[str, str] = {}
         clip_of = {clip.clip_id: clip for clip in clips}
-        for clip_id, x in shards.read_clips(store, shard, clip_of.keys()) if shard else ():
-            clip = clip_of[clip_id]
-            try:
-                clean = _clean_version(clip, clean_references.get(clip.source), config.audio)
-                scores[clip_id] = _scores(x, clean, scorer(), config.audio)
-            except DataError as error:
-                failed[clip_id] = f"score: {error}"
-            memory.return_freed_memory()
-        return Scored(scores, failed)
+
+        def each(measure: Callable[[Audio, Audio | None], Result]) -> Iterator[tuple[str, Result]]:
+            for clip_id, x in shards.read_clips(store, shard, clip_of.keys()) if shard else ():
+                clip = clip_of[clip_id]
+                try:
+                    clean = _clean_version(clip, clean_references.get(clip.source), config.audio)
+                    found = measure(x, clean)
+                except DataError as error:
+                    failed[clip_id] = f"score: {error}"
+                    continue
+                yield clip_id, found
+                memory.return_freed_memory()
+
+        if not (shard and clips):
+            return Scored({}, failed)
+        from clean_corpus.pipeline.quality.batched_scorer import BatchedScorer  # loads torch
+
+        ruler = scorer()
+        if isinstance(ruler, BatchedScorer):
+            prepared = each(lambda x, clean: _prepared(x, clean, ruler, config.audio))
+            return Scored(dict(ruler.score_all(prepared)), failed)
+        return Scored(dict(each(lambda x, clean: _scores(x, clean, ruler, config.audio))), failed)
 
     return cached(store, "score", name, Scored, compute)
 
 
-def _scores(x: Audio, clean: Audio | None, scorer: scoring.Scorer, config: AudioConfig) -> Scores:
+def _scores(x: Audio, clean: Audio | None, scorer: AnyScorer, config: AudioConfig) -> Scores:
     """Score a clip as it would be published; loudness and clipping, which tell of damage, as it is.
 
     Shapes: x (N,), clean (N,).
@@ -70,6 +90,15 @@ def _scores(x: Audio, clean: Audio | None, scorer: scoring.Scorer, config: Audio
     rate = config.sample_rate
     published, _ = as_published(x, config)
     return scorer.score(published, sample_rate=rate, clean=clean) | scoring.own_level(x, sample_rate=rate)
+
+
+def _prepared(x: Audio, clean: Audio | None, scorer: "BatchedScorer", config: AudioConfig) -> "Prepared":
+    """Return what `_scores` measures but for the opinions of networks; shapes: x (N,), clean (N,)."""
+    rate = config.sample_rate
+    published, _ = as_published(x, config)
+    found = scorer.prepare(published, sample_rate=rate, clean=clean)
+    found.values.update(scoring.own_level(x, sample_rate=rate))
+    return found
 
 
 def _name(
@@ -129,7 +158,7 @@ def _fitted(clean: Audio, n_samples: int, sample_rate: int) -> Audio:
 
 
 def score_file(
-    recording: Recording, folder: Path, reference: Reference | None, scorer: scoring.Scorer, config: AudioConfig
+    recording: Recording, folder: Path, reference: Reference | None, scorer: AnyScorer, config: AudioConfig
 ) -> Scores | str:
     """Score a whole recording, against its clean reference if there is one; return the reason if that fails.
 
@@ -151,7 +180,7 @@ def score_file(
 
 
 def score_clips(
-    recording: Recording, folder: Path, scorer: scoring.Scorer, config: PipelineConfig
+    recording: Recording, folder: Path, scorer: AnyScorer, config: PipelineConfig
 ) -> list[tuple[float, Scores]]:
     """Return duration in seconds and scores of each clip that a run would cut from a recording and not reject."""
     return [

@@ -6,6 +6,7 @@ Torch and the package are imported by the first `DistillMos` that is made, never
 import hashlib
 import importlib.util
 import math
+from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,6 +27,7 @@ WINDOW = 122_880  # samples that the network hears at once, 7.68 s
 MAX_HOP = 16_000  # samples from window to window, at most
 FRAME_HOP = 160  # of its spectrogram
 STRIDE = 2  # spectrogram frames per output of its convolutions
+WINDOWS_AT_ONCE = 32  # on a device
 REACH = 8  # spectrogram frames, even, beyond those that two of its convolutions' outputs have in common
 
 
@@ -44,50 +46,77 @@ class DistillMos:
     """Predict the mean opinion of listeners on a clip, 1 to 5: the mean over windows of 7.68 s, at most 1 s apart.
 
     A shorter clip is followed by silence up to the end of its window, whose part of the convolutions is the same for
-    every clip: it is computed once.
+    every clip: it is computed once. Clips go one by one, or side by side on a device.
 
     Source: Stahl & Gamper, ICASSP 2025; distillmos.ConvTransformerSQAModel, which it equals within 1e-4.
     Shapes: (N,) samples at 16 kHz -> MOS; the level does not matter.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, device: str = "cpu") -> None:
         import torch
         from distillmos import ConvTransformerSQAModel
 
-        self._torch = torch
+        self._torch, self._device = torch, device
         self._network = ConvTransformerSQAModel(load_weights=False, segmenting_in_forward=False).eval()
         # tensors and plain values alone are read: no code of the file is run
         state = torch.load(_folder() / WEIGHTS, map_location="cpu", weights_only=True)
         self._network.load_state_dict(state["model"])
+        self._network.to(device)
         with torch.inference_mode():
-            self._silence = self._network.cnn(torch.zeros(1, WINDOW))
+            self._silence = self._network.cnn(torch.zeros(1, WINDOW, device=device))
 
     def __call__(self, x: Audio) -> float:
         with self._torch.inference_mode():
-            scores = [self._score(x[start : start + WINDOW]) for start in window_starts(x.size)]
+            scores = [float(self._scores([window])) for window in _windows(x)]
         return 1 + 4 * float(np.mean(scores))
 
-    def _score(self, x: Audio) -> float:
-        """Return the opinion of one window, 0 to 1; shapes (N,), N <= WINDOW."""
-        x = x / (np.abs(x).max(initial=0.0) + np.float32(1e-8))
-        features = self._features(self._torch.from_numpy(x)[None])
-        return float(self._network.transformer_pool_attn(features.permute(0, 2, 1)))
+    def start(self, clips: Sequence[Audio]) -> Callable[[], list[float]]:
+        """Hand clips to the device, windows of like length side by side; return what waits for their opinions."""
+        from clean_corpus.pipeline.quality import device as devices
 
-    def _features(self, x: "Tensor") -> "Tensor":
+        of_clips = [list(_windows(x)) for x in clips]
+        windows = [window for of_clip in of_clips for window in of_clip]
+        order = sorted(range(len(windows)), key=lambda i: (len(windows[i]), i))
+        at_once = [order[i : i + WINDOWS_AT_ONCE] for i in range(0, len(order), WINDOWS_AT_ONCE)]
+        with devices.full_precision():
+            scores = self._torch.cat([self._scores([windows[i] for i in some]) for some in at_once])
+        waiting = devices.fetched(scores)
+
+        def wait() -> list[float]:
+            found = waiting()[np.argsort(order)]
+            ends = np.cumsum([len(of_clip) for of_clip in of_clips])[:-1]
+            return [1 + 4 * float(np.mean(of_clip)) for of_clip in np.split(found, ends)]
+
+        return wait
+
+    def _scores(self, windows: Sequence[Audio]) -> "Tensor":
+        """Return the opinions of some windows, 0 to 1; shapes (N_i,), N_i <= WINDOW -> (B,)."""
+        features = self._features(windows)
+        return self._network.transformer_pool_attn(features.permute(0, 2, 1)).flatten()
+
+    def _features(self, windows: Sequence[Audio]) -> "Tensor":
         """Return the outputs of the convolutions, those behind the end of a short clip taken from silence.
 
-        Shapes: x (1, N), N <= WINDOW -> (1, C, 384).
+        Shapes: (N_i,), N_i <= WINDOW -> (B, C, 384).
         """
-        heard = math.ceil((x.shape[1] + FRAME_HOP) / FRAME_HOP)  # spectrogram frames that are not silent
-        own = (heard + REACH) // STRIDE + 1  # outputs that the clip reaches
-        length = FRAME_HOP * (STRIDE * own + REACH)
-        if length >= WINDOW:
-            return self._network.cnn(self._padded(x, WINDOW))
-        features = self._network.cnn(self._padded(x, length))
-        return self._torch.cat((features[:, :, :own], self._silence[:, :, own:]), dim=2)
+        from clean_corpus.pipeline.quality import device as devices
 
-    def _padded(self, x: "Tensor", length: int) -> "Tensor":
-        return self._torch.nn.functional.pad(x, (0, length - x.shape[1]))
+        heard = [math.ceil((len(x) + FRAME_HOP) / FRAME_HOP) for x in windows]  # spectrogram frames that are not silent
+        own = [(frames + REACH) // STRIDE + 1 for frames in heard]  # outputs that each window reaches
+        length = min(WINDOW, FRAME_HOP * (STRIDE * max(own) + REACH))
+        features = self._network.cnn(devices.padded(windows, self._device, length))
+        is_own = self._torch.arange(features.shape[2]) < self._torch.tensor(own)[:, None]
+        silence = self._silence[:, :, : features.shape[2]]
+        found = self._torch.where(is_own[:, None].to(self._device), features, silence)
+        rest = self._silence[:, :, features.shape[2] :].expand(len(windows), -1, -1)
+        return self._torch.cat((found, rest), dim=2)
+
+
+def _windows(x: Audio) -> Iterator[Audio]:
+    """Yield the windows of a clip, each brought to full scale; shapes: (N,) -> (N_i,), N_i <= WINDOW."""
+    for start in window_starts(x.size):
+        window = x[start : start + WINDOW]
+        yield window / (np.abs(window).max(initial=0.0) + np.float32(1e-8))
 
 
 def window_starts(n_samples: int) -> list[int]:

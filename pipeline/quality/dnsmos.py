@@ -3,11 +3,11 @@
 import hashlib
 import importlib.util
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import onnxruntime
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from clean_corpus.pipeline.core.types import Audio
 from clean_corpus.pipeline.quality.mel import mel_filterbank
-from clean_corpus.pipeline.quality.shared_trunk import END, FRAMES, REACH, STRIDE, SharedTrunk
+from clean_corpus.pipeline.quality.shared_trunk import END, FRAMES, REACH, STRIDE, SharedTrunk, Stretch
 
 RATE = 16000  # Hz
 NETWORKS = {"dnsmos_p835": "sig_bak_ovr.onnx", "dnsmos_p808": "model_v8.onnx"}
@@ -86,44 +86,71 @@ class Dnsmos:
         self._p835, self._p808 = (SharedTrunk(*map(_runner, parts(ruler))) for ruler in NETWORKS)
 
     def __call__(self, x: Audio) -> dict[str, float]:
-        period = math.lcm(x.size, STRIDE * FRAME_HOP) // FRAME_HOP  # of what is repeated: whole trunk outputs
-        x, starts = whole_clip(x) if self._windows == "whole" else as_speechmos(x)
-        raw, p808 = [], []
+        found, raw, p808 = heard(x, self._windows), [], []
+        for speech, bands in found.stretches:
+            raw.append(self._p835(speech))
+            p808 += [self._p808(stretch)[:, 0] for stretch in bands]
+        return opinions(found.share, np.concatenate(raw), np.concatenate(p808))
+
+
+class Heard(NamedTuple):
+    """What the networks hear of a clip, a minute of windows at a time, and how much each window counts.
+
+    Shapes: stretches of P.835, and of P.808 for the same windows; share (W,), sum 1.
+    """
+
+    stretches: Iterable[tuple[Stretch, list[Stretch]]]
+    share: NDArray[np.float64]
+
+
+def heard(x: Audio, windows: Windows) -> Heard:
+    """Return what the networks hear of a clip; shapes: x (N,) at RATE in [-1, 1]."""
+    period = math.lcm(x.size, STRIDE * FRAME_HOP) // FRAME_HOP  # of what is repeated: whole trunk outputs
+    x, starts = whole_clip(x) if windows == "whole" else as_speechmos(x)
+
+    def stretches() -> Iterator[tuple[Stretch, list[Stretch]]]:
         for i in range(0, len(starts), WINDOWS_AT_ONCE):
             group = starts[i : i + WINDOWS_AT_ONCE]
-            stretch = x[group[0] * FRAME_HOP : group[-1] * FRAME_HOP + WINDOW]
-            raw.append(self._p835_raw(stretch, group - group[0], period))
-            p808.append(self._p808_mos(stretch, group - group[0], period))
-        share = shares(starts) if self._windows == "whole" else np.full(len(starts), 1 / len(starts))
-        mos = {"dnsmos_p808": float(share @ np.concatenate(p808))}
-        heads = np.concatenate(raw).astype(np.float64).T  # (3, windows)
-        for (name, polynomial), head in zip(P835_POLYNOMIALS.items(), heads, strict=True):
-            mos[name] = float(share @ np.polyval(polynomial, head))
-        return mos
+            some = x[group[0] * FRAME_HOP : group[-1] * FRAME_HOP + WINDOW]
+            yield _frames(some, group - group[0], period), list(_bands(some, group - group[0], period))
 
-    def _p835_raw(self, x: Audio, first: NDArray[np.int64], period: int) -> NDArray[np.float32]:
-        """Return raw sig, bak and ovrl of the windows that begin at some frames of x, repeated after `period` frames.
+    return Heard(stretches(), shares(starts) if windows == "whole" else np.full(len(starts), 1 / len(starts)))
 
-        Shapes: x (N,), first (W,) -> (W, 3).
-        """
-        frames = np.lib.stride_tricks.sliding_window_view(x, 2 * FRAME_HOP)[::FRAME_HOP]  # (T, 320)
-        inner = first[:, None] + np.arange(END)
-        return self._p835(frames, first, frames[inner], frames[inner + FRAMES - END], period=period)
 
-    def _p808_mos(self, x: Audio, first: NDArray[np.int64], period: int) -> NDArray[np.float32]:
-        """Return the opinions of the same windows.
+def opinions(share: NDArray[np.float64], raw: NDArray[np.float32], p808: NDArray[np.float32]) -> dict[str, float]:
+    """Return the scores of a clip from what the networks say of its windows.
 
-        The network hears each relative to its loudest band, so windows share what those beside them hear if that is
-        the same one.
-        Shapes: x (N,), first (W,) -> (W,).
-        """
-        mel = MelWindows(x, first, period)
-        opinions = []
-        for some in mel.alike():
-            start, stop = first[some[0]], first[some[-1]] + FRAMES
-            frames = mel.stretch(start, min(stop, start + period + END), some[0])
-            opinions.append(self._p808(frames, first[some] - start, *mel.ends(some), period=period)[:, 0])
-        return np.concatenate(opinions)
+    Shapes: share (W,), raw (W, 3) sig, bak and ovrl, p808 (W,).
+    """
+    mos = {"dnsmos_p808": float(share @ p808)}
+    heads = raw.astype(np.float64).T  # (3, windows)
+    for (name, polynomial), head in zip(P835_POLYNOMIALS.items(), heads, strict=True):
+        mos[name] = float(share @ np.polyval(polynomial, head))
+    return mos
+
+
+def _frames(x: Audio, first: NDArray[np.int64], period: int) -> Stretch:
+    """Return what P.835 hears of the windows that begin at some frames of x, repeated after `period` frames.
+
+    Shapes: x (N,), first (W,) -> frames (T, 320).
+    """
+    frames = np.lib.stride_tricks.sliding_window_view(x, 2 * FRAME_HOP)[::FRAME_HOP]  # (T, 320)
+    inner = first[:, None] + np.arange(END)
+    return Stretch(frames, first, frames[inner], frames[inner + FRAMES - END], period)
+
+
+def _bands(x: Audio, first: NDArray[np.int64], period: int) -> Iterator[Stretch]:
+    """Yield what P.808 hears of the same windows.
+
+    The network hears each relative to its loudest band, so windows share what those beside them hear if that is the
+    same one.
+    Shapes: x (N,), first (W,) -> frames (T, 120).
+    """
+    mel = MelWindows(x, first, period)
+    for some in mel.alike():
+        start, stop = first[some[0]], first[some[-1]] + FRAMES
+        frames = mel.stretch(start, min(stop, start + period + END), some[0])
+        yield Stretch(frames, first[some] - start, *mel.ends(some), period)
 
 
 def whole_clip(x: Audio) -> tuple[Audio, NDArray[np.int64]]:

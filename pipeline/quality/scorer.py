@@ -4,6 +4,7 @@ import math
 import warnings
 from functools import cache
 from importlib.metadata import version
+from typing import NamedTuple
 
 import numpy as np
 
@@ -65,14 +66,23 @@ def rulers(windows: dnsmos.Windows, *, naturalness: bool = False) -> dict[str, s
     return {**dnsmos.rulers(windows), "speech": voice_activity.VAD_VERSION, **packages}
 
 
+class Measured(NamedTuple):
+    """A clip's scores but for the opinions of networks, which hear `audible`; None for one that they cannot judge.
+
+    Shapes: audible (N,) at RATE.
+    """
+
+    values: dict[str, float | None]
+    audible: Audio | None
+
+
 class Scorer:
     """Measure all scores of a clip, of OPTIONAL those that are asked for; one per process: it holds the networks."""
 
     def __init__(self, *, speech_threshold: float, dnsmos_windows: dnsmos.Windows, naturalness: bool = False) -> None:
-        self._speech_threshold = speech_threshold
+        self._speech_threshold, self._naturalness = speech_threshold, naturalness
         self._dnsmos = dnsmos.Dnsmos(dnsmos_windows)
         self._distillmos = distillmos.DistillMos() if naturalness else None
-        self._names = [name for name in SCORES if name not in OPTIONAL or naturalness]
 
     def score(self, x: Audio, *, sample_rate: int, clean: Audio | None = None) -> Scores:
         """Return a value for every score; None if it cannot be measured (silence, too short, no reference).
@@ -80,28 +90,48 @@ class Scorer:
         Shapes: x (N,) samples at sample_rate, clean (N,).
         Raises: DataError if the clean reference's length is another; ValueError if x is not a row of samples.
         """
-        if x.ndim != 1 or x.size == 0:
-            raise ValueError(f"expected samples of shape (N,), N > 0, got {x.shape}")
-        if clean is not None and clean.shape != x.shape:
-            raise DataError(f"clean reference has {clean.size} samples, the clip {x.size}; they must be sample-aligned")
-        at_16k = at_scoring_rate(x, sample_rate)  # once for all rulers that live there
-        speech = voice_activity.speech_mask(at_16k, self._speech_threshold, sample_rate=RATE)
-        values: dict[str, float | None] = dict.fromkeys(self._names)
-        if at_16k.size >= MIN_S * RATE and np.any(at_16k):
-            values |= self._dnsmos(at_16k / max(1.0, float(np.abs(at_16k).max())))
+        threshold, naturalness = self._speech_threshold, self._naturalness
+        found = measured(x, sample_rate, clean, speech_threshold=threshold, naturalness=naturalness)
+        if found.audible is not None:
+            found.values.update(self._dnsmos(within_full_scale(found.audible)))
             if self._distillmos:
-                values["distillmos"] = self._distillmos(at_16k)
-            values["snr_db"] = signal_measures.snr_estimate_db(x, speech, sample_rate)
-        values["clipping_ratio"] = signal_measures.clipping_ratio(x)
-        values["bandwidth_hz"] = signal_measures.effective_bandwidth_hz(x, sample_rate)
-        values["speech_ratio"] = float(np.mean(speech))
-        values["loudness_lufs"] = loudness.loudness_lufs(x, sample_rate)
-        if clean is not None and np.any(clean):
-            clean_at_16k = at_scoring_rate(clean, sample_rate)
-            values["pesq_wb"] = pesq_lqo(at_16k, clean_at_16k, "wb")
-            values["stoi"] = stoi(at_16k, clean_at_16k, extended=False)
-            values["si_sdr_db"] = signal_measures.si_sdr_db(x, clean)
-        return {name: _rounded(value) for name, value in values.items()}
+                found.values["distillmos"] = self._distillmos(found.audible)
+        return rounded(found.values)
+
+
+def measured(
+    x: Audio, sample_rate: int, clean: Audio | None, *, speech_threshold: float, naturalness: bool
+) -> Measured:
+    """Return all scores of a clip that no network of opinions gives, and place for those.
+
+    Shapes: x (N,) samples at sample_rate, clean (N,).
+    Raises: as Scorer.score.
+    """
+    if x.ndim != 1 or x.size == 0:
+        raise ValueError(f"expected samples of shape (N,), N > 0, got {x.shape}")
+    if clean is not None and clean.shape != x.shape:
+        raise DataError(f"clean reference has {clean.size} samples, the clip {x.size}; they must be sample-aligned")
+    at_16k = at_scoring_rate(x, sample_rate)  # once for all rulers that live there
+    speech = voice_activity.speech_mask(at_16k, speech_threshold, sample_rate=RATE)
+    values: dict[str, float | None] = dict.fromkeys(name for name in SCORES if name not in OPTIONAL or naturalness)
+    is_audible = at_16k.size >= MIN_S * RATE and np.any(at_16k)
+    if is_audible:
+        values["snr_db"] = signal_measures.snr_estimate_db(x, speech, sample_rate)
+    values["clipping_ratio"] = signal_measures.clipping_ratio(x)
+    values["bandwidth_hz"] = signal_measures.effective_bandwidth_hz(x, sample_rate)
+    values["speech_ratio"] = float(np.mean(speech))
+    values["loudness_lufs"] = loudness.loudness_lufs(x, sample_rate)
+    if clean is not None and np.any(clean):
+        clean_at_16k = at_scoring_rate(clean, sample_rate)
+        values["pesq_wb"] = pesq_lqo(at_16k, clean_at_16k, "wb")
+        values["stoi"] = stoi(at_16k, clean_at_16k, extended=False)
+        values["si_sdr_db"] = signal_measures.si_sdr_db(x, clean)
+    return Measured(values, at_16k if is_audible else None)
+
+
+def within_full_scale(x: Audio) -> Audio:
+    """Scale samples down to full scale if they exceed it; shapes: (N,) -> (N,)."""
+    return x / max(1.0, float(np.abs(x).max()))
 
 
 def own_level(x: Audio, *, sample_rate: int) -> Scores:
@@ -116,6 +146,11 @@ def own_level(x: Audio, *, sample_rate: int) -> Scores:
 def at_scoring_rate(x: Audio, sample_rate: int) -> Audio:
     """Resample a clip to RATE, (N,) -> (N,)."""
     return resample(x, sample_rate, RATE)
+
+
+def rounded(values: dict[str, float | None]) -> Scores:
+    """Return scores as the ledger holds them."""
+    return {name: _rounded(value) for name, value in values.items()}
 
 
 def _rounded(value: float | None) -> float | None:

@@ -1,6 +1,7 @@
 """Windows of a clip through a network that ends in a global maximum; what they have in common is computed once."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,22 @@ EDGE = 3  # trunk outputs at each end of a window that its zero padding reaches
 REACH = EDGE * STRIDE  # frames around a stretch that make up for its zero padding
 END = 2 * REACH  # frames that the outputs at one end of a window take
 FRAMES_AT_ONCE = 300  # through the trunk, whose activations they hold below 50 MB
+
+
+class Stretch(NamedTuple):
+    """Frames that several windows have in common, which begin at some frames of it, the first one at 0.
+
+    Nothing is needed of `frames` beyond REACH frames after the first `period`, after which they repeat themselves;
+    `heads` and `tails` are the first and the last END frames of each window. The frame of a stretch that is the first
+    or last of a window may be another than that of `heads` and `tails`.
+    Shapes: frames (T, F), first (W,) and period multiples of STRIDE, heads and tails (W, END, F).
+    """
+
+    frames: Array
+    first: NDArray[np.int64]
+    heads: Array
+    tails: Array
+    period: int
 
 
 class SharedTrunk:
@@ -29,14 +46,9 @@ class SharedTrunk:
     def __init__(self, trunk: Callable[[Array], Array], head: Callable[[Array], Array]) -> None:
         self._trunk, self._head = trunk, head
 
-    def __call__(self, frames: Array, first: NDArray[np.int64], heads: Array, tails: Array, *, period: int) -> Array:
-        """Return the network's output for windows that begin at some frames of a stretch, the first one at 0.
-
-        `frames` are those of the stretch, of which nothing is needed beyond REACH frames after the first `period`;
-        `heads` and `tails` are the first and the last END frames of each window. The frame of a stretch that is the
-        first or last of a window may be another than that of `heads` and `tails`.
-        Shapes: frames (T, F), first (W,) and period multiples of STRIDE, heads and tails (W, END, F) -> (W, scores).
-        """
+    def __call__(self, stretch: Stretch) -> Array:
+        """Return the network's output for the windows of a stretch; shapes: -> (W, scores)."""
+        frames, first, heads, tails, period = stretch
         frames = frames[: period + END]
         ends_with_last = len(frames) == first[-1] + FRAMES
         shared = self._stretch(frames)

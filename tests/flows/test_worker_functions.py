@@ -11,6 +11,7 @@ from clean_corpus.flows.config import RunConfig
 from clean_corpus.pipeline.core.records import Ending, Enhanced, Outcome, RawShard, Scored, Shard
 from clean_corpus.pipeline.core.types import Clip
 from clean_corpus.pipeline.corpus import enhance, publish, score
+from clean_corpus.pipeline.quality import batched_scorer, scorer
 from clean_corpus.pipeline.quality.gate import failed
 
 CLIPS = [Clip("a", "a.wav", None), Clip("b", "b.wav", None)]
@@ -49,6 +50,17 @@ def test_cleaning_scores_enhances_and_scores_what_the_network_could_read(config,
     cleaned = worker_functions.clean(config.model_copy(update={"enhancer": "none"}), RAW)
     assert scored == [("work/raw/g-000.tar", ["a", "b"])] and (cleaned.enhanced, cleaned.after) == (None, None)
     assert len(enhanced) == 1, "without an enhancer no network is named or loaded"
+
+
+def test_a_worker_with_a_gpu_scores_there_and_one_without_by_onnx_runtime(config, monkeypatch):
+    made = []
+    monkeypatch.setattr(batched_scorer, "BatchedScorer", lambda **settings: made.append(settings))
+    monkeypatch.setattr(scorer, "Scorer", lambda **settings: made.append(settings))
+    for has_gpu in (True, False):
+        monkeypatch.setattr("torch.cuda.is_available", lambda has_gpu=has_gpu: has_gpu)
+        worker_functions.scorer.__wrapped__(0.5, config.score)
+    settings = {"speech_threshold": 0.5, "dnsmos_windows": "whole", "naturalness": False}
+    assert made == [{**settings, "device": "cuda"}, settings]
 
 
 def test_publishing_gets_the_endings_and_the_enhanced_shard(config, monkeypatch):

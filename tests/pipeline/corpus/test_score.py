@@ -16,6 +16,7 @@ from clean_corpus.pipeline.corpus import score as stage
 from clean_corpus.pipeline.corpus import shards
 from clean_corpus.pipeline.corpus.score import score_clips, score_file, score_shard
 from clean_corpus.pipeline.corpus.stage_cache import library_versions
+from clean_corpus.pipeline.quality.batched_scorer import BatchedScorer
 from clean_corpus.pipeline.quality.scorer import Scorer, rulers
 from clean_corpus.pipeline.storage.local import LocalStore
 from tests.support import signals
@@ -123,16 +124,23 @@ def test_a_file_is_scored_or_says_why_not(tmp_path):
     assert "No such file" in score_file(gone, tmp_path, None, Peak(), CONFIG.audio)
 
 
-def test_a_clip_is_scored_at_the_level_that_it_is_published_at(store):
+def test_a_clip_is_scored_at_the_level_that_it_is_published_at(store, tmp_path):
     """P.835 hears level: what arrives at -20 and at -45 dBFS is published alike, so it ends alike."""
     loud = signals.noisy_speech(4, 15.0, seed=1)
     loud *= np.float32(0.1 / np.sqrt(np.mean(loud**2)))
     x = {"loud": loud, "soft": loud * np.float32(10 ** (-25 / 20))}
-    samples = ({"__key__": name, "flac": shards.encode_clip(y, RATE, bits=24)} for name, y in x.items())
-    shard = shards.write_shard(store, "work/raw/l-000.tar", samples)
+    flac = {name: shards.encode_clip(y, RATE, bits=24) for name, y in x.items()}
+    shard = shards.write_shard(store, "work/raw/l-000.tar", [{"__key__": n, "flac": f} for n, f in flac.items()])
     ruler = Scorer(speech_threshold=0.5, dnsmos_windows="whole")
     clips = [Clip(name, f"{name}.wav", None, 0.0, 4.0) for name in x]
     scores = score_shard(store, shard, clips, lambda: ruler, PipelineConfig(audio=AT_16K), {}).result.scores
+    side_by_side = BatchedScorer(speech_threshold=0.5, dnsmos_windows="whole", device="cpu")  # as on a GPU
+    elsewhere = LocalStore(tmp_path / "other")
+    shards.write_shard(elsewhere, "work/raw/l-000.tar", [{"__key__": n, "flac": f} for n, f in flac.items()])
+    found = score_shard(elsewhere, shard, clips, lambda: side_by_side, PipelineConfig(audio=AT_16K), {}).result
+    assert list(found.scores) == list(scores) and not found.failed
+    for name, row in scores.items():
+        assert found.scores[name] == pytest.approx(row, abs=1e-3)
     loud_scores, soft_scores = scores.values()
     assert loud_scores["loudness_lufs"] - soft_scores["loudness_lufs"] == pytest.approx(25, abs=0.01), "its own"
     for name in ("dnsmos_sig", "dnsmos_bak", "dnsmos_ovrl", "snr_db", "speech_ratio"):

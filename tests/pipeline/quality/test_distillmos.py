@@ -6,6 +6,7 @@ import torch
 
 from clean_corpus.pipeline.audio.resample import resample
 from clean_corpus.pipeline.quality import scorer as scoring
+from clean_corpus.pipeline.quality.batched_scorer import BatchedScorer
 from clean_corpus.pipeline.quality.distillmos import CEILING, RATE, WINDOW, DistillMos, ruler
 from tests.support import signals
 
@@ -26,6 +27,13 @@ def test_scores_are_those_of_the_package(own):
         assert own(x[:n]) == pytest.approx(wanted, abs=1e-4)
 
 
+def test_clips_side_by_side_score_as_each_does_alone(own):
+    """As on a GPU: windows of other lengths in one batch, silence shared and not, one clip of two windows."""
+    x = signals.noisy_speech(9, 15.0, seed=3)
+    clips = [x[:n] for n in (40_000, WINDOW + 1, 1_600)]
+    assert own.start(clips)() == pytest.approx([own(clip) for clip in clips], abs=1e-4)
+
+
 def test_level_does_not_matter_and_nothing_is_printed(own, capfd):
     x = signals.speech(1, seed=1)
     assert own(x) == pytest.approx(own(0.05 * x), abs=1e-3)
@@ -41,4 +49,6 @@ def test_it_is_a_score_only_where_it_is_asked_for():
     scorer = scoring.Scorer(speech_threshold=0.5, dnsmos_windows="whole", naturalness=True)
     scores = scorer.score(x, sample_rate=24000)
     assert list(scores) == list(scoring.SCORES)
+    side_by_side = BatchedScorer(speech_threshold=0.5, dnsmos_windows="whole", naturalness=True, device="cpu")
+    assert side_by_side.score(x, sample_rate=24000) == pytest.approx(scores, abs=1e-3)
     assert scores["distillmos"] == pytest.approx(DistillMos()(resample(x, 24000, RATE)), abs=1e-4)

@@ -1,0 +1,77 @@
+"""Arrays on their way to a device and back, without waiting for it: page-locked memory, and full precision there."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+Batch = TypeVar("Batch")
+Result = TypeVar("Result")
+
+
+def padded(rows: Sequence[NDArray[np.float32]], device: str | torch.device, length: int | None = None) -> Tensor:
+    """Return arrays of different lengths as one batch on a device, with zeros behind each; each is copied once.
+
+    Shapes: (L_i, *) -> (B, length, *), which is that of the longest where it is not given.
+    """
+    shape = (len(rows), length or max(map(len, rows)), *rows[0].shape[1:])
+    batch = torch.empty(shape, pin_memory=torch.device(device).type == "cuda")
+    staged = batch.numpy()
+    for place, row in zip(staged, rows, strict=True):
+        place[: len(row)] = row
+        place[len(row) :] = 0.0
+    return batch.to(device, non_blocking=True)  # torch keeps page-locked memory until it is read
+
+
+def moved(array: NDArray[np.int64], device: str | torch.device) -> Tensor:
+    """Return an array of numbers on a device."""
+    numbers = torch.from_numpy(np.ascontiguousarray(array))
+    return (numbers.pin_memory() if torch.device(device).type == "cuda" else numbers).to(device, non_blocking=True)
+
+
+def fetched(result: Tensor) -> Callable[[], NDArray[np.float32]]:
+    """Return a function that waits for a result of a device and returns it, while the device takes further work."""
+    if result.device.type != "cuda":
+        return result.numpy
+    here = torch.empty(result.shape, dtype=result.dtype, pin_memory=True)
+    here.copy_(result, non_blocking=True)
+    arrived = torch.cuda.Event()
+    arrived.record()
+
+    def wait() -> NDArray[np.float32]:
+        arrived.synchronize()
+        return here.numpy()
+
+    return wait
+
+
+@contextmanager
+def full_precision() -> Iterator[None]:
+    """Compute in the block as a CPU does, and the same every time: no TF32, no algorithm that differs between runs."""
+    flags = torch.backends.cudnn.flags(
+        enabled=True, benchmark=False, deterministic=True, allow_tf32=False, fp32_precision="ieee"
+    )
+    with torch.inference_mode(), flags:
+        yield
+
+
+def overlapped(batches: Iterable[Batch], start: Callable[[Batch], Callable[[], Result]]) -> Iterator[Result]:
+    """Yield the result of each batch, in their order; one is made ready and started before another is waited for.
+
+    `start` hands a batch to a device and returns what waits for its result.
+
+    >>> list(overlapped([1, 2], lambda x: lambda: 10 * x))
+    [10, 20]
+    """
+    waiting: Callable[[], Result] | None = None
+    for batch in batches:
+        started = start(batch)
+        if waiting is not None:
+            yield waiting()
+        waiting = started
+    if waiting is not None:
+        yield waiting()
