@@ -9,6 +9,7 @@ from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_at
 from clean_corpus.flows.engines.base import Engine, EngineClosed, WorkerHung
 from clean_corpus.flows.observe import observer
 from clean_corpus.pipeline.core.errors import ConfigError
+from clean_corpus.pipeline.corpus.stage_cache import NotRecorded
 from clean_corpus.pipeline.storage.base import StorageError
 
 ATTEMPTS = 3
@@ -26,7 +27,7 @@ def call_with_retries(
 ) -> Any:
     """Call a function in a worker up to three times; return its result, or the exception of the last attempt.
 
-    Raises: StorageError, ConfigError, EngineClosed at once: the run cannot go on.
+    Raises: StorageError, ConfigError, EngineClosed, NotRecorded at once: the run cannot go on.
     """
 
     def count(state: RetryCallState) -> None:
@@ -48,7 +49,8 @@ def call_with_retries(
 
 def _may_pass(error: BaseException) -> bool:
     """Return whether another attempt may succeed: not with a full disk or a wrong setting."""
-    return isinstance(error, Exception) and not isinstance(error, StorageError | ConfigError | EngineClosed)
+    ends_all = StorageError | ConfigError | EngineClosed | NotRecorded
+    return isinstance(error, Exception) and not isinstance(error, ends_all)
 
 
 def label(first: str, count: int) -> str:

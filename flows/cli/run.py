@@ -32,7 +32,7 @@ def run(
     ] = None,
 ) -> None:
     """Clean a folder of recordings: shards, ledger and report. Run it again to continue or after a change."""
-    from clean_corpus.flows import checks, local_server
+    from clean_corpus.flows import checks, unchanged
     from clean_corpus.pipeline.export.config import conflicts
 
     if layout:
@@ -46,14 +46,10 @@ def run(
         console.print(conflict)
     if configuration.engine.kind == "local":
         require_memory(RUN_BYTES)
-    local_server.configure()
     again = "interrupted; finished work is kept: run the same command again to continue"
     with ended_by_signals(again):
         console.print("starting")
-        with local_server.server(prepare=lambda: _prepare(configuration)):
-            from clean_corpus.flows.clean_corpus import clean_corpus
-
-            summary = clean_corpus(configuration)
+        summary = unchanged.rerun(configuration) or _flow(configuration)
     _print_summary(summary)
     counts = summary["counts"]
     if counts["kept"] + counts["rejected"] == 0:
@@ -61,6 +57,17 @@ def run(
     if compare_minutes:
         sets = [f"{name}={configuration.output}/{folder}" for name, folder in VARIANTS.items()]
         compare(sets, str(configuration.output / "comparison"), budget=compare_minutes)
+
+
+def _flow(configuration: "RunConfig") -> dict[str, Any]:
+    """Run the flow, on a Prefect server of its own unless another is given; return what run.json says."""
+    from clean_corpus.flows import local_server
+
+    local_server.configure()
+    with local_server.server(prepare=lambda: _prepare(configuration)):
+        from clean_corpus.flows.clean_corpus import clean_corpus
+
+        return clean_corpus(configuration)
 
 
 def _prepare(configuration: "RunConfig") -> None:

@@ -11,6 +11,9 @@ from clean_corpus.pipeline.core.errors import CleanCorpusError, ConfigError
 Result = TypeVar("Result")
 
 PRELOAD = [
+    "torch",
+    "scipy.signal",
+    "pyloudnorm",
     "clean_corpus.enhancers.serving.enhancer",
     "clean_corpus.pipeline.quality.scorer",
     "clean_corpus.pipeline.corpus.ingest",

@@ -70,6 +70,7 @@ def count_retry(stage: str, call: str, error: object) -> None:
 class Observer:
     """Counts what happens in one run, as log lines, metrics and timings; entered around all of its work.
 
+    What happens before it is entered becomes log lines then.
     Raises: ConfigError, on entering, if the log or the metrics cannot go where they should.
     """
 
@@ -85,6 +86,7 @@ class Observer:
         self._retries = 0
         self._lock = threading.Lock()
         self._stack = ExitStack()
+        self._held: list[tuple[str, int, dict[str, object]]] | None = []
         self._begin = time.monotonic()
         self.set_workers(workers)
 
@@ -100,7 +102,10 @@ class Observer:
             token = _current.set(self)
             stack.callback(_current.reset, token)
             self._stack = stack.pop_all()
+        held, self._held = self._held, None
         self.event("run_started", output=self._output, metrics=self.address)
+        for event, level, fields in held or []:
+            self.event(event, level, **fields)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
@@ -121,6 +126,9 @@ class Observer:
 
     def event(self, event: str, level: int = logging.INFO, **fields: object) -> None:
         """Write one log line."""
+        if self._held is not None:
+            self._held.append((event, level, fields))
+            return
         logs.LOGGER.log(level, event, extra={"run": self.run, "fields": logs.masked(fields)})
 
     def set_workers(self, count: int) -> None:

@@ -5,7 +5,6 @@ from math import ceil
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import butter, sosfiltfilt
 
 from clean_corpus.pipeline.audio.voice_activity import WINDOW_S
 from clean_corpus.pipeline.core.types import Audio
@@ -72,6 +71,8 @@ def _levels_db(x: Audio, frame: int, sample_rate: int) -> NDArray[np.float64]:
     neighbouring samples is listened to besides.
     Shapes: x (N,) -> (2, F).
     """
+    from scipy.signal import butter, sosfiltfilt  # takes a second, which a process that only looks up does without
+
     sections = butter(2, HUM_HZ, "highpass", fs=sample_rate, output="sos")
     bands = np.stack((sosfiltfilt(sections, x, padlen=0), np.diff(x, prepend=x[:1])))
     padded = np.pad(bands, ((0, 0), (0, -len(x) % frame)), mode="edge")

@@ -1,11 +1,9 @@
 """Stage `enhance`: the clips of a raw shard through the network, in batches of like lengths."""
 
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from clean_corpus.pipeline.audio import decode
 from clean_corpus.pipeline.core import memory
@@ -19,9 +17,12 @@ from clean_corpus.pipeline.corpus.stage_cache import cached, library_versions
 from clean_corpus.pipeline.quality import signal_measures
 from clean_corpus.pipeline.storage.base import Store
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 VERSION = 4  # raise it when the same network gives other samples: other batches, padding or scaling
 
-Enhancer = Callable[[Tensor, Tensor], Tensor]
+Enhancer = Callable[["Tensor", "Tensor"], "Tensor"]
 """(waveforms (B, N), lengths (B,) in samples) -> waveforms (B, N)."""
 
 Name = TypeVar("Name", bound=Hashable)
@@ -123,6 +124,8 @@ def enhance_clips(
 
 
 def _run(clips: list[Audio], enhancer: Enhancer) -> list[Audio]:
+    import torch  # takes two seconds, which a process that finds the result again does without
+
     lengths = torch.tensor([len(clip) for clip in clips])
     noisy = torch.zeros(len(clips), int(lengths.max()))
     for row, clip in zip(noisy, clips, strict=True):

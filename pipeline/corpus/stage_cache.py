@@ -9,17 +9,36 @@ tests/pipeline/corpus/test_golden.py fails until that happens.
 
 import importlib.metadata
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
 from typing import Any, TypeVar
 
 from pydantic import TypeAdapter
 
+from clean_corpus.pipeline.core.errors import CleanCorpusError
 from clean_corpus.pipeline.core.hashing import canonical_json
 from clean_corpus.pipeline.core.records import Outcome, named_shards
 from clean_corpus.pipeline.storage.base import Store
 
 Result = TypeVar("Result")
+
+_only_recorded: ContextVar[bool] = ContextVar("clean_corpus_only_recorded", default=False)
+
+
+class NotRecorded(CleanCorpusError):
+    """Something would have to be computed, where only what is recorded may be used."""
+
+
+@contextmanager
+def only_recorded() -> Iterator[None]:
+    """Have `find` raise NotRecorded in the block where there is no result, before anything is fetched or computed."""
+    token = _only_recorded.set(True)
+    try:
+        yield
+    finally:
+        _only_recorded.reset(token)
 
 
 def cached(store: Store, stage: str, name: str, kind: Any, compute: Callable[[], Result]) -> Outcome[Result]:
@@ -38,9 +57,19 @@ def cached(store: Store, stage: str, name: str, kind: Any, compute: Callable[[],
 
 
 def find(store: Store, stage: str, name: str, kind: Any) -> Any:
-    """Return the recorded result, None if there is none or one of its tars is gone or has another size."""
+    """Return the recorded result, None if there is none or one of its tars is gone or has another size.
+
+    Raises: NotRecorded instead within `only_recorded`.
+    """
+    found = _recorded(store, f"work/{stage}/{name}.json", kind)
+    if found is None and _only_recorded.get():
+        raise NotRecorded(f"work/{stage}/{name}.json is not there, or names what is gone")
+    return found
+
+
+def _recorded(store: Store, key: str, kind: Any) -> Any:
     try:
-        found = TypeAdapter(kind).validate_json(store.read(f"work/{stage}/{name}.json"))
+        found = TypeAdapter(kind).validate_json(store.read(key))
     except FileNotFoundError:
         return None
     return found if all(store.size(shard.key) == shard.size for shard in named_shards(found)) else None

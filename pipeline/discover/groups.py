@@ -41,10 +41,13 @@ def cut_groups(recordings: Iterable[Recording], max_clips: int) -> Iterator[list
 
 
 class Groups:
-    """The groups of a run in the order of their numbers, each in the order of paths; each iteration reads them anew."""
+    """The groups of a run in the order of their numbers, each in the order of paths; each iteration reads them anew.
 
-    def __init__(self, db: sqlite3.Connection) -> None:
-        self._db = db
+    `as_before` tells that they are of the same recordings as those of the run before, by name.
+    """
+
+    def __init__(self, db: sqlite3.Connection, *, as_before: bool = False) -> None:
+        self._db, self.as_before = db, as_before
         self._count: int = db.execute("SELECT count(DISTINCT number) FROM grouped").fetchone()[0]
 
     def __len__(self) -> int:
@@ -89,11 +92,12 @@ def group_recordings(store: Store, recordings: Recordings, max_clips: int, hidde
     for number, group in enumerate(cut_groups(new_recordings(), max_clips), first):
         db.executemany(put, ((number, os.fsencode(recording.path)) for recording in group))
         n_new += len(group)
-    if n_new or len(recordings) != n_known:
+    as_before = not n_new and len(recordings) == n_known
+    if not as_before:
         _write(store, db, max_clips)
     hashes.save(store, db)
     db.execute("DROP TABLE earlier")
-    return Groups(db)
+    return Groups(db, as_before=as_before)
 
 
 def _read(store: Store, db: sqlite3.Connection, max_clips: int) -> int:

@@ -12,7 +12,7 @@ import webdataset
 from prometheus_client.parser import text_string_to_metric_families
 
 from clean_corpus.flows import clean_corpus as flow
-from clean_corpus.flows import shard_stages
+from clean_corpus.flows import shard_stages, unchanged
 from clean_corpus.flows.commands import decisions as review
 from clean_corpus.flows.config import RunConfig
 from clean_corpus.pipeline.audio import decode, loudness
@@ -28,12 +28,20 @@ from tests.support.inline import Inline, inline  # noqa: F401
 pytestmark = pytest.mark.usefixtures("prefect", "inline")
 
 
+def configured(source: Path, output: Path, *settings: str) -> RunConfig:
+    return validate(RunConfig, override({"input": source, "output": output}, list(settings)))
+
+
 def run(source: Path, output: Path, *settings: str):
-    return flow.clean_corpus(validate(RunConfig, override({"input": source, "output": output}, list(settings))))
+    return flow.clean_corpus(configured(source, output, *settings))
 
 
 def rows(output: Path) -> list[dict]:
     return pq.read_table(output / "ledger.parquet").to_pylist()
+
+
+def kept_ids(output: Path) -> list[str]:
+    return [row["clip_id"] for row in rows(output) if row["verdict"] == "kept"]
 
 
 def content(output: Path) -> dict[str, str]:
@@ -176,6 +184,59 @@ def test_again_does_nothing_twice(corpus, finished):
     again = stages(run(corpus[0], output))
     assert all(again[name][0] == 0 for name in ("ingest", "score before", "enhance", "score after", "publish")), again
     assert content(output) == before and {f: f.stat().st_mtime_ns for f in output.rglob("*.tar")} == times
+
+
+def test_a_run_that_changes_nothing_needs_no_server_and_no_worker(corpus, finished, tmp_path, monkeypatch):
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    monkeypatch.setattr(flow, "open_engine", None)
+    output = Path(shutil.copytree(finished[0], tmp_path / "out"))
+    before, log = content(output), tmp_path / "run.log"
+    settings = ("observe.log=json", f"observe.log_file={log}", f"observe.metrics_file={tmp_path / 'run.prom'}")
+    summary = unchanged.rerun(configured(corpus[0], output, *settings))
+    assert json.loads((output / "run.json").read_text()) == json.loads(json.dumps(summary))
+    assert all(done == 0 for name, (done, _) in stages(summary).items() if name in ("ingest", "enhance", "publish"))
+    differs = {"run", "started", "finished", "wall_s", "output", "stages", "workers"}
+    assert {k: v for k, v in summary.items() if k not in differs} == {
+        k: v for k, v in finished[1].items() if k not in differs
+    }
+    assert content(output) == before and versions.latest(LocalStore(output)).version == summary["version"]
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    assert [lines[0]["event"], lines[-1]["event"]] == ["run_started", "run_finished"]
+    assert {line["run"] for line in lines} == {summary["run"]} and lines[-1]["kept"] == summary["counts"]["kept"]
+    assert "clean_corpus_last_success" in (tmp_path / "run.prom").read_text()
+
+
+def test_a_run_that_changes_something_is_left_to_the_flow(corpus, finished, good_wav, tmp_path, monkeypatch):
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    output = Path(shutil.copytree(finished[0], tmp_path / "out"))
+    store, log = LocalStore(output), tmp_path / "run.log"
+
+    def rerun(*settings: str):
+        return unchanged.rerun(configured(corpus[0], output, f"observe.log_file={log}", *settings))
+
+    told = (output / "run.json").read_bytes()
+    assert rerun("gate.snr_db_min=12") is None and rerun("enhancer=none") is None
+    hook = RunConfig.model_validate({"input": corpus[0], "output": output, "hooks": {"on_failure": {"command": ["x"]}}})
+    assert unchanged.rerun(hook) is None, "somebody waits to be told by the flow run"
+    with monkeypatch.context() as patch:
+        patch.setenv("PREFECT_API_URL", "http://127.0.0.1:1/api")
+        assert rerun() is None, "a run on a server that others see is a run there"
+    added = corpus[0] / "good" / "zz-new.wav"
+    added.write_bytes(good_wav.read_bytes())
+    try:
+        assert rerun() is None
+    finally:
+        added.unlink()
+    shutil.copy(finished[0] / "work/groups.parquet", output / "work")  # instead of that with the new one
+    for key in (next(iter(store.keys("shards"))), next(iter(store.keys("work/raw"))), "report/index.html"):
+        kept = store.read(key)
+        store.delete(key)
+        assert rerun() is None and store.size(key) is None
+        store.write(key, kept)
+    (tmp_path / "decided.jsonl").write_text(json.dumps({"what": "reject", "clip_id": next(iter(kept_ids(output)))}))
+    review.add_file(store, tmp_path / "decided.jsonl", by="anna")
+    assert rerun() is None
+    assert (output / "run.json").read_bytes() == told and not log.exists(), "what is not done is not told"
 
 
 def test_voices_are_looked_at_once_all_clips_are_judged(corpus, finished, tmp_path):

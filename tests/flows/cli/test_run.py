@@ -4,7 +4,7 @@ from contextlib import nullcontext
 
 import pytest
 
-from clean_corpus.flows import checks
+from clean_corpus.flows import checks, unchanged
 from clean_corpus.flows import clean_corpus as flow
 from clean_corpus.flows.cli import run
 from clean_corpus.flows.config import RunConfig
@@ -28,6 +28,7 @@ def flown(monkeypatch, without_server) -> list[RunConfig]:
     monkeypatch.setattr(run, "_prepare", lambda configuration: None)
     monkeypatch.setattr(checks, "check", lambda config: "")
     monkeypatch.setattr(checks, "prepared_store", lambda config: None)
+    monkeypatch.setattr(unchanged, "rerun", lambda config: None)
     monkeypatch.setattr(flow, "clean_corpus", lambda config: seen.append(config) or SUMMARY | {"output": config.output})
     return seen
 
@@ -92,6 +93,13 @@ def test_a_comparison_trains_on_raw_enhanced_and_gated(flown, tmp_path, monkeypa
     assert flown[0].variants
     sets = [f"raw={out}/variants/raw", f"enhanced={out}/variants/enhanced", f"gated={out}/shards"]
     assert seen == [(sets, f"{out}/comparison", 20)]
+
+
+def test_a_run_that_changes_nothing_starts_no_server(flown, tmp_path, monkeypatch):
+    monkeypatch.setattr(unchanged, "rerun", lambda config: SUMMARY | {"output": config.output})
+    monkeypatch.setattr("clean_corpus.flows.local_server.server", None)
+    assert "4 clips in 1.5 s: version 3" in " ".join(invoke("run", tmp_path, tmp_path / "out").stderr.split())
+    assert not flown
 
 
 def test_workers_of_this_machine_are_warmed_up_while_the_server_starts(monkeypatch, tmp_path):

@@ -2,8 +2,10 @@
 
 import importlib.metadata
 
+import pytest
+
 from clean_corpus.pipeline.core.records import Enhanced, Published, Scored, Shard
-from clean_corpus.pipeline.corpus.stage_cache import cached, find, library_versions, record
+from clean_corpus.pipeline.corpus.stage_cache import NotRecorded, cached, find, library_versions, only_recorded, record
 from clean_corpus.pipeline.storage.local import LocalStore
 
 
@@ -28,6 +30,15 @@ def test_a_result_whose_tar_is_gone_or_cut_is_missing(tmp_path):
     store.write("rejected/a.tar", b"123")
     store.delete("shards/a.tar")
     assert find(store, "publish", "name", Published) is None
+
+
+def test_where_only_what_is_recorded_counts_nothing_is_computed(tmp_path):
+    store, result = LocalStore(tmp_path), Scored({}, {})
+    with only_recorded(), pytest.raises(NotRecorded, match=r"work/score/name\.json"):
+        cached(store, "score", "name", Scored, lambda: pytest.fail("computed"))
+    cached(store, "score", "name", Scored, lambda: result)
+    with only_recorded():
+        assert cached(store, "score", "name", Scored, lambda: pytest.fail("computed")).reused
 
 
 def test_a_computation_that_fails_records_nothing(tmp_path):
