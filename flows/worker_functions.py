@@ -76,10 +76,10 @@ def scorer(speech_threshold: float, config: ScoreConfig) -> "Scorer | BatchedSco
 
 @cache
 def voice_encoder(speech_threshold: float) -> "VoiceEncoder":
-    """Return this process's encoder of voices."""
+    """Return this process's encoder of voices, on its GPU if it has one."""
     from clean_corpus.pipeline.quality.voice import VoiceEncoder
 
-    return VoiceEncoder(speech_threshold=speech_threshold)
+    return VoiceEncoder(speech_threshold=speech_threshold, device="cuda" if has_gpu() else "cpu")
 
 
 @cache

@@ -1,6 +1,9 @@
 """Stage `embed`: the voices of both versions of the clips of a shard."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+
+import numpy as np
+from numpy.typing import NDArray
 
 from clean_corpus.pipeline.core import memory
 from clean_corpus.pipeline.core.config import PipelineConfig
@@ -53,13 +56,21 @@ def _voices(
     config: PipelineConfig,
 ) -> Voices:
     voices = Voices({}, {})
-    for clip_id, x in shards.read_clips(store, shard, wanted) if shard and wanted else ():
-        found = encoder()(x, sample_rate=config.audio.sample_rate)
-        if found is not None:
-            voices.embeddings[clip_id] = voice.to_text(found.embedding)
-            if (constancy := speakers.constancy(found.windows)) is not None:
-                voices.constancy[clip_id] = constancy
-        memory.return_freed_memory()
+    if not (shard and wanted):
+        return voices
+    encode = encoder()
+
+    def heard() -> Iterator[tuple[str, NDArray[np.float32]]]:
+        for clip_id, x in shards.read_clips(store, shard, wanted):
+            mel = encode.hear(x, sample_rate=config.audio.sample_rate)
+            if mel is not None:
+                yield clip_id, mel
+            memory.return_freed_memory()
+
+    for clip_id, found in encode.embed_all(heard()):
+        voices.embeddings[clip_id] = voice.to_text(found.embedding)
+        if (constancy := speakers.constancy(found.windows)) is not None:
+            voices.constancy[clip_id] = constancy
     return voices
 
 

@@ -56,7 +56,8 @@ class BatchedScorer:
 
     def score_all(self, clips: Iterable[tuple[Name, Prepared]]) -> Iterator[tuple[Name, Scores]]:
         """Yield the scores of clips by their names, in their order; clips are prepared while the device computes."""
-        for names, scores in devices.overlapped(_batches(clips), self._start_named):
+        batches = devices.batched(clips, lambda clip: clip[1].duration_s, BATCH_S)
+        for names, scores in devices.overlapped(batches, self._start_named):
             yield from zip(names, scores, strict=True)
 
     def _start_named(self, clips: Sequence[tuple[Name, Prepared]]) -> Callable[[], tuple[list[Name], list[Scores]]]:
@@ -79,16 +80,3 @@ class BatchedScorer:
             return [rounded(of_clip) for of_clip in values]
 
         return wait
-
-
-def _batches(clips: Iterable[tuple[Name, Prepared]]) -> Iterator[list[tuple[Name, Prepared]]]:
-    """Yield clips in their order, BATCH_S of them at a time."""
-    batch, held_s = list[tuple[Name, Prepared]](), 0.0
-    for name, clip in clips:
-        batch.append((name, clip))
-        held_s += clip.duration_s
-        if held_s >= BATCH_S:
-            yield batch
-            batch, held_s = [], 0.0
-    if batch:
-        yield batch

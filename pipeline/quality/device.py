@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 Batch = TypeVar("Batch")
+Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
@@ -57,6 +58,23 @@ def full_precision() -> Iterator[None]:
     )
     with torch.inference_mode(), flags:
         yield
+
+
+def batched(items: Iterable[Item], size: Callable[[Item], float], limit: float) -> Iterator[list[Item]]:
+    """Yield items in their order, as many at a time as reach the limit together.
+
+    >>> list(batched([1, 2, 5, 1], float, 3))
+    [[1, 2], [5], [1]]
+    """
+    batch, held = list[Item](), 0.0
+    for item in items:
+        batch.append(item)
+        held += size(item)
+        if held >= limit:
+            yield batch
+            batch, held = [], 0.0
+    if batch:
+        yield batch
 
 
 def overlapped(batches: Iterable[Batch], start: Callable[[Batch], Callable[[], Result]]) -> Iterator[Result]:

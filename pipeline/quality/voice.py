@@ -6,10 +6,11 @@ Torch is imported by the first `VoiceEncoder` that is made, and resemblyzer neve
 import base64
 import hashlib
 import importlib.util
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,8 @@ from clean_corpus.pipeline.quality.mel import mel_filterbank
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+Name = TypeVar("Name")
+
 PACKAGE, EXTRA = "resemblyzer", "speakers"
 WEIGHTS = "pretrained.pt"
 RATE = 16000  # Hz
@@ -31,7 +34,7 @@ N_FFT, HOP, N_MELS = 400, 160, 40  # of the frames that the network hears: 25 an
 WINDOW = 160  # frames of one embedding, 1.6 s
 WINDOW_HOP = 40  # frames from window to window, 0.4 s
 LEVEL_DB = -30.0  # mean power of the speech, dB of full scale
-WINDOWS_AT_ONCE = 32
+WINDOWS_AT_ONCE, GPU_WINDOWS_AT_ONCE = 32, 512
 GROWN = 3  # windows of voice activity that are taken along on both sides of speech, 0.1 s
 
 
@@ -99,28 +102,62 @@ class VoiceEncoder:
     Shapes: (N,) samples at a rate in Hz -> Voice; None where there is no speech.
     """
 
-    def __init__(self, *, speech_threshold: float) -> None:
-        self._speech_threshold = speech_threshold
-        self._lstm, self._linear = _network()
+    def __init__(self, *, speech_threshold: float, device: str = "cpu") -> None:
+        self._speech_threshold, self._device = speech_threshold, device
+        self._lstm, self._linear = (part.to(device) for part in _network())
+        # one clip at a time on a core, as many as fill the device elsewhere
+        self._at_once, self._windows = (WINDOWS_AT_ONCE, 1) if device == "cpu" else (GPU_WINDOWS_AT_ONCE,) * 2
 
     def __call__(self, x: Audio, *, sample_rate: int) -> Voice | None:
+        mel = self.hear(x, sample_rate=sample_rate)
+        return None if mel is None else self._start([mel])()[0]
+
+    def hear(self, x: Audio, *, sample_rate: int) -> NDArray[np.float32] | None:
+        """Return what the network hears of a clip, computed on this core; None where there is no speech.
+
+        Shapes: x (N,) -> (T, 40), T >= WINDOW.
+        """
         spoken = speech_of(resample(x, sample_rate, RATE), self._speech_threshold)
-        if not np.any(spoken):
-            return None
-        mel = power_mel(spoken)
-        starts = window_starts(len(mel))
-        parts = [self._embed(mel, starts[i : i + WINDOWS_AT_ONCE]) for i in range(0, len(starts), WINDOWS_AT_ONCE)]
-        windows = np.concatenate(parts)
-        return Voice(_unit(windows.mean(0)), windows)
+        return power_mel(spoken) if np.any(spoken) else None
 
-    def _embed(self, mel: NDArray[np.float32], starts: list[int]) -> NDArray[np.float32]:
-        """Return the embeddings of some windows; shapes: mel (T, 40) -> (W, 256)."""
-        import torch
+    def embed_all(self, clips: Iterable[tuple[Name, NDArray[np.float32]]]) -> Iterator[tuple[Name, Voice]]:
+        """Yield the voices of what was heard of clips by their names, in their order.
 
-        batch = np.stack([mel[start : start + WINDOW] for start in starts])  # (W, 160, 40)
-        with torch.inference_mode():
-            _, (hidden, _) = self._lstm(torch.from_numpy(batch))
-            return _unit(torch.relu(self._linear(hidden[-1])).numpy())
+        On a device their windows lie side by side, and the next clips are heard while it computes.
+        """
+        from clean_corpus.pipeline.quality import device as devices
+
+        def start(some: Sequence[tuple[Name, NDArray[np.float32]]]) -> Callable[[], Iterable[tuple[Name, Voice]]]:
+            waiting = self._start([mel for _, mel in some])
+            return lambda: zip([name for name, _ in some], waiting(), strict=True)
+
+        batches = devices.batched(clips, lambda clip: len(window_starts(len(clip[1]))), self._windows)
+        for voices in devices.overlapped(batches, start):
+            yield from voices
+
+    def _start(self, mels: Sequence[NDArray[np.float32]]) -> Callable[[], list[Voice]]:
+        """Hand clips to the device; return what waits for their voices."""
+        from clean_corpus.pipeline.quality import device as devices
+
+        windows = [[mel[start : start + WINDOW] for start in window_starts(len(mel))] for mel in mels]
+        every = [window for of_clip in windows for window in of_clip]
+        found = [self._embed(every[i : i + self._at_once]) for i in range(0, len(every), self._at_once)]
+        waiting = [devices.fetched(some) for some in found]
+        ends = np.cumsum([len(of_clip) for of_clip in windows])[:-1]
+
+        def wait() -> list[Voice]:
+            embeddings = _unit(np.concatenate([some() for some in waiting]))
+            return [Voice(_unit(of_clip.mean(0)), of_clip) for of_clip in np.split(embeddings, ends)]
+
+        return wait
+
+    def _embed(self, windows: Sequence[NDArray[np.float32]]) -> "Tensor":
+        """Return the embeddings of some windows, of any length; shapes: (160, 40) each -> (W, 256)."""
+        from clean_corpus.pipeline.quality import device as devices
+
+        with devices.full_precision():
+            _, (hidden, _) = self._lstm(devices.padded(windows, self._device))
+            return self._linear(hidden[-1]).relu()
 
 
 def _network() -> tuple["nn.Module", "nn.Module"]:

@@ -64,5 +64,18 @@ def test_windows_are_those_of_the_package(encoder, spoken):
     speech = voice.speech_of(resample(spoken["f3", 0], 22050, 16000), 0.5)
     wanted = theirs.embed_utterance(speech, return_partials=True, rate=2.5, min_coverage=1)[1]  # 0.4 s apart
     mel = voice.power_mel(speech)
-    found = encoder._embed(mel, [40 * i for i in range(len(wanted))])
-    assert np.abs(found - wanted).max() < 1e-4
+    found = encoder._embed([mel[40 * i : 40 * i + voice.WINDOW] for i in range(len(wanted))]).numpy()
+    assert np.abs(voice._unit(found) - wanted).max() < 1e-4
+
+
+def test_clips_side_by_side_have_the_voices_that_each_has_alone(encoder, spoken):
+    """As on a GPU, where windows of several clips are a batch."""
+    mels = [(key, encoder.hear(x, sample_rate=22050)) for key, x in spoken.items()]
+    batched = voice.VoiceEncoder(speech_threshold=0.5)
+    batched._at_once, batched._windows = 5, 7
+    found = list(batched.embed_all(iter(mels)))
+    assert [key for key, _ in found] == list(spoken)
+    for key, together in found:
+        alone = encoder(spoken[key], sample_rate=22050)
+        assert together.windows.shape == alone.windows.shape
+        assert np.abs(together.embedding - alone.embedding).max() < 1e-5
