@@ -159,7 +159,8 @@ def clean(config: RunConfig, raw: RawShard) -> Cleaned:
         before = score.score_shard(store, raw.shard, clips, ruler, config, references)
         rate = config.audio.sample_rate
         name = identity(weights, rate, upper_band=upper)
-        enhanced = enhance.enhance_shard(store, raw, lambda: enhancer(weights, upper, rate), name, config)
+        load = partial(enhancer, weights, upper, rate)
+        enhanced = enhance.enhance_shard(store, raw, load, name, config, on_gpu=has_gpu)
         survivors = [clip for clip in raw.wanted if clip.clip_id not in enhanced.result.failed]
         after = score.score_shard(store, enhanced.result.shard, survivors, ruler, config, references)
     return Cleaned(before, enhanced, after)

@@ -14,6 +14,7 @@ from clean_corpus.enhancers.serving.batches import check_batch
 from clean_corpus.enhancers.serving.long_files import QUANTUM_S, block_s, enhance_long
 from clean_corpus.enhancers.table import method
 from clean_corpus.pipeline.core.errors import ConfigError
+from clean_corpus.pipeline.quality.device import fetched, full_precision
 
 if TYPE_CHECKING:
     from clean_corpus.enhancers.serving.sgmse import ScoreDiffusion
@@ -38,11 +39,11 @@ class Enhancer:
         self.name, self.sha256, self.device, self.gain = name, sha256, device, gain
         self.sample_rate = row.sample_rate
 
-    @torch.inference_mode()
+    @full_precision()
     def __call__(self, noisy: Tensor, lengths: Tensor) -> Tensor:
         check_batch(noisy, lengths)
         n_samples, domain = noisy.shape[-1], self.row.domain
-        noisy, lengths = noisy.to(self.device), lengths.to(self.device)
+        noisy, lengths = noisy.to(self.device, non_blocking=True), lengths.to(self.device, non_blocking=True)
         if isinstance(domain, spectral.Spectral) and n_samples > block_s(self.network, noisy.device) * self.sample_rate:
             wave = torch.zeros_like(noisy)
             for clip, result, n in zip(noisy, wave, lengths.tolist(), strict=True):
@@ -51,7 +52,7 @@ class Enhancer:
             noisy = functional.pad(noisy, (0, -n_samples % round(QUANTUM_S * self.sample_rate)))
             wave = domain.enhance(self.network, noisy, lengths)[:, :n_samples]
         samples = torch.arange(n_samples, device=lengths.device) < lengths[:, None]
-        return (self.gain * wave * samples).cpu()
+        return torch.from_numpy(fetched(self.gain * wave * samples)())
 
 
 def load_enhancer(name_or_path: str, *, device: str = "cpu") -> "Enhancer | ScoreDiffusion":

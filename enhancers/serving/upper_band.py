@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from clean_corpus.enhancers.checkpoints import require_upper_band, weights_sha256
 from clean_corpus.enhancers.domains.high_band import LOW_RATE, RATE, HighBand, Split
@@ -12,6 +12,7 @@ from clean_corpus.enhancers.serving.enhancer import load_network
 from clean_corpus.enhancers.serving.high_band import extrapolated
 from clean_corpus.pipeline.audio.resample import resample
 from clean_corpus.pipeline.core.types import Audio
+from clean_corpus.pipeline.quality.device import fetched, full_precision, padded
 
 
 class UpperBand:
@@ -54,20 +55,15 @@ class UpperBand:
             result.append(back + extrapolated(low_in[i], low_out[i], x - before, low_rate, rate))
         return result
 
-    @torch.inference_mode()
+    @full_precision()
     def _treated(
         self, low_in: Sequence[Audio], low_out: Sequence[Audio], high: Sequence[Audio], rate: int
     ) -> list[Audio]:
         """Return upper bands under the network's gains, all in one batch."""
-        split = Split(*(_batch(signals).to(self.device) for signals in (high, low_in, low_out)))
+        split = Split(*(padded(signals, self.device) for signals in (high, low_in, low_out)))
         lengths = torch.tensor([len(x) for x in high], device=self.device)
-        output = self.domain.at(rate).enhance(self.network, split, lengths).cpu().numpy()
-        return [row[: len(x)] for row, x in zip(output, high, strict=True)]
-
-
-def _batch(signals: Sequence[Audio]) -> Tensor:
-    """Return signals with silence after the shorter ones, (B, N)."""
-    return torch.nn.utils.rnn.pad_sequence([torch.from_numpy(x) for x in signals], batch_first=True)
+        output = self.domain.at(rate).enhance(self.network, split, lengths)
+        return [row[: len(x)] for row, x in zip(fetched(output)(), high, strict=True)]
 
 
 def _fitted(x: Audio, n_samples: int) -> Audio:

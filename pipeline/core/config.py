@@ -100,7 +100,9 @@ class ShardConfig(Section):
 class EnhanceConfig(Section):
     """Running of the enhancer."""
 
-    batch_s: float = Field(4.0, gt=0, description="padded audio per batch, seconds; a GPU likes 100")
+    batch_s: float | None = Field(
+        None, gt=0, description="padded audio per batch, seconds; null: 4 on a core, 30 on a GPU"
+    )
 
 
 class TextConfig(Section):

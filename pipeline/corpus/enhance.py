@@ -27,6 +27,9 @@ Enhancer = Callable[["Tensor", "Tensor"], "Tensor"]
 
 Name = TypeVar("Name", bound=Hashable)
 
+BATCH_S, GPU_BATCH_S = 4.0, 30.0
+"""Padded audio per batch where the settings say nothing; on a GPU 30 s keep eight workers below 16 GB together."""
+
 RETURN_S = 60.0
 """Audio after which freed memory is returned to the system; after each batch it took a quarter of the time."""
 
@@ -34,21 +37,30 @@ _FAULTS = (DataError, RuntimeError, ValueError)  # of one clip; anything else st
 
 
 def enhance_shard(
-    store: Store, raw: RawShard, enhancer: Callable[[], Enhancer], identity: str, config: PipelineConfig
+    store: Store,
+    raw: RawShard,
+    enhancer: Callable[[], Enhancer],
+    identity: str,
+    config: PipelineConfig,
+    *,
+    on_gpu: Callable[[], bool] = lambda: False,
 ) -> Outcome[Enhanced]:
     """Enhance the clips of a raw shard that are not rejected yet.
 
-    `identity` names the network by its weights and its version; `enhancer` loads it, only if there is work to do.
+    `identity` names the network by its weights and its version; `enhancer` loads it and `on_gpu` says whether to a GPU,
+    only if there is work to do. What it computes on, and the batches that suit that, name no result: otherwise a corpus
+    would be computed anew on another machine.
     Raises: DataError if the shard's bytes are not those that were written; StorageError if the output cannot be.
     """
     ids = [clip.clip_id for clip in raw.wanted]
     libraries = decode.CODEC_VERSION, library_versions("torch", "webdataset")
-    name = content_name("enhance", VERSION, raw.shard.sha256, ids, identity, config.enhance.model_dump(), *libraries)
+    settings = {"batch_s": config.enhance.batch_s or BATCH_S}
+    name = content_name("enhance", VERSION, raw.shard.sha256, ids, identity, settings, *libraries)
 
     def compute() -> Enhanced:
         rate = config.audio.sample_rate
         noisy = dict(shards.read_clips(store, raw.shard, ids))
-        enhanced, failed = enhance_named(noisy, enhancer(), config.enhance, rate)
+        enhanced, failed = enhance_named(noisy, enhancer(), config.enhance, rate, on_gpu=on_gpu())
         samples = (
             {"__key__": clip_id, "flac": shards.encode_clip(x, rate, bits=24)} for clip_id, x in enhanced.items()
         )
@@ -63,20 +75,20 @@ def enhance_shard(
 
 
 def enhance_named(
-    noisy: Mapping[Name, Audio], enhancer: Enhancer, config: EnhanceConfig, rate: int
+    noisy: Mapping[Name, Audio], enhancer: Enhancer, config: EnhanceConfig, rate: int, *, on_gpu: bool = False
 ) -> tuple[dict[Name, Audio], dict[Name, str]]:
     """Return the enhanced clips by name, and the reasons of those that failed by name.
 
     Where the network fails on a batch, every clip goes through alone, so that only the one at fault fails.
     """
     try:
-        enhanced = enhance_clips(list(noisy.values()), enhancer, config, sample_rate=rate)
+        enhanced = enhance_clips(list(noisy.values()), enhancer, config, sample_rate=rate, on_gpu=on_gpu)
         return dict(zip(noisy, enhanced, strict=True)), {}
     except _FAULTS:
         output, failed = {}, {}
         for name, x in noisy.items():
             try:
-                (output[name],) = enhance_clips([x], enhancer, config, sample_rate=rate)
+                (output[name],) = enhance_clips([x], enhancer, config, sample_rate=rate, on_gpu=on_gpu)
             except _FAULTS as error:
                 failed[name] = f"enhance: {error}"
         return output, failed
@@ -102,19 +114,21 @@ def batches(lengths: Sequence[int], batch_samples: int) -> Iterator[list[int]]:
 
 
 def enhance_clips(
-    clips: Sequence[Audio], enhancer: Enhancer, config: EnhanceConfig, *, sample_rate: int
+    clips: Sequence[Audio], enhancer: Enhancer, config: EnhanceConfig, *, sample_rate: int, on_gpu: bool = False
 ) -> list[Audio]:
     """Enhance each clip, in batches of like lengths; a clip longer than a batch goes alone.
 
+    A clip is copied into its batch, which a GPU reads as it is, and out of it.
     Shapes: clips (N_i,) at the enhancer's rate -> (N_i,) each.
     Raises: DataError if the enhancer returns other lengths or samples that are not finite.
     """
     results: list[Audio] = [np.zeros(0, np.float32)] * len(clips)
     sounding = [i for i, clip in enumerate(clips) if len(clip)]
     held = 0
-    for batch in batches([len(clips[i]) for i in sounding], int(config.batch_s * sample_rate)):
+    batch_s = config.batch_s or (GPU_BATCH_S if on_gpu else BATCH_S)
+    for batch in batches([len(clips[i]) for i in sounding], int(batch_s * sample_rate)):
         indices = [sounding[i] for i in batch]
-        for index, audio in zip(indices, _run([clips[i] for i in indices], enhancer), strict=True):
+        for index, audio in zip(indices, _run([clips[i] for i in indices], enhancer, pinned=on_gpu), strict=True):
             results[index] = audio
             held += len(audio)
         if held > RETURN_S * sample_rate:
@@ -123,13 +137,13 @@ def enhance_clips(
     return results
 
 
-def _run(clips: list[Audio], enhancer: Enhancer) -> list[Audio]:
+def _run(clips: list[Audio], enhancer: Enhancer, *, pinned: bool) -> list[Audio]:
     import torch  # takes two seconds, which a process that finds the result again does without
 
+    from clean_corpus.pipeline.quality import device as devices
+
     lengths = torch.tensor([len(clip) for clip in clips])
-    noisy = torch.zeros(len(clips), int(lengths.max()))
-    for row, clip in zip(noisy, clips, strict=True):
-        row[: len(clip)] = torch.from_numpy(clip)
+    noisy = devices.staged(clips, pinned=pinned)
     output = enhancer(noisy, lengths)
     if output.shape != noisy.shape:
         raise DataError(f"enhancer returned {tuple(output.shape)} for {tuple(noisy.shape)}: lengths must be kept")

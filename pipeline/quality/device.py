@@ -14,17 +14,22 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def padded(rows: Sequence[NDArray[np.float32]], device: str | torch.device, length: int | None = None) -> Tensor:
-    """Return arrays of different lengths as one batch on a device, with zeros behind each; each is copied once.
+def staged(rows: Sequence[NDArray[np.float32]], length: int | None = None, *, pinned: bool) -> Tensor:
+    """Return arrays of different lengths as one batch with zeros behind each, each copied once.
 
+    `pinned` is whether it is to go to a GPU, which reads page-locked memory without a further copy.
     Shapes: (L_i, *) -> (B, length, *), which is that of the longest where it is not given.
     """
-    shape = (len(rows), length or max(map(len, rows)), *rows[0].shape[1:])
-    batch = torch.empty(shape, pin_memory=torch.device(device).type == "cuda")
-    staged = batch.numpy()
-    for place, row in zip(staged, rows, strict=True):
+    batch = torch.empty((len(rows), length or max(map(len, rows)), *rows[0].shape[1:]), pin_memory=pinned)
+    for place, row in zip(batch.numpy(), rows, strict=True):
         place[: len(row)] = row
         place[len(row) :] = 0.0
+    return batch
+
+
+def padded(rows: Sequence[NDArray[np.float32]], device: str | torch.device, length: int | None = None) -> Tensor:
+    """Return arrays of different lengths as one batch on a device; shapes and copies as `staged`."""
+    batch = staged(rows, length, pinned=torch.device(device).type == "cuda")
     return batch.to(device, non_blocking=True)  # torch keeps page-locked memory until it is read
 
 

@@ -35,7 +35,7 @@ def test_cleaning_scores_enhances_and_scores_what_the_network_could_read(config,
         scored.append((shard.key, [clip.clip_id for clip in clips]))
         return outcome(Scored({}, {}))
 
-    def enhance_shard(store, raw, load, identity, config):
+    def enhance_shard(store, raw, load, identity, config, *, on_gpu):
         enhanced.append((store.root, raw.shard.key, identity))
         return outcome(Enhanced(ENHANCED, {"b": "not finite"}))
 

@@ -13,6 +13,7 @@ from clean_corpus.pipeline.corpus import enhance as stage
 from clean_corpus.pipeline.corpus import shards
 from clean_corpus.pipeline.corpus.enhance import batches, enhance_clips, enhance_shard
 from clean_corpus.pipeline.corpus.stage_cache import library_versions
+from clean_corpus.pipeline.quality import device as devices
 from clean_corpus.pipeline.storage.local import LocalStore
 
 RATE = 16000
@@ -39,6 +40,21 @@ def test_batches_hold_like_lengths_and_at_most_their_budget():
     assert all(max(lengths[i] for i in batch) * len(batch) <= 3000 for batch in found)
     padding = sum(max(lengths[i] for i in b) * len(b) - sum(lengths[i] for i in b) for b in found)
     assert padding < 0.05 * sum(lengths)
+
+
+def test_a_gpu_gets_larger_batches_from_page_locked_memory_unless_the_settings_say_otherwise(monkeypatch):
+    seen, stage_rows = [], devices.staged
+
+    def staged(rows, *, pinned):
+        seen.append((len(rows), pinned))
+        return stage_rows(rows, pinned=False)  # there may be no GPU to lock pages for
+
+    monkeypatch.setattr(devices, "staged", staged)
+    clips = [np.ones(RATE, np.float32)] * 31
+    enhance_clips(clips, halve, EnhanceConfig(), sample_rate=RATE, on_gpu=True)
+    enhance_clips(clips[:5], halve, EnhanceConfig(), sample_rate=RATE)
+    enhance_clips(clips[:2], halve, EnhanceConfig(batch_s=1.0), sample_rate=RATE, on_gpu=True)
+    assert seen == [(30, True), (1, True), (4, False), (1, False), (1, True), (1, True)]
 
 
 @pytest.mark.parametrize(
