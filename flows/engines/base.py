@@ -47,14 +47,16 @@ class EngineConfig(Section):
     workers: int | None = Field(
         None,
         ge=1,
-        description="worker processes, one thread each; null: one per GPU, or per core where there is no GPU; on a Ray "
-        "cluster as many as it has room for when the run starts. More than there is room for wait for a node to join",
+        description="worker processes, one thread each; null: as many as the GPUs' shares allow, or one per core where "
+        "there is no GPU; on a Ray cluster as many as it has room for when the run starts. More than there is room for "
+        "wait for a node to join",
     )
     gpus_per_worker: float | None = Field(
         None,
         ge=0,
         le=1,
-        description="share of a GPU that each worker has, 1 at most, 0 for none; null: 1 where there are GPUs",
+        description="share of a GPU that each worker has, 1 at most, 0 for none; null: where there are GPUs as small as "
+        "leaves a worker a core and 2.5 GB of both memories, 0.125 at least",
     )
     address: str | None = Field(
         None, description="ray only: HOST:PORT of a cluster, or auto for this machine's; null: one started for the run"

@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 
 from clean_corpus.flows.engines.base import EngineConfig
-from clean_corpus.flows.engines.machine import times_in, visible_gpus, workers_here
+from clean_corpus.flows.engines.machine import share_of_gpu, times_in, visible_gpus, workers_here
 from clean_corpus.pipeline.core.child_processes import temporary_folder
 from clean_corpus.pipeline.core.errors import ConfigError
 
@@ -141,7 +141,10 @@ def _room(config: EngineConfig, nodes: list[dict[str, float]]) -> tuple[int, flo
     """Return the number of workers that the machines of a cluster have room for, and each one's share of a GPU."""
     share = config.gpus_per_worker
     if share is None:
-        share = 1 if any(node.get("GPU") for node in nodes) else 0
+        shares = [
+            share_of_gpu(node.get("CPU", 0) / config.cpus_per_worker, node["GPU"]) for node in nodes if node.get("GPU")
+        ]
+        share = max(shares, default=0)  # where there are GPUs a worker without one would be slow
     return config.workers or max(1, sum(_workers_on(node, config.cpus_per_worker, share) for node in nodes)), share
 
 

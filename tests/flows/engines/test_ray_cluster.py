@@ -25,7 +25,8 @@ HEAD, CPUS, GPUS = {"CPU": 0.0}, {"CPU": 8.0}, {"CPU": 8.0, "GPU": 2.0}
     [
         ({}, [HEAD, CPUS, CPUS], (16, 0)),
         ({"cpus_per_worker": 3}, [CPUS, CPUS], (4, 0)),  # two a machine: a worker does not span two
-        ({}, [CPUS, GPUS, GPUS], (4, 1)),  # where there are GPUs a worker without one would be slow
+        ({}, [CPUS, GPUS, GPUS], (16, 0.25)),  # where there are GPUs a worker without one would be slow
+        ({"cpus_per_worker": 4}, [GPUS], (2, 1)),
         ({"gpus_per_worker": 0.5}, [GPUS], (4, 0.5)),
         ({"gpus_per_worker": 0.1}, [GPUS], (8, 0.1)),  # cores for no more
         ({"gpus_per_worker": 0}, [CPUS, GPUS], (16, 0)),
@@ -33,7 +34,7 @@ HEAD, CPUS, GPUS = {"CPU": 0.0}, {"CPU": 8.0}, {"CPU": 8.0, "GPU": 2.0}
         ({}, [HEAD], (1, 0)),
         ({}, [], (1, 0)),
         ({"workers": 5}, [CPUS], (5, 0)),
-        ({"workers": 5}, [GPUS], (5, 1)),
+        ({"workers": 5}, [GPUS], (5, 0.25)),
     ],
 )
 def test_workers_are_as_many_as_the_machines_have_room_for(settings, nodes, room):
