@@ -16,14 +16,19 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 import wavenet_base
 import yaml
 from documents import table, write_section
 from environment import COMMAND, machine
 from ship_vocoder import speak
+from voice_shards import RATE
 
 from clean_corpus.pipeline.audio import decode
+from clean_corpus.pipeline.core.types import Audio
 from clean_corpus.vocoder.comparison import measures
+from clean_corpus.vocoder.features import LogMel
+from clean_corpus.vocoder.generation.equaliser import equalised
 
 SHIPPED_BASE = "base"
 UPDATES = 400
@@ -78,10 +83,24 @@ def trained(work: Path, step: Step) -> Path:
     return out
 
 
-def measured(path: Path) -> Mapping[str, Any]:
-    """Return the scores of a recording beside itself."""
-    x, rate = decode.decode(path.read_bytes())
-    return measures.measure(x, x, rate)
+def noise(work: Path, window_ms: float) -> list[Mapping[str, Any]]:
+    """Return the scores of white noise that the equaliser gives the spectra of the recordings: what it says alone."""
+    mel, rows = LogMel(), []
+    for at, path in enumerate(sorted((work / "test").glob("*.wav"))):
+        x = read(path)
+        frames = mel(torch.from_numpy(x)[None])[0]
+        generator = torch.Generator().manual_seed(at)
+        hiss = 0.1 * torch.randn(frames.shape[1] * mel.hop_length, generator=generator)
+        rows.append(measured(equalised(hiss, frames, mel, window_ms)[: len(x)].numpy(), x))
+    return rows
+
+
+def read(path: Path) -> Audio:
+    return decode.decode(path.read_bytes(), mix=True)[0]
+
+
+def measured(copy: Audio, recording: Audio) -> Mapping[str, Any]:
+    return measures.measure(copy, recording, RATE)
 
 
 def means(rows: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -104,9 +123,13 @@ def main() -> None:
         rows = speak(work / "test", trained(work, step), copies, "--voiced-temperature", step.temperature)
         lines.append([step.what, UPDATES, f"{step.temperature:g}", *means(rows)])
     card = json.loads((work / "voice" / "best.json").read_text())
+    updates, temperature, window = card["steps"], f"{card['voiced_temperature']:g}", f"{card['equaliser_ms']:g} ms"
+    plain = speak(work / "test", work / "voice", work / "steps" / "more", "--equaliser-ms", 0)
+    lines.append(["more updates", updates, temperature, *means(plain)])
     rows = speak(work / "test", work / "voice", work / "copies")
-    lines.append(["more updates: `english-voice`", card["steps"], f"{card['voiced_temperature']:g}", *means(rows)])
-    recordings = [measured(path) for path in sorted((work / "test").glob("*.wav"))]
+    lines.append([f"an equaliser of {window}: `english-voice`", updates, temperature, *means(rows)])
+    lines.append(["no step: white noise through that equaliser", "", "", *means(noise(work, card["equaliser_ms"]))])
+    recordings = [measured(read(path), read(path)) for path in sorted((work / "test").glob("*.wav"))]
     lines.append(["the recordings themselves", "", "", *means(recordings)])
     text = table(["each with all above it", "updates", "temperature where voiced", *COLUMNS.values()], lines)
     write_section("voice_steps", f"{text}\n\nMeans over copies of {len(rows)} held-out utterances. {machine()}.")

@@ -32,6 +32,11 @@ class Vocoder:
         """The temperature of draws in voiced frames, unless one is asked for."""
         return float(self.card.get("voiced_temperature", 1.0))
 
+    @property
+    def equaliser_ms(self) -> float:
+        """Milliseconds over which speech gets the energies of its frames, unless others are asked for."""
+        return float(self.card.get("equaliser_ms", 0.0))
+
 
 def save_vocoder(path: Path, vocoder: Vocoder) -> None:
     """Write the weights to PATH, a .safetensors file, and the card beside them as .json."""

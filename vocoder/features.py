@@ -53,7 +53,7 @@ class LogMel:
         after = (n_frames - 1) * self.hop_length + self.n_fft - before - x.shape[-1]
         frames = functional.pad(x, (before, after)).unfold(-1, self.n_fft, self.hop_length)
         energies = torch.fft.rfft(frames * _window(self.win_length, self.n_fft)).abs().square()  # (B, T, F)
-        bands = energies @ _bands(self)
+        bands = energies @ mel_filters(self)
         return bands.clamp_min(FLOOR).log().transpose(1, 2)
 
     def n_samples(self, n_frames: int) -> int:
@@ -69,7 +69,7 @@ def _window(win_length: int, n_fft: int) -> Tensor:
 
 
 @cache
-def _bands(mel: LogMel) -> Tensor:
+def mel_filters(mel: LogMel) -> Tensor:
     """Return the triangular mel filters, (F, n_mels)."""
     return torchaudio.functional.melscale_fbanks(
         mel.n_fft // 2 + 1, 0.0, mel.f_max_hz, mel.n_mels, mel.sample_rate, norm=None, mel_scale="htk"

@@ -34,6 +34,10 @@ def vocode(
             help="of draws in voiced frames: below 1 for a voice less hoarse; default: the card's, or 1",
         ),
     ] = None,
+    equaliser_ms: Annotated[
+        float | None,
+        typer.Option(min=0, help="over which speech gets its frames' energies; 0: never; default: the card's, or 0"),
+    ] = None,
     score: Annotated[bool, typer.Option("--score", help="also how near the copy of each recording came to it")] = False,
 ) -> None:
     """Speak recordings or log-mel frames with a trained vocoder (extra `vocoder`)."""
@@ -44,7 +48,7 @@ def vocode(
         count, failed = command.vocode(
             [parse_location(source) for source in sources], parse_location(checkpoint), parse_location(out), console,
             seed=seed, speaker=speaker, batch_size=batch_size, threads=workers_or_cores(threads),
-            voiced_temperature=voiced_temperature, score=score,
+            voiced_temperature=voiced_temperature, equaliser_ms=equaliser_ms, score=score,
         )  # fmt: skip
     print_end_of_folder(sources[0], "spoken", count, failed)
 

@@ -27,6 +27,7 @@ from clean_corpus.pipeline.core.types import Audio, Scores
 from clean_corpus.pipeline.storage import staging
 from clean_corpus.vocoder.checkpoint import Vocoder, load_vocoder
 from clean_corpus.vocoder.comparison import measures
+from clean_corpus.vocoder.generation.equaliser import equalised
 from clean_corpus.vocoder.generation.generate import generate
 from clean_corpus.vocoder.generation.voicing import temperatures
 
@@ -44,12 +45,13 @@ def vocode(
     batch_size: int | None,
     threads: int,
     voiced_temperature: float | None = None,
+    equaliser_ms: float | None = None,
     score: bool = False,
 ) -> tuple[int, dict[str, str]]:
     """Speak every file to OUT/NAME.wav; return their number, and failures by file. All locations may be in buckets.
 
-    Draws in voiced frames have the `voiced_temperature`, that of the vocoder's card unless given. With `score`,
-    OUT/scores.csv says how close the copy of each recording is to it.
+    The temperature of voiced draws and the time of the equaliser are those of the vocoder's card unless given. With
+    `score`, OUT/scores.csv says how close the copy of each recording is to it.
 
     A source is a recording, a folder of them, log-mel frames as .npy (n_mels, T), or as .safetensors whose tensor is
     `log_mel` and whose metadata `features` are those of the card.
@@ -57,6 +59,8 @@ def vocode(
     speaker is unknown.
     """
     vocoder = load_vocoder(Path(download_cache.weights(str(checkpoint))))
+    asked = {"voiced_temperature": voiced_temperature, "equaliser_ms": equaliser_ms}
+    vocoder.card.update({name: value for name, value in asked.items() if value is not None})
     vocoder.network.to("cuda" if torch.cuda.is_available() else "cpu")
     number = _speaker_number(vocoder, speaker)
     with ExitStack() as stack:
@@ -64,8 +68,7 @@ def vocode(
         places = {str(stack.enter_context(staging.local_input(source))): str(source) for source in sources}
         files = _files([Path(here) for here in places])
         _refuse_overwriting(files, folder)
-        degree = vocoder.voiced_temperature if voiced_temperature is None else voiced_temperature
-        count, failed = _vocode(files, vocoder, number, degree, folder, console, seed, batch_size, threads, score)
+        count, failed = _vocode(files, vocoder, number, folder, console, seed, batch_size, threads, score)
     for here, source in places.items():
         failed = {name.replace(here, source): error.replace(here, source) for name, error in failed.items()}
     return count, failed
@@ -75,7 +78,6 @@ def _vocode(
     files: Sequence[Path],
     vocoder: Vocoder,
     number: int | None,
-    voiced_temperature: float,
     out: Path,
     console: Console,
     seed: int,
@@ -102,14 +104,15 @@ def _vocode(
             list(frames.values()),
             [seed] * len(frames),
             speakers=None if number is None else [number] * len(frames),
-            temperatures=[temperatures(mel, vocoder.mel, voiced_temperature) for mel in frames.values()],
+            temperatures=[temperatures(mel, vocoder.mel, vocoder.voiced_temperature) for mel in frames.values()],
             batch_size=batch_size,
             threads=threads,
             advance=advance,
         )
     took = time.perf_counter() - began
-    for path, wave in zip(frames, waves, strict=True):
-        encode.write_wav(out / f"{path.stem}.wav", wave, rate)
+    for (path, log_mel), wave in zip(frames.items(), waves, strict=True):
+        speech = equalised(torch.from_numpy(wave), log_mel, vocoder.mel, vocoder.equaliser_ms)
+        encode.write_wav(out / f"{path.stem}.wav", speech.numpy(), rate)
     console.print(f"{total / rate:.1f} s of speech in {took:.1f} s: {total / took:,.0f} samples per second")
     if score:
         _score([path for path in frames if path.suffix not in FRAMES], out, rate, console, threads)

@@ -11,6 +11,7 @@ from clean_corpus.pipeline.core.errors import DataError
 from clean_corpus.pipeline.core.types import Audio, Scores
 from clean_corpus.pipeline.training.shard_stream import clips
 from clean_corpus.vocoder.checkpoint import Vocoder
+from clean_corpus.vocoder.generation.equaliser import equalised
 from clean_corpus.vocoder.generation.generate import generate
 from clean_corpus.vocoder.generation.voicing import temperatures
 
@@ -55,12 +56,16 @@ def speak(vocoder: Vocoder, audio: Mapping[str, Audio], *, seed: int, threads: i
     """Let a vocoder speak the frames of each utterance, cut to its length; utterance i draws with
     SEED_STEP * seed + i.
 
-    Draws in voiced frames have the temperature of the vocoder's card, which is alike for all trainings of a comparison.
+    Temperature and equaliser are those of the vocoder's card, which are alike for all trainings of a comparison.
     """
     mels = [vocoder.mel(torch.as_tensor(x)[None])[0] for x in audio.values()]
     cooled = [temperatures(mel, vocoder.mel, vocoder.voiced_temperature) for mel in mels]
     seeds = [SEED_STEP * seed + i for i in range(len(mels))]
     waves = generate(vocoder.network, mels, seeds, temperatures=cooled, threads=threads)
+    waves = [
+        equalised(torch.from_numpy(wave), log_mel, vocoder.mel, vocoder.equaliser_ms).numpy()
+        for wave, log_mel in zip(waves, mels, strict=True)
+    ]
     return {key: wave[: len(x)] for (key, x), wave in zip(audio.items(), waves, strict=True)}
 
 

@@ -50,6 +50,7 @@ class VocoderConfig(Section):
     speaker_conditioning: bool = False
     heard_s: float = 2.0  # of a held-out clip, spoken at each validation for TensorBoard; 0: none
     voiced_temperature: float = Field(1.0, gt=0, le=1)  # of draws in voiced frames; for the card, as vocode's default
+    equaliser_ms: float = Field(0.0, ge=0)  # over which speech gets the energies of its frames; for the card
     workers: int = 1
     seed: int = 0
     precision: str | None = None  # Lightning's names; null: bf16-mixed on a GPU, 32-true on a CPU

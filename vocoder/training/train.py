@@ -200,6 +200,7 @@ def _card(network: WaveNet, content: Survey, config: VocoderConfig, facts: dict[
         "sizes": _sizes(config),
         "speaker_conditioning": config.speaker_conditioning,
         "voiced_temperature": config.voiced_temperature,
+        "equaliser_ms": config.equaliser_ms,
         "parameters": _size(network),
         **facts,
         "training_h": round(content.training_s / 3600, 3),

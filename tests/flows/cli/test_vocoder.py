@@ -53,9 +53,12 @@ def test_what_is_given_reaches_the_speech(monkeypatch, tmp_path):
         4,
         "--voiced-temperature",
         0.7,
+        "--equaliser-ms",
+        80,
     ]
     result = invoke("vocode", "a.wav", "s3://b/in", *about, "--threads", 2, "--score")
-    more = {"seed": 3, "speaker": "ann", "batch_size": 4, "threads": 2, "voiced_temperature": 0.7, "score": True}
+    more = {"seed": 3, "speaker": "ann", "batch_size": 4, "threads": 2, "score": True}
+    more |= {"voiced_temperature": 0.7, "equaliser_ms": 80}
     assert seen == [([Path("a.wav"), S3Folder("b", "in")], S3Folder("b", "voice"), tmp_path, more)]
     assert result.stderr.splitlines() == ["failed: b.wav: no audio", "spoken 1, failed 1"]
 

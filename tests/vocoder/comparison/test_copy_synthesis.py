@@ -56,3 +56,16 @@ def test_draws_in_voiced_frames_have_the_temperature_of_the_card(tmp_path):
         spoken = speak(vocoder, audio, seed=3, threads=1)
         assert np.array_equal(spoken["tone"], plain["tone"]) == alike
         assert np.array_equal(spoken["silence"], plain["silence"])
+
+
+def test_speech_is_equalised_as_the_card_says(tmp_path):
+    """A network of random weights is as loud as a tone of full scale only where its card asks for that."""
+    vocoder = load_vocoder(save_small_vocoder(tmp_path, LogMel(), upsampling=[5, 4, 4]))
+    audio = {"tone": tone(200, 0.3)[: 16000 // 4]}
+
+    def far_db(x: np.ndarray) -> float:
+        return abs(10 * np.log10(np.mean(x**2) / np.mean(audio["tone"] ** 2)))
+
+    plain = speak(vocoder, audio, seed=3, threads=1)["tone"]
+    vocoder.card["equaliser_ms"] = 50
+    assert far_db(speak(vocoder, audio, seed=3, threads=1)["tone"]) < 3 < far_db(plain)
