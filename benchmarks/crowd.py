@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from documents import table, write_section
-from environment import COMMAND, DATA, Measured, machine, measure
+from environment import COMMAND, DATA, Measured, machine, measure, own_children
 
 from clean_corpus.pipeline.core.config import GateConfig
 from clean_corpus.pipeline.quality.gate import CHECKS, UNMENDABLE
@@ -23,6 +23,7 @@ PERCENTILES = (1, 5, 10, 25, 50, 75, 90)
 
 
 def main() -> None:
+    own_children()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path, nargs="?", help="output of the run; default: a temporary folder")
     asked = parser.parse_args()

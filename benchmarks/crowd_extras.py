@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 from documents import table, write_section
-from environment import COMMAND, DATA, Measured, machine, make_pairs, measure
+from environment import COMMAND, DATA, Measured, machine, make_pairs, measure, own_children
 
 RUNS = {
     "neither": (),
@@ -27,6 +27,7 @@ SCORES = ("distillmos", "dnsmos_ovrl")
 
 
 def main() -> None:
+    own_children()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--section", action="append", choices=SECTIONS, help="write only this one")
     wanted = parser.parse_args().section or SECTIONS

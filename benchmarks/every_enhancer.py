@@ -16,7 +16,7 @@ from pathlib import Path
 import soundfile
 import torch
 from documents import table, write_section
-from environment import COMMAND, DATA, machine
+from environment import COMMAND, DATA, machine, own_children
 from lightning.pytorch import seed_everything
 from safetensors.torch import load_file
 
@@ -103,6 +103,7 @@ def check(name: str, out: Path) -> list[object]:
 
 
 def main() -> None:
+    own_children()
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     torch.set_num_threads(1)
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -21,7 +21,7 @@ from pathlib import Path
 import boto3
 import numpy as np
 from documents import table, write_section
-from environment import REPOSITORY, machine
+from environment import REPOSITORY, machine, own_children
 from fault_bench import BUCKET, LIMIT_S, RATE, Bench, cut, events, resident_bytes, until, workers_of
 from fault_servers import free_port, prefect, s3_server
 
@@ -232,6 +232,7 @@ ROWS: dict[str, Row] = {
 
 
 def main() -> None:
+    own_children()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("work", type=Path)
     parser.add_argument("--clips", type=int, default=25)

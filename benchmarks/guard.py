@@ -13,7 +13,7 @@ from pathlib import Path
 import librosa
 import numpy as np
 from documents import table, write_section
-from environment import COMMAND, make_pairs
+from environment import COMMAND, make_pairs, own_children
 from resemblyzer import VoiceEncoder, preprocess_wav
 
 from clean_corpus.pipeline.audio import decode
@@ -23,6 +23,7 @@ Scores = dict[str, dict[str, float | None]]
 
 
 def main() -> None:
+    own_children()
     argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)

@@ -12,7 +12,7 @@ import numpy as np
 import soundfile
 import soxr
 from documents import write_section
-from environment import COMMAND, DATA, machine, measure
+from environment import COMMAND, DATA, machine, measure, own_children
 
 from clean_corpus.pipeline.audio import synthetic
 
@@ -42,6 +42,7 @@ def write_recording(path: Path) -> None:
 
 
 def main() -> None:
+    own_children()
     argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     with tempfile.TemporaryDirectory() as folder:
         recording, output = Path(folder, "in", "long.wav"), Path(folder, "out")

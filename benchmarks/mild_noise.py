@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 from documents import table, write_section
-from environment import COMMAND, DATA, machine, make_pairs
+from environment import COMMAND, DATA, machine, make_pairs, own_children
 
 from clean_corpus.enhancers import checkpoints
 from clean_corpus.enhancers.evaluation import NOISY
@@ -170,6 +170,7 @@ def report(found: dict[str, Scores], own_snr_db: dict[str, float]) -> str:
 
 
 def main() -> None:
+    own_children()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="NAME", help="of shipped weights, or a path; default: all shipped")
     asked = parser.parse_args()

@@ -16,7 +16,7 @@ from pathlib import Path
 import soundfile
 import torch
 from documents import table, write_section
-from environment import COMMAND, TOOLS, Measured, machine, make_pairs, measure
+from environment import COMMAND, TOOLS, Measured, machine, make_pairs, measure, own_children
 
 from clean_corpus.enhancers import checkpoints
 from clean_corpus.enhancers.serving.enhancer import load_enhancer
@@ -66,6 +66,7 @@ PEERS = (
 
 
 def main() -> None:
+    own_children()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--enhancer", action="append", help="score only these; take the others from their cards")
     asked = parser.parse_args().enhancer

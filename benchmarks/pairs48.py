@@ -21,7 +21,7 @@ import numpy as np
 import soundfile
 import torch
 from documents import table, write_section
-from environment import machine
+from environment import machine, own_children
 from measures48 import MOS_EVERY, Scores, clean_in, measure, require_aligned, yardstick
 from mixes48 import RATE, SNRS_DB, make_pairs
 from peers48 import DeepFilterNet3, noisereduce, require_peers
@@ -208,6 +208,7 @@ def cost_table(took: dict[str, float]) -> str:
 
 
 def main() -> None:
+    own_children()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path)
     parser.add_argument("--upper", default="full-band")

@@ -22,7 +22,7 @@ from typing import Any
 
 import torch
 from documents import table, write_section
-from environment import COMMAND, DATA, REPOSITORY, machine, make_pairs
+from environment import COMMAND, DATA, REPOSITORY, machine, make_pairs, own_children
 from paper_orders import load_figures, mean_and_half, own_figures, report
 
 from clean_corpus.enhancers import catalogue
@@ -195,6 +195,7 @@ def introduction(minutes: float) -> str:
 
 
 def main() -> None:
+    own_children()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", type=Path)
     parser.add_argument("names", nargs="*", metavar="NAME", help="of systems; default: all that fit into the time")

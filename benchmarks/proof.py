@@ -22,7 +22,7 @@ import proof_section
 import pyarrow.parquet as pq
 import wavenet_base
 from documents import write_section
-from environment import COMMAND
+from environment import COMMAND, own_children
 from proof_mixes import RATE, SNR_DB, UTTERANCES, write_mixes
 from voice_shards import write_shards
 
@@ -131,6 +131,7 @@ def settings_of(asked: argparse.Namespace, base: str | Path | None) -> list[str]
 
 
 def main() -> None:
+    own_children()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("work", type=Path)
     parser.add_argument("--base", help="a trained vocoder that all sets start from; without one, from random weights")

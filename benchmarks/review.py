@@ -27,7 +27,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from documents import table, write_section
-from environment import COMMAND, machine
+from environment import COMMAND, machine, own_children
 
 ASKINGS = 6
 ROWS_PER_GROUP = 10_000
@@ -211,6 +211,7 @@ def measured(page: Page, requests: Sequence[tuple[str, dict[str, Any]]]) -> list
 
 
 def main() -> None:
+    own_children()
     """Generate the ledger unless it is there, ask everything, and write the section."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("work", type=Path)

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 from documents import table, write_section
-from environment import COMMAND, DATA, Measured, machine, measure
+from environment import COMMAND, DATA, Measured, machine, measure, own_children
 
 CLIPS, PEER_CLIPS = 360, 24
 HOUR_S, CLIP_S = 3600.0, (5.0, 15.0)
@@ -82,6 +82,7 @@ def hour_of_clips(folder: Path) -> None:
 
 
 def main() -> None:
+    own_children()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clips", type=int, default=CLIPS, help="of the crowd's; default all")
     parser.add_argument("--hour", type=Path, help="older checkout to clean an hour with, too")

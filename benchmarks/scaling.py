@@ -28,7 +28,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 from documents import table, write_section
-from environment import machine
+from environment import machine, own_children
 
 CALLS_PER_WORKER, CALL_S = 8, 1.0
 REAL, SIMULATED = (1, 2, 4, 8), (8, 16, 32, 64)
@@ -286,6 +286,7 @@ def object_lines(count: int, known: Path) -> list[list[str]]:
 
 
 def main() -> None:
+    own_children()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("work", type=Path, nargs="?")
     parser.add_argument("--objects", type=int, default=OBJECTS)

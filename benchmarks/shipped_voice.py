@@ -21,7 +21,7 @@ import numpy as np
 import ship_vocoder
 import wavenet_base
 from documents import table, write_section
-from environment import COMMAND, DATA, machine
+from environment import COMMAND, DATA, machine, own_children
 from voice_shards import RATE, levelled, write_shards
 
 from clean_corpus.pipeline.audio import decode, encode
@@ -134,6 +134,7 @@ def most_natural(scores: Mapping[float, Sequence[float]]) -> float:
 
 
 def main() -> None:
+    own_children()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("voice", choices=VOICES)
     parser.add_argument("work", type=Path)

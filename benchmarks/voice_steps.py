@@ -20,7 +20,7 @@ import torch
 import wavenet_base
 import yaml
 from documents import table, write_section
-from environment import COMMAND, machine
+from environment import COMMAND, machine, own_children
 from ship_vocoder import speak
 from voice_shards import RATE
 
@@ -110,6 +110,7 @@ def means(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def main() -> None:
+    own_children()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("work", type=Path)
     parser.add_argument("plain", help="a base without a source: --out of train-vocoder, or its weights")

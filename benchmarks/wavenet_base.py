@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import ship_vocoder
 import yaml
-from environment import COMMAND, DATA
+from environment import COMMAND, DATA, own_children
 from voice_shards import PER_SHARD, RATE, write_shards
 
 from clean_corpus.pipeline.audio import decode
@@ -119,6 +119,7 @@ def ship(work: Path, test: Path) -> None:
 
 
 def main() -> None:
+    own_children()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("work", type=Path)
     parser.add_argument("--hours", type=float, help="of speech that the training hears; default: as the configuration")
