@@ -33,6 +33,7 @@ test-slow: setup
 bench: setup
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/scoring_speed.py
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/data_speed.py
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/gpu_speed.py
 	$(BIN)/python benchmarks/run_speed.py
 
 # Style, who may import whom, and links between the documents (none outside the repository is followed)

@@ -56,7 +56,7 @@ class EngineConfig(Section):
         ge=0,
         le=1,
         description="share of a GPU that each worker has, 1 at most, 0 for none; null: as small, where there are GPUs, "
-        "as leaves a worker a core and 2.5 GB of both memories, 0.125 at least",
+        "as leaves a worker a core and 2.5 GB of both memories, 0.0625 at least",
     )
     address: str | None = Field(
         None, description="ray only: HOST:PORT of a cluster, or auto for this machine's; null: one started for the run"

@@ -13,7 +13,7 @@ from clean_corpus.pipeline.core.memory import memory_limit
 
 FLOW_BYTES, WORKER_BYTES = 0.7e9, 0.5e9  # measured: 1.6 to 1.75 GB in all with two workers
 
-GPU_WORKERS = 8  # on a GPU, at most: what a core decodes, measures and encodes takes the GPU a fraction of the time
+GPU_WORKERS = 16  # on a GPU, at most: what a core decodes, measures and encodes takes it a fraction of the time
 GPU_WORKER_BYTES = 2.5e9  # of one with CUDA, of the machine's memory and of its GPU's; an estimate, no GPU was at hand
 
 
@@ -37,7 +37,7 @@ def share_of_gpu(cores: float, gpus: float, memory: float = math.inf, of_each_gp
     It is a whole number of ten thousandths, as Ray wants it.
 
     >>> share_of_gpu(16, 1), share_of_gpu(16, 4), share_of_gpu(2, 2), share_of_gpu(16, 1, of_each_gpu=8e9)
-    (0.125, 0.25, 1.0, 0.3333)
+    (0.0625, 0.25, 1.0, 0.3333)
     """
     room = min(cores / gpus, memory / gpus / GPU_WORKER_BYTES, of_each_gpu / GPU_WORKER_BYTES, GPU_WORKERS)
     return math.floor(10_000 / max(1, int(room))) / 10_000

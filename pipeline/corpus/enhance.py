@@ -28,7 +28,7 @@ Enhancer = Callable[["Tensor", "Tensor"], "Tensor"]
 Name = TypeVar("Name", bound=Hashable)
 
 BATCH_S, GPU_BATCH_S = 4.0, 30.0
-"""Padded audio per batch where the settings say nothing; on a GPU 30 s keep eight workers below 16 GB together."""
+"""Padded audio per batch where the settings say nothing; 30 s on a GPU, which many workers share."""
 
 RETURN_S = 60.0
 """Audio after which freed memory is returned to the system; after each batch it took a quarter of the time."""

@@ -25,7 +25,7 @@ def test_gpus_are_those_that_cuda_would_see(monkeypatch, given, gpus):
 @pytest.mark.parametrize(
     ("gpus", "settings", "workers"),
     [("0,1", {"gpus_per_worker": 0.5}, 4), ("0,1", {"gpus_per_worker": 0.4}, 4), ("0,1", {"workers": 3}, 3),
-     ("0,1", {"gpus_per_worker": 0}, CORES), ("0,1", {}, 2 * max(1, min(CORES // 2, 8))), ("", {}, CORES)],
+     ("0,1", {"gpus_per_worker": 0}, CORES), ("0,1", {}, 2 * max(1, min(CORES // 2, 16))), ("", {}, CORES)],
 )  # fmt: skip
 def test_workers_follow_the_gpus_or_the_cores(monkeypatch, gpus, settings, workers):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", gpus)
@@ -37,7 +37,7 @@ def test_workers_follow_the_gpus_or_the_cores(monkeypatch, gpus, settings, worke
 @pytest.mark.parametrize(
     ("cores", "host_gb", "gpu_mb", "workers"),
     [(16, 1000, "81920\n143771\n", 16), (6, 1000, "81920\n81920\n", 6), (64, 21, "81920\n81920\n", 8),
-     (64, 1000, "143771\n8192\n", 6), (64, 1000, "[N/A]\n", 16), (64, 1000, None, 16), (1, 3, "2048\n", 2)],
+     (64, 1000, "143771\n8192\n", 6), (64, 1000, "[N/A]\n", 32), (64, 1000, None, 32), (1, 3, "2048\n", 2)],
 )  # fmt: skip
 def test_workers_share_a_gpu_as_far_as_cores_and_both_memories_go(monkeypatch, cores, host_gb, gpu_mb, workers):
     """Two GPUs, the smaller of which counts; a tool that is not there or says nothing limits nothing."""
