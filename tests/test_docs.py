@@ -13,7 +13,7 @@ FIGURES = {
     "bandwidth", "change", "choice", "crowd", "data_speed", "english_voice", "extras", "faults", "files", "generation",
     "german_voice", "groups", "growth", "guard", "harm", "layouts", "levels", "likeness", "long", "mild",
     "naturalness", "outlier", "pairs", "pairs48", "proof", "proof_gpu", "results", "review", "rows", "run_speed",
-    "scores", "scoring_speed", "settings", "shipped", "streaming", "voice_steps",
+    "scores", "gpu_speed", "scoring_speed", "settings", "shipped", "streaming", "voice_steps",
 }  # fmt: skip
 
 
