@@ -11,6 +11,7 @@ from clean_corpus.enhancers.serving.batches import check_batch
 from clean_corpus.enhancers.serving.high_band import HighBand, extrapolated_bands
 from clean_corpus.pipeline.audio.resample import ResampledStream, resample
 from clean_corpus.pipeline.core.types import Audio
+from clean_corpus.pipeline.quality.device import staged
 
 if TYPE_CHECKING:
     from clean_corpus.enhancers.serving.enhancer import Enhancer
@@ -63,9 +64,8 @@ class AnyRate:
         signals = [clip[:n] for clip, n in zip(noisy.cpu().numpy(), lengths.tolist(), strict=True)]
         lows = [self._down(x) for x in signals]
         low_lengths = torch.tensor([len(low) for low in lows])
-        batch = torch.zeros(len(lows), max(1, int(low_lengths.max())))
-        for row, low in zip(batch, lows, strict=True):
-            row[: len(low)] = torch.from_numpy(low)
+        on_gpu = getattr(self.network, "device", "cpu") != "cpu"
+        batch = staged(lows, max(1, int(low_lengths.max())), pinned=on_gpu)
         del lows
         estimates = self.network(batch, low_lengths)
         result = torch.zeros_like(noisy, device="cpu")

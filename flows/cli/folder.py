@@ -7,7 +7,7 @@ import typer
 
 from clean_corpus.flows.cli.console import console, ended_by_signals, print_end_of_folder
 from clean_corpus.flows.cli.options import ConfigFile, Distillmos, EnhancerName, Settings, UpperBandName, Workers
-from clean_corpus.flows.cli.settings import run_config, workers_or_cores
+from clean_corpus.flows.cli.settings import run_config, workers_or_share
 
 
 def enhance(
@@ -35,7 +35,7 @@ def enhance(
             parse_location(source),
             parse_location(output),
             name,
-            workers_or_cores(workers),
+            workers_or_share(workers),
             console,
             upper_band=download_cache.upper_band(name, upper_band),
             sample_rate=sample_rate,
@@ -68,7 +68,7 @@ def score(
     with ended_by_signals("interrupted"):
         clean_folder = parse_location(clean) if clean else None
         config = ScoreConfig(distillmos=distillmos)
-        scores, failed = score_folder(parse_location(source), clean_folder, workers_or_cores(workers), console, config)
+        scores, failed = score_folder(parse_location(source), clean_folder, workers_or_share(workers), console, config)
     mean_scores = means(scores)
     if as_json:
         print(json.dumps({"files": scores, "mean": mean_scores, "failed": failed}, indent=2, sort_keys=True))

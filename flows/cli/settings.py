@@ -47,6 +47,14 @@ def run_config(
     return validate(RunConfig, override(data, settings))
 
 
+def workers_or_share(workers: int | None) -> int:
+    """Return the number of worker processes asked for, or as many as share this machine's GPUs, else its cores."""
+    from clean_corpus.flows.engines.base import EngineConfig
+    from clean_corpus.flows.engines.machine import workers_here
+
+    return workers_here(EngineConfig(workers=workers))[0]
+
+
 def workers_or_cores(workers: int | None) -> int:
     """Return the number of worker processes asked for, or one for each usable core, if memory suffices for them."""
     from clean_corpus.flows.engines.machine import workers_that_fit

@@ -169,6 +169,7 @@ def _enhance_group(
     keep_channels: bool,
 ) -> dict[str, str]:
     """Denoise and write some recordings in a worker; return failures by the recording's name."""
+    from clean_corpus.flows.worker_functions import has_gpu
     from clean_corpus.pipeline.corpus.enhance_files import enhance_files
 
     def write(path: str, data: bytes) -> None:
@@ -188,4 +189,5 @@ def _enhance_group(
             enhancer_at,
             sample_rate=sample_rate,
             keep_channels=keep_channels,
+            on_gpu=has_gpu(),
         )

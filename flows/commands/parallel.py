@@ -8,6 +8,7 @@ from rich.console import Console
 
 from clean_corpus.flows.engines.base import WorkerDied
 from clean_corpus.flows.engines.local import LocalEngine
+from clean_corpus.flows.engines.machine import visible_gpus
 from clean_corpus.flows.observe import progress
 
 Item = TypeVar("Item")
@@ -26,7 +27,7 @@ def call_in_workers(
 
     Where a worker dies in a call, the result is its WorkerDied; any other exception is raised.
     """
-    with LocalEngine(workers) as engine, ThreadPoolExecutor(workers) as threads:
+    with LocalEngine(workers, visible_gpus() or None) as engine, ThreadPoolExecutor(workers) as threads:
 
         def call(item: Item) -> Any:
             try:

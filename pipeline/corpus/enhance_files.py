@@ -68,12 +68,14 @@ def enhance_files(
     *,
     sample_rate: int | None = None,
     keep_channels: bool = False,
+    on_gpu: bool = False,
 ) -> dict[str, str]:
     """Enhance whole recordings to WAV files of their length, rate and depth; return what failed: source -> reason.
 
-    `enhancer` gives the network as it works at a rate. With `sample_rate` all files get that one, with `keep_channels`
-    each channel goes through the network alone. `write` is called with each recording's path and the bytes of its
-    file. Raises: what the network raises that is no fault of one recording.
+    `enhancer` gives the network as it works at a rate, `on_gpu` tells whether it does so there. With `sample_rate` all
+    files get that one, with `keep_channels` each channel goes through the network alone. `write` is called with each
+    recording's path and the bytes of its file.
+    Raises: what the network raises that is no fault of one recording.
     """
     failed: dict[str, str] = {}
     loaded: dict[int, dict[tuple[str, int], Audio]] = {}  # rate -> (path, channel) -> samples
@@ -88,7 +90,7 @@ def enhance_files(
         noisy = loaded.setdefault(whole.sample_rate, {})
         noisy |= {(recording.path, number): x for number, x in enumerate(whole.channels)}
     for rate in sorted(loaded):
-        enhanced, damaged = enhance_named(loaded.pop(rate), enhancer(rate), EnhanceConfig(), rate)
+        enhanced, damaged = enhance_named(loaded.pop(rate), enhancer(rate), EnhanceConfig(), rate, on_gpu=on_gpu)
         failed |= {printable(path): error for (path, _), error in damaged.items()}
         for path in dict.fromkeys(path for path, _ in enhanced):
             channels = [enhanced.pop(name) for name in [name for name in enhanced if name[0] == path]]

@@ -88,17 +88,15 @@ def _scores(x: Audio, clean: Audio | None, scorer: AnyScorer, config: AudioConfi
     Shapes: x (N,), clean (N,).
     """
     rate = config.sample_rate
-    published, _ = as_published(x, config)
-    return scorer.score(published, sample_rate=rate, clean=clean) | scoring.own_level(x, sample_rate=rate)
+    (published, _), own = as_published(x, config), scoring.own_level(x, sample_rate=rate)
+    return scorer.score(published, sample_rate=rate, clean=clean, own=own) | own
 
 
 def _prepared(x: Audio, clean: Audio | None, scorer: "BatchedScorer", config: AudioConfig) -> "Prepared":
     """Return what `_scores` measures but for the opinions of networks; shapes: x (N,), clean (N,)."""
     rate = config.sample_rate
     published, _ = as_published(x, config)
-    found = scorer.prepare(published, sample_rate=rate, clean=clean)
-    found.values.update(scoring.own_level(x, sample_rate=rate))
-    return found
+    return scorer.prepare(published, sample_rate=rate, clean=clean, own=scoring.own_level(x, sample_rate=rate))
 
 
 def _name(

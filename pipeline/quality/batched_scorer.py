@@ -39,18 +39,18 @@ class BatchedScorer:
         self._dnsmos = BatchedDnsmos(dnsmos_windows, device=device)
         self._distillmos = distillmos.DistillMos(device) if naturalness else None
 
-    def score(self, x: Audio, *, sample_rate: int, clean: Audio | None = None) -> Scores:
+    def score(self, x: Audio, *, sample_rate: int, clean: Audio | None = None, own: Scores | None = None) -> Scores:
         """Return a value for every score of one clip, as `Scorer.score`."""
-        return self._start([self.prepare(x, sample_rate=sample_rate, clean=clean)])()[0]
+        return self._start([self.prepare(x, sample_rate=sample_rate, clean=clean, own=own)])()[0]
 
-    def prepare(self, x: Audio, *, sample_rate: int, clean: Audio | None = None) -> Prepared:
-        """Measure what needs no network, and what the networks hear, on this core.
+    def prepare(self, x: Audio, *, sample_rate: int, clean: Audio | None = None, own: Scores | None = None) -> Prepared:
+        """Measure what needs no network, and what the networks hear, on this core; arguments as `Scorer.score`.
 
         Shapes: x (N,) samples at sample_rate, clean (N,).
         Raises: as Scorer.score.
         """
         threshold, naturalness = self._speech_threshold, self._naturalness
-        values, audible = measured(x, sample_rate, clean, speech_threshold=threshold, naturalness=naturalness)
+        values, audible = measured(x, sample_rate, clean, own, speech_threshold=threshold, naturalness=naturalness)
         heard = None if audible is None else self._dnsmos.hear(within_full_scale(audible))
         return Prepared(values, heard, audible if naturalness else None, len(x) / sample_rate)
 

@@ -84,14 +84,15 @@ class Scorer:
         self._dnsmos = dnsmos.Dnsmos(dnsmos_windows)
         self._distillmos = distillmos.DistillMos() if naturalness else None
 
-    def score(self, x: Audio, *, sample_rate: int, clean: Audio | None = None) -> Scores:
+    def score(self, x: Audio, *, sample_rate: int, clean: Audio | None = None, own: Scores | None = None) -> Scores:
         """Return a value for every score; None if it cannot be measured (silence, too short, no reference).
 
+        `own` are the scores of the level that a clip came with, `own_level`, in place of those of x.
         Shapes: x (N,) samples at sample_rate, clean (N,).
         Raises: DataError if the clean reference's length is another; ValueError if x is not a row of samples.
         """
         threshold, naturalness = self._speech_threshold, self._naturalness
-        found = measured(x, sample_rate, clean, speech_threshold=threshold, naturalness=naturalness)
+        found = measured(x, sample_rate, clean, own, speech_threshold=threshold, naturalness=naturalness)
         if found.audible is not None:
             found.values.update(self._dnsmos(within_full_scale(found.audible)))
             if self._distillmos:
@@ -100,7 +101,13 @@ class Scorer:
 
 
 def measured(
-    x: Audio, sample_rate: int, clean: Audio | None, *, speech_threshold: float, naturalness: bool
+    x: Audio,
+    sample_rate: int,
+    clean: Audio | None,
+    own: Scores | None,
+    *,
+    speech_threshold: float,
+    naturalness: bool,
 ) -> Measured:
     """Return all scores of a clip that no network of opinions gives, and place for those.
 
@@ -117,10 +124,9 @@ def measured(
     is_audible = at_16k.size >= MIN_S * RATE and np.any(at_16k)
     if is_audible:
         values["snr_db"] = signal_measures.snr_estimate_db(x, speech, sample_rate)
-    values["clipping_ratio"] = signal_measures.clipping_ratio(x)
     values["bandwidth_hz"] = signal_measures.effective_bandwidth_hz(x, sample_rate)
     values["speech_ratio"] = float(np.mean(speech))
-    values["loudness_lufs"] = loudness.loudness_lufs(x, sample_rate)
+    values |= own_level(x, sample_rate=sample_rate) if own is None else own
     if clean is not None and np.any(clean):
         clean_at_16k = at_scoring_rate(clean, sample_rate)
         values["pesq_wb"] = pesq_lqo(at_16k, clean_at_16k, "wb")

@@ -13,7 +13,7 @@ class Inline:
     attempts = 0
     workers = slots = 1
 
-    def __init__(self, config):
+    def __init__(self, *_):
         pass
 
     def __enter__(self):

@@ -78,6 +78,10 @@ def test_workers_are_one_per_core_unless_asked_for(monkeypatch):
     monkeypatch.setattr("clean_corpus.flows.engines.machine.usable_cores", lambda: 6)
     monkeypatch.setattr("clean_corpus.flows.engines.machine.memory_limit", lambda: 64e9)
     assert (settings.workers_or_cores(None), settings.workers_or_cores(2)) == (6, 2)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,2,3")  # each is shared by one worker, for which there is a core
+    assert (settings.workers_or_share(None), settings.workers_or_share(2)) == (4, 2)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert settings.workers_or_share(None) == 6
 
 
 def test_a_file_may_be_the_input(tmp_path):

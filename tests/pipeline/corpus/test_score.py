@@ -30,7 +30,7 @@ CONFIG = PipelineConfig(audio=AS_IT_IS)
 class Peak:
     """A scorer whose one score is the highest sample, and whether the clean reference is the clip itself."""
 
-    def score(self, x, *, sample_rate, clean=None):
+    def score(self, x, *, sample_rate, clean=None, own=None):
         if np.abs(x).max() > 0.8:
             raise DataError("too loud")
         alike = None if clean is None else float(np.allclose(clean, x, atol=0.04))
@@ -40,7 +40,7 @@ class Peak:
 class Close(Peak):
     """The same but for the last 50 ms."""
 
-    def score(self, x, *, sample_rate, clean=None):
+    def score(self, x, *, sample_rate, clean=None, own=None):
         end = len(x) - sample_rate // 20
         return super().score(x[:end], sample_rate=sample_rate, clean=None if clean is None else clean[:end])
 
@@ -184,7 +184,7 @@ def test_a_file_is_measured_at_its_own_rate(tmp_path):
 class Rate(Peak):
     """A scorer whose one score is the rate that it is given."""
 
-    def score(self, x, *, sample_rate, clean=None):
+    def score(self, x, *, sample_rate, clean=None, own=None):
         return {"rate": sample_rate, "seconds": len(x) / sample_rate}
 
 
