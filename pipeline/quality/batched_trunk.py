@@ -15,7 +15,7 @@ from clean_corpus.pipeline.quality.shared_trunk import EDGE, END, FRAMES, REACH,
 
 PIECE = 600  # frames through the trunk in one row
 BUCKET = 60  # frames: rows of a batch differ in length by less
-FRAMES_AT_ONCE = 9000  # through the trunk, whose activations take about 1 GB
+FRAMES_AT_ONCE = 4800  # through the trunk, whose activations take 0.8 GB
 WINDOWS_AT_ONCE = 64  # through the head
 
 

@@ -136,8 +136,9 @@ def measured(
 
 
 def within_full_scale(x: Audio) -> Audio:
-    """Scale samples down to full scale if they exceed it; shapes: (N,) -> (N,)."""
-    return x / max(1.0, float(np.abs(x).max()))
+    """Scale samples down to full scale if they exceed it, else return them as they are; shapes: (N,) -> (N,)."""
+    peak = float(np.abs(x).max())
+    return x / peak if peak > 1 else x
 
 
 def own_level(x: Audio, *, sample_rate: int) -> Scores:

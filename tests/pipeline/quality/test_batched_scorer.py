@@ -1,5 +1,7 @@
 """The path of a GPU on the CPU: the scores of ONNX Runtime within 0.001, and what goes to the device when."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import soundfile
@@ -116,6 +118,27 @@ def test_a_buffer_is_copied_once_on_its_way_to_the_device():
     prepared = BatchedScorer(speech_threshold=0.5, dnsmos_windows="whole", device="cpu").prepare(x, sample_rate=RATE)
     (speech, _), *_ = prepared.heard.stretches
     assert speech.frames.base is not None, "a view of the samples: what is staged is the first copy"
+
+
+def test_a_gpu_reads_and_writes_page_locked_memory_and_is_waited_for_once_the_result_is_wanted(monkeypatch):
+    """What torch is asked for, by a stand-in: there may be no GPU."""
+    events = []
+    here = SimpleNamespace(
+        copy_=lambda _, non_blocking: events.append(("copy", non_blocking)), numpy=lambda: events.append("read")
+    )
+    event = SimpleNamespace(record=lambda: events.append("record"), synchronize=lambda: events.append("wait"))
+    result = SimpleNamespace(device=SimpleNamespace(type="cuda"), shape=(2, 3), dtype=torch.float32)
+    with monkeypatch.context() as patched:
+        patched.setattr(torch.cuda, "Event", lambda: event)
+        patched.setattr(torch, "empty", lambda shape, *, pin_memory, **_: events.append((shape, pin_memory)) or here)
+        wait = device.fetched(result)
+        assert events == [((2, 3), True), ("copy", True), "record"]
+        wait()
+    assert events[3:] == ["wait", "read"]
+    batch = SimpleNamespace(to=lambda where, non_blocking: events.append((where, non_blocking)))
+    monkeypatch.setattr(device, "staged", lambda rows, length, *, pinned: events.append(pinned) or batch)
+    device.padded([np.zeros(3, np.float32)], "cuda")
+    assert events[5:] == [True, ("cuda", True)]
 
 
 def test_the_device_computes_in_full_precision_and_alike_each_time():

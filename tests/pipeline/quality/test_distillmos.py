@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from clean_corpus.pipeline.audio.resample import resample
+from clean_corpus.pipeline.quality import distillmos
 from clean_corpus.pipeline.quality import scorer as scoring
 from clean_corpus.pipeline.quality.batched_scorer import BatchedScorer
 from clean_corpus.pipeline.quality.distillmos import CEILING, RATE, WINDOW, DistillMos, ruler
@@ -27,8 +28,9 @@ def test_scores_are_those_of_the_package(own):
         assert own(x[:n]) == pytest.approx(wanted, abs=1e-4)
 
 
-def test_clips_side_by_side_score_as_each_does_alone(own):
+def test_clips_side_by_side_score_as_each_does_alone(own, monkeypatch):
     """As on a GPU: windows of other lengths in one batch, silence shared and not, one clip of two windows."""
+    monkeypatch.setattr(distillmos, "WINDOWS_AT_ONCE", 2)
     x = signals.noisy_speech(9, 15.0, seed=3)
     clips = [x[:n] for n in (40_000, WINDOW + 1, 1_600)]
     assert own.start(clips)() == pytest.approx([own(clip) for clip in clips], abs=1e-4)
