@@ -16,6 +16,7 @@ PRELOAD = [
     "pyloudnorm",
     "clean_corpus.enhancers.serving.enhancer",
     "clean_corpus.pipeline.quality.scorer",
+    "clean_corpus.pipeline.quality.p835_trunk",
     "clean_corpus.pipeline.corpus.ingest",
     "clean_corpus.pipeline.corpus.enhance",
     "clean_corpus.pipeline.corpus.score",

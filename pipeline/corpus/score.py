@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 AnyScorer = Union[scoring.Scorer, "BatchedScorer"]
 Result = TypeVar("Result")
 
-VERSION = 4  # raise it when the same samples get other scores
+VERSION = 5  # raise it when the same samples get other scores
 
 REFERENCE_SLACK_S = 0.025
 

@@ -3,18 +3,18 @@
 import hashlib
 import importlib.util
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from clean_corpus.pipeline.core.types import Audio
 from clean_corpus.pipeline.quality.mel import mel_filterbank
+from clean_corpus.pipeline.quality.onnx_parts import extract, runner
 from clean_corpus.pipeline.quality.shared_trunk import END, FRAMES, REACH, STRIDE, SharedTrunk, Stretch
 
 RATE = 16000  # Hz
@@ -83,7 +83,11 @@ class Dnsmos:
 
     def __init__(self, windows: Windows = "whole") -> None:
         self._windows = windows
-        self._p835, self._p808 = (SharedTrunk(*map(_runner, parts(ruler))) for ruler in NETWORKS)
+        from clean_corpus.pipeline.quality.p835_trunk import P835Trunk  # its Numba loads for a second
+
+        p835, head = parts("dnsmos_p835")
+        self._p835 = SharedTrunk(P835Trunk(p835), runner(head))
+        self._p808 = SharedTrunk(*map(runner, parts("dnsmos_p808")))
 
     def __call__(self, x: Audio) -> dict[str, float]:
         found, raw, p808 = heard(x, self._windows), [], []
@@ -268,49 +272,8 @@ def _filterbank() -> NDArray[np.float32]:
     return mel_filterbank(sample_rate=RATE, n_fft=N_FFT, n_mels=N_MELS)
 
 
-# ---- networks --------------------------------------------------------------------------------------------------
-
-Tensor = tuple[str, tuple[int | str, ...]]
-"""Name and shape of a float32 tensor in a network; a size that varies has a name."""
-
-
 @cache
 def parts(ruler: str) -> tuple[bytes, bytes]:
     """Return a network cut in two: the trunk, for any number of frames, and the rest of it."""
     path, (begin, between, end) = network_path(NETWORKS[ruler]), CUTS[ruler]
     return extract(path, begin, between), extract(path, between, end)
-
-
-def _runner(network: bytes) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
-    """Return a network of one input and one output as a function."""
-    opened = session(network)
-    (entry,) = opened.get_inputs()
-    return lambda x: opened.run(None, {entry.name: x})[0]
-
-
-def extract(path: Path, begin: Tensor, end: Tensor) -> bytes:
-    """Return the part of an ONNX network from one of its tensors to another, as a network.
-
-    Raises: ValueError if no path leads from one to the other.
-    """
-    import onnx.utils  # needed by workers alone
-
-    network = onnx.load(str(path))
-    ends = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape) for name, shape in (begin, end)]
-    known = {info.name for info in (*network.graph.input, *network.graph.output)}
-    network.graph.value_info.extend(info for info in ends if info.name not in known)
-    part = onnx.utils.Extractor(network).extract_model([begin[0]], [end[0]])
-    if not any(begin[0] in node.input for node in part.graph.node):
-        raise ValueError(f"{path.name} has no path from {begin[0]!r} to {end[0]!r}")
-    for info, stated in zip((part.graph.input[0], part.graph.output[0]), ends, strict=True):
-        info.CopyFrom(stated)  # the network's own may be for one length
-    del part.graph.value_info[:]
-    return part.SerializeToString()
-
-
-def session(network: bytes) -> onnxruntime.InferenceSession:
-    """Open a network on one thread, from the bytes of its ONNX file; it keeps the memory of its longest input."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.enable_mem_pattern = False  # keeps a plan for each length of input
-    return onnxruntime.InferenceSession(network, options, providers=["CPUExecutionProvider"])

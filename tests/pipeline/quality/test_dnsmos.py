@@ -8,7 +8,7 @@ import pytest
 import soundfile as sf
 from speechmos.dnsmos import DNSMOS as Speechmos
 
-from clean_corpus.pipeline.quality import dnsmos
+from clean_corpus.pipeline.quality import dnsmos, onnx_parts
 from clean_corpus.pipeline.quality.dnsmos import RATE, Dnsmos
 from tests.support import signals
 
@@ -119,9 +119,9 @@ def test_the_trunks_run_once_per_frame_not_once_per_window(ours, monkeypatch):
 
 def test_extracting_everything_gives_the_network():
     path = dnsmos.network_path("model_v8.onnx")
-    part = dnsmos.extract(path, ("input_1", ("N", 900, 120)), ("Identity:0", ("N", 1)))
+    part = onnx_parts.extract(path, ("input_1", ("N", 900, 120)), ("Identity:0", ("N", 1)))
     x = np.random.default_rng(0).standard_normal((2, 900, 120)).astype(np.float32)
-    ours, theirs = (s.run(None, {"input_1": x})[0] for s in (dnsmos.session(part), one_thread(path)))
+    ours, theirs = (s.run(None, {"input_1": x})[0] for s in (onnx_parts.session(part), one_thread(path)))
     np.testing.assert_array_equal(ours, theirs)
 
 
@@ -129,4 +129,4 @@ def test_extracting_without_a_path_is_refused():
     path = dnsmos.network_path("model_v8.onnx")
     for begin, end in (("nowhere", "Identity:0"), ("input_1", "nowhere"), ("Identity:0", "input_1")):
         with pytest.raises(ValueError, match=f"{begin}.*{end}"):
-            dnsmos.extract(path, (begin, (1,)), (end, (1,)))
+            onnx_parts.extract(path, (begin, (1,)), (end, (1,)))

@@ -1,0 +1,248 @@
+"""Convolutions of 3 by 3 by a quarter of their multiplications, compiled by Numba.
+
+Maps are channels last, whole tiles of rows and columns, with a border of zeros: (4 J + 2, 4 K + 2, C).
+
+Source: Lavin & Gray 2016 (arXiv:1509.09308), section 4.1, F(4x4, 3x3): tiles of 4 by 4 outputs depend on 6 by 6 inputs,
+and become 36 products of matrices, one for each point of the transformed tiles.
+Sums are in the order that is written here whatever the processor: Numba has no leave to change it. It compiles when the
+module is imported, once for a machine.
+"""
+
+import llvmlite.binding
+import numba
+import numpy as np
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.extending import intrinsic
+from numpy.typing import NDArray
+
+Array = NDArray[np.float32]
+
+OUT, IN = 4, 6  # rows and columns of a tile: its outputs, and the inputs that they depend on
+POINTS = IN * IN
+WIDE = 16 if llvmlite.binding.get_host_cpu_features().get("avx512f") else 8  # channels in a register
+LANES = 2 * WIDE  # outputs of a product at once
+GROUP = 6  # tiles whose sums stay in registers
+
+_G = np.array(
+    [[1 / 4, 0, 0], [-1 / 6, -1 / 6, -1 / 6], [-1 / 6, 1 / 6, -1 / 6], [1 / 24, 1 / 12, 1 / 6],
+     [1 / 24, -1 / 12, 1 / 6], [0, 0, 1]]
+)  # fmt: skip
+
+
+def empty_map(rows: int, columns: int, channels: int) -> Array:
+    """Return a map of zeros for so many rows and columns."""
+    return np.zeros((-(-rows // OUT) * OUT + 2, -(-columns // OUT) * OUT + 2, channels), np.float32)
+
+
+def transformed(weights: Array) -> Array:
+    """Return the weights of a convolution at the points of a tile: (O, C, 3, 3) -> (POINTS, C, O).
+
+    Raises: ValueError if it is not of 3 by 3, or has a number of outputs that fills no registers.
+    """
+    if weights.shape[2:] != (3, 3) or weights.shape[0] % 32:
+        raise ValueError(f"weights {weights.shape}: expected (O, C, 3, 3), O a multiple of 32")
+    points = np.einsum("ai,ocij,bj->abco", _G, weights.astype(np.float64), _G)
+    return np.ascontiguousarray(points.reshape(POINTS, *points.shape[2:]), np.float32)
+
+
+@numba.njit
+def _scratch(n_tiles, weights):
+    _, channels, outputs = weights.shape
+    padded = -(-n_tiles // GROUP) * GROUP
+    return np.zeros((POINTS, padded, channels), np.float32), np.empty((POINTS, padded, outputs), np.float32)
+
+
+@numba.njit
+def _image_row(x, weights, bias, y, columns):
+    """Write a row of the first layer's map; shapes: x (3, W + 4), weights (3, 3, C), bias (C,), y (W + 2, C)."""
+    for f in range(columns):
+        for c in range(len(bias)):
+            total = bias[c]
+            for i in range(3):
+                for j in range(3):
+                    total += x[i, f + 1 + j] * weights[i, j, c]
+            y[f + 1, c] = max(total, np.float32(0))
+
+
+@numba.njit
+def _to_points(x, points):
+    """Transform a row of tiles; shapes: x (IN, 4 K + 2, C), points (POINTS, at least K, C)."""
+    _, width, channels = x.shape
+    point = points.shape[1] * channels
+    columns = np.empty((IN, IN, channels), np.float32)
+    for k in range((width - 2) // OUT):
+        for j in range(IN):
+            for c in range(0, channels, WIDE):
+                _transform(x, (OUT * k + j) * channels + c, width * channels, columns, j * channels + c, IN * channels)
+        for i in range(IN):
+            for c in range(0, channels, WIDE):
+                to = IN * i * point + k * channels + c
+                _transform(columns, i * IN * channels + c, channels, points, to, point)
+
+
+@numba.njit
+def _from_points(products, bias, y, row, rows, columns):
+    """Transform back, add the bias and rectify; shapes: products (POINTS, at least K, O)."""
+    outputs = len(bias)
+    point = products.shape[1] * outputs
+    lines, tile = np.empty((OUT, IN, outputs), np.float32), np.empty((OUT, outputs), np.float32)
+    for k in range((y.shape[1] - 2) // OUT):
+        for j in range(IN):
+            for o in range(0, outputs, WIDE):
+                at = j * point + k * outputs + o
+                _transform_back(products, at, IN * point, lines, j * outputs + o, IN * outputs)
+        for i in range(min(OUT, rows - row)):
+            for o in range(0, outputs, WIDE):
+                _transform_back(lines, i * IN * outputs + o, outputs, tile, o, outputs)
+            for f in range(min(OUT, columns - OUT * k)):
+                to = y[row + i + 1, OUT * k + f + 1]
+                for o in range(outputs):
+                    to[o] = max(tile[f, o] + bias[o], np.float32(0))
+
+
+@numba.njit
+def _multiply(points, weights, products):
+    """Multiply at each point; shapes: points (POINTS, N, C), N a multiple of GROUP, weights (POINTS, C, O)."""
+    for p in range(POINTS):
+        for o in range(0, weights.shape[2], LANES):
+            for n in range(0, points.shape[1], GROUP):
+                _product(points, weights, products, p, n, o)
+
+
+@intrinsic
+def _product(typing, points, weights, products, p, n, o):
+    """Set products[p, n : n + GROUP, o : o + LANES]. LLVM's vectoriser would keep no sums in registers."""
+    signature = types.void(points, weights, products, p, n, o)
+
+    def build(context, builder, signature, arguments):
+        *arrays, p, n, o = arguments
+        points, weights, products = (
+            context.make_array(t)(context, builder, v) for t, v in zip(signature.args[:3], arrays, strict=True)
+        )
+        _, _, channels = cgutils.unpack_tuple(builder, points.shape, 3)
+        strides = [cgutils.unpack_tuple(builder, a.strides, 3) for a in (points, weights, products)]
+        vector, number = ir.VectorType(ir.FloatType(), WIDE), context.get_value_type(types.intp)
+        kind = ir.FunctionType(vector, [vector] * 3)
+        fused = cgutils.get_or_insert_function(builder.module, kind, f"llvm.fmuladd.v{WIDE}f32")
+
+        def address(array, steps, *at):
+            offset = number(0)
+            for step, index in zip(steps, at, strict=True):
+                offset = builder.add(offset, builder.mul(step, index))
+            raw = builder.bitcast(array.data, ir.IntType(8).as_pointer())
+            return builder.bitcast(builder.gep(raw, [offset]), ir.FloatType().as_pointer())
+
+        def halves(at):
+            return [builder.bitcast(builder.gep(at, [number(h * WIDE)]), vector.as_pointer()) for h in (0, 1)]
+
+        rows = [builder.add(n, number(i)) for i in range(GROUP)]
+        starts = [address(points, strides[0], p, row, number(0)) for row in rows]
+        sums = [[cgutils.alloca_once_value(builder, ir.Constant(vector, [0.0] * WIDE)) for _ in (0, 1)] for _ in rows]
+        with cgutils.for_range(builder, channels) as loop:
+            own = [builder.load(h, align=4) for h in halves(address(weights, strides[1], p, loop.index, o))]
+            for start, pair in zip(starts, sums, strict=True):
+                value = builder.load(builder.gep(start, [loop.index]))
+                lane = builder.insert_element(ir.Constant(vector, ir.Undefined), value, ir.IntType(32)(0))
+                every = builder.shuffle_vector(lane, lane, ir.Constant(ir.VectorType(ir.IntType(32), WIDE), None))
+                for weight, total in zip(own, pair, strict=True):
+                    builder.store(builder.call(fused, [every, weight, builder.load(total)]), total)
+        for row, pair in zip(rows, sums, strict=True):
+            for to, total in zip(halves(address(products, strides[2], p, row, o)), pair, strict=True):
+                builder.store(builder.load(total), to, align=4)
+        return context.get_dummy_value()
+
+    return signature, build
+
+
+def _each_register(typing, x, at, step, y, to, stride, arithmetic):
+    """Read IN registers of x, `step` numbers apart, and write what becomes of them into y, `stride` apart.
+
+    Written as instructions, since LLVM's vectoriser gives up before so many places that might overlap.
+    """
+    signature = types.void(x, at, step, y, to, stride)
+
+    def build(context, builder, signature, arguments):
+        x, at, step, y, to, stride = arguments
+        read, write = (context.make_array(signature.args[n])(context, builder, a).data for n, a in ((0, x), (3, y)))
+        vector, number = ir.VectorType(ir.FloatType(), WIDE), context.get_value_type(types.intp)
+
+        def place(base, start, stride, n):
+            offset = builder.add(start, builder.mul(stride, number(n)))
+            return builder.bitcast(builder.gep(base, [offset]), vector.as_pointer())
+
+        def times(factor, value):
+            return builder.fmul(ir.Constant(vector, [float(factor)] * WIDE), value)
+
+        found = [builder.load(place(read, at, step, n), align=4) for n in range(IN)]
+        for n, value in enumerate(arithmetic(builder.fadd, builder.fsub, times, *found)):
+            builder.store(value, place(write, to, stride, n), align=4)
+        return context.get_dummy_value()
+
+    return signature, build
+
+
+@intrinsic
+def _transform(typing, x, at, step, y, to, stride):
+    """Set six registers to the transformed inputs of six."""
+
+    def arithmetic(add, sub, times, x0, x1, x2, x3, x4, x5):
+        a, b = sub(x4, times(4, x2)), sub(x3, times(4, x1))
+        c, d = sub(x4, x2), times(2, sub(x3, x1))
+        ends = add(sub(times(4, x0), times(5, x2)), x4), add(sub(times(4, x1), times(5, x3)), x5)
+        return ends[0], add(a, b), sub(a, b), add(c, d), sub(c, d), ends[1]
+
+    return _each_register(typing, x, at, step, y, to, stride, arithmetic)
+
+
+@intrinsic
+def _transform_back(typing, x, at, step, y, to, stride):
+    """Set four registers to the outputs that six points make."""
+
+    def arithmetic(add, sub, times, m0, m1, m2, m3, m4, m5):
+        a, b, c, d = add(m1, m2), sub(m1, m2), add(m3, m4), sub(m3, m4)
+        return (
+            add(m0, add(a, c)), add(b, times(2, d)), add(a, times(4, c)), add(add(b, times(8, d)), m5)
+        )  # fmt: skip
+
+    return _each_register(typing, x, at, step, y, to, stride, arithmetic)
+
+
+_MAP, _IMAGE, _LINE = "float32[:,:,::1]", "float32[:,::1]", "float32[::1]"
+
+
+@numba.njit(f"void({_IMAGE}, {_MAP}, {_LINE}, {_MAP}, {_LINE}, {_MAP}, int64, int64)", nogil=True, cache=True)
+def convolve_image(x, first, first_bias, weights, bias, y, rows, columns):
+    """Run two layers, each a convolution, its bias and a rectifier; the first one's map is never whole.
+
+    Shapes: image x (4 J + 4, 4 K + 4) with two lines of zeros around it, first (3, 3, C) and first_bias (C,), weights
+    (POINTS, C, O), bias (O,), map y with O channels, of which `rows` and `columns` are written.
+    """
+    n_tiles, channels = (y.shape[1] - 2) // OUT, len(first_bias)
+    points, products = _scratch(n_tiles, weights)
+    y[rows + 1 :] = 0
+    part = np.zeros((IN, y.shape[1], channels), np.float32)
+    for row in range(0, rows, OUT):
+        for i in range(IN):
+            if 0 < row + i <= rows:
+                _image_row(x[row + i : row + i + 3], first, first_bias, part[i], columns)
+            else:
+                part[i] = 0
+        _to_points(part, points)
+        _multiply(points, weights, products)
+        _from_points(products, bias, y, row, rows, columns)
+
+
+@numba.njit(f"void({_MAP}, {_MAP}, {_LINE}, {_MAP}, int64, int64)", nogil=True, cache=True)
+def convolve(x, weights, bias, y, rows, columns):
+    """Run a layer: convolution, bias and rectifier.
+
+    Shapes: map x with C channels, weights (POINTS, C, O), bias (O,), map y with O channels, of which `rows` and
+    `columns` are written.
+    """
+    points, products = _scratch((y.shape[1] - 2) // OUT, weights)
+    y[rows + 1 :] = 0
+    for row in range(0, rows, OUT):
+        _to_points(x[row : row + IN], points)
+        _multiply(points, weights, products)
+        _from_points(products, bias, y, row, rows, columns)
