@@ -154,12 +154,16 @@ def copied_ledger(store: Store, manifest: Manifest) -> Iterator[Path]:
 
 
 def words_of(change: Change) -> Iterator[str]:
-    """Yield what a change does to its clip, in words."""
+    """Yield what a change does to its clip, in plain words."""
     old, new = change.old, change.new
     if old["verdict"] != new["verdict"]:
-        yield f"{old['verdict']} -> {new['verdict']}"
-    for name in ("chosen", "speaker", "text"):
+        yield f"{new['verdict']} instead of {old['verdict']}"
+    if (chosen := new["chosen"]) and chosen != old["chosen"]:
+        before = f" instead of the {old['chosen']} one" if old["chosen"] else ""
+        yield f"the {chosen} version{before}"
+    for name, quote in (("speaker", ""), ("text", '"')):
         if old[name] != new[name]:
-            yield f"{name} {old[name]!r} -> {new[name]!r}"
+            was, now = (f"{quote}{row[name]}{quote}" if row[name] else "" for row in (old, new))
+            yield " ".join(filter(None, [f"{name} {now}" if now else f"no {name}", was and f"instead of {was}"]))
     if change.review is None:
         yield "taken back"

@@ -85,12 +85,11 @@ def known_scores() -> dict[str, Score]:
             f"of the raw version: {SCORES[name]}",
             _unit(name),
             "raw",
-            "bandwidth_hz" if name == "bandwidth_hz" else f"before_{name}",
+            name if name == "bandwidth_hz" else f"before_{name}",  # the recording's, whatever the version
             f"gate.raw_{name}_min",
             "high",
         )
         for name in STRICTER
-        if name != "bandwidth_hz"  # the recording's, whatever the version
     ]
     for name, label, about, of, key in _OTHERS:
         better: Literal["high", "low"] = "low" if name == "cer" else "high"

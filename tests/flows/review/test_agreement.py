@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from clean_corpus.flows.commands import decisions as command
-from clean_corpus.flows.review.agreement import agreement
+from clean_corpus.flows.review.agreement import _settings, agreement
+from clean_corpus.flows.review.scores import known_scores
 from clean_corpus.pipeline.corpus import decisions, ledger, versions
 from tests.flows.review.conftest import BOB, LOW, page_over
 from tests.support import gated
@@ -76,3 +77,8 @@ def test_a_threshold_that_people_hold_to_is_found_again(tmp_path, store):
     assert of["agreement_now"] == pytest.approx(found["agree"]) and of["n"] == 300
     assert "gate.snr_db_min" not in best, "all clips have one SNR, so no threshold on it tells them apart"
     assert agreement(page_over(store).opened.corpus) == found, "the same decisions, the same intervals"
+
+
+def test_every_threshold_that_is_tried_has_its_slider():
+    sliders = {score.setting for score in known_scores().values()}
+    assert {f"gate.{key}" for key, _ in _settings()} == sliders - {None, "gate.guard_likeness_min"}

@@ -6,8 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from clean_corpus.flows.commands import decisions as command
+from clean_corpus.flows.commands.decisions import words_of
 from clean_corpus.flows.review import deciding
 from clean_corpus.pipeline.corpus import decisions, versions
+from clean_corpus.pipeline.corpus.decisions import Review
+from clean_corpus.pipeline.corpus.republish import Change
 from tests.flows.review.conftest import ANNE, BAD, BOB, COPY, LOW, SILENT, page_over
 
 ONE, LOW_CLIP = ANNE.clip_ids()[0], LOW.clip_ids()[0]
@@ -46,7 +49,8 @@ def test_what_is_decided_is_stored_at_once_shown_and_published(page, store):
     assert pending["clips"] == 5 and pending["hours"] == pytest.approx(-2 * 0.5 / 3600) and pending["left"] == []
     effects = {change["clip_id"]: change for change in pending["changes"]}
     assert effects[LOW_CLIP]["words"] == "keep, text" and effects[LOW_CLIP]["by"] == "anna"
-    assert effects[LOW_CLIP]["effect"][0] == "rejected -> kept"
+    assert effects[LOW_CLIP]["effect"][0] == "kept instead of rejected"
+    assert effects[LOW_CLIP]["effect"][-1].startswith('text "Half past nine." instead of "words of')
     kept = {"filter": json.dumps({"is": {"decided": ["keep, text"]}})}
     assert [clip["clip_id"] for clip in page_over(store).get("api/clips", params=kept).json()["clips"]] == [LOW_CLIP]
     facets = page.get("api/facets").json()["decided"]
@@ -133,3 +137,17 @@ def test_a_run_on_the_output_is_waited_for(page, store):
         answer = publish(page)
     assert answer.status_code == 400 and "another run is writing there" in answer.json()["error"]
     assert publish(page).json()["version"] == 2
+
+
+def test_what_a_decision_does_is_said_in_plain_words():
+    old = {"verdict": "kept", "chosen": "enhanced", "speaker": "bob", "text": None}
+
+    def words(**new):
+        return list(words_of(Change(old, old | new, Review())))
+
+    assert words(chosen="raw") == ["the raw version instead of the enhanced one"]
+    assert words(verdict="rejected", chosen=None) == ["rejected instead of kept"]
+    assert words(speaker=None, text="So.") == ["no speaker instead of bob", 'text "So."']
+    assert words(speaker="anna") == ["speaker anna instead of bob"]
+    back = Change(old | {"verdict": "rejected", "chosen": None}, old, None)
+    assert list(words_of(back)) == ["kept instead of rejected", "the enhanced version", "taken back"]
