@@ -106,8 +106,8 @@ def measured(engine: Engine, folder: Path, busy: Callable[[float], str]) -> list
         return sum(clip.duration_s for raw in shards for clip in raw.clips)
 
     with ThreadPoolExecutor(engine.slots) as threads:
-        # each worker loads its networks, in as many calls at once as there are workers
-        list(threads.map(lambda number: finished(f"warm-{number}", recordings[:4]), range(engine.workers)))
+        # each worker loads its networks; which one a call goes to is not ours to say, so there are some to spare
+        list(threads.map(lambda number: finished(f"warm-{number}", recordings[:4]), range(2 * engine.workers)))
         shards = [raw for some in threads.map(lambda group: ingested("scored", group), groups) for raw in some]
         lines = [timed("scoring", threads, scored, shards, engine, busy)]
         lines.append(timed("decode to tar", threads, lambda group: finished("tars", group), groups, engine, busy))

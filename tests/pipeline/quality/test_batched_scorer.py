@@ -120,6 +120,14 @@ def test_a_buffer_is_copied_once_on_its_way_to_the_device():
     assert speech.frames.base is not None, "a view of the samples: what is staged is the first copy"
 
 
+@pytest.mark.parametrize("ruler", dnsmos.NETWORKS)
+def test_all_that_a_network_computes_with_is_on_its_device(ruler):
+    """On torch's device without memory, which refuses to compute with what lies elsewhere, as a GPU does."""
+    ((speech, bands),) = dnsmos.heard(signals.speech(1.1, seed=1), "whole").stretches
+    found = BatchedTrunk(*dnsmos.parts(ruler), device="meta")([speech] if ruler == "dnsmos_p835" else bands)
+    assert found.device.type == "meta" and found.shape == (1, 3 if ruler == "dnsmos_p835" else 1)
+
+
 def test_a_gpu_reads_and_writes_page_locked_memory_and_is_waited_for_once_the_result_is_wanted(monkeypatch):
     """What torch is asked for, by a stand-in: there may be no GPU."""
     events = []

@@ -36,6 +36,12 @@ def test_clips_side_by_side_score_as_each_does_alone(own, monkeypatch):
     assert own.start(clips)() == pytest.approx([own(clip) for clip in clips], abs=1e-4)
 
 
+def test_all_that_the_network_computes_with_is_on_its_device():
+    """On torch's device without memory, which refuses to compute with what lies elsewhere, as a GPU does."""
+    found = DistillMos("meta")._scores([np.zeros(n, np.float32) for n in (16_000, 1_600)])
+    assert found.device.type == "meta" and found.shape == (2,)
+
+
 def test_level_does_not_matter_and_nothing_is_printed(own, capfd):
     x = signals.speech(1, seed=1)
     assert own(x) == pytest.approx(own(0.05 * x), abs=1e-3)

@@ -68,6 +68,12 @@ def test_windows_are_those_of_the_package(encoder, spoken):
     assert np.abs(voice._unit(found) - wanted).max() < 1e-4
 
 
+def test_all_that_the_network_computes_with_is_on_its_device():
+    """On torch's device without memory, which refuses to compute with what lies elsewhere, as a GPU does."""
+    found = voice.VoiceEncoder(speech_threshold=0.5, device="meta")._embed(2 * [np.zeros((160, 40), np.float32)])
+    assert found.device.type == "meta" and found.shape == (2, voice.SIZE)
+
+
 def test_clips_side_by_side_have_the_voices_that_each_has_alone(encoder, spoken):
     """As on a GPU, where windows of several clips are a batch."""
     mels = [(key, encoder.hear(x, sample_rate=22050)) for key, x in spoken.items()]
