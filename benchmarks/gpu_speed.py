@@ -56,7 +56,7 @@ def main() -> None:
             lines = measured(engine, folder, busy)
         apart = largest_difference(folder / "in", "cpu" if asked.on_cores else "cuda")
     head = ["work", "seconds of audio", "workers", "times real time", "wanted", "the GPU computes"]
-    remark = f"Scores differ from those of ONNX Runtime on a core by {apart:.0e} at most, over {COMPARED} clips."
+    remark = f"Scores differ from those of a core by {apart:.0e} at most, over {COMPARED} clips."
     text = f"{table(head, lines)}\n\n{remark} {machine().replace('no GPU', gpu())}."
     print(text) if asked.on_cores else write_section("gpu_speed", text)
 
@@ -165,7 +165,7 @@ def gpu() -> str:
 
 
 def largest_difference(folder: Path, device: str) -> float:
-    """Return how far scores of a device are from those of ONNX Runtime on a core, of the first clips."""
+    """Return how far scores of a device are from those of a core, of the first clips."""
     from clean_corpus.pipeline.quality.batched_scorer import BatchedScorer
 
     settings = {"speech_threshold": 0.5, "dnsmos_windows": "whole"}

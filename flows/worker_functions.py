@@ -61,7 +61,7 @@ def has_gpu() -> bool:
 
 @cache
 def scorer(speech_threshold: float, config: ScoreConfig) -> "Scorer | BatchedScorer":
-    """Return this process's scorer, its networks on the GPU if there is one, else ONNX Runtime's on one core."""
+    """Return this process's scorer, its networks on the GPU if there is one, else on one core."""
     from clean_corpus.pipeline.quality.scorer import Scorer
 
     windows, naturalness = config.dnsmos_windows, config.distillmos

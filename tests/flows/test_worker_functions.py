@@ -52,7 +52,7 @@ def test_cleaning_scores_enhances_and_scores_what_the_network_could_read(config,
     assert len(enhanced) == 1, "without an enhancer no network is named or loaded"
 
 
-def test_a_worker_with_a_gpu_scores_there_and_one_without_by_onnx_runtime(config, monkeypatch):
+def test_a_worker_with_a_gpu_scores_there_and_one_without_on_its_core(config, monkeypatch):
     made = []
     monkeypatch.setattr(batched_scorer, "BatchedScorer", lambda **settings: made.append(settings))
     monkeypatch.setattr(scorer, "Scorer", lambda **settings: made.append(settings))

@@ -1,4 +1,4 @@
-"""The path of a GPU on the CPU: the scores of ONNX Runtime within 0.001, and what goes to the device when."""
+"""The path of a GPU on the CPU: the scores of a core within 0.001, and what goes to the device when."""
 
 from types import SimpleNamespace
 
@@ -46,7 +46,7 @@ def assert_close(found, wanted):
         assert found[name] == pytest.approx(value, abs=1e-3), name
 
 
-def test_scores_are_those_of_onnx_runtime(batched, one_by_one):
+def test_scores_are_those_of_a_core(batched, one_by_one):
     given = clips()
     found = dict(batched.score_all((name, batched.prepare(x, sample_rate=RATE)) for name, x in given.items()))
     assert list(found) == list(given)
@@ -57,14 +57,14 @@ def test_scores_are_those_of_onnx_runtime(batched, one_by_one):
     assert_close(alone, found["short"])  # whoever lies beside it
 
 
-def test_scores_of_the_windows_of_speechmos_are_those_of_onnx_runtime():
+def test_scores_of_the_windows_of_speechmos_are_those_of_a_core():
     x = [signals.noisy_speech(2.2, 12.0, seed=2), signals.noisy_speech(1.0, 5.0, seed=3)]
     ours, theirs = BatchedDnsmos("speechmos", device="cpu"), dnsmos.Dnsmos("speechmos")
     for found, clip in zip(ours.start([ours.hear(clip) for clip in x])(), x, strict=True):
         assert found == pytest.approx(theirs(clip), abs=1e-3)
 
 
-def test_scores_of_real_clips_are_those_of_onnx_runtime(batched, one_by_one, real_data):
+def test_scores_of_real_clips_are_those_of_a_core(batched, one_by_one, real_data):
     paths = sorted(real_data.glob("crowd/*/*/*.wav"))[::180]
     x = [soundfile.read(path, dtype="float32")[0][: 2 * RATE] for path in paths]
     found = dict(batched.score_all((number, batched.prepare(clip, sample_rate=RATE)) for number, clip in enumerate(x)))
