@@ -15,7 +15,7 @@ from clean_corpus.flows.compare_config import AA_SEED, AGAIN, FREE, CompareConfi
 from clean_corpus.flows.compare_tasks import Job, Training, devices_of, score_all, speak_one, train_one
 from clean_corpus.flows.engines.local import LocalEngine
 from clean_corpus.flows.training_folder import exclusive_folder, final_location, quiet_lightning
-from clean_corpus.pipeline.core.errors import ConfigError
+from clean_corpus.pipeline.core.errors import ConfigError, DataError
 from clean_corpus.pipeline.core.locations import Location, LocationField
 from clean_corpus.pipeline.text.transcribers import check_transcriber
 from clean_corpus.pipeline.training.loop import claim, write_json
@@ -75,6 +75,7 @@ def compare_vocoders(
     with quiet_lightning(), exclusive_folder(out, {"sets"}) as folder:  # sets are written anew each time
         claim(folder, {"sets": sets, **config.model_dump(mode="json", exclude=FREE)})
         aligned = _aligned(shards, folder, config)
+        _require_enough(aligned, force)
         overlap = training_overlap.warnings(sets, aligned.folders, config.vocoder.start_from)
         for sentence in overlap:
             LOG.warning(sentence)
@@ -134,6 +135,19 @@ def _aligned(shards: dict[str, Sequence[Shard]], folder: Path, config: CompareCo
             )
     write_json(begun, aligned.audio)
     return aligned
+
+
+def _require_enough(aligned: AlignedSets, force: bool) -> None:
+    """Refuse sets too short to train on before another was trained on for hours.
+
+    Raises: DataError unless `force`.
+    """
+    for name, hours in aligned.hours.items():
+        if hours * 3600 < train.LEAST_S and not force:
+            raise DataError(
+                f"set {name} holds {hours * 60:.1f} minutes to train on, fewer than {train.LEAST_S / 60:g}; give more, "
+                "or --force to go on"
+            )
 
 
 def _steps(aligned: AlignedSets, folder: Path, config: CompareConfig) -> int:

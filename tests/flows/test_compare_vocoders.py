@@ -15,7 +15,7 @@ from clean_corpus.flows import compare_vocoders as comparison
 from clean_corpus.flows.commands import listening, listening_report
 from clean_corpus.pipeline.audio import decode, encode
 from clean_corpus.pipeline.audio.synthetic import coloured_noise
-from clean_corpus.pipeline.core.errors import ConfigError
+from clean_corpus.pipeline.core.errors import ConfigError, DataError
 from clean_corpus.pipeline.corpus.shards import write_shard
 from clean_corpus.pipeline.storage.local import LocalStore
 from clean_corpus.vocoder.comparison.copy_synthesis import Spoken
@@ -160,6 +160,16 @@ def test_a_set_without_shards_is_named(sets, tmp_path, run):
     given = {"raw": [str(sets / "raw")], "x": [str(tmp_path / "none")]}
     with pytest.raises(ConfigError, match=r"--set x=.*none: no \.tar there"):
         comparison.compare_vocoders.fn(given, Path(tmp_path / "out"), config)
+
+
+def test_a_set_too_short_is_refused_before_any_is_trained_on(sets, tmp_path, monkeypatch):
+    """Twelve seconds are enough here, eleven are not: what lacks is the last set's."""
+    monkeypatch.setattr(comparison.train, "LEAST_S", 7.5)  # twelve less four that are spoken or validate
+    monkeypatch.setattr(comparison, "_train_all", lambda *_: pytest.fail("trained"))
+    config = comparison.CompareConfig.model_validate(SMALL | {"utterances": "all"})
+    given = {name: [str(sets / name)] for name in ("clean", "raw")}
+    with pytest.raises(DataError, match=r"set raw holds 0\.1 minutes to train on, fewer than 0\.125; .* --force"):
+        comparison.compare_vocoders.fn(given, tmp_path / "out", config)
 
 
 @pytest.mark.parametrize("name", ["../../escaped", "a/b", "..", "", "a.b", "/tmp/x", "x" * 65, "a\n"])
