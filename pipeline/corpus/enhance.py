@@ -79,7 +79,8 @@ def enhance_named(
 ) -> tuple[dict[Name, Audio], dict[Name, str]]:
     """Return the enhanced clips by name, and the reasons of those that failed by name.
 
-    Where the network fails on a batch, every clip goes through alone, so that only the one at fault fails.
+    Where the network fails on a batch, every clip goes through alone, so that only the one at fault fails. A GPU that
+    has no memory for one is no clip's fault: what is recorded of a clip stays, and another attempt may find room.
     """
     try:
         enhanced = enhance_clips(list(noisy.values()), enhancer, config, sample_rate=rate, on_gpu=on_gpu)
@@ -90,6 +91,8 @@ def enhance_named(
             try:
                 (output[name],) = enhance_clips([x], enhancer, config, sample_rate=rate, on_gpu=on_gpu)
             except _FAULTS as error:
+                if type(error).__name__ == "OutOfMemoryError":  # torch's, of a GPU that others use too
+                    raise
                 failed[name] = f"enhance: {error}"
         return output, failed
 

@@ -1,5 +1,7 @@
 """The stage `enhance`: nothing but the enhancer changes the audio, and only the clip at fault fails."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -11,7 +13,7 @@ from clean_corpus.pipeline.core.records import RawShard
 from clean_corpus.pipeline.core.types import Clip
 from clean_corpus.pipeline.corpus import enhance as stage
 from clean_corpus.pipeline.corpus import shards
-from clean_corpus.pipeline.corpus.enhance import batches, enhance_clips, enhance_shard
+from clean_corpus.pipeline.corpus.enhance import batches, enhance_clips, enhance_named, enhance_shard
 from clean_corpus.pipeline.corpus.stage_cache import library_versions
 from clean_corpus.pipeline.quality import device as devices
 from clean_corpus.pipeline.storage.local import LocalStore
@@ -55,6 +57,19 @@ def test_a_gpu_gets_larger_batches_from_page_locked_memory_unless_the_settings_s
     enhance_clips(clips[:5], halve, EnhanceConfig(), sample_rate=RATE)
     enhance_clips(clips[:2], halve, EnhanceConfig(batch_s=1.0), sample_rate=RATE, on_gpu=True)
     assert seen == [(30, True), (1, True), (4, False), (1, False), (1, True), (1, True)]
+
+
+def test_a_gpu_without_memory_for_a_batch_gets_clips_alone_and_is_no_clips_fault():
+    def small(noisy, lengths, at_most=1):
+        if len(noisy) > at_most:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return noisy / 2
+
+    clips = {name: np.ones(RATE, np.float32) for name in "ab"}
+    enhanced, failed = enhance_named(clips, small, EnhanceConfig(), RATE)
+    assert list(enhanced) == ["a", "b"] and not failed
+    with pytest.raises(torch.OutOfMemoryError):
+        enhance_named(clips, partial(small, at_most=0), EnhanceConfig(), RATE)
 
 
 @pytest.mark.parametrize(
