@@ -20,7 +20,7 @@ from clean_corpus.pipeline.storage.base import Store
 if TYPE_CHECKING:
     from torch import Tensor
 
-VERSION = 4  # raise it when the same network gives other samples: other batches, padding or scaling
+VERSION = 5  # raise it when the same network gives other samples: other batches, padding or scaling
 
 Enhancer = Callable[["Tensor", "Tensor"], "Tensor"]
 """(waveforms (B, N), lengths (B,) in samples) -> waveforms (B, N)."""
@@ -53,7 +53,7 @@ def enhance_shard(
     Raises: DataError if the shard's bytes are not those that were written; StorageError if the output cannot be.
     """
     ids = [clip.clip_id for clip in raw.wanted]
-    libraries = decode.CODEC_VERSION, library_versions("torch", "webdataset")
+    libraries = decode.CODEC_VERSION, library_versions("onnxruntime", "torch", "webdataset")
     settings = {"batch_s": config.enhance.batch_s or BATCH_S}
     name = content_name("enhance", VERSION, raw.shard.sha256, ids, identity, settings, *libraries)
 
