@@ -29,7 +29,7 @@ test: setup
 test-slow: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow
 
-# Speed beside named peers, written into docs/PERFORMANCE.md: a quarter of an hour on two idle cores
+# Speed beside named peers, written into docs/PERFORMANCE.md: less than twenty minutes on two idle cores
 bench: setup
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/scoring_speed.py
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/data_speed.py

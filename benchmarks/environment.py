@@ -19,7 +19,7 @@ REPOSITORY = Path(__file__).parents[1]
 DATA = Path(os.environ.get("CLEAN_CORPUS_DATA", REPOSITORY.parent / "shared" / "data"))
 TOOLS = DATA.parent / "tools"
 COMMAND = str(Path(sys.executable).parent / "clean-corpus")
-EVERY_S = 0.5  # reading the memory of processes delays them
+EVERY_S, SHARE = 0.5, 0.02  # of its time so far a command is left alone: reading the memory of processes delays them
 
 
 _reapers: list[Reaper] = []  # each ends with this process
@@ -76,13 +76,13 @@ def measure(*command: object) -> Measured:
             peak = max(peak, _held_bytes(family))
             cpu_s |= _cpu_s(family)
             with suppress(subprocess.TimeoutExpired):
-                process.wait(timeout=EVERY_S)
+                process.wait(timeout=max(EVERY_S, SHARE * (time.perf_counter() - start)))
         wall_s = time.perf_counter() - start
         log.seek(0)
         output = log.read()
     if process.returncode:
         raise subprocess.CalledProcessError(process.returncode, command, output)
-    # what was seen last lacks the last half second, what was waited for lacks processes that were killed
+    # what was seen last lacks the last moments, what was waited for lacks processes that were killed
     return Measured(wall_s, max(sum(cpu_s.values()), _waited_cpu_s() - waited_s), peak / 2**30, output)
 
 

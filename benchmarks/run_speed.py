@@ -1,9 +1,15 @@
 """Time whole runs: the crowd's clips beside one pass of speechmos, a run that changes nothing, one short file.
 
-usage: python benchmarks/run_speed.py [--clips N] [--hour CHECKOUT]     writes the section `run_speed` of the documents
+usage: python benchmarks/run_speed.py [--clips N] [--again N] [--long HOURS] [--ratio R] [--hour CHECKOUT] [--only PART]
+  writes the section `run_speed` of the documents; --only, which may be repeated, prints some lines instead
 
-`--hour` also cleans an hour of clips of 5 to 15 s by this program and by that of an older checkout (651e350 is what it
-is compared with), a run each: an hour more. Wanted wall times hold on an idle machine.
+--again  clips of the run that is made twice; 10000 is what is wanted, a quarter of an hour more than the default
+--long   hours of a run that is compared with one of a --ratio of them; 100 and 100 are what is wanted, a day of two
+         cores and 60 GB below TMPDIR
+--hour   also cleans an hour of clips of 5 to 15 s by this program and by that of an older checkout (651e350 is what it
+         is compared with), a run each: an hour more
+Recordings of --again and --long are repeated, as benchmarks/repeated.py makes them. Wanted wall times hold on an idle
+machine.
 """
 
 import argparse
@@ -17,11 +23,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import repeated
 import soundfile
 from documents import table, write_section
 from environment import COMMAND, DATA, Measured, machine, measure, own_children
 
 CLIPS, PEER_CLIPS = 360, 24
+AGAIN, AGAIN_S = 1000, (1.5, 2.5)
+LONG_H, RATIO = 0.5, 10.0
 HOUR_S, CLIP_S = 3600.0, (5.0, 15.0)
 COMPUTE = ("ingest", "score before", "enhance", "score after", "publish")
 
@@ -41,6 +50,11 @@ class Run:
     def worker_s(self) -> float:
         """Seconds that workers computed."""
         return sum(stage["seconds"] for stage in self.facts["stages"] if stage["name"] in COMPUTE)
+
+    @property
+    def wall_share(self) -> float:
+        """The flow's wall time over that of its stages' compute, had all cores worked on it all the time."""
+        return self.facts["wall_s"] * len(os.sched_getaffinity(0)) / self.worker_s
 
 
 def clean(source: Path, output: Path, *, code: Path | None = None) -> Run:
@@ -83,62 +97,106 @@ def hour_of_clips(folder: Path) -> None:
 
 def main() -> None:
     own_children()
+    parts = {"crowd": crowd_lines, "start": start_lines, "again": again_lines, "long": long_lines, "hour": hour_lines}
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clips", type=int, default=CLIPS, help="of the crowd's; default all")
-    parser.add_argument("--hour", type=Path, help="older checkout to clean an hour with, too")
+    parser.add_argument("--again", type=int, default=AGAIN, metavar="CLIPS", help=f"default {AGAIN}")
+    parser.add_argument("--long", type=float, default=LONG_H, metavar="HOURS", help=f"default {LONG_H}")
+    parser.add_argument("--ratio", type=float, default=RATIO, help=f"of --long to the shorter run; default {RATIO:g}")
+    parser.add_argument("--hour", type=Path, metavar="CHECKOUT", help="older checkout to clean an hour with, too")
+    parser.add_argument("--only", choices=parts, action="append", help="print the lines of this part and write nothing")
     asked = parser.parse_args()
     lines: list[list[object]] = []
-    with tempfile.TemporaryDirectory() as temporary:
-        work = Path(temporary)
-        lines += crowd_lines(work, asked.clips)
-        lines += start_lines(work)
-        if asked.hour:
-            hour_of_clips(work / "hour")
-            ours = clean(work / "hour", work / "hour-new").took.cpu_s
-            older = clean(work / "hour", work / "hour-old", code=asked.hour).took.cpu_s
-            lines.append(
-                ["an hour of clips of 5 to 15 s, CPU of the older checkout over ours", f"{older / ours:.2f}", "2.2"]
-            )
-    write_section(
-        "run_speed", f"{table(['figure', 'measured', 'wanted'], lines)}\n\n{machine()}; {sys.version.split()[0]}."
-    )
+    for name in asked.only or parts:
+        with tempfile.TemporaryDirectory() as temporary:
+            for line in parts[name](Path(temporary), asked):
+                print(*line, sep=" | ", file=sys.stderr, flush=True)
+                lines.append(line)
+    found = f"{table(['figure', 'measured', 'wanted'], lines)}\n\n{machine()}; {sys.version.split()[0]}."
+    print(found) if asked.only else write_section("run_speed", found)
 
 
-def crowd_lines(work: Path, n_clips: int) -> list[list[object]]:
-    """Return the lines of a run over the crowd's clips, and of a second one."""
+def crowd_lines(work: Path, asked: argparse.Namespace) -> list[list[object]]:
+    """Return the lines of a run over the crowd's clips."""
     paths = sorted((DATA / "crowd").glob("**/*.wav"))
-    paths = paths[:: max(1, len(paths) // n_clips)][:n_clips]
+    paths = paths[:: max(1, len(paths) // asked.clips)][: asked.clips]
     for number, path in enumerate(paths):
         (work / "crowd").mkdir(exist_ok=True)
         shutil.copy(path, work / "crowd" / f"{number:05d}.wav")
-    first, second = (clean(work / "crowd", work / "crowd-out") for _ in range(2))
+    first = clean(work / "crowd", work / "out")
     alone = speechmos_share(paths[:: max(1, len(paths) // PEER_CLIPS)])
     share = first.worker_s / first.audio_s
-    cores = len(os.sched_getaffinity(0))
-    wall = first.facts["wall_s"] / (first.worker_s / cores)
     return [
         ["the crowd's clips, worker seconds a second of audio", f"{share:.3f}", ""],
         ["speechmos alone, one pass, seconds of a core a second of audio", f"{alone:.3f}", ""],
         ["the one over the other", f"{share / alone:.2f}", "at most 0.20"],
-        ["wall time of that run over its stages' compute on all cores", f"{wall:.2f}", "under 1.10"],
-        ["second run, nothing changed, CPU over that of the first", f"{second.took.cpu_s / first.took.cpu_s:.1%}", ""],
-        ["... its wall time", f"{second.took.wall_s:.1f} s", ""],
+        ["wall time of that run over its stages' compute on all cores", f"{first.wall_share:.2f}", ""],
     ]
 
 
-def start_lines(work: Path) -> list[list[object]]:
-    """Return the lines of a run over one file of 5 s."""
+def one_file(work: Path) -> Path:
+    """Write one recording of 5 s; return its folder."""
     (work / "one").mkdir()
     source = next(path for path in sorted((DATA / "speech/train").glob("*.flac")) if soundfile.info(path).duration > 5)
     x, rate = soundfile.read(source, dtype="int16")
     soundfile.write(work / "one" / "a.wav", x[: 5 * rate], rate)
-    first, second = (clean(work / "one", work / "one-out").took for _ in range(2))
+    return work / "one"
+
+
+def start_lines(work: Path, asked: argparse.Namespace) -> list[list[object]]:
+    """Return the lines of a run over one file of 5 s, and of a second one."""
+    source = one_file(work)
+    first, second = (clean(source, work / "out").took for _ in range(2))
     return [
         ["one file of 5 s: wall time", f"{first.wall_s:.1f} s", "under 15 s"],
         ["... CPU, all processes", f"{first.cpu_s:.1f} s", ""],
         ["... again, with nothing to do: wall time", f"{second.wall_s:.1f} s", "under 6 s"],
         ["... CPU, all processes", f"{second.cpu_s:.1f} s", ""],
     ]
+
+
+def again_lines(work: Path, asked: argparse.Namespace) -> list[list[object]]:
+    """Return the lines of a run over many short recordings, and of a second one that changes nothing."""
+    n = repeated.write(work / "in", repeated.utterances(), AGAIN_S, count=asked.again, hours=float("inf"))
+    first, second = (clean(work / "in", work / "out") for _ in range(2))
+    if first.facts["version"] != second.facts["version"]:
+        raise SystemExit("the second run made another version; it must change nothing")
+    wall = f"{second.took.wall_s / first.took.wall_s:.1%}"
+    cpu = f"{second.took.cpu_s / first.took.cpu_s:.1%}"
+    return [
+        [f"{n:,} clips again, nothing changed: wall time over that of the first run", wall, "under 3 %"],
+        ["... CPU over that of the first", cpu, ""],
+        ["... its wall time", f"{second.took.wall_s:.1f} s", ""],
+    ]
+
+
+def long_lines(work: Path, asked: argparse.Namespace) -> list[list[object]]:
+    """Return the lines of a long run, and of how it grows from a short one: by CPU less that of one file of 5 s."""
+    sources, hours = repeated.utterances(), (asked.long / asked.ratio, asked.long)
+    start_s = clean(one_file(work), work / "one-out").took.cpu_s
+    runs = []
+    for i, h in enumerate(hours):
+        repeated.write(work / f"in-{i}", sources, CLIP_S, count=10**9, hours=h)
+        runs.append(clean(work / f"in-{i}", work / f"out-{i}"))
+        shutil.rmtree(work / f"in-{i}")
+    short, long = runs
+    growth = (long.took.cpu_s - start_s) / (short.took.cpu_s - start_s) / (long.audio_s / short.audio_s)
+    name = f"{hours[1]:g} h (repeated) against {hours[0]:g} h"
+    return [
+        [f"{name}: CPU an hour, the start left out, long over short", f"{growth:.2f}", "0.90 to 1.10"],
+        ["... memory", f"{long.took.peak_gib:.2f} and {short.took.peak_gib:.2f} GiB", "flat"],
+        ["... wall time of the long one over its stages' compute on all cores", f"{long.wall_share:.2f}", "under 1.10"],
+    ]
+
+
+def hour_lines(work: Path, asked: argparse.Namespace) -> list[list[object]]:
+    """Return the line of an hour of clips by two programs, if there is another to compare with."""
+    if not asked.hour:
+        return []
+    hour_of_clips(work / "hour")
+    ours = clean(work / "hour", work / "new").took.cpu_s
+    older = clean(work / "hour", work / "old", code=asked.hour).took.cpu_s
+    return [["an hour of clips of 5 to 15 s, CPU of the older checkout over ours", f"{older / ours:.2f}", "2.2"]]
 
 
 if __name__ == "__main__":
