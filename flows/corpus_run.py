@@ -117,10 +117,10 @@ class CorpusRun:
     # ---- stages
 
     def _ingest(self, groups: Groups) -> None:
-        def read(group: list[Recording]) -> group_stages.IngestedGroup:
-            return group_stages.ingest_group(self.engine, self.config, group)
+        def read(parts: list[list[Recording]]) -> group_stages.IngestedGroup:
+            return group_stages.ingest_group(self.engine, self.config, parts)
 
-        stage = Stage("ingest", "groups", read, lambda group: group[0].key)
+        stage = Stage("ingest", "groups", read, lambda parts: parts[0][0].key)
         for number, ingested in self.work.each(stage, enumerate(groups), len(groups)):
             self._count(ingested.stages)
             self.state.add_raw_shards(number, ingested.raw_shards)

@@ -1,5 +1,6 @@
 """One group of recordings read and cut into raw shards of clips, by calls to an engine's workers."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from clean_corpus.flows import worker_functions
@@ -23,14 +24,15 @@ class IngestedGroup:
     rows: list[Row] = field(default_factory=list)
 
 
-def ingest_group(engine: Engine, config: RunConfig, group: list[Recording]) -> IngestedGroup:
-    """Cut a group of recordings into clips.
+def ingest_group(engine: Engine, config: RunConfig, parts: list[list[Recording]]) -> IngestedGroup:
+    """Cut a group of recordings, given as its parts, into clips.
 
     A group that kills its worker three times, or hangs, is read again one recording at a time, so that only those
     fail that are at fault.
     """
     ingested = IngestedGroup()
-    outcome = _ingest(engine, config, group, ingested)
+    group = [recording for part in parts for recording in part]
+    outcome = _ingest(engine, config, group, ingested, [len(part) for part in parts])
     if isinstance(outcome, Exception) and len(group) > 1:
         for recording in group:
             outcome = _ingest(engine, config, [recording], ingested)
@@ -42,7 +44,7 @@ def ingest_group(engine: Engine, config: RunConfig, group: list[Recording]) -> I
 
 
 def _ingest(
-    engine: Engine, config: RunConfig, group: list[Recording], ingested: IngestedGroup
+    engine: Engine, config: RunConfig, group: list[Recording], ingested: IngestedGroup, sizes: Sequence[int] = ()
 ) -> Outcome[Ingested] | Exception:
     """Call the stage and add its results to `ingested`; return its outcome."""
     name = label(group[0].key, len(group))
@@ -53,6 +55,7 @@ def _ingest(
         worker_functions.ingest,
         config,
         group,
+        sizes,
         again_if_hung=len(group) == 1,
         limit_s=call_limit_s(config.engine, sum(recording.size for recording in group) / BYTES_PER_S),
     )

@@ -120,12 +120,12 @@ def _store(config: RunConfig) -> Store:
     return open_store(config.output, config.s3)
 
 
-def ingest(config: RunConfig, group: Sequence[Recording]) -> Outcome[Ingested]:
-    """Run the stage `ingest` on one group of recordings."""
+def ingest(config: RunConfig, group: Sequence[Recording], sizes: Sequence[int] = ()) -> Outcome[Ingested]:
+    """Run the stage `ingest` on one group of recordings; `sizes` are those of the groups that it was joined of."""
     from clean_corpus.pipeline.corpus.ingest import ingest_group
 
     with compute_in_turns():
-        return ingest_group(_store(config), config.input, group, config, aligner(config.text))
+        return ingest_group(_store(config), config.input, group, config, aligner(config.text), sizes)
 
 
 def score_raw(config: RunConfig, raw: RawShard) -> Outcome[Scored]:

@@ -54,6 +54,21 @@ class RawShard:
 
 
 @dataclass(frozen=True)
+class Part:
+    """A tar whose clips lie in another one too, which was joined of several."""
+
+    shard: Shard
+    clip_ids: list[str]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The tars of which one was joined, in order."""
+
+    parts: list[Part]
+
+
+@dataclass(frozen=True)
 class Ingested:
     """A decoded group of recordings: its shards, and the clips that have no audio to go on with."""
 
@@ -131,6 +146,8 @@ class Ending:
 def named_shards(result: object) -> Iterator[Shard]:
     """Yield the shards that a stage's result refers to."""
     match result:
+        case Parts():
+            yield from (part.shard for part in result.parts)
         case Ingested():
             yield from (raw.shard for raw in result.shards)
         case Enhanced():

@@ -10,7 +10,7 @@ from clean_corpus.pipeline.core.config import PipelineConfig
 from clean_corpus.pipeline.core.hashing import content_name
 from clean_corpus.pipeline.core.records import Embedded, Outcome, RawShard, Shard, Voices
 from clean_corpus.pipeline.core.types import Decision, VoiceFacts
-from clean_corpus.pipeline.corpus import shards
+from clean_corpus.pipeline.corpus import joined, shards
 from clean_corpus.pipeline.corpus.stage_cache import cached, library_versions
 from clean_corpus.pipeline.quality import speakers, voice
 from clean_corpus.pipeline.storage.base import Store
@@ -45,7 +45,20 @@ def embed_shard(
     def compute() -> Embedded:
         return Embedded(*(_voices(store, shard, wanted, encoder, config) for shard in (raw.shard, enhanced)))
 
-    return cached(store, "embed", name, Embedded, compute)
+    def join() -> tuple[Embedded, bool] | None:
+        def embedded(part: RawShard) -> Outcome[Embedded]:
+            return embed_shard(store, part, joined.enhanced_part(store, enhanced, part), encoder, config)
+
+        def put(some: list[Embedded]) -> Embedded:
+            versions = [e.raw for e in some], [e.enhanced for e in some]
+            return Embedded(
+                *(Voices(joined.merged([v.embeddings for v in of]), joined.merged([v.constancy for v in of]))
+                  for of in versions)
+            )  # fmt: skip
+
+        return joined.join(joined.raw_parts(store, raw), embedded, put)
+
+    return cached(store, "embed", name, Embedded, compute, join)
 
 
 def _voices(

@@ -10,9 +10,9 @@ from clean_corpus.pipeline.core import memory
 from clean_corpus.pipeline.core.config import EnhanceConfig, PipelineConfig
 from clean_corpus.pipeline.core.errors import DataError
 from clean_corpus.pipeline.core.hashing import content_name
-from clean_corpus.pipeline.core.records import Enhanced, Outcome, RawShard
+from clean_corpus.pipeline.core.records import Enhanced, Outcome, Part, RawShard
 from clean_corpus.pipeline.core.types import Audio
-from clean_corpus.pipeline.corpus import shards
+from clean_corpus.pipeline.corpus import joined, shards
 from clean_corpus.pipeline.corpus.stage_cache import cached, library_versions
 from clean_corpus.pipeline.quality import signal_measures
 from clean_corpus.pipeline.storage.base import Store
@@ -71,7 +71,20 @@ def enhance_shard(
         }
         return Enhanced(shards.write_shard(store, f"work/enhanced/{name}.tar", samples), failed, residual_snr_db)
 
-    return cached(store, "enhance", name, Enhanced, compute)
+    def join() -> tuple[Enhanced, bool] | None:
+        def put(some: list[Enhanced]) -> Enhanced:
+            failed = joined.merged([part.failed for part in some])
+            wanted = [[c.clip_id for c in part.wanted if c.clip_id not in failed] for part in parts]
+            tars = [Part(e.shard, ids) for e, ids in zip(some, wanted, strict=True) if e.shard]
+            shard = joined.join_tars(store, f"enhanced-{name}", tars)
+            return Enhanced(shard, failed, joined.merged([part.residual_snr_db for part in some]))
+
+        parts = [part for part in joined.raw_parts(store, raw) if part.wanted]
+        return joined.join(
+            parts, lambda part: enhance_shard(store, part, enhancer, identity, config, on_gpu=on_gpu), put
+        )
+
+    return cached(store, "enhance", name, Enhanced, compute, join)
 
 
 def enhance_named(

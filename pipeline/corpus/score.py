@@ -13,9 +13,9 @@ from clean_corpus.pipeline.core import memory, rates
 from clean_corpus.pipeline.core.config import AudioConfig, PipelineConfig
 from clean_corpus.pipeline.core.errors import DataError
 from clean_corpus.pipeline.core.hashing import content_name, sha256_file
-from clean_corpus.pipeline.core.records import Outcome, Scored, Shard
+from clean_corpus.pipeline.core.records import Outcome, RawShard, Scored, Shard
 from clean_corpus.pipeline.core.types import Audio, Clip, Recording, Scores
-from clean_corpus.pipeline.corpus import shards
+from clean_corpus.pipeline.corpus import joined, shards
 from clean_corpus.pipeline.corpus.clips import as_published, cut_recording, read_measured, read_whole
 from clean_corpus.pipeline.corpus.stage_cache import cached, library_versions
 from clean_corpus.pipeline.discover.clean_references import Reference
@@ -79,7 +79,19 @@ def score_shard(
             return Scored(dict(ruler.score_all(prepared)), failed)
         return Scored(dict(each(lambda x, clean: _scores(x, clean, ruler, config.audio))), failed)
 
-    return cached(store, "score", name, Scored, compute)
+    def join() -> tuple[Scored, bool] | None:
+        parts = joined.raw_parts(store, RawShard(shard, list(clips), [])) if shard else []
+
+        def scored(part: RawShard) -> Outcome[Scored]:
+            return score_shard(store, part.shard, part.clips, scorer, config, clean_references)
+
+        return joined.join(
+            parts,
+            scored,
+            lambda some: Scored(joined.merged([s.scores for s in some]), joined.merged([s.failed for s in some])),
+        )
+
+    return cached(store, "score", name, Scored, compute, join)
 
 
 def _scores(x: Audio, clean: Audio | None, scorer: AnyScorer, config: AudioConfig) -> Scores:

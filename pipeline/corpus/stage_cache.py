@@ -41,19 +41,27 @@ def only_recorded() -> Iterator[None]:
         _only_recorded.reset(token)
 
 
-def cached(store: Store, stage: str, name: str, kind: Any, compute: Callable[[], Result]) -> Outcome[Result]:
-    """Return the recorded result of a stage, or compute and record it.
+def cached(
+    store: Store,
+    stage: str,
+    name: str,
+    kind: Any,
+    compute: Callable[[], Result],
+    join: Callable[[], tuple[Result, bool] | None] = lambda: None,
+) -> Outcome[Result]:
+    """Return the recorded result of a stage, or join it of the results of parts, or compute it; and record it.
 
     `kind` is the result's dataclass, `name` its content name. A result whose tars are gone or cut counts as missing.
+    `join` returns a result and whether all of its parts were there, None where there are no parts.
     Raises: StorageError if the result cannot be written, and whatever `compute` raises.
     """
     start = time.perf_counter()
     found = find(store, stage, name, kind)
     if found is not None:
         return Outcome(name, found, time.perf_counter() - start, reused=True)
-    result = compute()
+    result, reused = join() or (compute(), False)
     record(store, stage, name, kind, result)
-    return Outcome(name, result, time.perf_counter() - start, reused=False)
+    return Outcome(name, result, time.perf_counter() - start, reused=reused)
 
 
 def find(store: Store, stage: str, name: str, kind: Any) -> Any:

@@ -9,6 +9,7 @@ from clean_corpus.pipeline.core.config import PipelineConfig
 from clean_corpus.pipeline.core.hashing import content_name
 from clean_corpus.pipeline.core.records import Ending, Outcome, RawShard, Shard, Transcribed
 from clean_corpus.pipeline.core.types import Verdict
+from clean_corpus.pipeline.corpus import joined
 from clean_corpus.pipeline.corpus.clips import as_published
 from clean_corpus.pipeline.corpus.publish import chosen_audio
 from clean_corpus.pipeline.corpus.stage_cache import cached, library_versions
@@ -54,4 +55,16 @@ def transcribe_shard(
                 faults[clip_id] = f"transcribe: {error}"
         return Transcribed(texts, faults)
 
-    return cached(store, "transcribe", name, Transcribed, compute)
+    def join() -> tuple[Transcribed, bool] | None:
+        def transcribed(part: RawShard) -> Outcome[Transcribed]:
+            held = {clip.clip_id for clip in part.clips}
+            some = [ending for ending in endings if ending.clip.clip_id in held]
+            beside = joined.enhanced_part(store, enhanced, part)
+            return transcribe_shard(store, part, beside, some, transcriber, identity, config)
+
+        def put(some: list[Transcribed]) -> Transcribed:
+            return Transcribed(joined.merged([t.texts for t in some]), joined.merged([t.failed for t in some]))
+
+        return joined.join(joined.raw_parts(store, raw), transcribed, put)
+
+    return cached(store, "transcribe", name, Transcribed, compute, join)

@@ -278,12 +278,12 @@ def test_a_group_that_hangs_is_read_one_by_one():
     group = [Recording(f"{name}.wav", f"{name}.wav", 320_000, "0" * 64) for name in "ab"]
     fine, hung = outcome(Ingested([RAW], [])), WorkerHung("long")
     engine = Played(ingest=[hung, fine, hung])
-    finished = group_stages.ingest_group(engine, CONFIG, group)
+    finished = group_stages.ingest_group(engine, CONFIG, [group])
     assert [len(args[1]) for _, args in engine.asked] == [2, 1, 1, 1, 1] and len(finished.rows) == 1
     assert engine.limits_s[:2] == pytest.approx([600 + 100, 600 + 50])
     unlimited = RunConfig(input="in", output="out", engine={"call_limit_s": None})
     engine = Played(ingest=[fine])
-    group_stages.ingest_group(engine, unlimited, group)
+    group_stages.ingest_group(engine, unlimited, [group])
     assert engine.limits_s == [None]
 
 
@@ -292,7 +292,7 @@ def test_a_group_that_kills_its_worker_is_read_one_by_one():
     fine = outcome(Ingested([RAW], [Clip("silent", "c.wav", None, reject=("no_speech", "speech_s 0 < 1"))]))
     died = WorkerDied("gone")
     engine = Played(ingest=[died, died, died, fine, died, died, died, fine])
-    finished = group_stages.ingest_group(engine, CONFIG, group)
+    finished = group_stages.ingest_group(engine, CONFIG, [group])
     assert [[r.source for r in args[1]] for _, args in engine.asked] == (
         [["a.wav", "b.wav", "c.wav"]] * 3 + [["a.wav"]] + [["b.wav"]] * 3 + [["c.wav"]]
     )

@@ -39,14 +39,24 @@ class Folder:
         """Paths of each group."""
         with scratch_database() as db:
             found = group_recordings(self.store, find(self.root, db, exclude=None), max_clips)
-            result = paths(found)
-            assert len(found) == len(result) and paths(found) == result
+            result = paths(flat(found))
+            assert len(found) == len(result) and paths(flat(found)) == result
             return result
+
+    def parts(self):
+        """Paths of each part of each group that was joined."""
+        with scratch_database() as db:
+            found = group_recordings(self.store, find(self.root, db, exclude=None), 64)
+            return [paths(parts) for parts in found if len(parts) > 1]
 
     def numbers(self):
         """Source -> group, as kept for the next run."""
         table = pq.read_table(self.kept)
         return dict(zip(table["source"].to_pylist(), table["group"].to_pylist(), strict=True))
+
+
+def flat(groups):
+    return [[r for part in parts for r in part] for parts in groups]
 
 
 def paths(groups):
@@ -112,6 +122,32 @@ def test_groups_are_kept_and_read_in_parts(folder, monkeypatch):
     assert folder.groups() == first and folder.numbers().keys() == {r.source for r in MANY[:100]}
 
 
+def test_small_groups_of_many_nights_are_joined_and_remember_their_parts(folder):
+    folder.add(MANY[:200])
+    first, nights = folder.groups(), 0
+    while not folder.parts():
+        apart = folder.groups()
+        folder.add([recording(f"n{nights:02d}-{i}") for i in range(3)])
+        joined, nights = folder.groups(), nights + 1
+    assert 8 < nights < 18 and len(apart) > len(first) + 8
+    order = [path for group in [*apart, joined[-1][-3:]] for path in group]
+    assert [path for group in joined for path in group] == order, "the order of recordings stays"
+    assert len(joined) <= len(first) + 2 and max(map(len, joined)) <= 64 and joined[: len(first) - 1] == first[:-1]
+    parts = folder.parts()
+    assert all(part in [*apart, order[-3:]] for group in parts for part in group)
+    assert folder.groups() == joined and folder.parts() == parts, "nothing new: nothing is joined"
+    folder.add([recording("zz")])
+    assert folder.groups() == [*joined, ["zz.wav"]] and folder.parts() == parts
+
+
+def test_groups_that_a_release_without_parts_has_kept_are_read(folder):
+    folder.add(MANY[:100])
+    first = folder.groups()
+    table = pq.read_table(folder.kept)
+    pq.write_table(table.drop(["part"]), folder.kept)
+    assert folder.groups() == first
+
+
 def test_no_recordings_make_no_groups_and_keep_nothing(folder):
     assert folder.groups() == [] and not folder.kept.exists()
 
@@ -132,7 +168,7 @@ def test_memory_does_not_grow_with_the_recordings(tmp_path, monkeypatch):
             groups = group_recordings(
                 LocalStore(tmp_path / str(count)), find(S3Folder("b", "in"), db, exclude=None), 64
             )
-            assert sum(map(len, groups)) == count
+            assert sum(len(part) for parts in groups for part in parts) == count
         _, most = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         return most
