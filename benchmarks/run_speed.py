@@ -30,7 +30,7 @@ from environment import COMMAND, DATA, Measured, machine, measure, own_children
 
 CLIPS, PEER_CLIPS = 360, 24
 AGAIN, AGAIN_S = 1000, (1.5, 2.5)
-LONG_H, RATIO = 0.5, 10.0
+LONG_H, RATIO = 1.0, 10.0
 HOUR_S, CLIP_S = 3600.0, (5.0, 15.0)
 COMPUTE = ("ingest", "score before", "enhance", "score after", "publish")
 
@@ -57,12 +57,13 @@ class Run:
         return self.facts["wall_s"] * len(os.sched_getaffinity(0)) / self.worker_s
 
 
-def clean(source: Path, output: Path, *, code: Path | None = None) -> Run:
+def clean(source: Path, output: Path, *settings: str, code: Path | None = None) -> Run:
     """Clean a folder by this program, or by that of another checkout."""
     before = os.environ.get("PYTHONPATH")
     if code:
         os.environ["PYTHONPATH"] = str(code / "src")
-    took = measure(COMMAND, "run", source, output, "--set", "audio.sample_rate=16000")
+    given = [part for setting in ("audio.sample_rate=16000", *settings) for part in ("--set", setting)]
+    took = measure(COMMAND, "run", source, output, *given)
     if code:
         os.environ.pop("PYTHONPATH") if before is None else os.environ.update(PYTHONPATH=before)
     return Run(took, json.loads((output / "run.json").read_text()))
@@ -171,9 +172,14 @@ def again_lines(work: Path, asked: argparse.Namespace) -> list[list[object]]:
 
 
 def long_lines(work: Path, asked: argparse.Namespace) -> list[list[object]]:
-    """Return the lines of a long run, and of how it grows from a short one: by CPU less that of one file of 5 s."""
+    """Return the lines of a long run, and of how it grows from a short one: by CPU less that of a start.
+
+    The start is a run over so few seconds that next to nothing but it is measured, of which every worker has some.
+    """
     sources, hours = repeated.utterances(), (asked.long / asked.ratio, asked.long)
-    start_s = clean(one_file(work), work / "one-out").took.cpu_s
+    cores = len(os.sched_getaffinity(0))
+    repeated.write(work / "few", sources, AGAIN_S, count=2 * cores, hours=float("inf"))
+    start_s = clean(work / "few", work / "few-out", "shards.max_clips=1").took.cpu_s
     runs = []
     for i, h in enumerate(hours):
         repeated.write(work / f"in-{i}", sources, CLIP_S, count=10**9, hours=h)

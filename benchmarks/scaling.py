@@ -150,7 +150,7 @@ class Simulated(Sleepers):
     def run(self, function: Callable[..., Any], *args: Any, limit_s: float | None = None) -> Any:
         return getattr(self, function.__name__)(*args)
 
-    def ingest(self, config: Any, group: list[Any]) -> Any:
+    def ingest(self, config: Any, group: list[Any], sizes: list[int]) -> Any:
         from clean_corpus.pipeline.core.records import Ingested, Outcome, RawShard, Shard
         from clean_corpus.pipeline.core.types import Clip
 

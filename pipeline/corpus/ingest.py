@@ -57,7 +57,11 @@ def ingest_group(
         return _ingest_files(store, base_folder(root), group, config, aligner)
     with local_group(root, group, config.s3) as (folder, fetched):
         allowed = _allowed(store, fetched)
-        outcome = _ingest_files(store, folder, allowed, config, aligner)
+        found = find(store, "ingest", content := _name(allowed, config, aligner), Ingested)
+        if found is not None:
+            outcome = Outcome(content, found, 0.0, reused=True)
+        else:
+            outcome = _ingest_files(store, folder, allowed, config, aligner)
     if [r.error for r in fetched] == [r.error for r in group]:  # else the next run tries again
         record(store, "listed", name, Ingested, outcome.result)
     return replace(outcome, seconds=time.perf_counter() - start)
@@ -81,10 +85,6 @@ def _ingest_files(
     A file that changed since discovery fails. Its error is part of the name under which the failure is recorded, so
     the file is read again once its old content is back.
     """
-    start = time.perf_counter()
-    found = find(store, "ingest", name := _name(group, config, aligner), Ingested)
-    if found is not None:  # of a bucket, by other listings
-        return Outcome(name, found, time.perf_counter() - start, reused=True)
     begin_computing()
     checked = [verify_unchanged(folder, recording) for recording in group]
     name = _name(checked, config, aligner)
