@@ -1,7 +1,7 @@
 """Recordings repeated until there are as many as wanted, no two of them copies of each other.
 
-Each is made of two pieces of different utterances, each played somewhat faster or slower: a search for copies finds
-none, and to a ruler they are speech like any other.
+Each is made of three pieces of different utterances, each played somewhat faster or slower: a search for copies finds
+next to none, and to a ruler they are speech like any other.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from environment import DATA
 from numpy.typing import NDArray
 
 RATE = 16000
-SPEEDS = (0.85, 1.15)
+PIECES, SPEEDS = 3, (0.85, 1.15)
 FADE_S = 0.01
 SEED = 0
 
@@ -40,12 +40,12 @@ def write(folder: Path, sources: Sequence[Audio], length_s: tuple[float, float],
 
 
 def _spliced(rng: np.random.Generator, sources: Sequence[Audio], length_s: float) -> Audio:
-    """Return two pieces of different utterances, one after the other.
+    """Return pieces of different utterances, one after the other.
 
     Shapes: sources (N_i,) each -> (N,).
     """
-    chosen = rng.choice(len(sources), 2, replace=False)
-    parts = [_piece(rng, sources[i], length_s / 2) for i in chosen]
+    chosen = rng.choice(len(sources), PIECES, replace=False)
+    parts = [_piece(rng, sources[i], length_s / PIECES) for i in chosen]
     ramp = np.linspace(0, 1, round(FADE_S * RATE), dtype=np.float32)
     for part in parts:
         part[: len(ramp)] *= ramp
