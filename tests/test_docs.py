@@ -12,8 +12,8 @@ DOCS = sorted((REPOSITORY / "docs").glob("*.md"))
 FIGURES = {
     "bandwidth", "change", "choice", "crowd", "data_speed", "english_voice", "extras", "faults", "files", "generation",
     "german_voice", "groups", "growth", "guard", "harm", "layouts", "levels", "likeness", "long", "mild",
-    "naturalness", "outlier", "pairs", "pairs48", "proof", "proof_gpu", "proof_low", "results", "review", "rows", "run_speed",
-    "scores", "gpu_speed", "scoring_speed", "settings", "shipped", "streaming", "voice_steps",
+    "naturalness", "outlier", "pairs", "pairs48", "proof", "proof_gpu", "proof_low", "results", "review", "rows",
+    "run_speed", "scores", "gpu_speed", "scoring_speed", "settings", "shipped", "streaming", "voice_steps",
 }  # fmt: skip
 
 
