@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import soundfile
 from documents import table, write_section
-from environment import DATA, machine
+from environment import DATA, machine, own_children
 
 from clean_corpus.flows import shard_work, worker_functions
 from clean_corpus.flows.config import RunConfig
@@ -40,6 +40,7 @@ WANTED = {"scoring": 500.0, "decode to tar": 300.0}
 
 
 def main() -> None:
+    own_children()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=90.0, help="of audio; default 90")
     parser.add_argument("--workers", type=int, help="default: as a run has")

@@ -20,6 +20,8 @@ class FastGru(nn.GRU):
     _session: onnxruntime.InferenceSession | None = None
 
     def forward(self, x: Tensor, hidden: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        if torch.compiler.is_compiling():  # an export traces torch's own
+            return super().forward(x, hidden)
         self._session = self._session or session(self._network())
         frames = x.transpose(0, 1) if self.batch_first else x
         if hidden is None:

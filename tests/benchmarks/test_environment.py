@@ -14,8 +14,9 @@ from tests.support.paths import REPOSITORY
 
 BENCHMARKS = REPOSITORY / "benchmarks"
 PARENT = """
-import subprocess, sys
+import signal, subprocess, sys
 from environment import own_children
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background takes away
 own_children()
 python = [sys.executable, "-S", "-c"]
 code = "import time; print(1, flush=True); time.sleep(60)"

@@ -20,7 +20,7 @@ def equalised(x: Tensor, log_mel: Tensor, mel: LogMel, window_ms: float) -> Tens
 
     Sharper draws leave out what a network is not sure of, most of all the breath in the upper bands of a voice, and a
     hoarse network draws too much between words. Both change slowly, and so does this filter: the shorter its window,
-    the more of the speech is the filter's. White noise through 5 ms is understood, through 100 ms it is noise.
+    the more of the speech is the filter's. White noise through 5 ms is understood, through 50 ms it is noise.
 
     Shapes: x (T * hop_length,), log_mel (n_mels, T) -> (T * hop_length,); 0 ms changes nothing.
 

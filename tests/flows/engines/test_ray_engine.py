@@ -131,12 +131,12 @@ def spread(engine, function, count, *arguments):
 
 @pytest.fixture(scope="class")
 def engine(cluster):
-    with engine_on(cluster, ahead=1) as engine:
+    with engine_on(cluster, gpus_per_worker=1, ahead=1) as engine:
         yield engine
 
 
 class TestTwoWorkers:
-    """Two workers with a GPU each, which read ahead."""
+    """Two workers with a whole GPU each, which read ahead."""
 
     def test_there_are_as_many_as_the_cluster_has_room_for_each_with_a_gpu_of_its_own(self, engine):
         assert (engine.workers, engine.slots) == (2, 4)

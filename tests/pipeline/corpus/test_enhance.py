@@ -145,6 +145,6 @@ def test_a_name_depends_on_what_it_declares_alone(store, monkeypatch):
             "weights and version",
             {"batch_s": 4.0},
             decode.CODEC_VERSION,
-            library_versions("torch", "webdataset"),
+            library_versions("onnxruntime", "torch", "webdataset"),
         )
     ]
