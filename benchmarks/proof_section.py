@@ -16,7 +16,7 @@ from clean_corpus.vocoder.comparison.differences import Tables
 from clean_corpus.vocoder.comparison.result import read_result
 from clean_corpus.vocoder.comparison.two_levels import Table, estimate
 
-BANDS_DB = ((5, 10), (10, 15), (15, 20), (20, 25.1))
+BANDS_DB = ((-5, 0), (0, 5), (5, 10), (10, 15), (15, 20), (20, 25.1))
 MEASURES = {
     "distillmos": "DistillMOS", "dnsmos_p808": "P.808", "dnsmos_ovrl": "OVRL", "dnsmos_sig": "SIG", "dnsmos_bak": "BAK",
     "mcd_db": "MCD, dB", "f0_rmse_hz": "F0, Hz", "voicing_error": "voicing", "stoi": "STOI", "pesq_wb": "PESQ",
