@@ -16,6 +16,8 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
+from clean_corpus.pipeline.core.compiled import compiled
+
 Array = NDArray[np.float32]
 
 OUT, IN = 4, 6  # rows and columns of a tile: its outputs, and the inputs that they depend on
@@ -211,7 +213,7 @@ def _transform_back(typing, x, at, step, y, to, stride):
 _MAP, _IMAGE, _LINE = "float32[:,:,::1]", "float32[:,::1]", "float32[::1]"
 
 
-@numba.njit(f"void({_IMAGE}, {_MAP}, {_LINE}, {_MAP}, {_LINE}, {_MAP}, int64, int64)", nogil=True, cache=True)
+@compiled(f"void({_IMAGE}, {_MAP}, {_LINE}, {_MAP}, {_LINE}, {_MAP}, int64, int64)", nogil=True)
 def convolve_image(x, first, first_bias, weights, bias, y, rows, columns):
     """Run two layers, each a convolution, its bias and a rectifier; the first one's map is never whole.
 
@@ -233,7 +235,7 @@ def convolve_image(x, first, first_bias, weights, bias, y, rows, columns):
         _from_points(products, bias, y, row, rows, columns)
 
 
-@numba.njit(f"void({_MAP}, {_MAP}, {_LINE}, {_MAP}, int64, int64)", nogil=True, cache=True)
+@compiled(f"void({_MAP}, {_MAP}, {_LINE}, {_MAP}, int64, int64)", nogil=True)
 def convolve(x, weights, bias, y, rows, columns):
     """Run a layer: convolution, bias and rectifier.
 

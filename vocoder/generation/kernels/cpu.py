@@ -12,6 +12,8 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
+from clean_corpus.pipeline.core.compiled import compiled
+
 LANES = 16
 PAST = 512  # samples that are kept for a look one period back, a power of two
 TILE = 8 if llvmlite.binding.get_host_cpu_features().get("avx512f") else 4  # rows whose sums fit into the registers
@@ -230,7 +232,7 @@ def _keep(sample, kept):
         kept[j] = size if sample[j] > 0 else -size
 
 
-@numba.njit(nogil=True, fastmath=False, cache=True)
+@compiled(nogil=True, fastmath=False)
 def run(
     kind, conditioning_hop, layers_per_stack, levels, table, input_bias, dilations, dilated, dilated_bias, conditioner,
     residual, residual_bias, skip, skip_bias, hidden, hidden_bias, output, output_bias, source_past, source_output,
