@@ -126,7 +126,12 @@ def _longer_pairs(config: TrainConfig, kind: type[Pairs]) -> dict[str, Any]:
         return {}
     if kind is ShardMixtures:
         raise ConfigError("mix.long_seconds: pairs become longer with folders of recordings, not with shards; set null")
-    return {"long_from": round(config.mix.long_from * config.steps_per_stage) * config.batch_size}
+    return {"long_from": round(config.mix.long_from * config.steps_per_stage) * config.batch_size * _processes()}
+
+
+def _processes() -> int:
+    """Return how many processes share a training: one for each GPU, or one."""
+    return torch.cuda.device_count() or 1
 
 
 def _recorded_rooms(config: TrainConfig, sample_rate: int) -> tuple[list[Audio] | None, list[Audio] | None]:
@@ -319,7 +324,7 @@ def _trainer(
         max_steps=-1 if config.epochs else config.steps,
         max_time=timedelta(minutes=config.budget_min / stages) if config.budget_min else None,
         precision=config.precision or ("bf16-mixed" if torch.cuda.is_available() else "32-true"),
-        strategy=strategy(module, torch.cuda.device_count()),
+        strategy=strategy(module, _processes()),
         gradient_clip_val=config.clip_norm if module.automatic_optimization else None,
         default_root_dir=folder,
         logger=TensorBoardLogger(folder.parents[1], name="", version=f"tensorboard/{folder.name}"),

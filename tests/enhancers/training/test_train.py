@@ -333,6 +333,15 @@ def test_a_loss_counts_from_its_share_of_the_steps_on_and_pairs_become_longer(co
     assert [seen[step][1] for step in range(6)] == [8000] * 3 + [12000] * 3
 
 
+def test_pairs_become_longer_at_the_same_step_on_several_gpus(corpus, monkeypatch):
+    settings = config(steps=6, steps_per_epoch=2, mix=MixConfig(seconds=0.5, long_seconds=0.75, long_from=0.5, rooms=2))
+    places = [corpus / "speech"], [corpus / "noise"]
+    alone, _ = training.divided_pairs(*places, settings, 16000)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    shared, _ = training.divided_pairs(*places, settings, 16000)
+    assert shared.long_from == 2 * alone.long_from == 2 * 3 * settings.batch_size
+
+
 def test_longer_pairs_from_shards_are_refused(shards):
     with pytest.raises(ConfigError, match=r"mix\.long_seconds: .* not with shards"):
         training.divided_pairs([shards / "speech"], [shards / "noise"], config(mix={"long_seconds": 6.0}), 16000)
