@@ -9,12 +9,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from clean_corpus.flows import checks, unchanged
+from clean_corpus.flows.commands import forget as forgetting
 from clean_corpus.flows.config import RunConfig
 from clean_corpus.flows.corpus_run import CorpusRun
 from clean_corpus.flows.observe.observer import Observer
 from clean_corpus.pipeline.core.config_input import validate
 from clean_corpus.pipeline.core.scratch_database import scratch_database
-from clean_corpus.pipeline.corpus import versions
+from clean_corpus.pipeline.corpus import forget, joined, versions
+from clean_corpus.pipeline.corpus.forget_selection import Asked
 from clean_corpus.pipeline.discover import groups
 from clean_corpus.pipeline.storage.local import LocalStore
 
@@ -69,15 +71,21 @@ def takes(demo_corpus) -> list[Path]:
     return found[: NIGHTS + 1]
 
 
-def test_small_groups_of_nights_are_joined_without_computing_anything(takes, tmp_path, monkeypatch):
-    source, output = tmp_path / "in", tmp_path / "out"
+def nights(takes: list[Path], source: Path, output: Path, monkeypatch) -> dict:
+    """Clean one recording more each night, and join small groups in the last; return what the night before says."""
     source.mkdir()
     for number, take in enumerate(takes[:-1]):
         shutil.copy(take, source / f"{number}-{take.name}")
         before = run(source, output)
-    old_rows, old_members, old_tars = rows(output), members(output), tars(output)
     monkeypatch.setattr(groups, "FEWEST_JOINED", 2)
-    shutil.copy(takes[-1], source / f"{NIGHTS}-{takes[-1].name}")
+    shutil.copy(takes[-1], source / f"{len(takes) - 1}-{takes[-1].name}")
+    return before
+
+
+def test_small_groups_of_nights_are_joined_without_computing_anything(takes, tmp_path, monkeypatch):
+    source, output = tmp_path / "in", tmp_path / "out"
+    before = nights(takes, source, output, monkeypatch)
+    old_rows, old_members, old_tars = rows(output), members(output), tars(output)
     after = run(source, output)
     did = {stage["name"]: stage["done"] for stage in after["stages"]}
     assert all(did[name] <= 1 for name in STAGES), did  # the new one's
@@ -97,3 +105,25 @@ def test_small_groups_of_nights_are_joined_without_computing_anything(takes, tmp
     assert not any(stage["done"] for stage in again["stages"] if stage["name"] in (*STAGES, "publish"))
     assert rows(output) == new_rows and members(output) == new_members
     assert json.loads((output / "versions/latest").read_text())["version"] == again["version"] == after["version"] + 2
+
+
+def test_forgetting_reaches_into_joined_groups(takes, tmp_path, monkeypatch):
+    source, output = tmp_path / "in", tmp_path / "out"
+    nights(takes[:3], source, output, monkeypatch)
+    run(source, output)
+    store, old_rows, old_members = LocalStore(output), rows(output), members(output)
+    assert list(store.walk(joined.FOLDER.rstrip("/")))
+    gone = f"1-{takes[1].name}"
+    of_gone = {clip_id for clip_id, row in old_rows.items() if row["source"] == gone}
+    assert of_gone and of_gone != old_rows.keys()
+    asked = Asked(patterns=(gone,))
+    forgetting.forget(store, asked, reference=None, allow_unmatched=False, confirm=lambda selection: None)
+    assert not any(words for _, words in forget.check(store))
+    run(source, output)
+    assert not any(words for _, words in forget.check(store))
+    sources = {row["source"] for row in old_rows.values()}
+    new_rows = {clip_id: row for clip_id, row in rows(output).items() if row["source"] in sources}
+    assert new_rows.keys() == old_rows.keys() - of_gone
+    assert all(new_rows[i]["reason"] == old_rows[i]["reason"] for i in new_rows)
+    left = {name: data for name, data in old_members.items() if name.split(".")[0] not in of_gone}
+    assert left.items() <= members(output).items() and of_gone.isdisjoint(n.split(".")[0] for n in members(output))
