@@ -10,10 +10,11 @@ from tests.support.paths import REPOSITORY
 README = REPOSITORY / "README.md"
 DOCS = sorted((REPOSITORY / "docs").glob("*.md"))
 FIGURES = {
-    "bandwidth", "change", "choice", "crowd", "data_speed", "english_voice", "extras", "faults", "files", "generation",
-    "german_voice", "groups", "growth", "guard", "harm", "layouts", "levels", "likeness", "long", "mild",
-    "naturalness", "outlier", "pairs", "pairs48", "proof", "proof_gpu", "proof_low", "results", "review", "rows",
-    "run_speed", "scores", "gpu_speed", "scoring_speed", "settings", "shipped", "streaming", "voice_steps",
+    "bandwidth", "change", "choice", "crowd", "data_speed", "english_voice", "enhance_speed", "extras", "faults",
+    "files", "generation", "german_voice", "groups", "growth", "guard", "harm", "layouts", "levels", "likeness",
+    "long", "mild", "naturalness", "outlier", "pairs", "pairs48", "proof", "proof_gpu", "proof_low", "results",
+    "review", "rows", "run_speed", "scores", "gpu_speed", "scoring_speed", "settings", "shipped", "streaming",
+    "voice_steps",
 }  # fmt: skip
 
 
