@@ -87,7 +87,8 @@ class LeanCRN(nn.Module):
         for conv, norm in zip(self.encoder, self.encoder_norms, strict=True):
             x = self.activation(norm(conv(memory.past(x, 1))))
             encoded.append(x)
-        x = x.permute(0, 2, 3, 1).contiguous()  # (B, T, F, C)
+        # not in bf16, in which LayerNorm takes three times as long on a CPU
+        x = x.permute(0, 2, 3, 1).float().contiguous()  # (B, T, F, C)
         order = reversed_order(frames, x.shape[1])
         for block in self.blocks:
             x = block(x, memory, order)
