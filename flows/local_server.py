@@ -13,6 +13,7 @@ from pathlib import Path
 
 from clean_corpus.pipeline.core.child_processes import Reaper
 from clean_corpus.pipeline.core.errors import CleanCorpusError, ConfigError
+from clean_corpus.pipeline.core.imports import quick_imports
 from clean_corpus.pipeline.core.surroundings import user_cache
 
 START_TIMEOUT_S = 120
@@ -97,10 +98,11 @@ def _start(log: Path) -> tuple[subprocess.Popen[bytes], str]:
 
 def serve(descriptor: int) -> None:
     """Be the server: answer at a socket that is listened on already, until this process is ended."""
-    import uvicorn
-    from prefect.server.api.server import create_app
+    with quick_imports():
+        import uvicorn
+        from prefect.server.api.server import create_app
 
-    config = uvicorn.Config(create_app(ephemeral=True, final=True), log_level="error", lifespan="on")
+        config = uvicorn.Config(create_app(ephemeral=True, final=True), log_level="error", lifespan="on")
     with socket.socket(fileno=descriptor) as listening:
         uvicorn.Server(config).run(sockets=[listening])
 

@@ -13,7 +13,7 @@ from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
 from typing import Any, Self
 
-from clean_corpus.flows.engines.base import PRELOAD, EngineClosed, NoWorkers, Result, WorkerDied, hung
+from clean_corpus.flows.engines.base import EngineClosed, NoWorkers, Result, WorkerDied, hung
 from clean_corpus.pipeline.core import memory
 from clean_corpus.pipeline.core.child_processes import end_with_parent
 from clean_corpus.pipeline.core.surroundings import require_memory, require_semaphores
@@ -23,7 +23,7 @@ def _forkserver() -> BaseContext:
     """Return the context of the server that workers are forked from: they share the memory of what it has imported,
     which is half of what each would need alone."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(PRELOAD)
+    context.set_forkserver_preload(["clean_corpus.flows.engines.preloaded"])
     return context
 
 

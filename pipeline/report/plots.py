@@ -133,13 +133,14 @@ def histogram_svg(
     before, after = finite(before), finite(after)
     edges = axis(np.concatenate([before, after]), threshold, 33)
     with matplotlib.rc_context(style(PAGE, salt=name)):
-        figure = Figure(figsize=(2.9, 1.45), layout="constrained")
-        ax = figure.subplots()
         # The few values outside go to the outer bars: one outlier must not squeeze the rest into one bar.
-        ax.stairs(np.histogram(np.clip(before, edges[0], edges[-1]), edges)[0], edges, fill=True, color=PAGE.raw)
+        counts = [np.histogram(np.clip(values, edges[0], edges[-1]), edges)[0] for values in (before, after)]
+        figure = Figure(figsize=(2.9, 1.45))
+        left = 0.05 + 0.025 * len(str(max(map(max, counts))))  # a constrained layout would draw every plot three times
+        ax = figure.subplots(gridspec_kw={"left": left, "right": 0.97, "bottom": 0.15, "top": 0.95})
+        ax.stairs(counts[0], edges, fill=True, color=PAGE.raw)
         if after.size:
-            counts = np.histogram(np.clip(after, edges[0], edges[-1]), edges)[0]
-            ax.stairs(counts, edges, color=PAGE.enhanced, linewidth=1.5)
+            ax.stairs(counts[1], edges, color=PAGE.enhanced, linewidth=1.5)
         _draw_threshold(ax, threshold, PAGE)
         ax.xaxis.set_major_locator(MaxNLocator(5))
         ax.yaxis.set_major_locator(MaxNLocator(3, integer=True))
