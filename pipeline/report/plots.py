@@ -11,7 +11,7 @@ import numpy as np
 from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -144,6 +144,7 @@ def histogram_svg(
         _draw_threshold(ax, threshold, PAGE)
         ax.xaxis.set_major_locator(MaxNLocator(5))
         ax.yaxis.set_major_locator(MaxNLocator(3, integer=True))
+        ax.yaxis.set_major_formatter(StrMethodFormatter("{x:.0f}"))  # not in millions, said above the plot
         return svg(figure)
 
 
