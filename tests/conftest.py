@@ -4,12 +4,17 @@ import importlib
 import json
 import os
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
 
-from clean_corpus.pipeline.demo import corpus
-from tests.support.paths import COMMAND, DATA, REPOSITORY
+# Two processes that compile for Numba's cache at once may leave one that crashes whoever reads it.
+if worker := os.environ.get("PYTEST_XDIST_WORKER"):
+    os.environ["NUMBA_CACHE_DIR"] = str(Path(tempfile.gettempdir(), f"clean-corpus-numba-{os.getuid()}-{worker}"))
+
+from clean_corpus.pipeline.demo import corpus  # noqa: E402
+from tests.support.paths import COMMAND, DATA, REPOSITORY  # noqa: E402
 
 
 @pytest.fixture(scope="session")

