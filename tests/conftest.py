@@ -13,8 +13,8 @@ import pytest
 if worker := os.environ.get("PYTEST_XDIST_WORKER"):
     os.environ["NUMBA_CACHE_DIR"] = str(Path(tempfile.gettempdir(), f"clean-corpus-numba-{os.getuid()}-{worker}"))
 
-from clean_corpus.pipeline.demo import corpus  # noqa: E402
-from tests.support.paths import COMMAND, DATA, REPOSITORY  # noqa: E402
+from clean_corpus.pipeline.demo import corpus
+from tests.support.paths import COMMAND, DATA, REPOSITORY
 
 
 @pytest.fixture(scope="session")
