@@ -247,11 +247,24 @@ def _card(
         "sample_rate": method(name).sample_rate,
         "parameters": sum(p.numel() for p in network.parameters()),
         **facts,
-        "config": config.model_dump(mode="json"),
+        "config": _without_folders(config.model_dump(mode="json")),
         "speech": [Path(p).name for p in speech],
         "noise": [Path(p).name for p in noise],
         "versions": {"torch": torch.__version__, "lightning": lightning_pkg.__version__},
     }
+
+
+def _without_folders(value: Any) -> Any:
+    """Return settings with the last name of each absolute path: a card travels, and tells of no machine.
+
+    >>> _without_folders({"mix": {"references": "/data/clean"}, "below": ["default", "/runs/a.safetensors"]})
+    {'mix': {'references': 'clean'}, 'below': ['default', 'a.safetensors']}
+    """
+    if isinstance(value, dict):
+        return {key: _without_folders(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_without_folders(each) for each in value]
+    return Path(value).name if isinstance(value, str) and value.startswith("/") else value
 
 
 Batch = tuple[Tensor, Tensor]
