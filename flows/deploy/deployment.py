@@ -19,12 +19,7 @@ from prefect.events.schemas.automations import AutomationCore, EventTrigger, Pos
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.schedules import Cron
 from prefect.server.schemas.schedules import CronSchedule
-from prefect.settings import (
-    PREFECT_API_REQUEST_TIMEOUT,
-    PREFECT_API_URL,
-    PREFECT_CLIENT_MAX_RETRIES,
-    temporary_settings,
-)
+from prefect.settings import PREFECT_API_REQUEST_TIMEOUT, PREFECT_API_URL, temporary_settings
 from prefect.types.entrypoint import EntrypointType
 from prefect.workers.process import ProcessWorker
 from pydantic import BaseModel
@@ -78,8 +73,7 @@ def deploy(
     _refuse_secrets(parameters)
     require_permitted(parameters)
     _require_server(url)
-    settings = {PREFECT_API_URL: url, PREFECT_API_REQUEST_TIMEOUT: 30.0, PREFECT_CLIENT_MAX_RETRIES: 2}
-    with temporary_settings(settings):
+    with temporary_settings({PREFECT_API_URL: url, PREFECT_API_REQUEST_TIMEOUT: 30.0}):
         try:
             with get_client(sync_client=True) as client:
                 _make_pool(client, pool)
@@ -95,6 +89,11 @@ def deploy(
                 ).apply()
                 watch(client, str(deployment_id), f"{FLOW}/{name}", lost_after_s)
         except (DeploymentApplyError, PrefectHTTPStatusError) as error:
+            if _is_busy(error):
+                raise CleanCorpusError(
+                    f"the Prefect server at {shown(url)} is too busy (status 503, asked again until "
+                    "PREFECT_CLIENT_MAX_RETRIES): deploy once more when fewer runs and workers ask it"
+                ) from None
             raise CleanCorpusError(f"the Prefect server at {shown(url)} refused the deployment: {error}") from None
         except httpx.HTTPError as error:
             raise CleanCorpusError(f"the Prefect server at {shown(url)} went away: {type(error).__name__}") from None
@@ -229,6 +228,12 @@ def _require_server(url: str) -> None:
             f"no Prefect server at {shown(url)}: what answers there (status {answer.status_code}) is something else; "
             "correct --server"
         )
+
+
+def _is_busy(error: Exception) -> bool:
+    """Return whether what a server last said to Prefect's client was that its database is locked or overloaded."""
+    answer = error if isinstance(error, PrefectHTTPStatusError) else error.__cause__
+    return isinstance(answer, PrefectHTTPStatusError) and answer.response.status_code == httpx.codes.SERVICE_UNAVAILABLE
 
 
 def _make_pool(client: SyncPrefectClient, pool: str) -> None:

@@ -8,9 +8,11 @@ import socket
 import subprocess
 import sys
 import time
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from collections import Counter
+from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
+from typing import ClassVar
 
 import httpx
 import pytest
@@ -48,17 +50,20 @@ class Server:
     def worker(self, pool: str) -> subprocess.Popen:
         return self.start("worker", "start", "--pool", pool, "--type", "process", "--limit", "1")
 
-    def post(self, path: str, body: dict) -> httpx.Response:
+    def ask(self, method: str, path: str, body: dict | None = None) -> httpx.Response:
         """The answer. A server whose database is busy says 503: it is asked again, as Prefect's own client does."""
-        for _ in range(20):
-            answer = self._client.post(path, json=body)
+        for _ in range(60):
+            answer = self._client.request(method, path, json=body)
             if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE:
                 break
             time.sleep(0.5)
         return answer
 
+    def post(self, path: str, body: dict) -> httpx.Response:
+        return self.ask("POST", path, body)
+
     def get(self, path: str) -> dict:
-        return self._client.get(path).raise_for_status().json()
+        return self.ask("GET", path).raise_for_status().json()
 
     def begin(self, name: str, **parameters: object) -> httpx.Response:
         deployment = self.get(f"/deployments/name/clean-corpus/{name}")["id"]
@@ -224,6 +229,60 @@ def test_a_server_that_is_none_is_said_so_soon(tmp_path):
     assert time.monotonic() - begin < 3 * deploying.CONNECT_S
     with pytest.raises(ConfigError, match="expected an address"):
         deploying.api_url("localhost:4200")
+
+
+class Busy(BaseHTTPRequestHandler):
+    """A Prefect server whose database is locked at the first `refusals` times that each change is asked for."""
+
+    api: str
+    refusals: int
+    asked: ClassVar[Counter] = Counter()
+
+    def do_GET(self):
+        self._forward()
+
+    def do_POST(self):
+        self.asked[self.path] += 1
+        if self.asked[self.path] > self.refusals or "filter" in self.path:
+            self._forward()
+        else:
+            self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            self._answer(503, b'{"exception_message": "Service Unavailable"}')
+
+    do_PUT = do_PATCH = do_DELETE = do_POST
+
+    def _forward(self):
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        kept = {"Prefect-Csrf-Token", "Prefect-Csrf-Client", "Content-Type"} & set(self.headers)
+        said = httpx.request(self.command, self.api + self.path, content=body, timeout=60,
+                             headers={name: self.headers[name] for name in kept})  # fmt: skip
+        self._answer(said.status_code, said.content)
+
+    def _answer(self, status: int, body: bytes):
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Retry-After", "0")  # a test does not wait as a client does
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.mark.parametrize(("refusals", "succeeds"), [(4, True), (99, False)])
+def test_a_server_that_is_busy_is_asked_again(prefect, tmp_path, refusals, succeeds):
+    handler = type("Handler", (Busy,), {"api": prefect.url, "refusals": refusals, "asked": Counter()})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        busy = Server(server.server_port, {})
+        if succeeds:
+            assert deploy(busy, tmp_path, tmp_path / "out", name="busy").name == "clean-corpus/busy"
+            assert handler.asked["/api/deployments/"] == 5
+        else:
+            with pytest.raises(CleanCorpusError, match=r"is too busy .*503.*: deploy once more"):
+                deploy(busy, tmp_path, tmp_path / "out", name="never")
+        server.shutdown()
 
 
 def test_a_wrong_parameter_is_refused_by_its_name_before_a_run_exists(prefect, tmp_path):
