@@ -1,8 +1,13 @@
 """Functions that Numba compiles to machine code."""
 
+import os
+import tempfile
 from collections.abc import Callable
+from functools import cache
+from pathlib import Path
 
 import numba
+from filelock import FileLock
 from numba.core.dispatcher import Dispatcher
 
 
@@ -15,10 +20,35 @@ def compiled(*signatures: str, **options: bool) -> Callable[[Callable], Dispatch
 
     def decorate(function: Callable) -> Dispatcher:
         try:
-            return numba.njit(*signatures, cache=True, **options)(function)
+            dispatcher = numba.njit(cache=True, **options)(function)
         except RuntimeError as error:
             if "no locator" not in str(error):
                 raise
             return numba.njit(*signatures, **options)(function)
+        _compile_under_lock(dispatcher)
+        for signature in signatures:
+            dispatcher.compile(signature)
+        if signatures:
+            dispatcher.disable_compile()
+        return dispatcher
 
     return decorate
+
+
+@cache
+def compile_lock() -> FileLock:
+    """Return the lock of this user's processes on this machine around what Numba compiles into files, or loads.
+
+    Two processes that write a function's files at once leave some that crash whoever loads them.
+    """
+    return FileLock(Path(tempfile.gettempdir(), f"clean-corpus-compile-{os.getuid()}.lock"))
+
+
+def _compile_under_lock(dispatcher: Dispatcher) -> None:
+    compile_ = dispatcher.compile
+
+    def compile_alone(signature: object) -> object:
+        with compile_lock():
+            return compile_(signature)
+
+    dispatcher.compile = compile_alone

@@ -3,18 +3,15 @@
 Both signals are sample-aligned rows at one rate; frames are 25 ms every 5 ms.
 """
 
-import os
-import tempfile
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 
 import librosa
 import numpy as np
-from filelock import FileLock
 from numpy.typing import NDArray
 from scipy.fft import dct
 
+from clean_corpus.pipeline.core.compiled import compile_lock
 from clean_corpus.pipeline.core.errors import DataError
 from clean_corpus.pipeline.core.types import Audio
 
@@ -89,11 +86,8 @@ def melody(estimate: Audio, reference: Audio, sample_rate: int) -> Melody:
 
 @cache
 def _compile(dtype: np.dtype) -> None:
-    """Have what librosa compiles for pYIN compiled, or loaded, while no other process of this user does so.
-
-    Numba keeps it in files for all processes. Two that write them at once leave a cache that crashes whoever reads it.
-    """
-    with FileLock(Path(tempfile.gettempdir(), f"clean-corpus-compile-{os.getuid()}.lock")):
+    """Have what librosa compiles for pYIN compiled, or loaded, while no other process of this user does so."""
+    with compile_lock():
         librosa.pyin(np.sin(np.arange(4096)).astype(dtype), fmin=F0_RANGE_HZ[0], fmax=F0_RANGE_HZ[1], sr=16000)
 
 

@@ -1,11 +1,13 @@
 import subprocess
 import sys
+from threading import Thread
 
 import numba
 import numpy as np
 import pytest
+from filelock import FileLock
 
-from clean_corpus.pipeline.core.compiled import compiled
+from clean_corpus.pipeline.core.compiled import compile_lock, compiled
 
 
 def twice(x):
@@ -18,6 +20,19 @@ def test_compiles_where_a_cache_can_be_kept():
     assert function.signatures == [(numba.float32,)]
     assert function(np.float32(1.5)) == 3.0
     assert function.targetoptions["nogil"]
+
+
+@pytest.mark.parametrize("signatures", [["int32(int32)"], []], ids=["where it is defined", "where it is called"])
+def test_a_function_is_compiled_while_no_other_process_compiles(signatures):
+    """Workers that start at once on a new machine write one cache; two at a time would spoil it for every other."""
+    results = []
+    thread = Thread(target=lambda: results.append(compiled(*signatures)(twice)(np.int32(4))))
+    with FileLock(compile_lock().lock_file):
+        thread.start()
+        thread.join(0.5)
+        assert results == []
+    thread.join(60)
+    assert results == [8]
 
 
 def test_a_function_without_a_place_for_a_cache_is_compiled_all_the_same():

@@ -1,13 +1,10 @@
 """Distances of vocoded speech from its recording: tones, gains and a known ripple."""
 
-import os
-import tempfile
-from pathlib import Path
-
 import numpy as np
 import pytest
 from filelock import FileLock, Timeout
 
+from clean_corpus.pipeline.core.compiled import compile_lock
 from clean_corpus.pipeline.core.errors import DataError
 from clean_corpus.vocoder.comparison import distances
 from clean_corpus.vocoder.comparison.distances import log_spectral_distance_db, mel_cepstral_distortion_db, melody
@@ -41,7 +38,7 @@ def test_pitch_is_first_tracked_while_no_other_process_compiles_for_it(monkeypat
 
     monkeypatch.setattr(distances.librosa, "pyin", pyin)
     distances._compile.cache_clear()
-    lock = Path(tempfile.gettempdir(), f"clean-corpus-compile-{os.getuid()}.lock")
+    lock = compile_lock().lock_file
     for _ in range(2):
         melody(voice(150), voice(150), RATE)
     distances._compile.cache_clear()
