@@ -47,7 +47,7 @@ lint: setup
 wheel: setup
 	$(BIN)/uv build --quiet --no-build-isolation --python $(BIN)/python --out-dir dist
 
-# What benchmarks/pairs48.py compares with, beside .venv, which stays what requirements.txt says
+# What benchmarks/pairs.py and pairs48.py compare with, beside .venv, which stays what requirements.txt says
 peers: setup
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --target .peers --require-hashes -r requirements-peers.txt
 

@@ -67,11 +67,11 @@ class DeepFilterNet3:
         return out[self.DELAY : self.DELAY + len(x)]
 
 
-def noisereduce(noise: Literal["stationary", "non-stationary"]) -> Callable[[Audio], Audio]:
-    """Return noisereduce's spectral gating as a function of a signal at 48 kHz."""
+def noisereduce(noise: Literal["stationary", "non-stationary"], rate: int = 48000) -> Callable[[Audio], Audio]:
+    """Return noisereduce's spectral gating as a function of a signal."""
     from noisereduce import reduce_noise
 
-    return lambda x: reduce_noise(x, 48000, stationary=noise == "stationary").astype(np.float32)
+    return lambda x: reduce_noise(x, rate, stationary=noise == "stationary").astype(np.float32)
 
 
 def visqol() -> Callable[[Audio, Audio], float]:

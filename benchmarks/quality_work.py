@@ -27,6 +27,7 @@ from clean_corpus.pipeline.report.plots import PAPER, no_metadata, style
 FIGURE = REPOSITORY / "docs" / "quality-work.svg"
 PEERS = Path(__file__).with_name("peers16.json")
 PANELS = {"pesq_wb": "PESQ wb", "stoi": "STOI", "si_sdr_db": "SI-SDR dB", "dnsmos_ovrl": "OVRL"}
+YARDSTICK = dict(zip(PANELS, ("pesq", "stoi", "sisdr", "ovrl"), strict=True))  # names in peers16.json
 COLUMNS = dict(zip(("PESQ wb", "STOI", "SI-SDR dB", "OVRL"), PANELS, strict=True))  # of the section `shipped`
 
 
@@ -68,9 +69,13 @@ def _work(weights: str) -> float:
 
 
 def peers() -> list[Point]:
-    """Return the other tools."""
+    """Return the other tools that are networks."""
     rows = json.loads(PEERS.read_text())
-    return [Point(row["name"], row["mmac_per_s"], {key: row[key] for key in PANELS}) for row in rows]
+    return [
+        Point(row["name"], row["mmac_per_s"], {key: row["scores"]["all"][YARDSTICK[key]] for key in PANELS})
+        for row in rows
+        if row["mmac_per_s"]
+    ]
 
 
 def papers(path: Path = REPOSITORY / ROWS) -> list[tuple[float, Point]]:
