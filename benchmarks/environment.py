@@ -64,7 +64,7 @@ class Measured:
 def measure(*command: object) -> Measured:
     """Run a command and watch its process tree.
 
-    Raises: subprocess.CalledProcessError with the output if it fails.
+    Raises: subprocess.CalledProcessError with the output, and its end in a note, if it fails.
     """
     start, peak = time.perf_counter(), 0
     cpu_s: dict[int, float] = {}
@@ -81,7 +81,9 @@ def measure(*command: object) -> Measured:
         log.seek(0)
         output = log.read()
     if process.returncode:
-        raise subprocess.CalledProcessError(process.returncode, command, output)
+        error = subprocess.CalledProcessError(process.returncode, command, output)
+        error.add_note(f"the last of what it printed:\n{output[-2000:]}")
+        raise error
     # what was seen last lacks the last moments, what was waited for lacks processes that were killed
     return Measured(wall_s, max(sum(cpu_s.values()), _waited_cpu_s() - waited_s), peak / 2**30, output)
 

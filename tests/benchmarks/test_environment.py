@@ -63,3 +63,12 @@ def test_the_work_of_a_process_is_counted_to_its_end(monkeypatch):
     code = "import time\nwhile time.process_time() < 0.3: pass"
     took = environment.measure(sys.executable, "-S", "-c", code)
     assert 0.29 < took.cpu_s < 0.6 and took.wall_s >= 0.3
+
+
+def test_a_command_that_fails_says_why(monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    import environment
+
+    with pytest.raises(subprocess.CalledProcessError) as failed:
+        environment.measure(sys.executable, "-S", "-c", "raise SystemExit('no such folder')")
+    assert "no such folder" in failed.value.output and "no such folder" in failed.value.__notes__[0]
