@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from clean_corpus.pipeline.core.types import Audio
 from clean_corpus.pipeline.quality.mel import mel_filterbank
-from clean_corpus.pipeline.quality.onnx_parts import extract, runner
+from clean_corpus.pipeline.quality.onnx_parts import extract, runner, without_channels
 from clean_corpus.pipeline.quality.shared_trunk import END, FRAMES, REACH, STRIDE, SharedTrunk, Stretch
 
 RATE = 16000  # Hz
@@ -49,6 +49,10 @@ CUTS = {
         ("Identity:0", ("B", 1)),
     ),
 }
+
+# Channels of P.835's second convolution that no sound activates: before the rectifier they are -0.07 at the most, in
+# recordings as in noise, clicks and tones (benchmarks/idle_channels.py). There are 23; 48 of 64 fill registers.
+IDLE = ("conv2d_1", "conv2d_2", (2, 4, 12, 21, 22, 30, 34, 36, 40, 41, 42, 44, 46, 48, 53, 62))
 
 N_FFT = 321
 N_MELS = 120
@@ -274,6 +278,10 @@ def _filterbank() -> NDArray[np.float32]:
 
 @cache
 def parts(ruler: str) -> tuple[bytes, bytes]:
-    """Return a network cut in two: the trunk, for any number of frames, and the rest of it."""
+    """Return a network cut in two: the trunk, for any number of frames, and the rest of it.
+
+    The trunk of P.835 is without channels that are always 0, which changes no number.
+    """
     path, (begin, between, end) = network_path(NETWORKS[ruler]), CUTS[ruler]
-    return extract(path, begin, between), extract(path, between, end)
+    trunk, rest = extract(path, begin, between), extract(path, between, end)
+    return (without_channels(trunk, *IDLE) if ruler == "dnsmos_p835" else trunk), rest

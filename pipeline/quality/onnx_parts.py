@@ -1,6 +1,6 @@
 """ONNX networks cut in parts, each of one input and one output, and run on one thread of a processor."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,6 +41,27 @@ def extract(path: Path | bytes, begin: Tensor, end: Tensor) -> bytes:
         info.CopyFrom(stated)  # the network's own may be for one length
     del part.graph.value_info[:]
     return part.SerializeToString()
+
+
+def without_channels(network: bytes, layer: str, reader: str, channels: Sequence[int]) -> bytes:
+    """Return a network less some outputs of a convolution, which are inputs of the one that reads them, and of no else.
+
+    Each of the two has its weights in `NAME/kernel:0`, (O, C, K, K), and its bias in `NAME/bias:0`.
+
+    Raises: ValueError if the network has no such weights, or the layer no such channels.
+    """
+    import onnx.numpy_helper
+
+    model = loaded(network)
+    arrays = {array.name: array for array in model.graph.initializer}
+    for name, axis in ((f"{layer}/kernel:0", 0), (f"{layer}/bias:0", 0), (f"{reader}/kernel:0", 1)):
+        if name not in arrays:
+            raise ValueError(f"the network has no {name!r}")
+        whole = onnx.numpy_helper.to_array(arrays[name])
+        if not set(channels) <= set(range(whole.shape[axis])):
+            raise ValueError(f"{name} {whole.shape}: no channels {sorted(channels)} on axis {axis}")
+        arrays[name].CopyFrom(onnx.numpy_helper.from_array(np.delete(whole, channels, axis), name))
+    return model.SerializeToString()
 
 
 def session(network: bytes) -> onnxruntime.InferenceSession:

@@ -13,7 +13,7 @@ Array = NDArray[np.float32]
 BINS, BINS_POOLED = 161, 80  # of the log power spectrum, which is an image to the convolutions
 FRAMES: Tensor = ("mos_estimator_logpow/concat:0", ("B", "T", 320))
 IMAGE: Tensor = ("mos_estimator_logpow/truediv:0", ("B", "T", BINS))
-LAYERS = ("conv2d", "conv2d_1", "conv2d_2", "conv2d_3")  # 1 to 128, 64, 64 and 32 channels: 95 % of the work
+LAYERS = ("conv2d", "conv2d_1", "conv2d_2", "conv2d_3")  # 1 to 128, 48, 64 and 32 channels: 95 % of the work
 POOLED: Tensor = ("mos_estimator_logpow/conv2d_3/Relu:0_pooling0", ("B", 32, "T/2", BINS_POOLED))
 OUTPUTS: Tensor = ("mos_estimator_logpow/conv2d_5/Relu:0", ("B", 32, "T/4", BINS_POOLED // 2))
 

@@ -8,6 +8,8 @@ Sums are in the order that is written here whatever the processor: Numba has no 
 module is imported, once for a machine.
 """
 
+from collections.abc import Callable
+
 import llvmlite.binding
 import numba
 import numpy as np
@@ -23,7 +25,6 @@ Array = NDArray[np.float32]
 OUT, IN = 4, 6  # rows and columns of a tile: its outputs, and the inputs that they depend on
 POINTS = IN * IN
 WIDE = 16 if llvmlite.binding.get_host_cpu_features().get("avx512f") else 8  # channels in a register
-LANES = 2 * WIDE  # outputs of a product at once
 GROUP = 6  # tiles whose sums stay in registers
 
 _G = np.array(
@@ -42,8 +43,8 @@ def transformed(weights: Array) -> Array:
 
     Raises: ValueError if it is not of 3 by 3, or has a number of outputs that fills no registers.
     """
-    if weights.shape[2:] != (3, 3) or weights.shape[0] % 32:
-        raise ValueError(f"weights {weights.shape}: expected (O, C, 3, 3), O a multiple of 32")
+    if weights.shape[2:] != (3, 3) or (weights.shape[0] % 32 and weights.shape[0] % 48):
+        raise ValueError(f"weights {weights.shape}: expected (O, C, 3, 3), O a multiple of 32 or 48")
     points = np.einsum("ai,ocij,bj->abco", _G, weights.astype(np.float64), _G)
     return np.ascontiguousarray(points.reshape(POINTS, *points.shape[2:]), np.float32)
 
@@ -106,55 +107,73 @@ def _from_points(products, bias, y, row, rows, columns):
 @numba.njit
 def _multiply(points, weights, products):
     """Multiply at each point; shapes: points (POINTS, N, C), N a multiple of GROUP, weights (POINTS, C, O)."""
+    outputs = weights.shape[2]
+    by_three = WIDE == 16 and outputs % (3 * WIDE) == 0
     for p in range(POINTS):
-        for o in range(0, weights.shape[2], LANES):
+        for o in range(0, outputs, (3 if by_three else 2) * WIDE):
             for n in range(0, points.shape[1], GROUP):
-                _product(points, weights, products, p, n, o)
+                if by_three:
+                    _product_of_three(points, weights, products, p, n, o)
+                else:
+                    _product_of_two(points, weights, products, p, n, o)
 
 
-@intrinsic
-def _product(typing, points, weights, products, p, n, o):
-    """Set products[p, n : n + GROUP, o : o + LANES]. LLVM's vectoriser would keep no sums in registers."""
-    signature = types.void(points, weights, products, p, n, o)
+def _product_of(n_registers: int) -> Callable:
+    """Return what sets products[p, n : n + GROUP, o : o + n_registers * WIDE].
 
-    def build(context, builder, signature, arguments):
-        *arrays, p, n, o = arguments
-        points, weights, products = (
-            context.make_array(t)(context, builder, v) for t, v in zip(signature.args[:3], arrays, strict=True)
-        )
-        _, _, channels = cgutils.unpack_tuple(builder, points.shape, 3)
-        strides = [cgutils.unpack_tuple(builder, a.strides, 3) for a in (points, weights, products)]
-        vector, number = ir.VectorType(ir.FloatType(), WIDE), context.get_value_type(types.intp)
-        kind = ir.FunctionType(vector, [vector] * 3)
-        fused = cgutils.get_or_insert_function(builder.module, kind, f"llvm.fmuladd.v{WIDE}f32")
+    LLVM's vectoriser would keep no sums in registers.
+    """
 
-        def address(array, steps, *at):
-            offset = number(0)
-            for step, index in zip(steps, at, strict=True):
-                offset = builder.add(offset, builder.mul(step, index))
-            raw = builder.bitcast(array.data, ir.IntType(8).as_pointer())
-            return builder.bitcast(builder.gep(raw, [offset]), ir.FloatType().as_pointer())
+    def product(typing, points, weights, products, p, n, o):
+        signature = types.void(points, weights, products, p, n, o)
 
-        def halves(at):
-            return [builder.bitcast(builder.gep(at, [number(h * WIDE)]), vector.as_pointer()) for h in (0, 1)]
+        def build(context, builder, signature, arguments):
+            *arrays, p, n, o = arguments
+            points, weights, products = (
+                context.make_array(t)(context, builder, v) for t, v in zip(signature.args[:3], arrays, strict=True)
+            )
+            _, _, channels = cgutils.unpack_tuple(builder, points.shape, 3)
+            strides = [cgutils.unpack_tuple(builder, a.strides, 3) for a in (points, weights, products)]
+            vector, number = ir.VectorType(ir.FloatType(), WIDE), context.get_value_type(types.intp)
+            kind = ir.FunctionType(vector, [vector] * 3)
+            fused = cgutils.get_or_insert_function(builder.module, kind, f"llvm.fmuladd.v{WIDE}f32")
 
-        rows = [builder.add(n, number(i)) for i in range(GROUP)]
-        starts = [address(points, strides[0], p, row, number(0)) for row in rows]
-        sums = [[cgutils.alloca_once_value(builder, ir.Constant(vector, [0.0] * WIDE)) for _ in (0, 1)] for _ in rows]
-        with cgutils.for_range(builder, channels) as loop:
-            own = [builder.load(h, align=4) for h in halves(address(weights, strides[1], p, loop.index, o))]
-            for start, pair in zip(starts, sums, strict=True):
-                value = builder.load(builder.gep(start, [loop.index]))
-                lane = builder.insert_element(ir.Constant(vector, ir.Undefined), value, ir.IntType(32)(0))
-                every = builder.shuffle_vector(lane, lane, ir.Constant(ir.VectorType(ir.IntType(32), WIDE), None))
-                for weight, total in zip(own, pair, strict=True):
-                    builder.store(builder.call(fused, [every, weight, builder.load(total)]), total)
-        for row, pair in zip(rows, sums, strict=True):
-            for to, total in zip(halves(address(products, strides[2], p, row, o)), pair, strict=True):
-                builder.store(builder.load(total), to, align=4)
-        return context.get_dummy_value()
+            def address(array, steps, *at):
+                offset = number(0)
+                for step, index in zip(steps, at, strict=True):
+                    offset = builder.add(offset, builder.mul(step, index))
+                raw = builder.bitcast(array.data, ir.IntType(8).as_pointer())
+                return builder.bitcast(builder.gep(raw, [offset]), ir.FloatType().as_pointer())
 
-    return signature, build
+            def registers(at):
+                return [
+                    builder.bitcast(builder.gep(at, [number(r * WIDE)]), vector.as_pointer())
+                    for r in range(n_registers)
+                ]
+
+            rows = [builder.add(n, number(i)) for i in range(GROUP)]
+            starts = [address(points, strides[0], p, row, number(0)) for row in rows]
+            zeros = ir.Constant(vector, [0.0] * WIDE)
+            sums = [[cgutils.alloca_once_value(builder, zeros) for _ in range(n_registers)] for _ in rows]
+            with cgutils.for_range(builder, channels) as loop:
+                own = [builder.load(r, align=4) for r in registers(address(weights, strides[1], p, loop.index, o))]
+                for start, totals in zip(starts, sums, strict=True):
+                    value = builder.load(builder.gep(start, [loop.index]))
+                    lane = builder.insert_element(ir.Constant(vector, ir.Undefined), value, ir.IntType(32)(0))
+                    every = builder.shuffle_vector(lane, lane, ir.Constant(ir.VectorType(ir.IntType(32), WIDE), None))
+                    for weight, total in zip(own, totals, strict=True):
+                        builder.store(builder.call(fused, [every, weight, builder.load(total)]), total)
+            for row, totals in zip(rows, sums, strict=True):
+                for to, total in zip(registers(address(products, strides[2], p, row, o)), totals, strict=True):
+                    builder.store(builder.load(total), to, align=4)
+            return context.get_dummy_value()
+
+        return signature, build
+
+    return intrinsic(product)
+
+
+_product_of_two, _product_of_three = _product_of(2), _product_of(3)
 
 
 def _each_register(typing, x, at, step, y, to, stride, arithmetic):

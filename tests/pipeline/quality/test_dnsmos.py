@@ -130,3 +130,44 @@ def test_extracting_without_a_path_is_refused():
     for begin, end in (("nowhere", "Identity:0"), ("input_1", "nowhere"), ("Identity:0", "input_1")):
         with pytest.raises(ValueError, match=f"{begin}.*{end}"):
             onnx_parts.extract(path, (begin, (1,)), (end, (1,)))
+
+
+@pytest.fixture
+def two_layers() -> bytes:
+    """Convolutions of 1 to 4 and 4 to 2 channels, a rectifier between them; the second hears nothing of 1 and 3."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    rng = np.random.default_rng(0)
+    shapes = {"a/kernel:0": (4, 1, 3, 3), "a/bias:0": (4,), "b/kernel:0": (2, 4, 3, 3), "b/bias:0": (2,)}
+    arrays = {name: rng.standard_normal(shape).astype(np.float32) for name, shape in shapes.items()}
+    arrays["b/kernel:0"][:, [1, 3]] = 0
+    nodes = [
+        helper.make_node("Conv", ["x", "a/kernel:0", "a/bias:0"], ["a"]),
+        helper.make_node("Relu", ["a"], ["r"]),
+        helper.make_node("Conv", ["r", "b/kernel:0", "b/bias:0"], ["y"]),
+    ]
+    entry, end = (
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, ("B", channels, "T", "F"))
+        for name, channels in (("x", 1), ("y", 2))
+    )
+    weights = [numpy_helper.from_array(array, name) for name, array in arrays.items()]
+    graph = helper.make_graph(nodes, "two", [entry], [end], weights)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    return model.SerializeToString()
+
+
+def test_a_network_without_channels_that_nothing_hears_gives_the_same(two_layers):
+    less = onnx_parts.without_channels(two_layers, "a", "b", (1, 3))
+    shapes = [tuple(array.dims) for array in onnx_parts.loaded(less).graph.initializer]
+    assert shapes == [(2, 1, 3, 3), (2,), (2, 2, 3, 3), (2,)]
+    x = np.random.default_rng(1).standard_normal((1, 1, 9, 9)).astype(np.float32)
+    np.testing.assert_allclose(onnx_parts.runner(less)(x), onnx_parts.runner(two_layers)(x), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("layers", "channels", "says"),
+    [("ac", (1,), "no 'c/kernel:0'"), ("ab", (1, 4), r"a/kernel:0 \(4, 1, 3, 3\): no .*4")],
+)
+def test_channels_that_are_not_there_are_refused(two_layers, layers, channels, says):
+    with pytest.raises(ValueError, match=says):
+        onnx_parts.without_channels(two_layers, *layers, channels)

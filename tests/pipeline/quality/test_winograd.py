@@ -17,12 +17,13 @@ def drawn(*shape: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
 
 
+@pytest.mark.parametrize(("inputs", "outputs"), [(32, 64), (16, 48), (48, 96)])
 @pytest.mark.parametrize("size", [(4, 4), (1, 1), (2, 3), (9, 161), (12, 30)])
-def test_a_layer_is_its_sums(size):
-    weights, bias = drawn(64, 32, 3, 3, seed=1), drawn(64, seed=2)
-    x = winograd.empty_map(*size, 32)
-    x[1 : size[0] + 1, 1 : size[1] + 1] = drawn(*size, 32)
-    y = winograd.empty_map(*size, 64)
+def test_a_layer_is_its_sums(size, inputs, outputs):
+    weights, bias = drawn(outputs, inputs, 3, 3, seed=1), drawn(outputs, seed=2)
+    x = winograd.empty_map(*size, inputs)
+    x[1 : size[0] + 1, 1 : size[1] + 1] = drawn(*size, inputs)
+    y = winograd.empty_map(*size, outputs)
     winograd.convolve(x, winograd.transformed(weights), bias, y, *size)
     inside = np.s_[1 : size[0] + 1, 1 : size[1] + 1]
     expected = layer(x[inside], weights, bias)
@@ -51,5 +52,5 @@ def test_two_layers_of_an_image_are_their_sums(size):
 
 def test_weights_that_do_not_fit_are_refused():
     for shape in ((32, 8, 5, 5), (24, 8, 3, 3)):
-        with pytest.raises(ValueError, match=r"expected \(O, C, 3, 3\), O a multiple of 32"):
+        with pytest.raises(ValueError, match=r"expected \(O, C, 3, 3\), O a multiple of 32 or 48"):
             winograd.transformed(drawn(*shape))
