@@ -1,9 +1,10 @@
-"""Convolutions of 3 by 3 by a quarter of their multiplications, compiled by Numba.
+"""Convolutions of 3 by 3 by a fifth of their multiplications, compiled by Numba.
 
-Maps are channels last, whole tiles of rows and columns, with a border of zeros: (4 J + 2, 4 K + 2, C).
+Maps are channels last, whole tiles of rows and columns, with a border of zeros: (6 J + 2, 6 K + 2, C).
 
-Source: Lavin & Gray 2016 (arXiv:1509.09308), section 4.1, F(4x4, 3x3): tiles of 4 by 4 outputs depend on 6 by 6 inputs,
-and become 36 products of matrices, one for each point of the transformed tiles.
+Source: Lavin & Gray 2016 (arXiv:1509.09308), section 4.1, as F(6x6, 3x3) at the points 0, 1, -1, 2, -2, 1/2, -1/2 and
+infinity: tiles of 6 by 6 outputs depend on 8 by 8 inputs, and become 64 products of matrices, one for each point of the
+transformed tiles.
 Sums are in the order that is written here whatever the processor: Numba has no leave to change it. It compiles when the
 module is imported, once for a machine.
 """
@@ -22,14 +23,14 @@ from clean_corpus.pipeline.core.compiled import compiled
 
 Array = NDArray[np.float32]
 
-OUT, IN = 4, 6  # rows and columns of a tile: its outputs, and the inputs that they depend on
+OUT, IN = 6, 8  # rows and columns of a tile: its outputs, and the inputs that they depend on
 POINTS = IN * IN
 WIDE = 16 if llvmlite.binding.get_host_cpu_features().get("avx512f") else 8  # channels in a register
-GROUP = 6  # tiles whose sums stay in registers
+GROUP = 9 if WIDE == 16 else 6  # tiles whose sums stay in registers
 
 _G = np.array(
-    [[1 / 4, 0, 0], [-1 / 6, -1 / 6, -1 / 6], [-1 / 6, 1 / 6, -1 / 6], [1 / 24, 1 / 12, 1 / 6],
-     [1 / 24, -1 / 12, 1 / 6], [0, 0, 1]]
+    [[1, 0, 0], [-2 / 9, -2 / 9, -2 / 9], [-2 / 9, 2 / 9, -2 / 9], [1 / 90, 1 / 45, 2 / 45], [1 / 90, -1 / 45, 2 / 45],
+     [32 / 45, 16 / 45, 8 / 45], [32 / 45, -16 / 45, 8 / 45], [0, 0, 1]]
 )  # fmt: skip
 
 
@@ -70,7 +71,7 @@ def _image_row(x, weights, bias, y, columns):
 
 @numba.njit
 def _to_points(x, points):
-    """Transform a row of tiles; shapes: x (IN, 4 K + 2, C), points (POINTS, at least K, C)."""
+    """Transform a row of tiles; shapes: x (IN, 6 K + 2, C), points (POINTS, at least K, C)."""
     _, width, channels = x.shape
     point = points.shape[1] * channels
     columns = np.empty((IN, IN, channels), np.float32)
@@ -193,6 +194,8 @@ def _each_register(typing, x, at, step, y, to, stride, arithmetic):
             return builder.bitcast(builder.gep(base, [offset]), vector.as_pointer())
 
         def times(factor, value):
+            if factor == 1:
+                return value
             return builder.fmul(ir.Constant(vector, [float(factor)] * WIDE), value)
 
         found = [builder.load(place(read, at, step, n), align=4) for n in range(IN)]
@@ -205,25 +208,40 @@ def _each_register(typing, x, at, step, y, to, stride, arithmetic):
 
 @intrinsic
 def _transform(typing, x, at, step, y, to, stride):
-    """Set six registers to the transformed inputs of six."""
+    """Set eight registers to the transformed inputs of eight."""
 
-    def arithmetic(add, sub, times, x0, x1, x2, x3, x4, x5):
-        a, b = sub(x4, times(4, x2)), sub(x3, times(4, x1))
-        c, d = sub(x4, x2), times(2, sub(x3, x1))
-        ends = add(sub(times(4, x0), times(5, x2)), x4), add(sub(times(4, x1), times(5, x3)), x5)
-        return ends[0], add(a, b), sub(a, b), add(c, d), sub(c, d), ends[1]
+    def arithmetic(add, sub, times, x0, x1, x2, x3, x4, x5, x6, x7):
+        def total(factors, values):
+            one, two, three = (times(factor, value) for factor, value in zip(factors, values, strict=True))
+            return add(add(one, two), three)
+
+        even, odd = (x2, x4, x6), (x1, x3, x5)
+        pairs = [  # of the points 1, 2 and 1/2, and their negatives
+            (total(of_even, even), total(of_odd, odd))
+            for of_even, of_odd in (
+                ((1, -17 / 4, 1), (1, -17 / 4, 1)), ((1 / 4, -5 / 4, 1), (1 / 2, -5 / 2, 2)),
+                ((4, -5, 1), (2, -5 / 2, 1 / 2)),
+            )
+        ]  # fmt: skip
+        ends = (add(sub(a, b), times(21 / 4, sub(c, d))) for a, b, c, d in ((x0, x6, x4, x2), (x7, x1, x3, x5)))
+        return next(ends), *(part(*pair) for pair in pairs for part in (add, sub)), next(ends)
 
     return _each_register(typing, x, at, step, y, to, stride, arithmetic)
 
 
 @intrinsic
 def _transform_back(typing, x, at, step, y, to, stride):
-    """Set four registers to the outputs that six points make."""
+    """Set six registers to the outputs that eight points make."""
 
-    def arithmetic(add, sub, times, m0, m1, m2, m3, m4, m5):
-        a, b, c, d = add(m1, m2), sub(m1, m2), add(m3, m4), sub(m3, m4)
+    def arithmetic(add, sub, times, m0, m1, m2, m3, m4, m5, m6, m7):
+        (a, b, c), (d, e, f) = ([part(*pair) for pair in ((m1, m2), (m3, m4), (m5, m6))] for part in (add, sub))
+
+        def total(one, two, half, power):
+            return add(add(one, times(2**power, two)), times(2**-power, half))
+
         return (
-            add(m0, add(a, c)), add(b, times(2, d)), add(a, times(4, c)), add(add(b, times(8, d)), m5)
+            add(m0, total(a, b, c, 0)), total(d, e, f, 1), total(a, b, c, 2), total(d, e, f, 3), total(a, b, c, 4),
+            add(total(d, e, f, 5), m7),
         )  # fmt: skip
 
     return _each_register(typing, x, at, step, y, to, stride, arithmetic)
@@ -236,7 +254,7 @@ _MAP, _IMAGE, _LINE = "float32[:,:,::1]", "float32[:,::1]", "float32[::1]"
 def convolve_image(x, first, first_bias, weights, bias, y, rows, columns):
     """Run two layers, each a convolution, its bias and a rectifier; the first one's map is never whole.
 
-    Shapes: image x (4 J + 4, 4 K + 4) with two lines of zeros around it, first (3, 3, C) and first_bias (C,), weights
+    Shapes: image x (6 J + 4, 6 K + 4) with two lines of zeros around it, first (3, 3, C) and first_bias (C,), weights
     (POINTS, C, O), bias (O,), map y with O channels, of which `rows` and `columns` are written.
     """
     n_tiles, channels = (y.shape[1] - 2) // OUT, len(first_bias)
