@@ -32,7 +32,7 @@ def main() -> None:
     names = asked.names or [n for n in checkpoints.shipped() if checkpoints.card(n)["sample_rate"] == 16000]
     commands = {f"`{name}`": (COMMAND, "--enhancer", name) for name in sorted(names, key=lambda n: (len(n), n))}
     if asked.older:
-        commands = {f"`default` of {asked.older.name}": (asked.older / ".venv/bin/clean-corpus",)} | commands
+        commands = {f"`default` of {asked.older.name}": (asked.older.absolute() / ".venv/bin/clean-corpus",)} | commands
     with tempfile.TemporaryDirectory() as folder:
         found = text(commands, Path(folder), bool(asked.older))
     print(found) if asked.names else write_section("enhance_speed", found)
@@ -61,7 +61,8 @@ def text(commands: dict[str, Sequence[object]], work: Path, is_compared: bool) -
 def cpu_s(command: Sequence[object], source: Path, work: Path) -> float:
     """Return the processor's seconds of enhancing a folder."""
     with tempfile.TemporaryDirectory(dir=work) as out:
-        return measure(command[0], "enhance", source, out, "--workers", 1, *command[1:]).cpu_s
+        # an older checkout's workers import from where it starts
+        return measure(command[0], "enhance", source, out, "--workers", 1, *command[1:], cwd=work).cpu_s
 
 
 if __name__ == "__main__":

@@ -61,7 +61,7 @@ class Measured:
     output: str
 
 
-def measure(*command: object) -> Measured:
+def measure(*command: object, cwd: Path | None = None) -> Measured:
     """Run a command and watch its process tree.
 
     Raises: subprocess.CalledProcessError with the output, and its end in a note, if it fails.
@@ -70,7 +70,7 @@ def measure(*command: object) -> Measured:
     cpu_s: dict[int, float] = {}
     waited_s = _waited_cpu_s()
     with tempfile.TemporaryFile("w+") as log:
-        process = subprocess.Popen(list(map(str, command)), stdout=log, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(list(map(str, command)), stdout=log, stderr=subprocess.STDOUT, cwd=cwd)
         while process.poll() is None:
             family = _family(process.pid)
             peak = max(peak, _held_bytes(family))
