@@ -8,7 +8,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from clean_corpus.enhancers.models.layers import DownConv, Memory, UpConv, expect, flatten_bins, halved, unflatten_bins
+from clean_corpus.enhancers.models.layers import (
+    DownConv,
+    Memory,
+    Normalised,
+    UpConv,
+    expect,
+    flatten_bins,
+    halved,
+    unflatten_bins,
+)
 
 Norms = Sequence[Callable[[Tensor], Tensor]]
 
@@ -63,6 +72,14 @@ class CGCRN(nn.Module):
     def norms_in_order(self) -> list[nn.BatchNorm2d]:
         """The normalisations of the encoder from its first layer on, then those of the decoder from its last layer."""
         return [*self.encoder_norms, *self.decoder_norms]
+
+    @property
+    def normalised(self) -> Normalised:
+        """The convolutions that a normalisation follows at once."""
+        return [
+            *((down.conv, self.encoder_norms, i) for i, down in enumerate(self.encoder)),
+            *((up.conv, self.decoder_norms, i) for i, up in enumerate(self.decoder)),
+        ]
 
     def forward(self, features: Tensor, memory: Memory | None = None, *, norms: Norms | None = None) -> Tensor:
         expect(features, channels=self.in_channels, n_freq=self.n_freq)

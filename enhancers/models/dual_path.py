@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from clean_corpus.enhancers.domains.masks import level_gain, limited, post_filter_gain, quotient
 from clean_corpus.enhancers.domains.spectral import CompressedComplex, Stft
 from clean_corpus.enhancers.models.cgcrn import CGCRN
-from clean_corpus.enhancers.models.layers import DownConv, Memory, UpConv, expect, halved
+from clean_corpus.enhancers.models.layers import DownConv, Memory, Normalised, UpConv, expect, halved
 
 FIRST = CompressedComplex(Stft(320, 160, "hamming"))
 SECOND = CompressedComplex(Stft(512, 256, "hamming"))
@@ -49,6 +49,11 @@ class CGCRNDualPath(nn.Module):
         self.max_gain, self.post_filter = max_gain, post_filter
         self.first = CGCRN(n_freq=FIRST.stft.n_freq, in_channels=2, out_channels=2)
         self.second = Correction(SECOND.stft.n_freq, channels, blocks, across, along)
+
+    @property
+    def normalised(self) -> Normalised:
+        """The convolutions that a normalisation follows at once."""
+        return [*self.first.normalised, *self.second.normalised]
 
     def forward(self, features: Tensor, *, frames: Tensor | None = None) -> Tensor:
         expect(features, channels=2, n_freq=SECOND.stft.n_freq)
@@ -100,6 +105,14 @@ class Correction(nn.Module):
         nn.init.zeros_(self.decoder[0].conv.weight)
         nn.init.zeros_(self.decoder[0].conv.bias)
 
+    @property
+    def normalised(self) -> Normalised:
+        """The convolutions that a normalisation follows at once."""
+        return [
+            *((down.conv, self.encoder_norms, i) for i, down in enumerate(self.encoder)),
+            *((up.conv, self.decoder_norms, i) for i, up in enumerate(self.decoder[1:])),
+        ]
+
     def forward(self, x: Tensor, frames: Tensor) -> Tensor:
         memory, encoded = Memory(), []
         for conv, norm in zip(self.encoder, self.encoder_norms, strict=True):
@@ -141,7 +154,6 @@ class DualPath(nn.Module):
         across, _ = self.across(self.across_norm(x).flatten(0, 1))
         x = x + self.across_out(across).unflatten(0, (batch, -1))
         bins = self.along_norm(x).transpose(1, 2).flatten(0, 1)  # (B * F, T, C)
-        order = order.repeat_interleave(n_bins, 0)
         forward, _ = self.forth(bins)
         backward, _ = self.back(_reordered(bins, order))
         along = self.along_out(torch.cat((forward, _reordered(backward, order)), -1))
@@ -161,8 +173,10 @@ def reversal(frames: Tensor, n_frames: int) -> Tensor:
 
 
 def _reordered(x: Tensor, order: Tensor) -> Tensor:
-    """Return the frames of x in another order.
+    """Return the frames of x in another order, that of its signal; rows of a signal lie together.
 
-    Shapes: x (B, T, C), order (B, T) -> (B, T, C).
+    Shapes: x (B * F, T, C), order (B, T) -> (B * F, T, C).
     """
-    return x.gather(1, order.unsqueeze(-1).expand_as(x))
+    if len(order) == 1:  # four times as fast
+        return x.index_select(1, order[0])
+    return x.gather(1, order.repeat_interleave(len(x) // len(order), 0).unsqueeze(-1).expand_as(x))

@@ -6,6 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+Normalised = list[tuple[nn.Conv2d | nn.ConvTranspose2d, nn.ModuleList, int]]
+"""Layers whose output goes through a normalisation at once, each with the list that holds it, and where."""
+
 
 class Memory:
     """State of a network between calls, read and written in the order in which its layers run.

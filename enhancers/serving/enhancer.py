@@ -11,6 +11,8 @@ from clean_corpus.enhancers.checkpoints import card, checkpoint_path, is_sgmse, 
 from clean_corpus.enhancers.domains import spectral
 from clean_corpus.enhancers.method import Method
 from clean_corpus.enhancers.serving.batches import check_batch
+from clean_corpus.enhancers.serving.fast_dual_path import use_fast_dual_paths
+from clean_corpus.enhancers.serving.folding import fold_normalisations
 from clean_corpus.enhancers.serving.gru import use_fast_grus
 from clean_corpus.enhancers.serving.long_files import QUANTUM_S, block_s, enhance_long
 from clean_corpus.enhancers.table import method
@@ -37,6 +39,8 @@ class Enhancer:
         self.row, self.network = row, network.eval().to(device)
         if device == "cpu":  # oneDNN's transposed convolutions take twice as long with channels first
             self.network.to(memory_format=torch.channels_last)
+            fold_normalisations(self.network)
+            use_fast_dual_paths(self.network)
             use_fast_grus(self.network)
         self.name, self.sha256, self.device, self.gain = name, sha256, device, gain
         self.sample_rate = row.sample_rate

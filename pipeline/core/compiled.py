@@ -10,6 +10,10 @@ import numba
 from filelock import FileLock
 from numba.core.dispatcher import Dispatcher
 
+from clean_corpus.pipeline.core.hashing import sha256_file
+
+KERNELS = Path(__file__).with_name("kernels.py")  # parts of compiled functions
+
 
 def compiled(*signatures: str, **options: bool) -> Callable[[Callable], Dispatcher]:
     """Return `numba.njit` with these arguments, which keeps what it compiles where a folder for that can be written.
@@ -25,6 +29,7 @@ def compiled(*signatures: str, **options: bool) -> Callable[[Callable], Dispatch
             if "no locator" not in str(error):
                 raise
             return numba.njit(*signatures, **options)(function)
+        _know_kernels(dispatcher)
         _compile_under_lock(dispatcher)
         for signature in signatures:
             dispatcher.compile(signature)
@@ -42,6 +47,12 @@ def compile_lock() -> FileLock:
     Two processes that write a function's files at once leave some that crash whoever loads them.
     """
     return FileLock(Path(tempfile.gettempdir(), f"clean-corpus-compile-{os.getuid()}.lock"))
+
+
+def _know_kernels(dispatcher: Dispatcher) -> None:
+    """Have a change of kernels.py count as one of the function's own file, the only one that Numba looks at."""
+    kept = dispatcher._cache._cache_file
+    kept._source_stamp = (kept._source_stamp, sha256_file(KERNELS))
 
 
 def _compile_under_lock(dispatcher: Dispatcher) -> None:

@@ -9,23 +9,20 @@ Sums are in the order that is written here whatever the processor: Numba has no 
 module is imported, once for a machine.
 """
 
-from collections.abc import Callable
-
-import llvmlite.binding
 import numba
 import numpy as np
 from llvmlite import ir
-from numba.core import cgutils, types
+from numba.core import types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from clean_corpus.pipeline.core.compiled import compiled
+from clean_corpus.pipeline.core.kernels import WIDE, product_of
 
 Array = NDArray[np.float32]
 
 OUT, IN = 6, 8  # rows and columns of a tile: its outputs, and the inputs that they depend on
 POINTS = IN * IN
-WIDE = 16 if llvmlite.binding.get_host_cpu_features().get("avx512f") else 8  # channels in a register
 GROUP = 9 if WIDE == 16 else 6  # tiles whose sums stay in registers
 
 _G = np.array(
@@ -105,6 +102,9 @@ def _from_points(products, bias, y, row, rows, columns):
                     to[o] = max(tile[f, o] + bias[o], np.float32(0))
 
 
+_by_two, _by_three = product_of(2, GROUP), product_of(3, GROUP)
+
+
 @numba.njit
 def _multiply(points, weights, products):
     """Multiply at each point; shapes: points (POINTS, N, C), N a multiple of GROUP, weights (POINTS, C, O)."""
@@ -114,67 +114,9 @@ def _multiply(points, weights, products):
         for o in range(0, outputs, (3 if by_three else 2) * WIDE):
             for n in range(0, points.shape[1], GROUP):
                 if by_three:
-                    _product_of_three(points, weights, products, p, n, o)
+                    _by_three(points, weights, products, p, n, o)
                 else:
-                    _product_of_two(points, weights, products, p, n, o)
-
-
-def _product_of(n_registers: int) -> Callable:
-    """Return what sets products[p, n : n + GROUP, o : o + n_registers * WIDE].
-
-    LLVM's vectoriser would keep no sums in registers.
-    """
-
-    def product(typing, points, weights, products, p, n, o):
-        signature = types.void(points, weights, products, p, n, o)
-
-        def build(context, builder, signature, arguments):
-            *arrays, p, n, o = arguments
-            points, weights, products = (
-                context.make_array(t)(context, builder, v) for t, v in zip(signature.args[:3], arrays, strict=True)
-            )
-            _, _, channels = cgutils.unpack_tuple(builder, points.shape, 3)
-            strides = [cgutils.unpack_tuple(builder, a.strides, 3) for a in (points, weights, products)]
-            vector, number = ir.VectorType(ir.FloatType(), WIDE), context.get_value_type(types.intp)
-            kind = ir.FunctionType(vector, [vector] * 3)
-            fused = cgutils.get_or_insert_function(builder.module, kind, f"llvm.fmuladd.v{WIDE}f32")
-
-            def address(array, steps, *at):
-                offset = number(0)
-                for step, index in zip(steps, at, strict=True):
-                    offset = builder.add(offset, builder.mul(step, index))
-                raw = builder.bitcast(array.data, ir.IntType(8).as_pointer())
-                return builder.bitcast(builder.gep(raw, [offset]), ir.FloatType().as_pointer())
-
-            def registers(at):
-                return [
-                    builder.bitcast(builder.gep(at, [number(r * WIDE)]), vector.as_pointer())
-                    for r in range(n_registers)
-                ]
-
-            rows = [builder.add(n, number(i)) for i in range(GROUP)]
-            starts = [address(points, strides[0], p, row, number(0)) for row in rows]
-            zeros = ir.Constant(vector, [0.0] * WIDE)
-            sums = [[cgutils.alloca_once_value(builder, zeros) for _ in range(n_registers)] for _ in rows]
-            with cgutils.for_range(builder, channels) as loop:
-                own = [builder.load(r, align=4) for r in registers(address(weights, strides[1], p, loop.index, o))]
-                for start, totals in zip(starts, sums, strict=True):
-                    value = builder.load(builder.gep(start, [loop.index]))
-                    lane = builder.insert_element(ir.Constant(vector, ir.Undefined), value, ir.IntType(32)(0))
-                    every = builder.shuffle_vector(lane, lane, ir.Constant(ir.VectorType(ir.IntType(32), WIDE), None))
-                    for weight, total in zip(own, totals, strict=True):
-                        builder.store(builder.call(fused, [every, weight, builder.load(total)]), total)
-            for row, totals in zip(rows, sums, strict=True):
-                for to, total in zip(registers(address(products, strides[2], p, row, o)), totals, strict=True):
-                    builder.store(builder.load(total), to, align=4)
-            return context.get_dummy_value()
-
-        return signature, build
-
-    return intrinsic(product)
-
-
-_product_of_two, _product_of_three = _product_of(2), _product_of(3)
+                    _by_two(points, weights, products, p, n, o)
 
 
 def _each_register(typing, x, at, step, y, to, stride, arithmetic):

@@ -22,6 +22,19 @@ def test_compiles_where_a_cache_can_be_kept():
     assert function.targetoptions["nogil"]
 
 
+def test_what_was_compiled_from_other_kernels_is_compiled_again(monkeypatch, tmp_path):
+    def hits() -> int:
+        function = compiled("int16(int16)")(twice)
+        assert function(np.int16(2)) == 4
+        return sum(function.stats.cache_hits.values())
+
+    hits()
+    assert hits() == 1
+    monkeypatch.setattr("clean_corpus.pipeline.core.compiled.KERNELS", tmp_path / "kernels.py")
+    (tmp_path / "kernels.py").write_text("# another version")
+    assert hits() == 0
+
+
 @pytest.mark.parametrize("signatures", [["int32(int32)"], []], ids=["where it is defined", "where it is called"])
 def test_a_function_is_compiled_while_no_other_process_compiles(signatures):
     """Workers that start at once on a new machine write one cache; two at a time would spoil it for every other."""
