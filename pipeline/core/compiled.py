@@ -40,12 +40,17 @@ def compiled(*signatures: str, **options: bool) -> Callable[[Callable], Dispatch
     return decorate
 
 
-@cache
 def compile_lock() -> FileLock:
     """Return the lock of this user's processes on this machine around what Numba compiles into files, or loads.
 
     Two processes that write a function's files at once leave some that crash whoever loads them.
     """
+    return _lock_of(os.getpid())
+
+
+@cache
+def _lock_of(pid: int) -> FileLock:
+    """Return the lock as a process has it: one that came through a fork is refused."""
     return FileLock(Path(tempfile.gettempdir(), f"clean-corpus-compile-{os.getuid()}.lock"))
 
 

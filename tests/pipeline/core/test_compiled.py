@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 from threading import Thread
@@ -46,6 +47,15 @@ def test_a_function_is_compiled_while_no_other_process_compiles(signatures):
         assert results == []
     thread.join(60)
     assert results == [8]
+
+
+def test_a_forked_process_compiles_with_a_lock_of_its_own():
+    """Workers are forked from a process that has compiled."""
+    compiled("int64(int64)")(twice)
+    pid = os.fork()
+    if not pid:
+        os._exit(0 if compiled()(twice)(np.float64(2)) == 4 else 1)
+    assert os.waitpid(pid, 0)[1] == 0
 
 
 def test_a_function_without_a_place_for_a_cache_is_compiled_all_the_same():
