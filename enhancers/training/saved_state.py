@@ -40,7 +40,7 @@ def save_training(run: Path, path: Path) -> int:
     about = {
         "steps": checkpoint["global_step"],
         "stage": folders[0].parent.name,
-        "settings": {k: _without_paths(v) for k, v in settings.items() if k not in LOCAL_SETTINGS},
+        "settings": {k: _without_paths(v) for k, v in settings.items() if not _is_local(k, v)},
         "values": values,
     }
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -68,9 +68,14 @@ def restore_training(path: Path, run: Path) -> int:
     return about["steps"]
 
 
+def _is_local(name: str, value: Any) -> bool:
+    """Return whether a setting means something on one machine only; shipped weights to start from have a name."""
+    return name in LOCAL_SETTINGS or (name == "start_from" and Path(value or "").suffix != "")
+
+
 def _without_paths(value: Any) -> Any:
     """Return a section of settings without those that are paths; any other value unchanged."""
-    return {k: v for k, v in value.items() if k not in LOCAL_SETTINGS} if isinstance(value, dict) else value
+    return {k: v for k, v in value.items() if not _is_local(k, v)} if isinstance(value, dict) else value
 
 
 def _pack(value: Any, name: str, tensors: dict[str, Tensor], folder: str) -> Any:

@@ -58,18 +58,21 @@ def killed_at(step_number, monkeypatch, train):
 
 
 def test_a_training_that_moved_ends_with_the_same_weights(corpus, tmp_path, monkeypatch):
-    """Saved at step 4 of 6 and restored in another folder, with the recordings in another place."""
-    whole = load_file(run(corpus, tmp_path / "whole"))
-    killed_at(5, monkeypatch, lambda: run(corpus, tmp_path / "cut"))
+    """Saved at step 4 of 6 and restored in another folder, with recordings and weights to start from elsewhere."""
+    begin = {"start_from": str(run(corpus, tmp_path / "before", steps=2))}
+    whole = load_file(run(corpus, tmp_path / "whole", **begin))
+    killed_at(5, monkeypatch, lambda: run(corpus, tmp_path / "cut", **begin))
     state = tmp_path / "state" / "lean.safetensors"
     assert save_training(tmp_path / "cut", state) == 4
     assert str(tmp_path) not in state.with_suffix(".json").read_text()
 
     assert restore_training(state, tmp_path / "moved") == 4
     shutil.copytree(corpus, tmp_path / "elsewhere")
+    shutil.move(tmp_path / "before", tmp_path / "weights")
+    begin = {"start_from": str(tmp_path / "weights" / "best.safetensors")}
     with pytest.raises(ConfigError, match="learning_rate"):
-        run(tmp_path / "elsewhere", tmp_path / "moved", learning_rate=0.5)
-    again = load_file(run(tmp_path / "elsewhere", tmp_path / "moved"))
+        run(tmp_path / "elsewhere", tmp_path / "moved", learning_rate=0.5, **begin)
+    again = load_file(run(tmp_path / "elsewhere", tmp_path / "moved", **begin))
     assert whole.keys() == again.keys() and all(torch.equal(whole[k], again[k]) for k in whole)
 
 
