@@ -177,6 +177,6 @@ def _reordered(x: Tensor, order: Tensor) -> Tensor:
 
     Shapes: x (B * F, T, C), order (B, T) -> (B * F, T, C).
     """
-    if len(order) == 1:  # four times as fast
+    if len(order) == 1:  # whole rows are copied
         return x.index_select(1, order[0])
     return x.gather(1, order.repeat_interleave(len(x) // len(order), 0).unsqueeze(-1).expand_as(x))
