@@ -1,6 +1,6 @@
 // The table of clips: as many rows as are seen, however many there are; a cursor, and marks for several at once.
 
-import { count, emit, figure, hours, make, on, place, plural, rest, seconds, words } from "./dom.js";
+import { count, emit, figure, hours, make, on, place, plural, seconds, words } from "./dom.js";
 import { indexOf, list, refresh, row, rowAt, want } from "./list.js";
 import { corpus, remember, state } from "./state.js";
 
@@ -24,10 +24,23 @@ function firstSeen() {
 
 const inside = () => Math.max(grid.clientHeight - place("head").offsetHeight, ROW);
 
+let last = { first: 0, top: 0, inside: 0 }; // what was seen when the rows were last drawn
+
+// When a bar comes or goes above the grid, or the window is resized, the same rows are seen, and the cursor if it was.
+function hold() {
+  if (inside() === last.inside || grid.scrollTop !== last.top) return;
+  const wasSeen = last.first <= state.at && state.at < last.first + last.inside / ROW;
+  scrollTo(last.first);
+  last = { first: firstSeen(), top: grid.scrollTop, inside: inside() };
+  if (wasSeen) show(state.at);
+}
+
 function drawRows() {
   const tall = `${Math.min(list.total * ROW, TALLEST)}px`;
   if (layer.style.height !== tall) layer.style.height = tall;
+  hold();
   const first = firstSeen();
+  last = { first, top: grid.scrollTop, inside: inside() };
   const from = Math.max(Math.floor(first) - 4, 0);
   const to = Math.min(Math.ceil(first + inside() / ROW) + 4, list.total);
   const drawn = [];
@@ -123,16 +136,20 @@ function drawMarked() {
 
 // ---- cursor ----
 
+function scrollTo(first) {
+  const way = layer.clientHeight - inside();
+  const isScaled = layer.clientHeight !== list.total * ROW;
+  grid.scrollTop = isScaled ? (first / (list.total - inside() / ROW)) * way : first * ROW;
+}
+
 function show(index) {
+  hold();
   const first = firstSeen();
   const rows = Math.max(Math.floor(inside() / ROW), 1);
   let to = null;
   if (index < first) to = index;
   else if (index + 1 > first + rows) to = index + 1 - rows;
-  if (to === null) return;
-  const way = layer.clientHeight - inside();
-  const isScaled = layer.clientHeight !== list.total * ROW;
-  grid.scrollTop = isScaled ? (to / (list.total - inside() / ROW)) * way : to * ROW;
+  if (to !== null) scrollTo(to);
 }
 
 // Moves the cursor; the clip is shown as soon as its row is there.
@@ -197,7 +214,7 @@ export function unmarkAll() {
 // ---- start ----
 
 grid.addEventListener("scroll", () => requestAnimationFrame(drawRows));
-new ResizeObserver(rest(drawRows, 30)).observe(grid);
+new ResizeObserver(drawRows).observe(grid);
 
 layer.addEventListener("click", (event) => {
   const element = event.target.closest(".row");

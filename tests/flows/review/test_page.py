@@ -296,13 +296,44 @@ MANY = """(() => {
 })()"""
 
 
+SEEN = """(() => {
+    const [row, grid] = ["#rows .cursor", "#grid"].map(one => document.querySelector(one).getBoundingClientRect());
+    return grid.top <= row.top && row.bottom <= grid.bottom + 1;
+})()"""  # the cursor, whole
+DRAWN = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
+FIRST = """[...document.querySelectorAll("#rows .row")].find(
+    row => row.getBoundingClientRect().bottom > document.getElementById("grid").getBoundingClientRect().top + 40
+).querySelector(".id")?.textContent"""
+
+
+@pytest.mark.parametrize("is_long", [False, True], ids=["short", "a million"])
+def test_a_bar_above_the_rows_hides_no_cursor_and_moves_no_row(anna, is_long):
+    anna.run("document.getElementById('alarm').style.height = '90px'")
+    if is_long:
+        anna.run(MANY)
+        anna.until("document.getElementById('count').textContent.startsWith('1,000,000 clips')")
+    else:
+        anna.run("document.body.style.height = '500px'")  # fewer rows are seen than there are
+    for keys in (Keys.END, "k", Keys.HOME, "jj"):
+        anna.press(keys)
+        for is_hidden in (False, True, False, True):
+            anna.run(f"document.getElementById('alarm').hidden = {json.dumps(is_hidden)}")
+            anna.until(SEEN, 5)
+    anna.run("document.getElementById('grid').scrollTop = document.getElementById('grid').scrollHeight / 3")
+    anna.run(DRAWN)
+    first = anna.run(FIRST)
+    for is_hidden in (False, True):
+        anna.run(f"document.getElementById('alarm').hidden = {json.dumps(is_hidden)}")
+        anna.run(DRAWN)
+        assert anna.run(FIRST) == first
+
+
 def test_a_million_rows_are_scrolled_and_walked(anna):
     anna.run(MANY)
     anna.until("document.getElementById('count').textContent.startsWith('1,000,000 clips')")
     for key, clip in ((Keys.END, "clip-999999"), ("k", "clip-999998"), (Keys.HOME, "clip-0"), ("j", "clip-1")):
         anna.press(key)
         anna.until(f"document.querySelector('#rows .cursor .id')?.textContent === '{clip}'")
-        row, grid = anna.run("['.cursor', '#grid'].map(one => document.querySelector(one).getBoundingClientRect().top)")
-        assert grid < row < 900, "the cursor is seen"
+        anna.until(SEEN)
     anna.run("document.getElementById('grid').scrollTop = document.getElementById('grid').scrollHeight / 2")
     anna.until("/^clip-(49|50)/.test(document.querySelector('#rows .row .id')?.textContent)")
