@@ -14,7 +14,7 @@ from clean_corpus.enhancers.serving.batches import check_batch
 from clean_corpus.enhancers.serving.fast_dual_path import use_fast_dual_paths
 from clean_corpus.enhancers.serving.folding import fold_normalisations
 from clean_corpus.enhancers.serving.gru import use_fast_grus
-from clean_corpus.enhancers.serving.long_files import QUANTUM_S, block_s, enhance_long
+from clean_corpus.enhancers.serving.long_files import block_s, enhance_long, missing
 from clean_corpus.enhancers.table import method
 from clean_corpus.pipeline.core.errors import ConfigError
 from clean_corpus.pipeline.quality.device import fetched, full_precision
@@ -55,7 +55,7 @@ class Enhancer:
             for clip, result, n in zip(noisy, wave, lengths.tolist(), strict=True):
                 result[:n] = enhance_long(self.network, domain, clip[None, :n], self.sample_rate)[0]
         else:
-            noisy = functional.pad(noisy, (0, -n_samples % round(QUANTUM_S * self.sample_rate)))
+            noisy = functional.pad(noisy, (0, missing(n_samples, self.sample_rate)))
             wave = domain.enhance(self.network, noisy, lengths)[:, :n_samples]
         samples = torch.arange(n_samples, device=lengths.device) < lengths[:, None]
         return torch.from_numpy(fetched(self.gain * wave * samples)())

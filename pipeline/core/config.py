@@ -101,7 +101,7 @@ class EnhanceConfig(Section):
     """Running of the enhancer."""
 
     batch_s: float | None = Field(
-        None, gt=0, description="padded audio per batch, seconds; null: 4 on a core, 30 on a GPU"
+        None, gt=0, description="padded audio per batch, seconds; null: 30 on a GPU, one clip on a core"
     )
 
 
