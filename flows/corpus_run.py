@@ -166,7 +166,7 @@ class CorpusRun:
         variants: set[str] = set()
         stage = Stage("clean", "shards", finish, _name)
         finished_shards = (
-            self.work.each(stage, self.state.raw_shards(), self.state.n_raw_shards)
+            self.work.each(stage, self.state.longest_first(), self.state.n_raw_shards)
             if self.speakers is None
             else self._publish_known_speakers(marked, self.speakers)
         )
@@ -195,7 +195,7 @@ class CorpusRun:
             return shard_stages.publish_judged(self.engine, self.config, judged)
 
         stage = Stage("clean", "shards", judge, _name)
-        for number, parts in self.work.each(stage, self.state.raw_shards(), self.state.n_raw_shards):
+        for number, parts in self.work.each(stage, self.state.longest_first(), self.state.n_raw_shards):
             for judged in parts:
                 self._count(judged.stages)
                 look.add(judged.rows, judged.embeddings)

@@ -28,8 +28,8 @@ Enhancer = Callable[["Tensor", "Tensor"], "Tensor"]
 Name = TypeVar("Name", bound=Hashable)
 
 GPU_BATCH_S = 30.0
-"""Padded audio per batch where the settings say nothing, on a GPU, which many workers share. On a core clips go one after
-the other: side by side each takes up to half as long again."""
+"""Padded audio per batch where the settings say nothing, on a GPU, which many workers share. On a core clips go one
+after the other: side by side each takes up to half as long again."""
 
 RETURN_S = 60.0
 """Audio after which freed memory is returned to the system; after each batch it took a quarter of the time."""

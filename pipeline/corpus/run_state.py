@@ -9,8 +9,11 @@ from clean_corpus.pipeline.core.records import RawShard, Shard
 from clean_corpus.pipeline.corpus.ledger import Row
 
 _TABLES = """
-    CREATE TABLE raw_shard (number INTEGER PRIMARY KEY, group_number INTEGER, source TEXT, name TEXT, body BLOB);
+    CREATE TABLE raw_shard (
+        number INTEGER PRIMARY KEY, group_number INTEGER, source TEXT, name TEXT, wanted_s REAL, body BLOB
+    );
     CREATE INDEX raw_shard_order ON raw_shard (group_number, source, name);
+    CREATE INDEX raw_shard_length ON raw_shard (wanted_s DESC, group_number, source, name);
     CREATE TABLE enhanced_shard (number INTEGER PRIMARY KEY, body BLOB);
     CREATE TABLE row (source TEXT, offset_s REAL, clip_id TEXT, raw INTEGER, enhanced INTEGER, body BLOB);
     CREATE TABLE judged (id INTEGER PRIMARY KEY, raw INTEGER, body BLOB);
@@ -34,13 +37,24 @@ class RunState:
     def add_raw_shards(self, group_number: int, raw_shards: Iterable[RawShard]) -> None:
         """Add the raw shards of one group of recordings; groups may come in any order."""
         self._database.executemany(
-            "INSERT INTO raw_shard (group_number, source, name, body) VALUES (?, ?, ?, ?)",
-            ((group_number, raw.clips[0].source, raw.shard.key, pickle.dumps(raw)) for raw in raw_shards),
+            "INSERT INTO raw_shard (group_number, source, name, wanted_s, body) VALUES (?, ?, ?, ?, ?)",
+            (
+                (group_number, raw.clips[0].source, raw.shard.key, _wanted_s(raw), pickle.dumps(raw))
+                for raw in raw_shards
+            ),
         )
 
     def raw_shards(self) -> Iterator[tuple[int, RawShard]]:
         """Yield each raw shard with its number, by group, and within a group by the source of its first clip."""
         rows = self._database.execute("SELECT number, body FROM raw_shard ORDER BY group_number, source, name")
+        for number, body in rows:
+            yield number, pickle.loads(body)
+
+    def longest_first(self) -> Iterator[tuple[int, RawShard]]:
+        """Yield each raw shard with its number, most audio to work on first: workers end nearly together."""
+        rows = self._database.execute(
+            "SELECT number, body FROM raw_shard ORDER BY wanted_s DESC, group_number, source, name"
+        )
         for number, body in rows:
             yield number, pickle.loads(body)
 
@@ -103,3 +117,8 @@ class RunState:
             clip_id: (pickle.loads(body).shard, pickle.loads(enhanced) if enhanced else None)
             for clip_id, body, enhanced in found
         }
+
+
+def _wanted_s(raw: RawShard) -> float:
+    """Return the seconds of audio to work on."""
+    return sum(clip.duration_s for clip in raw.wanted)

@@ -1,5 +1,7 @@
 """What a run knows of its shards and clips comes back in a fixed order, however the work was ordered."""
 
+from dataclasses import replace
+
 import pytest
 
 from clean_corpus.pipeline.core.records import RawShard, Shard
@@ -29,6 +31,17 @@ def test_raw_shards_come_by_group_and_source(state):
     found = list(state.raw_shards())
     assert [shard.shard.key[9:10] for _, shard in found] == ["a", "b", "c", "d"]
     assert found[3] == (1, raw("d", "z.wav")) and state.n_raw_shards == 4
+
+
+def test_the_shard_with_most_to_work_on_comes_first(state):
+    def lasting(name: str, *seconds: float, rejected_s: float = 0.0) -> RawShard:
+        clips = [Clip(f"{name}{n}", f"{name}.wav", None, duration_s=s) for n, s in enumerate(seconds)]
+        idle = [Clip(f"{name}-", f"{name}.wav", None, duration_s=rejected_s, reject=("too_short", "0.1 s"))]
+        return replace(raw(name, f"{name}.wav"), clips=clips + idle)
+
+    state.add_raw_shards(1, [lasting("a", 3.0), lasting("b", 2.0, 2.0, rejected_s=9.0)])
+    state.add_raw_shards(0, [lasting("c", 9.0), lasting("d", 1.0, rejected_s=99.0), lasting("e", 3.0)])
+    assert [shard.shard.key[9:10] for _, shard in state.longest_first()] == ["c", "b", "e", "a", "d"]
 
 
 def test_rows_come_by_source_offset_and_id(state):
