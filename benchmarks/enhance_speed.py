@@ -10,6 +10,7 @@ writing count, the start does not.
 """
 
 import argparse
+import subprocess
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,10 +33,17 @@ def main() -> None:
     names = asked.names or [n for n in checkpoints.shipped() if checkpoints.card(n)["sample_rate"] == 16000]
     commands = {f"`{name}`": (COMMAND, "--enhancer", name) for name in sorted(names, key=lambda n: (len(n), n))}
     if asked.older:
-        commands = {f"`default` of {asked.older.name}": (asked.older.absolute() / ".venv/bin/clean-corpus",)} | commands
+        program = asked.older.absolute() / ".venv/bin/clean-corpus"
+        commands = {f"`default` of {commit(asked.older)}": (program,)} | commands
     with tempfile.TemporaryDirectory() as folder:
         found = text(commands, Path(folder), bool(asked.older))
     print(found) if asked.names else write_section("enhance_speed", found)
+
+
+def commit(checkout: Path) -> str:
+    """Return the short name of a checkout's commit."""
+    asked = ["git", "-C", str(checkout), "rev-parse", "--short=7", "HEAD"]
+    return subprocess.run(asked, check=True, capture_output=True, text=True).stdout.strip()
 
 
 def text(commands: dict[str, Sequence[object]], work: Path, is_compared: bool) -> str:
