@@ -46,16 +46,14 @@ class RunState:
 
     def raw_shards(self) -> Iterator[tuple[int, RawShard]]:
         """Yield each raw shard with its number, by group, and within a group by the source of its first clip."""
-        rows = self._database.execute("SELECT number, body FROM raw_shard ORDER BY group_number, source, name")
-        for number, body in rows:
-            yield number, pickle.loads(body)
+        return self._ordered("group_number, source, name")
 
     def longest_first(self) -> Iterator[tuple[int, RawShard]]:
         """Yield each raw shard with its number, most audio to work on first: workers end nearly together."""
-        rows = self._database.execute(
-            "SELECT number, body FROM raw_shard ORDER BY wanted_s DESC, group_number, source, name"
-        )
-        for number, body in rows:
+        return self._ordered("wanted_s DESC, group_number, source, name")
+
+    def _ordered(self, columns: str) -> Iterator[tuple[int, RawShard]]:
+        for number, body in self._database.execute(f"SELECT number, body FROM raw_shard ORDER BY {columns}"):
             yield number, pickle.loads(body)
 
     @property
