@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 
 import duckdb
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from clean_corpus.pipeline.core.types import Verdict
@@ -161,18 +160,23 @@ def _sample(
     table = connection.sql(
         f"SELECT {', '.join(columns)} FROM ledger WHERE sha256(clip_id) <= $last ORDER BY clip_id",
         params={"last": last},
-    ).to_arrow_table()
+    ).fetchnumpy()  # an arrow column as numbers imports pandas where that is installed: a third of a report's work
     duration_s = _floats(table["duration_s"])
-    if len(table) < total.clips:
+    if len(duration_s) < total.clips:
         duration_s = duration_s * (total.seconds / max(float(duration_s.sum()), 1e-12))
     return Sample(
-        **{name: np.array(table[name].to_pylist(), dtype=object) for name in ("verdict", "reason", "chosen")},
+        **{name: _texts(table[name]) for name in ("verdict", "reason", "chosen")},
         duration_s=duration_s,
         scores={name: Score(_floats(table[f"before_{name}"]), _floats(table[f"after_{name}"])) for name in names},
         recorded={name: _floats(table[name]) for name in recorded},
     )
 
 
-def _floats(column: pa.ChunkedArray) -> NDArray[np.float64]:
+def _floats(column: NDArray[Any]) -> NDArray[np.float64]:
     """Return a column of numbers, NaN where the ledger has null."""
-    return np.asarray(column.to_numpy(zero_copy_only=False), np.float64)
+    return np.ma.filled(column.astype(np.float64), np.nan)
+
+
+def _texts(column: NDArray[Any]) -> NDArray[np.object_]:
+    """Return a column of texts, None where the ledger has null."""
+    return np.where(np.ma.getmaskarray(column), None, np.ma.getdata(column))
