@@ -26,13 +26,13 @@ def find(
 ) -> Recordings:
     """Find every file below a folder, or one file, or the files that one manifest names; once into one database.
 
-    Paths are relative to `root`, or to its folder if it is a file. Hidden files and folders (leading dot) and the
-    folder `exclude` are passed over; links are followed. Manifests and sidecars (see manifests.py) have no row of
-    their own, but each of their lines that came to nothing has, and each file that they name and that is absent. Any
-    other file counts as a recording until it cannot be decoded. A local file that is as it was when an earlier run into
-    `store` hashed it is not hashed again.
+    Paths are relative to `root`, or to its folder if it is a file. Hidden files and folders (leading dot), the folder
+    `exclude` and outputs of other runs are passed over; links are followed. Manifests and sidecars (see manifests.py)
+    have no row of their own, but each of their lines that came to nothing has, and each file that they name and that is
+    absent. Any other file counts as a recording until it cannot be decoded. A local file that is as it was when an
+    earlier run into `store` hashed it is not hashed again.
 
-    Raises: ConfigError if `root` is absent or is `exclude`.
+    Raises: ConfigError if `root` is absent, is `exclude`, or is the output of another run.
     """
     create_table(db)
     if store:

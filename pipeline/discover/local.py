@@ -18,6 +18,7 @@ from clean_corpus.pipeline.discover import manifests
 from clean_corpus.pipeline.discover.fetch import base_folder
 from clean_corpus.pipeline.discover.hashes import stamp_of
 from clean_corpus.pipeline.discover.manifest_formats import manifest_kind
+from clean_corpus.pipeline.discover.outputs import pass_over_outputs
 from clean_corpus.pipeline.discover.recordings import SIDECARS, add, composed, sidecar_stems, stem_of
 
 _HASH_THREADS = 4
@@ -35,7 +36,7 @@ def find_in_folder(
 ) -> None:
     """Put the recordings of a local folder, of one file or of one manifest into table `found`, with their hashes.
 
-    Raises: ConfigError if `root` is absent or is `exclude`.
+    Raises: ConfigError if `root` is absent, is `exclude`, or is the output of another run.
     """
     if not os.path.exists(root):
         raise ConfigError(f"input {root}: no such file or folder")
@@ -45,6 +46,8 @@ def find_in_folder(
     if root.is_dir() or manifest_kind(root.name, manifest):
         only = None if root.is_dir() else root.name
         add(db, ((path, error, 0, None) for path, error in _walk(folder, exclude, db)))
+        if not only:
+            pass_over_outputs(db, root)
     else:
         add(db, ((name, None, 0, None) for name in (root.name, *_sidecars(root))))
     manifests.read_all(db, lambda _: nullcontext(folder), root=folder, only=only, config=manifest)

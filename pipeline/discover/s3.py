@@ -14,6 +14,7 @@ from clean_corpus.pipeline.core.locations import S3Folder
 from clean_corpus.pipeline.discover import manifests
 from clean_corpus.pipeline.discover.fetch import fetch_objects
 from clean_corpus.pipeline.discover.manifest_formats import manifest_kind
+from clean_corpus.pipeline.discover.outputs import pass_over_outputs
 from clean_corpus.pipeline.discover.recordings import SIDECARS, add, composed, sidecar_stems, stem_of
 from clean_corpus.pipeline.storage import s3_objects
 from clean_corpus.pipeline.storage.s3_objects import S3Object
@@ -28,7 +29,7 @@ def find_in_bucket(
 ) -> None:
     """Put the recordings of a prefix, of one object or of one manifest in a bucket into table `found`.
 
-    Raises: ConfigError if nothing lies there, or it may not be listed.
+    Raises: ConfigError if nothing lies there, it may not be listed, or it is the output of another run.
     """
     folder, only = root, None
     add(db, _list_recordings(root, exclude, config))
@@ -51,6 +52,8 @@ def find_in_bucket(
             yield Path(temporary)
 
     unread: dict[str, str] = {}
+    if folder is root:
+        pass_over_outputs(db, root)
     _refuse_objects_that_are_folders(db)
     manifests.read_all(db, fetch, root=folder, only=only, config=manifest)
     for path, reason in unread.items():  # not "malformed": what lies in its place is an empty file

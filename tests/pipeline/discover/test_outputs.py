@@ -1,0 +1,67 @@
+"""Outputs of other runs that lie in an input are passed over and named; as the input itself one is refused."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from clean_corpus.pipeline.core.errors import ConfigError
+from clean_corpus.pipeline.core.locations import Location, S3Folder
+from clean_corpus.pipeline.discover import find_all
+
+BUCKET = "found"
+FILES = (
+    "a.wav", "corpus/run.json", "corpus/report/audio/a.wav", "corpus/versions/0001/manifest.json",
+    "corpus0.wav", "corpus.wav", "nightly/de/versions/12345/manifest.json", "nightly/de/shards/x.tar", "nightly/b.wav",
+    "killed/work/groups.parquet", "killed/work/raw/x.tar", "versions/take2/manifest.json", "work/groups.wav",
+)  # fmt: skip
+RECORDINGS = ["a.wav", "corpus.wav", "corpus0.wav", "nightly/b.wav", "work/groups.wav"]
+
+
+@pytest.fixture(params=["folder", "bucket"])
+def root(request: pytest.FixtureRequest, tmp_path: Path) -> Location:
+    if request.param == "folder":
+        for name in FILES:
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).write_bytes(name.encode())
+        return tmp_path
+    folder = S3Folder(BUCKET, request.node.name)
+    for name in FILES:
+        request.getfixturevalue("client").put_object(Bucket=BUCKET, Key=folder.key(name), Body=name.encode())
+    return folder
+
+
+def names(root: Location) -> list[str]:
+    return [recording.path for recording in find_all(root, exclude=None) if recording.path.endswith(".wav")]
+
+
+def test_what_other_runs_wrote_is_no_recording(root, caplog):
+    assert names(root) == RECORDINGS
+    (line,) = (record.getMessage() for record in caplog.records if record.name == "clean_corpus")
+    assert line == f"{root}: passed over what other runs wrote there: corpus/, killed/, nightly/de/"
+
+
+def test_as_input_it_is_refused_and_what_lies_in_it_is_not(root):
+    for name in ("corpus", "nightly/de", "killed"):
+        with pytest.raises(ConfigError, match=rf"input .*/{name} is what a run wrote, .*: give the recordings that"):
+            find_all(root / name, exclude=None)
+    assert names(root / "corpus/report/audio") == ["a.wav"], "that was asked for"
+
+
+def test_names_need_not_be_utf_8_and_many_are_counted(tmp_path, caplog):
+    folders = [os.fsdecode(b"caf\xe9"), "new\nline", "c", "d", "e"]
+    for folder in folders:
+        (tmp_path / folder / "versions/0001").mkdir(parents=True)
+        (tmp_path / folder / "versions/0001/manifest.json").touch()
+        (tmp_path / folder / "a.wav").touch()
+    assert find_all(tmp_path, exclude=None) == []
+    assert caplog.messages[0].endswith(r": c/, caf\xe9/, d/ and 2 more")
+
+
+def test_a_manifest_may_lie_in_an_output(tmp_path):
+    (tmp_path / "versions/0001").mkdir(parents=True)
+    (tmp_path / "versions/0001/manifest.json").touch()
+    (tmp_path / "a.wav").write_bytes(b"a")
+    (tmp_path / "list.jsonl").write_text('{"audio_filepath": "a.wav", "text": "one"}\n')
+    (recording,) = find_all(tmp_path / "list.jsonl", exclude=None)
+    assert (recording.path, recording.metadata.text) == ("a.wav", "one")
