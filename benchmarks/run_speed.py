@@ -3,7 +3,8 @@
 usage: python benchmarks/run_speed.py [--clips N] [--again N] [--long HOURS] [--ratio R] [--hour CHECKOUT] [--only PART]
   writes the sections `run_PART` of the documents, each when it is measured; --only, which may be repeated, takes some
 
---again  clips of the run that is made twice; 10000 is what is wanted, an hour of two cores
+--again  clips of the run that is made twice, and compared with one of a tenth of them; 10000 is what is wanted, an
+         hour of two cores
 --long   hours of a run that is compared with one of a --ratio of them; 100 and 100 are what is wanted, a day of two
          cores and 60 GB below TMPDIR
 --hour   also cleans an hour of clips of 5 to 15 s by this program and by that of an older checkout, which `make setup`
@@ -163,42 +164,48 @@ def start_lines(work: Path, asked: argparse.Namespace) -> list[list[object]]:
 
 
 def again_lines(work: Path, asked: argparse.Namespace) -> list[list[object]]:
-    """Return the lines of a run over many short recordings, and of a second one that changes nothing."""
-    n = repeated.write(work / "in", repeated.utterances(), AGAIN_S, count=asked.again, hours=float("inf"))
-    first, second = (clean(work / "in", work / "out") for _ in range(2))
+    """Return the lines of a run over many short recordings, of a second one that changes nothing, and of its growth."""
+    sources, runs = repeated.utterances(), []
+    for i, count in enumerate((asked.again // 10, asked.again)):
+        repeated.write(work / f"in-{i}", sources, AGAIN_S, count=count, hours=float("inf"))
+        runs.append(clean(work / f"in-{i}", work / f"out-{i}"))
+    first, second = runs[-1], clean(work / "in-1", work / "out-1")
     if first.facts["version"] != second.facts["version"]:
         raise SystemExit("the second run made another version; it must change nothing")
     wall = f"{second.took.wall_s / first.took.wall_s:.1%}"
     cpu = f"{second.took.cpu_s / first.took.cpu_s:.1%}"
     return [
-        [f"{n:,} clips again, nothing changed: wall time over that of the first run", wall, "under 3 %"],
+        [f"{asked.again:,} clips again, nothing changed: wall time over that of the first run", wall, "under 3 %"],
         ["... CPU over that of the first", cpu, ""],
         ["... its wall time", f"{second.took.wall_s:.1f} s", ""],
+        *growth_lines(f"{asked.again:,} clips, {first.audio_s / 3600:.1f} h, against a tenth of them", work, *runs),
     ]
 
 
-def long_lines(work: Path, asked: argparse.Namespace) -> list[list[object]]:
-    """Return the lines of a long run, and of how it grows from a short one: by CPU less that of a start.
+def growth_lines(name: str, work: Path, short: Run, long: Run) -> list[list[object]]:
+    """Return the lines of how a long run grows from a short one: by CPU less that of a start.
 
     The start is a run over so few seconds that next to nothing but it is measured, of which every worker has some.
     """
-    sources, hours = repeated.utterances(), (asked.long / asked.ratio, asked.long)
-    cores = len(os.sched_getaffinity(0))
-    repeated.write(work / "few", sources, AGAIN_S, count=2 * cores, hours=float("inf"))
+    few = 2 * len(os.sched_getaffinity(0))
+    repeated.write(work / "few", repeated.utterances(), AGAIN_S, count=few, hours=float("inf"))
     start_s = clean(work / "few", work / "few-out", "shards.max_clips=1").took.cpu_s
-    runs = []
-    for i, h in enumerate(hours):
-        repeated.write(work / f"in-{i}", sources, CLIP_S, count=10**9, hours=h)
-        runs.append(clean(work / f"in-{i}", work / f"out-{i}"))
-        shutil.rmtree(work / f"in-{i}")
-    short, long = runs
     growth = (long.took.cpu_s - start_s) / (short.took.cpu_s - start_s) / (long.audio_s / short.audio_s)
-    name = f"{hours[1]:g} h (repeated) against {hours[0]:g} h"
     return [
         [f"{name}: CPU an hour, the start left out, long over short", f"{growth:.2f}", "0.90 to 1.10"],
         ["... memory", f"{long.took.peak_gib:.2f} and {short.took.peak_gib:.2f} GiB", "flat"],
         ["... wall time of the long one over its stages' compute on all cores", f"{long.wall_share:.2f}", "under 1.10"],
     ]
+
+
+def long_lines(work: Path, asked: argparse.Namespace) -> list[list[object]]:
+    """Return the lines of a long run, and of how it grows from a short one."""
+    sources, hours, runs = repeated.utterances(), (asked.long / asked.ratio, asked.long), []
+    for i, h in enumerate(hours):
+        repeated.write(work / f"in-{i}", sources, CLIP_S, count=10**9, hours=h)
+        runs.append(clean(work / f"in-{i}", work / f"out-{i}"))
+        shutil.rmtree(work / f"in-{i}")
+    return growth_lines(f"{hours[1]:g} h (repeated) against {hours[0]:g} h", work, *runs)
 
 
 def hour_lines(work: Path, asked: argparse.Namespace) -> list[list[object]]:
