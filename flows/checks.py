@@ -1,5 +1,6 @@
 """Checks of a run's settings before anything starts: no Prefect server, no worker, no recording read."""
 
+import logging
 from pathlib import Path
 from typing import NamedTuple
 
@@ -8,7 +9,8 @@ from clean_corpus.flows import download_cache
 from clean_corpus.flows.config import RunConfig
 from clean_corpus.pipeline.core import extras
 from clean_corpus.pipeline.core.errors import ConfigError
-from clean_corpus.pipeline.core.locations import Location
+from clean_corpus.pipeline.core.locations import Location, parse_location
+from clean_corpus.pipeline.corpus.versions import Manifest
 from clean_corpus.pipeline.discover.clean_references import require_folder
 from clean_corpus.pipeline.quality import distillmos, voice
 from clean_corpus.pipeline.quality.gate import refuse_unreachable
@@ -17,6 +19,8 @@ from clean_corpus.pipeline.storage import open_store
 from clean_corpus.pipeline.storage.base import Store
 from clean_corpus.pipeline.text.aligners import open_aligner
 from clean_corpus.pipeline.text.transcribers import check_transcriber
+
+LOG = logging.getLogger("clean_corpus")
 
 
 class Networks(NamedTuple):
@@ -105,6 +109,18 @@ def prepared_store(config: RunConfig) -> Store:
     store = open_store(config.output, config.s3)
     store.prepare()
     return store
+
+
+def warn_of_other_input(config: RunConfig, newest: Manifest | None) -> None:
+    """Say in the log that the newest version was made of another input: a version holds what one input holds."""
+    before = newest and newest.run.get("input")
+    if not newest or not before or _same(parse_location(before), config.input):
+        return
+    LOG.warning(
+        "%s: version %d was made of %s, this run reads %s: clips of what is not there leave the corpus; "
+        "`clean-corpus rollback` brings them back",
+        config.output, newest.version, before, config.input,
+    )  # fmt: skip
 
 
 def _is_within(inner: Location, outer: Location) -> bool:

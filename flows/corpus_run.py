@@ -82,6 +82,7 @@ class CorpusRun:
 
     def all_stages(self) -> dict[str, Any]:
         """Take all recordings from discovery to a committed version and its report; return what run.json says."""
+        checks.warn_of_other_input(self.config, versions.latest(self.store))
         with self.observer.timed("discover"):
             recordings = find(
                 self.config.input,

@@ -10,7 +10,9 @@ from clean_corpus.flows.config import RunConfig
 from clean_corpus.pipeline.core import extras
 from clean_corpus.pipeline.core.config_input import override, validate
 from clean_corpus.pipeline.core.errors import CleanCorpusError, ConfigError
+from clean_corpus.pipeline.storage.local import LocalStore
 from tests.support.commands import invoke
+from tests.support.versions import draft, row
 
 
 @pytest.fixture
@@ -92,3 +94,15 @@ def test_settings_that_can_work_give_the_networks_that_run(folder, upper_band_we
 def test_the_output_is_prepared(folder):
     config = validate(RunConfig, {"input": folder / "in", "output": folder / "out"})
     assert checks.prepared_store(config).root == folder / "out" and (folder / "out").is_dir()
+
+
+def test_another_input_than_that_of_the_newest_version_is_said(folder, caplog):
+    store = LocalStore(folder / "out")
+    manifest = draft(store, row("a"))
+    there = {"run": manifest.run | {"input": str(folder / "in")}, "version": 3}
+    for source, version in (("in", there), ("x/../in", there), ("other", {}), ("other", there)):
+        config = RunConfig(input=folder / source, output=folder / "out")
+        checks.warn_of_other_input(config, manifest.model_copy(update=version))
+    checks.warn_of_other_input(config, None)
+    (line,) = caplog.messages
+    assert line.startswith(f"{folder}/out: version 3 was made of {folder}/in, this run reads {folder}/other: clips of")
