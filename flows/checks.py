@@ -113,8 +113,7 @@ def prepared_store(config: RunConfig) -> Store:
 
 def warn_of_other_input(config: RunConfig, newest: Manifest | None) -> None:
     """Say in the log that the newest version was made of another input: a version holds what one input holds."""
-    before = newest and newest.run.get("input")
-    if not newest or not before or _same(parse_location(before), config.input):
+    if newest is None or not (before := newest.run.get("input")) or _same(parse_location(before), config.input):
         return
     LOG.warning(
         "%s: version %d was made of %s, this run reads %s: clips of what is not there leave the corpus; "

@@ -14,6 +14,7 @@ from clean_corpus.flows import checks
 from clean_corpus.flows.config import RunConfig
 from clean_corpus.flows.corpus_run import CorpusRun, program_versions, settings
 from clean_corpus.flows.engines.base import Result
+from clean_corpus.flows.observe import logs
 from clean_corpus.flows.observe.observer import Observer
 from clean_corpus.flows.stages import Stage
 from clean_corpus.pipeline.core.scratch_database import scratch_database
@@ -84,7 +85,7 @@ def rerun(config: RunConfig) -> dict[str, Any] | None:
     if not _may_be(store, config):
         return None
     observer = Observer(config.observe, run=str(uuid.uuid4()), output=config.output)
-    with store.only_run(), scratch_database() as database:
+    with store.only_run(), scratch_database() as database, logs.held_back() as say_lines:
         try:
             work = _Recorded(store, observer)
             with only_recorded():
@@ -93,8 +94,10 @@ def rerun(config: RunConfig) -> dict[str, Any] | None:
             return None
         except Exception:
             with observer:
+                say_lines()
                 raise
         with observer:
+            say_lines()
             return summary
 
 

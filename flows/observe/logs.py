@@ -5,7 +5,8 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from logging.handlers import WatchedFileHandler
 from pathlib import Path
@@ -52,6 +53,25 @@ _PATTERNS = [
         ),
     )
 ]
+
+
+@contextmanager
+def held_back() -> Iterator[Callable[[], None]]:
+    """Keep what other modules log within the block to itself; call what is yielded to have it said from there on."""
+    held: list[logging.LogRecord] = []
+    handler = logging.Handler()
+    handler.emit = held.append
+
+    def say() -> None:
+        LOGGER.removeHandler(handler)
+        for record in held:
+            LOGGER.handle(record)
+
+    LOGGER.addHandler(handler)
+    try:
+        yield say
+    finally:
+        LOGGER.removeHandler(handler)
 
 
 def mask(text: str) -> str:

@@ -160,7 +160,7 @@ def _sample(
     table = connection.sql(
         f"SELECT {', '.join(columns)} FROM ledger WHERE sha256(clip_id) <= $last ORDER BY clip_id",
         params={"last": last},
-    ).fetchnumpy()  # an arrow column as numbers imports pandas where that is installed: a third of a report's work
+    ).fetchnumpy()  # an arrow column as numbers imports pandas where that is installed: a fifth of a report's work
     duration_s = _floats(table["duration_s"])
     if len(duration_s) < total.clips:
         duration_s = duration_s * (total.seconds / max(float(duration_s.sum()), 1e-12))

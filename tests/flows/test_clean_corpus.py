@@ -186,7 +186,19 @@ def test_again_does_nothing_twice(corpus, finished):
     assert content(output) == before and {f: f.stat().st_mtime_ns for f in output.rglob("*.tar")} == times
 
 
-def test_a_run_that_changes_nothing_needs_no_server_and_no_worker(corpus, finished, tmp_path, monkeypatch):
+@pytest.fixture
+def other_output(corpus):
+    """What is logged of the output of another run in the input."""
+    folder = corpus[0] / "earlier" / "versions" / "0001"
+    folder.mkdir(parents=True)
+    (folder / "manifest.json").touch()
+    yield f"{corpus[0]}: passed over what other runs wrote there: earlier/"
+    shutil.rmtree(corpus[0] / "earlier")
+
+
+def test_a_run_that_changes_nothing_needs_no_server_and_no_worker(
+    corpus, finished, other_output, tmp_path, monkeypatch
+):
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
     monkeypatch.setattr(flow, "open_engine", None)
     output = Path(shutil.copytree(finished[0], tmp_path / "out"))
@@ -203,6 +215,7 @@ def test_a_run_that_changes_nothing_needs_no_server_and_no_worker(corpus, finish
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     assert [lines[0]["event"], lines[-1]["event"]] == ["run_started", "run_finished"]
     assert {line["run"] for line in lines} == {summary["run"]} and lines[-1]["kept"] == summary["counts"]["kept"]
+    assert [line["message"] for line in lines if "message" in line] == [other_output]
     assert "clean_corpus_last_success" in (tmp_path / "run.prom").read_text()
 
 

@@ -164,3 +164,26 @@ def test_text_on_standard_error_is_warnings_alone():
     handler = logs.handler("text", None, "r", lambda _: True)
     assert handler.level == logging.WARNING
     assert logs.handler("json", None, "r", lambda _: True).level == logging.INFO
+
+
+def test_lines_that_are_held_back_are_said_when_asked_for_and_once(monkeypatch, capsys):
+    monkeypatch.setattr(logs.LOGGER, "handlers", [])  # as before a run begins: Python itself prints warnings
+    seen = []
+    listener = logging.Handler()
+    listener.emit = lambda record: seen.append(record.getMessage())
+    with logs.held_back() as say:
+        logs.LOGGER.warning("one")
+        logs.LOGGER.info("two")
+        logs.LOGGER.addHandler(listener)
+        say()
+        logs.LOGGER.info("three")
+    assert seen == ["one", "two", "three"] and capsys.readouterr().err == ""
+
+
+def test_lines_that_nobody_asks_for_are_not_said(monkeypatch, capsys):
+    monkeypatch.setattr(logs.LOGGER, "handlers", [])
+    with logs.held_back():
+        logs.LOGGER.warning("one")
+    assert capsys.readouterr().err == ""
+    logs.LOGGER.warning("two")
+    assert capsys.readouterr().err == "two\n", "Python's own handler prints here, so the line above could fail"
