@@ -48,7 +48,7 @@ def configure() -> None:
 
 
 def is_helper() -> bool:
-    """Return whether a training on several GPUs has started this process for one of them: it has no flow of its own."""
+    """Return whether a training of several processes has started this one for a part of it: it has no flow."""
     return os.environ.get("LOCAL_RANK", "0") != "0"
 
 

@@ -64,6 +64,7 @@ class TrainConfig(StepConfig):
     ema_decay: float | None = 0.998  # of the running mean of the weights that is validated and kept; null: none
     clip_norm: float | None = 5.0  # of the gradient; null: none
     workers: int = 1
+    processes: int = Field(1, ge=1)  # that share a training on a CPU, each with batches of its own; else one a GPU
     budget_min: float | None = None  # stop after so many minutes, shared equally by the stages
     start_from: str | None = None  # shipped name or path of weights that fit the row's network
     stages: tuple[str, ...] = ()  # only these of the row's stages, for weights that have been through the others
@@ -126,12 +127,12 @@ def _longer_pairs(config: TrainConfig, kind: type[Pairs]) -> dict[str, Any]:
         return {}
     if kind is ShardMixtures:
         raise ConfigError("mix.long_seconds: pairs become longer with folders of recordings, not with shards; set null")
-    return {"long_from": round(config.mix.long_from * config.steps_per_stage) * config.batch_size * _processes()}
+    return {"long_from": round(config.mix.long_from * config.steps_per_stage) * config.batch_size * _processes(config)}
 
 
-def _processes() -> int:
-    """Return how many processes share a training: one for each GPU, or one."""
-    return torch.cuda.device_count() or 1
+def _processes(config: TrainConfig) -> int:
+    """Return how many processes share a training: one for each GPU, or without one as many as are asked for."""
+    return torch.cuda.device_count() or config.processes
 
 
 def _recorded_rooms(config: TrainConfig, sample_rate: int) -> tuple[list[Audio] | None, list[Audio] | None]:
@@ -337,7 +338,9 @@ def _trainer(
         max_steps=-1 if config.epochs else config.steps,
         max_time=timedelta(minutes=config.budget_min / stages) if config.budget_min else None,
         precision=config.precision or ("bf16-mixed" if torch.cuda.is_available() else "32-true"),
-        strategy=strategy(module, _processes()),
+        accelerator="cpu" if config.processes > 1 and not torch.cuda.is_available() else "auto",  # as MPS has but one
+        devices=_processes(config),
+        strategy=strategy(module, _processes(config)),
         gradient_clip_val=config.clip_norm if module.automatic_optimization else None,
         default_root_dir=folder,
         logger=TensorBoardLogger(folder.parents[1], name="", version=f"tensorboard/{folder.name}"),

@@ -30,8 +30,8 @@ RecipeName = Annotated[str | None, typer.Option(help="a paper's settings; defaul
 def training_process() -> Iterator[None]:
     """Prepare this process for a flow that trains.
 
-    A helper of Lightning's for another GPU prints nothing but what it alone could not read: it ends with an error, and
-    the first process is killed then without a word.
+    A helper of Lightning's, another process of this training, prints nothing but what it alone could not read: it ends
+    with an error, and the first process is killed then without a word.
     """
     from clean_corpus.flows import local_server
 
@@ -83,7 +83,8 @@ def train_enhancer(
             _print_recipe(recipe, chosen)
         if local_server.is_helper():
             folder = training_folder.helper_folder(parse_location(out))
-            flow.train_row.fn(name, speech, noise, folder, configuration)
+            with training_folder.quiet_lightning():
+                flow.train_row.fn(name, speech, noise, folder, configuration)
             return
         with local_server.server():
             path = flow.train_enhancer(name, speech, noise, parse_location(out), configuration, recipe)
@@ -155,7 +156,8 @@ def train_vocoder(
         configuration = validate(VocoderConfig, override(read_yaml(config) | layer, settings))
         if local_server.is_helper():
             folder = training_folder.helper_folder(parse_location(out))
-            flow.train_wavenet.fn(shards, folder, configuration, force)
+            with training_folder.quiet_lightning():
+                flow.train_wavenet.fn(shards, folder, configuration, force)
             return
         with local_server.server():
             path = flow.train_vocoder(shards, parse_location(out), configuration, force)
