@@ -73,7 +73,7 @@ def compare_vocoders(
             raise ConfigError(f"--set {name}={','.join(sets[name])}: no .tar there; give OUTPUT/shards of a run")
     config = config.model_copy(update={"vocoder": _with_base(config.vocoder)})
     with quiet_lightning(), exclusive_folder(out, {"sets"}) as folder:  # sets are written anew each time
-        claim(folder, {"sets": sets, **config.model_dump(mode="json", exclude=FREE)})
+        claim(folder, {"sets": sets}, config, FREE)
         aligned = _aligned(shards, folder, config)
         _require_enough(aligned, force)
         overlap = training_overlap.warnings(sets, aligned.folders, config.vocoder.start_from)

@@ -196,7 +196,7 @@ def train(
         enhancers = [load_enhancer(name) for name in config.below]
         training, validation = SplitPairs(training, enhancers), SplitPairs(validation, enhancers)
     places = {"speech": [_absolute(p) for p in speech], "noise": [_absolute(p) for p in noise]}
-    claim(out, {"name": name, **places, **config.model_dump(mode="json", exclude=FREE)})
+    claim(out, {"name": name, **places}, config, FREE)
     length = len(training)
     loaders = (
         loader(training, config.batch_size, workers=config.workers, sampler=EpochSampler(length)),

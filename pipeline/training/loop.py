@@ -4,7 +4,7 @@ import json
 import math
 import multiprocessing
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import WeightAveraging
+from pydantic import BaseModel
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
@@ -180,16 +181,18 @@ class Lines(Callback):
 MOVED = "moved"  # in run.json: the training began elsewhere; settings that are missing there may have any value
 
 
-def claim(out: Path, asked: dict[str, Any]) -> None:
-    """Claim a folder for one training, whose settings (JSON values by name) are written to its run.json.
+def claim(out: Path, about: Mapping[str, Any], config: BaseModel, free: Any = None) -> None:
+    """Claim a folder for one training: what it is about and its settings are written to its run.json.
 
+    Settings `free`, as pydantic excludes them, may change. One that run.json of an older program lacks had its default.
     Raises: ConfigError if a training with other settings began there.
     """
     path = out / "run.json"
+    asked = {**about, **config.model_dump(mode="json", exclude=free)}
     if path.exists():
         begun = json.loads(path.read_text())
-        if begun.pop(MOVED, False):
-            begun = _fill_missing(begun, asked)
+        missing = asked if begun.pop(MOVED, False) else type(config)().model_dump(mode="json", exclude=free)
+        begun = _fill_missing(begun, missing)
         differing = [k for k in sorted(begun.keys() | asked.keys()) if begun.get(k) != asked.get(k)]
         if differing:
             first = "; ".join(f"{k}: {begun.get(k)!r} there, {asked.get(k)!r} now" for k in differing[:3])
@@ -198,14 +201,14 @@ def claim(out: Path, asked: dict[str, Any]) -> None:
     write_json(path, asked)
 
 
-def _fill_missing(begun: dict[str, Any], asked: dict[str, Any]) -> dict[str, Any]:
-    """Return `begun` with the keys that only `asked` has added, section by section."""
+def _fill_missing(begun: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    """Return `begun` with the keys that only `other` has, section by section."""
     sections = {
-        k: _fill_missing(v, asked[k])
+        k: _fill_missing(v, other[k])
         for k, v in begun.items()
-        if isinstance(v, dict) and isinstance(asked.get(k), dict)
+        if isinstance(v, dict) and isinstance(other.get(k), dict)
     }
-    return asked | begun | sections
+    return other | begun | sections
 
 
 def checkpoint(path: Path, steps_per_epoch: int) -> dict[str, Any]:

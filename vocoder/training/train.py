@@ -72,7 +72,7 @@ def train(
     config, shards, mel, content, start_from, module, loaders = _prepare(shards, config, validation, force)
     network = module.network
     about = {"start_from_sha256": start_from.sha256} if start_from else {}
-    claim(out, {"shards": [str(s) for s in shards], **config.model_dump(mode="json", exclude=FREE), **about})
+    claim(out, {"shards": [str(s) for s in shards], **about}, config, FREE)
     if say:
         say(
             f"{content.training_s / 3600:.2f} h to train on, {content.validation_s / 60:.1f} min held out, "
