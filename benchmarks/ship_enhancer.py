@@ -1,7 +1,8 @@
 """Copy the result of a training into enhancers/weights: float16 weights and a card with data, licences and steps.
 
 usage: python benchmarks/ship_enhancer.py RUN NAME [--about FACTS.json]      FACTS is merged into the card;
-then benchmarks/pairs.py adds the scores
+then benchmarks/pairs.py adds the scores and, where the training heard decoded copies, benchmarks/training_recordings.py
+lists the recordings they were made of
 """
 
 import argparse
