@@ -21,8 +21,9 @@ from lightning.pytorch import seed_everything
 from safetensors.torch import load_file
 
 from clean_corpus.enhancers.table import ENHANCERS
+from clean_corpus.enhancers.training.config import TrainConfig
 from clean_corpus.enhancers.training.steps import Supervised
-from clean_corpus.enhancers.training.train import TrainConfig, divided_pairs, train
+from clean_corpus.enhancers.training.train import divided_pairs, train
 from clean_corpus.pipeline.training.loop import checkpoint
 
 STEPS, EPOCH = 20, 5  # a checkpoint after each epoch

@@ -26,7 +26,8 @@ from environment import COMMAND, DATA, REPOSITORY, machine, make_pairs, own_chil
 from paper_orders import load_figures, mean_and_half, own_figures, report
 
 from clean_corpus.enhancers import catalogue
-from clean_corpus.enhancers.training.train import TrainConfig, train
+from clean_corpus.enhancers.training.config import TrainConfig
+from clean_corpus.enhancers.training.train import train
 
 ROWS = "benchmarks/paper_systems.jsonl"  # first the names of the pairs, then a system a line
 BATCH, SECONDS = 8, 2.0

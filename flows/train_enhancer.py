@@ -8,7 +8,7 @@ from prefect.cache_policies import NO_CACHE
 from rich.console import Console
 
 from clean_corpus.enhancers.training import recipes, train
-from clean_corpus.enhancers.training.train import TrainConfig
+from clean_corpus.enhancers.training.config import TrainConfig
 from clean_corpus.flows import download_cache
 from clean_corpus.flows.training_folder import exclusive_folder, final_location, quiet_lightning
 from clean_corpus.pipeline.core.errors import CleanCorpusError

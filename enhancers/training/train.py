@@ -6,14 +6,13 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import lightning as lightning_pkg
 import torch
 from lightning.pytorch import Callback, Trainer, seed_everything
 from lightning.pytorch.callbacks import EarlyStopping, LearningRateMonitor, ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
-from pydantic import Field
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
@@ -25,12 +24,13 @@ from clean_corpus.enhancers.serving.enhancer import fill, load_enhancer
 from clean_corpus.enhancers.table import method
 from clean_corpus.enhancers.training import alignment
 from clean_corpus.enhancers.training.adversarial_steps import ADVERSARIAL, Adversarial
+from clean_corpus.enhancers.training.config import TrainConfig
 from clean_corpus.enhancers.training.held_out import hold_out
 from clean_corpus.enhancers.training.mixing import Mixtures
 from clean_corpus.enhancers.training.recordings import audio_files, load_recordings, load_rirs, noise_tracks
 from clean_corpus.enhancers.training.shard_speech import ShardMixtures
 from clean_corpus.enhancers.training.split_pairs import SplitPairs
-from clean_corpus.enhancers.training.steps import StepConfig, Supervised
+from clean_corpus.enhancers.training.steps import Supervised
 from clean_corpus.pipeline.core.errors import ConfigError, nearest
 from clean_corpus.pipeline.core.files import write_whole
 from clean_corpus.pipeline.core.locations import SCHEME
@@ -50,29 +50,7 @@ from clean_corpus.pipeline.training.loop import (
 from clean_corpus.pipeline.training.recording_list import RecordingList
 from clean_corpus.pipeline.training.shard_stream import find_shards, hold_out_shards
 
-
-class TrainConfig(StepConfig):
-    """Settings of a training run."""
-
-    validation_pairs: int = 96
-    validation_share: float = 0.08  # of the speech and noise sessions or shards, and of recorded rooms, held out
-    validation_by: Literal["draw", "name"] = "draw"  # name: by a hash of the session, whatever lies beside it
-    validate_by: Literal["si_sdr", "loss"] | None = None  # null: si_sdr in the last stage, loss in those before
-    patience: int = 20  # epochs without a better validation
-    stop_after_rises: int | None = Field(None, ge=1)  # of the validation loss in a row; null: patience alone decides
-    keep: Literal["best", "last"] = "best"  # validation; last: the same time for all that are compared
-    ema_decay: float | None = 0.998  # of the running mean of the weights that is validated and kept; null: none
-    clip_norm: float | None = 5.0  # of the gradient; null: none
-    workers: int = 1
-    processes: int = Field(1, ge=1)  # that share a training on a CPU, each with batches of its own; else one a GPU
-    budget_min: float | None = None  # stop after so many minutes, shared equally by the stages
-    start_from: str | None = None  # shipped name or path of weights that fit the row's network
-    stages: tuple[str, ...] = ()  # only these of the row's stages, for weights that have been through the others
-    below: tuple[str, ...] = ("default",)  # enhancers of the lower band that a row for the band above it learns with
-
-
 PREPARE_BATCHES = 32  # training batches that a stage's preparation sees
-
 
 Pairs = Mixtures | ShardMixtures
 Place = str | Path  # a folder of recordings, or of shards, or a shard, or a glob; s3:// places must be str
@@ -127,12 +105,7 @@ def _longer_pairs(config: TrainConfig, kind: type[Pairs]) -> dict[str, Any]:
         return {}
     if kind is ShardMixtures:
         raise ConfigError("mix.long_seconds: pairs become longer with folders of recordings, not with shards; set null")
-    return {"long_from": round(config.mix.long_from * config.steps_per_stage) * config.batch_size * _processes(config)}
-
-
-def _processes(config: TrainConfig) -> int:
-    """Return how many processes share a training: one for each GPU, or without one as many as are asked for."""
-    return torch.cuda.device_count() or config.processes
+    return {"long_from": round(config.mix.long_from * config.steps_per_stage) * config.batch_size * config.devices}
 
 
 def _recorded_rooms(config: TrainConfig, sample_rate: int) -> tuple[list[Audio] | None, list[Audio] | None]:
@@ -339,8 +312,8 @@ def _trainer(
         max_time=timedelta(minutes=config.budget_min / stages) if config.budget_min else None,
         precision=config.precision or ("bf16-mixed" if torch.cuda.is_available() else "32-true"),
         accelerator="cpu" if config.processes > 1 and not torch.cuda.is_available() else "auto",  # as MPS has but one
-        devices=_processes(config),
-        strategy=strategy(module, _processes(config)),
+        devices=config.devices,
+        strategy=strategy(module, config.devices),
         gradient_clip_val=config.clip_norm if module.automatic_optimization else None,
         default_root_dir=folder,
         logger=TensorBoardLogger(folder.parents[1], name="", version=f"tensorboard/{folder.name}"),

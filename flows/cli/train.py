@@ -13,8 +13,8 @@ from clean_corpus.flows.cli.settings import read_yaml
 from clean_corpus.pipeline.core.errors import DataError
 
 if TYPE_CHECKING:
+    from clean_corpus.enhancers.training.config import TrainConfig
     from clean_corpus.enhancers.training.recipes import Recipe
-    from clean_corpus.enhancers.training.train import TrainConfig
 
 Speech = Annotated[
     list[str], typer.Option(help="folder of clean speech or of .tar shards, or a glob, or s3://; repeat for more")

@@ -9,7 +9,7 @@ import soundfile
 
 from clean_corpus.enhancers import checkpoints
 from clean_corpus.enhancers.training import recordings
-from clean_corpus.enhancers.training.train import TrainConfig
+from clean_corpus.enhancers.training.config import TrainConfig
 from clean_corpus.flows import download_cache, local_server, worker_functions
 from clean_corpus.flows import train_enhancer as training
 from clean_corpus.flows.checks import check

@@ -13,7 +13,8 @@ from filelock import FileLock
 from safetensors.torch import load_file
 
 from clean_corpus.enhancers.training import recipes
-from clean_corpus.enhancers.training.train import TrainConfig, train
+from clean_corpus.enhancers.training.config import TrainConfig
+from clean_corpus.enhancers.training.train import train
 from clean_corpus.flows import train_enhancer as training
 from clean_corpus.pipeline.core.errors import CleanCorpusError, ConfigError
 from tests.support.trainings import SETTINGS, training_arguments, write_training_corpus

@@ -7,7 +7,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from clean_corpus.enhancers.training.train import TrainConfig
+from clean_corpus.enhancers.training.config import TrainConfig
 from clean_corpus.pipeline.core.config import Section
 from clean_corpus.pipeline.core.config_input import load_yaml, validate
 from clean_corpus.pipeline.core.errors import ConfigError, nearest

@@ -8,8 +8,8 @@ import pytest
 
 from clean_corpus.enhancers.table import ENHANCERS
 from clean_corpus.enhancers.training import recipes
+from clean_corpus.enhancers.training.config import TrainConfig
 from clean_corpus.enhancers.training.mixing import MixConfig
-from clean_corpus.enhancers.training.train import TrainConfig
 from clean_corpus.pipeline.core.errors import ConfigError
 from tests.support.paths import REPOSITORY
 
