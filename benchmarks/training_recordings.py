@@ -1,10 +1,11 @@
-"""Write the lists of recordings that the shipped weights have heard, from the data that their cards name.
+"""Complete the lists of recordings that the shipped weights have heard, from the data that their cards name.
 
 usage: python benchmarks/training_recordings.py [WEIGHTS.safetensors --data FOLDER ...]
   without WEIGHTS: all shipped; with them, such as the base of vocoders: --data speech/train --data speech/many_16k
 
 Recordings that a training left out, because they are scored, are left out here too: see HELD_OUT. What only validated
-is listed: it decided which weights were kept.
+is listed: it decided which weights were kept. What a list holds already stays in it, such as the shards that a vocoder
+heard, whose samples are at its own level; to write one anew, remove it first.
 """
 
 import argparse
@@ -62,6 +63,7 @@ def main() -> None:
     asked = parser.parse_args()
     for weights in asked.weights or shipped():
         heard = listed(weights.stem, asked.data or folders_of(weights))
+        heard = heard.after(weights.stem, recording_list.read(weights) or RecordingList())
         recording_list.write(weights, heard)
         size = recording_list.beside(weights).stat().st_size
         print(f"{recording_list.beside(weights)}: {heard.counts}, {size} bytes")

@@ -1,5 +1,7 @@
 """The held-out data of the proof: by card and hash, no network that it judges was trained on any of it."""
 
+from functools import partial
+
 import soundfile
 
 from clean_corpus.enhancers import checkpoints
@@ -53,3 +55,18 @@ def test_a_list_is_made_of_the_recordings_below_the_folders_of_a_card(benchmark,
         (tmp_path / name).mkdir(parents=True)
         soundfile.write(tmp_path / name / "x.wav", [0.1 * i, 0.2], 16000)
     assert benchmark("training_recordings").listed("any", folders, tmp_path).counts == {"speech": 1, "noise": 1}
+
+
+def test_completing_a_list_keeps_what_it_holds(benchmark, tmp_path, monkeypatch):
+    script = benchmark("training_recordings")
+    (tmp_path / "data" / "voice").mkdir(parents=True)
+    soundfile.write(tmp_path / "data" / "voice" / "x.wav", [0.1, 0.2], 16000)
+    shard = Digests("0" * 12, "1" * 12)
+    weights = tmp_path / "base.safetensors"
+    recording_list.write(weights, recording_list.RecordingList({"speech": {shard}}, ("earlier",)))
+    monkeypatch.setattr(script, "listed", partial(script.listed, data=tmp_path / "data"))
+    monkeypatch.setattr("sys.argv", ["x", str(weights), "--data", "voice"])
+    for _ in range(2):
+        script.main()
+        written = recording_list.read(weights)
+        assert written.counts == {"speech": 2} and written.unlisted == ("earlier",) and written.kind(shard) == "speech"
