@@ -10,13 +10,16 @@ anew after benchmarks/pairs.py or benchmarks/paper_systems.py.
 import argparse
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import matplotlib
+import numpy as np
 from environment import REPOSITORY
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.transforms import Bbox, BboxBase
 from paper_orders import mean_and_half
 from paper_systems import ROWS, read_rows
 
@@ -29,6 +32,9 @@ PEERS = Path(__file__).with_name("peers16.json")
 PANELS = {"pesq_wb": "PESQ wb", "stoi": "STOI", "si_sdr_db": "SI-SDR dB", "dnsmos_ovrl": "OVRL"}
 YARDSTICK = dict(zip(PANELS, ("pesq", "stoi", "sisdr", "ovrl"), strict=True))  # names in peers16.json
 COLUMNS = dict(zip(("PESQ wb", "STOI", "SI-SDR dB", "OVRL"), PANELS, strict=True))  # of the section `shipped`
+
+OFFSETS = ((5, 0), (4, 6), (4, -6), (-5, 0), (-4, 6), (-4, -6), (0, 8), (0, -8))  # points from a point to its name
+MARKER = 4  # pixels from the middle of a point to its edge
 
 
 class Point(NamedTuple):
@@ -106,8 +112,8 @@ def draw(out: Path) -> Path:
                 points = [point for length, point in trained if length == each]
                 label = f"papers' systems after {each:g} minutes of training"
                 _scatter(ax, points, key, "o", PAPER.ink, label, size=14, alpha=0.6 * number / len(minutes))
-            _scatter(ax, peers(), key, "^", PAPER.raw, "other tools", names=True)
-            _scatter(ax, ours, key, "D", PAPER.enhanced, "shipped", names=True)
+            _scatter(ax, peers(), key, "^", PAPER.raw, "other tools")
+            _scatter(ax, ours, key, "D", PAPER.enhanced, "shipped")
             ax.set_xscale("log")
             ax.set_title(title, loc="left", fontsize=9)
             ax.grid(axis="y")
@@ -115,33 +121,57 @@ def draw(out: Path) -> Path:
             ax.set_xlabel("million multiplications for a second of audio")
         handles, labels = figure.axes[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
+        figure.draw_without_rendering()  # from here on panels stay where they are, and names can be placed in them
+        for ax, key in zip(figure.axes, PANELS, strict=True):
+            _name(ax, key, {PAPER.enhanced: ours, PAPER.raw: peers()})
         figure.savefig(out, dpi=150, facecolor="white", metadata=no_metadata(out.suffix))
     return out
 
 
 def _scatter(
     ax: Axes, points: list[Point], key: str, marker: str, colour: str, label: str,
-    *, size: float = 30, alpha: float = 1.0, names: bool = False,
+    *, size: float = 30, alpha: float = 1.0,
 ) -> None:  # fmt: skip
-    """Draw points of one kind that have this measure, with their names beside them if asked."""
+    """Draw points of one kind that have this measure."""
     points = [point for point in points if key in point.quality]
     x, y = [point.mmac_per_s for point in points], [point.quality[key] for point in points]
     ax.scatter(x, y, size, marker=marker, color=colour, alpha=alpha, linewidths=0, label=label)
-    for point in points if names else []:
-        ax.annotate(
-            point.name, (point.mmac_per_s, point.quality[key]), (5, _shift(point, points, key)),
-            textcoords="offset points", va="center", fontsize=7, color=colour,
-        )  # fmt: skip
 
 
-def _shift(point: Point, points: list[Point], key: str) -> float:
-    """Return by how many points a name goes up, so that the names of neighbours stand apart."""
-    reach = 0.1 * (max(other.quality[key] for other in points) - min(other.quality[key] for other in points))
-    for other in points:
-        apart = point.quality[key] - other.quality[key]
-        if other is not point and abs(apart) < 3 * reach and 0.5 < other.mmac_per_s / point.mmac_per_s < 2:
-            return 3.5 if apart > 0 else -3.5
-    return 0.0
+def _name(ax: Axes, key: str, points: dict[str, list[Point]]) -> None:
+    """Write the names of points beside them, by colour: where least of another name or point is covered."""
+    named = [
+        (each.name, colour, (each.mmac_per_s, each.quality[key]))
+        for colour, some in points.items()
+        for each in some
+        if key in each.quality
+    ]
+    pixels = ax.transData.transform([place for *_, place in named])
+    taken = [Bbox.from_extents(x - MARKER, y - MARKER, x + MARKER, y + MARKER) for x, y in pixels]
+    for name, colour, place in named:
+        candidates = [
+            ax.annotate(
+                name, place, offset, textcoords="offset points", fontsize=7, color=colour,
+                ha={1: "left", 0: "center", -1: "right"}[np.sign(offset[0])], va="center",
+            )
+            for offset in OFFSETS
+        ]  # fmt: skip
+        boxes = [text.get_window_extent() for text in candidates]
+        best = min(range(len(boxes)), key=lambda i: _covered(boxes[i], [*taken, *_outside(boxes[i], ax.bbox)]))
+        taken.append(boxes[best])
+        for text in candidates[:best] + candidates[best + 1 :]:
+            text.remove()
+
+
+def _covered(box: BboxBase, others: Sequence[BboxBase]) -> float:
+    """Return the area of a box that others cover."""
+    shared = (Bbox.intersection(box, other) for other in others)
+    return sum(each.width * each.height for each in shared if each)
+
+
+def _outside(box: BboxBase, panel: BboxBase) -> list[BboxBase]:
+    """Return a box if it does not lie whole within a panel."""
+    return [box] if box.x0 < panel.x0 or box.x1 > panel.x1 or box.y0 < panel.y0 or box.y1 > panel.y1 else []
 
 
 def main() -> None:

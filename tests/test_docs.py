@@ -12,7 +12,7 @@ DOCS = sorted((REPOSITORY / "docs").glob("*.md"))
 FIGURES = {
     "bandwidth", "change", "choice", "crowd", "data_speed", "english_voice", "enhance_speed", "extras", "faults",
     "files", "generation", "german_voice", "groups", "growth", "guard", "harm", "layouts", "levels", "likeness",
-    "long", "mild", "naturalness", "outlier", "pairs", "pairs48", "proof", "proof_gpu", "proof_low", "results",
+    "live", "long", "mild", "naturalness", "outlier", "pairs", "pairs48", "proof", "proof_gpu", "proof_low", "results",
     "review", "rows", "run_again", "run_crowd", "run_hour", "run_long", "run_start", "scores",
     "gpu_speed", "scoring_speed", "settings", "shipped", "streaming", "voice_steps",
 }  # fmt: skip

@@ -1,8 +1,10 @@
 """The figure of quality against work: it lies in the documents, small, with every shipped weight and tool in it."""
 
+import itertools
 import json
 
 import pytest
+from matplotlib.figure import Figure
 
 from clean_corpus.enhancers import checkpoints
 from clean_corpus.enhancers.catalogue import describe
@@ -39,8 +41,18 @@ def test_points_have_work_and_quality_and_peers_their_source(quality_work):
     assert {row["name"] for row in sources if row["work"] != "no network"} == drawn >= {"DeepFilterNet3", "DTLN"}
 
 
-def test_names_of_neighbours_stand_apart(quality_work):
-    points = [
-        quality_work.Point(*each) for each in (("a", 33, {"x": 3.0}), ("b", 40, {"x": 3.1}), ("c", 900, {"x": 4}))
-    ]
-    assert [quality_work._shift(point, points, "x") for point in points] == [-3.5, 3.5, 0.0]
+def test_names_of_neighbours_stand_apart_and_inside_the_panel(quality_work):
+    """Three whose names, each to the right, would lie on one another, and one whose name would leave the panel."""
+    ax = Figure(figsize=(3, 3)).subplots()
+    ax.set(xscale="log", xlim=(10, 1000), ylim=(0, 1))
+    places = [("one", 300, 0.5), ("another", 320, 0.51), ("third", 500, 0.5), ("at the edge", 900, 0.7)]
+    points = [quality_work.Point(name, x, {"pesq_wb": y}) for name, x, y in places]
+    unmeasured = quality_work.Point("unmeasured", 300, {})
+    ax.figure.draw_without_rendering()
+    quality_work._name(ax, "pesq_wb", {"black": points[:2], "red": [*points[2:], unmeasured]})
+    assert [text.get_text() for text in ax.texts] == [point.name for point in points]
+    boxes = [text.get_window_extent() for text in ax.texts]
+    assert not any(one.overlaps(other) for one, other in itertools.combinations(boxes, 2))
+    spots = ax.transData.transform([(x, y) for _, x, y in places])
+    assert not any(box.contains(*spot) for box in boxes for spot in spots)
+    assert all(ax.bbox.x0 <= box.x0 and box.x1 <= ax.bbox.x1 for box in boxes)

@@ -34,8 +34,8 @@ def test_rows_name_the_paper_of_the_table_and_own_networks_none(rows):
 
 
 def test_shipped_weights_stand_with_their_row(rows):
-    assert list(rows["cgcrn-refined"]["weights"]) == ["default-causal"]
-    assert "Apache-2.0" in rows["cgcrn-refined"]["weights"]["default-causal"]
+    assert list(rows["lean-causal"]["weights"]) == ["default-causal"] and rows["lean-causal"]["causal"]
+    assert "Apache-2.0" in rows["lean-causal"]["weights"]["default-causal"]
     assert list(rows["cgcrn-dual-path"]["weights"]) == ["default"] and not rows["cgcrn-dual-path"]["causal"]
     assert rows["cgcrn"]["weights"] == {} and rows["cgcrn"]["target"] == "amplitude_mask"
 
