@@ -1,10 +1,10 @@
-"""Train systems of the five papers alike, each for the same time, and score them on pairs that none has heard.
+"""Train systems of the five papers alike, each for the same computing, and score them on pairs that none has heard.
 
 usage: python benchmarks/paper_systems.py RUNS [--minutes M] [NAME ...]     trains the named systems, or all that fit
   into the time, one after the other; each that is trained and scored is written to `paper_systems.jsonl` at once, and
   the section `results` of the documents anew, with what is still missing. A call that was killed continues from its
   checkpoints in RUNS; rows that stand in the file with these minutes are not trained again. Two calls may train
-  different systems at the same time.
+  different systems at the same time, and the machine may do other work: the minutes are a core's own.
 python benchmarks/paper_systems.py RUNS --report      writes the section from the file, trains nothing
 """
 
@@ -66,7 +66,8 @@ def config(name: str, minutes: float | None, **own: object) -> TrainConfig:
     return TrainConfig.model_validate(
         {
             "steps": 100_000, "steps_per_epoch": 20, "patience": 100_000, "budget_min": minutes,
-            "lr_schedule": "constant", "warmup_steps": 20, "ema_decay": 0.98, "keep": "last", "workers": 0,
+            "budget_counts": "computing", "lr_schedule": "constant", "warmup_steps": 20, "ema_decay": 0.98,
+            "keep": "last", "workers": 0,
             "batch_size": BATCH, "validation_pairs": 24, "pesq_pairs": 0,
             "mix": {"seconds": SECONDS} | ({"snr_db": EASY_SNR_DB} if name in OWN else {}),
         }
@@ -165,7 +166,8 @@ def section(path: Path, minutes: float) -> str:
         "95 % interval of the difference, resampled by utterance, leaves out zero. Systems with other minutes are not "
         "compared. Another seed of training would move a system further than that.\n\n" + report(rows, pairs, figures)
     )
-    return "\n\n".join([introduction(minutes), head, missing(rows, minutes), orders])
+    machines = sorted({row["machine"].rpartition(", ")[0] for row in rows.values() if row["minutes"]})
+    return "\n\n".join([introduction(minutes, machines), head, missing(rows, minutes), orders])
 
 
 def missing(rows: dict[str, Any], minutes: float) -> str:
@@ -182,16 +184,17 @@ def missing(rows: dict[str, Any], minutes: float) -> str:
     )
 
 
-def introduction(minutes: float) -> str:
-    """Return how the systems were trained."""
+def introduction(minutes: float, machines: Iterable[str]) -> str:
+    """Return how the systems were trained, and where."""
     return (
-        f"Each is trained for so many minutes on one core ({minutes:g} are wanted), alike: speech of `speech/train` "
-        f"and `speech/single_speaker`, noise of `noise/train`, batches of {BATCH} times {SECONDS:g} s, the losses and "
-        "stages of its paper (stages share the time equally). `steps` are those of the last stage. The three systems "
-        "with a critic correct their input, have 8 to 128 channels, learn ten times as fast as printed from "
-        f"{EASY_SNR_DB[0]:g} to {EASY_SNR_DB[1]:g} dB, and half of the time without the critic; their rows of 10 "
-        "minutes are from before, with the critic from the start. Other work shared the machine now and then. Mean and "
-        f"half of the 95 % bootstrap interval over pairs; the papers' STOI is in % but for [004]'s; {machine()}."
+        f"Each is trained for so many minutes of one core's computing ({minutes:g} are wanted), alike: speech of "
+        f"`speech/train` and `speech/single_speaker`, noise of `noise/train`, batches of {BATCH} times {SECONDS:g} s, "
+        "the losses and stages of its paper (stages share the time equally). `steps` are those of the last stage. The "
+        "three systems with a critic correct their input, have 8 to 128 channels, learn ten times as fast as printed "
+        f"from {EASY_SNR_DB[0]:g} to {EASY_SNR_DB[1]:g} dB, and half of the time without the critic. Rows of 10 "
+        "minutes are older: minutes of the clock, with other work beside them now and then, and the critic from the "
+        "start. Mean and half of the 95 % bootstrap interval over pairs; the papers' STOI is in % but for [004]'s; "
+        f"{'; '.join(machines)}."
     )
 
 

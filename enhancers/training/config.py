@@ -23,6 +23,7 @@ class TrainConfig(StepConfig):
     workers: int = 1
     processes: int = Field(1, ge=1)  # that share a training on a CPU, each with batches of its own; else one a GPU
     budget_min: float | None = None  # stop after so many minutes, shared equally by the stages
+    budget_counts: Literal["time", "computing"] = "time"  # computing: of this process, whatever else its cores do
     start_from: str | None = None  # shipped name or path of weights that fit the row's network
     stages: tuple[str, ...] = ()  # only these of the row's stages, for weights that have been through the others
     below: tuple[str, ...] = ("default",)  # enhancers of the lower band that a row for the band above it learns with

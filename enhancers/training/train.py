@@ -11,8 +11,9 @@ from typing import Any
 import lightning as lightning_pkg
 import torch
 from lightning.pytorch import Callback, Trainer, seed_everything
-from lightning.pytorch.callbacks import EarlyStopping, LearningRateMonitor, ModelCheckpoint
+from lightning.pytorch.callbacks import EarlyStopping, LearningRateMonitor, ModelCheckpoint, Timer
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.plugins.environments import LightningEnvironment
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
@@ -37,6 +38,7 @@ from clean_corpus.pipeline.core.locations import SCHEME
 from clean_corpus.pipeline.core.types import Audio
 from clean_corpus.pipeline.training import recording_list
 from clean_corpus.pipeline.training.loop import (
+    ComputingTimer,
     EpochSampler,
     HalveOnRise,
     Lines,
@@ -127,7 +129,7 @@ def _losses(row: Method, stages: Sequence[Stage]) -> set[str]:
     return {loss for stage in stages for loss in stage.losses} | ({ADVERSARIAL} if row.adversary else set())
 
 
-FREE = {"workers", "budget_min"}  # may change from one run in the same folder to the next
+FREE = {"workers", "budget_min", "budget_counts"}  # may change from one run in the same folder to the next
 
 
 def train(
@@ -273,11 +275,14 @@ def _train_stage(
         extras.append(HalveOnRise(config.halve_after))
     if config.stop_after_rises:
         extras.append(StopOnRise(config.stop_after_rises))
+    budget = timedelta(minutes=config.budget_min / len(config.stages or row.schedule)) if config.budget_min else None
+    if budget:
+        extras.append({"time": Timer, "computing": ComputingTimer}[config.budget_counts](budget))
     if say:
         extras.append(Lines(say, f"{stage.name}: ", watched, config.steps_per_stage))
     stops = EarlyStopping(watched, mode=mode, patience=config.patience, check_on_train_epoch_end=False)
     callbacks = [*extras, best, latest, LearningRateMonitor(), stops]
-    trainer = _trainer(folder, config, callbacks, module, stages=len(config.stages or row.schedule))
+    trainer = _trainer(folder, config, callbacks, module)
     resume = folder / "last.ckpt"
     if stage.prepare and not resume.exists():
         batches = islice(loaders[0], PREPARE_BATCHES)
@@ -302,17 +307,15 @@ def strategy(module: Supervised, devices: int) -> str:
     return "ddp_find_unused_parameters_true" if devices > 1 and not module.automatic_optimization else "auto"
 
 
-def _trainer(
-    folder: Path, config: TrainConfig, callbacks: list[Callback], module: Supervised, *, stages: int
-) -> Trainer:
-    """Return Lightning's trainer of one of several stages, which share the time that the settings allow."""
+def _trainer(folder: Path, config: TrainConfig, callbacks: list[Callback], module: Supervised) -> Trainer:
+    """Return Lightning's trainer of one stage."""
     return Trainer(
         max_epochs=config.epochs,
         max_steps=-1 if config.epochs else config.steps,
-        max_time=timedelta(minutes=config.budget_min / stages) if config.budget_min else None,
         precision=config.precision or ("bf16-mixed" if torch.cuda.is_available() else "32-true"),
         accelerator="cpu" if config.processes > 1 and not torch.cuda.is_available() else "auto",  # as MPS has but one
         devices=config.devices,
+        plugins=[LightningEnvironment()],  # in a job of Slurm too, which has started one process and not several
         strategy=strategy(module, config.devices),
         gradient_clip_val=config.clip_norm if module.automatic_optimization else None,
         default_root_dir=folder,

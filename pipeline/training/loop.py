@@ -4,14 +4,17 @@ import json
 import math
 import multiprocessing
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import WeightAveraging
+from lightning.pytorch.callbacks import Timer, WeightAveraging
+from lightning.pytorch.trainer.states import RunningStage
 from pydantic import BaseModel
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
@@ -105,6 +108,23 @@ def _nearer(decay: float, mean: Tensor, value: Tensor, updates: Tensor) -> Tenso
         return value
     n = int(updates)
     return mean.lerp(value, 1 - min(decay, (1 + n) / (10 + n)))
+
+
+class ComputingTimer(Timer):
+    """End a training after so much computing of this process, however much of the machine others have meanwhile."""
+
+    def __init__(self, duration: timedelta) -> None:
+        super().__init__(duration, interval="step")
+        self._began_s: float | None = None
+
+    def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
+        self._began_s = time.process_time()
+
+    def time_elapsed(self, stage: str = RunningStage.TRAINING) -> float:
+        """Return the seconds of computing in training, in the runs before this one too."""
+        if stage != RunningStage.TRAINING:
+            return super().time_elapsed(stage)
+        return self._offset + (0.0 if self._began_s is None else time.process_time() - self._began_s)
 
 
 class HalveOnRise(Callback):

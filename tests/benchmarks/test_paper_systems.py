@@ -23,7 +23,8 @@ def modules(monkeypatch):
 
 def row(name, scores, minutes=40.0):
     scores = {measure: np.asarray(values, float).tolist() for measure, values in scores.items()}
-    return {"name": name, "minutes": minutes, "steps": 1, "parameters": 1000, "scores": scores}
+    about = {"name": name, "minutes": minutes, "steps": 1, "parameters": 1000}
+    return about | {"machine": "2 cores of B, 2026-11-21", "scores": scores}
 
 
 def test_every_order_is_of_rows_that_exist_and_no_paper_contradicts_itself(modules):
@@ -75,6 +76,7 @@ def test_a_row_takes_the_place_of_the_one_before_and_the_rest_is_said_to_be_miss
     _, systems = modules
     path = tmp_path / "rows.jsonl"
     old = {"name": "crn", "minutes": 10.0, "steps": 3, "parameters": 1000, "means": {"stoi": [0.8, 0.1]}}
+    old["machine"] = "2 cores of A, 2026-11-20"
     path.write_text("".join(json.dumps(line) + "\n" for line in [{"pairs": []}, old]))
     scores = {measure: np.linspace(0.1, 1.0, len(PAIRS)) for measure in systems.MEASURES + systems.ALSO_KEPT}
     noisy = row("noisy", scores, minutes=None)
@@ -88,6 +90,7 @@ def test_a_row_takes_the_place_of_the_one_before_and_the_rest_is_said_to_be_miss
     assert f"2 of {len(fit)} systems" in text and "Missing: cgcrn-no-skips, " in text
     assert "- [000] stoi: crn > noisy (+0.25), cgcrn > noisy (+0.5)\n" in text.split("Shown:")[1]
     assert "cgcrn > crn" not in text  # of other minutes
+    assert "2 cores of A; 2 cores of B." in text
     with pytest.raises(ValueError, match="not of other"):
         systems.keep_rows(path, ["other"], [row("crn", scores)])
 

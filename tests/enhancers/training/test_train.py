@@ -251,8 +251,10 @@ def test_what_a_training_is_validated_by_chooses_the_weights_and_the_end(
     )
 
 
-def test_an_epoch_longer_than_the_budget_still_leaves_weights(corpus, tmp_path):
-    path = run(corpus, tmp_path, epochs=1000, steps_per_epoch=10000, budget_min=0.01, lr_schedule="constant")
+@pytest.mark.parametrize("counts", ["time", "computing"])
+def test_an_epoch_longer_than_the_budget_still_leaves_weights(corpus, tmp_path, counts):
+    budget = {"budget_min": 0.01, "budget_counts": counts}
+    path = run(corpus, tmp_path, epochs=1000, steps_per_epoch=10000, lr_schedule="constant", **budget)
     assert 0 < checkpoints.card(str(path))["steps"] < 10000
 
 

@@ -1,6 +1,8 @@
 """What trainings share: fresh data each epoch, a rate that halves, a mean of weights, a claimed folder."""
 
 import json
+import time
+from datetime import timedelta
 from types import SimpleNamespace
 
 import pytest
@@ -11,6 +13,7 @@ from clean_corpus.pipeline.core.config import Section
 from clean_corpus.pipeline.core.errors import CleanCorpusError, ConfigError
 from clean_corpus.pipeline.training.loop import (
     MOVED,
+    ComputingTimer,
     EpochSampler,
     HalveOnRise,
     Lines,
@@ -86,6 +89,39 @@ def test_the_mean_of_weights_forgets_its_beginning():
     assert _nearer(0.9, mean, value, torch.tensor(0)).item() == pytest.approx(0.9)  # decay 1 / 10 at first
     assert _nearer(0.9, mean, value, torch.tensor(10_000)).item() == pytest.approx(0.1)
     assert _nearer(0.9, torch.tensor(3), torch.tensor(7), torch.tensor(0)).item() == 7  # a count is no weight
+
+
+def test_a_budget_of_computing_counts_no_time_that_others_had():
+    stops = []
+    trainer = SimpleNamespace(should_stop=False, strategy=SimpleNamespace(broadcast=lambda stop: stop))
+
+    def compute(timer, seconds):
+        until = time.process_time() + seconds
+        while time.process_time() < until:
+            pass
+        timer.on_train_batch_end(trainer)
+        stops.append(trainer.should_stop)
+
+    def begun(state):
+        timer = ComputingTimer(timedelta(seconds=0.6))
+        timer.load_state_dict(state)
+        timer.on_fit_start(trainer)
+        timer.on_train_start(trainer, None)
+        return timer
+
+    first = begun({})
+    time.sleep(0.7)
+    compute(first, 0.3)
+    state = first.state_dict()
+    assert 0.3 <= state["time_elapsed"]["train"] < 0.5
+    second = begun(state)  # what a run before this one computed counts too
+    time.sleep(0.7)
+    compute(second, 0.05)
+    compute(second, 0.25)
+    assert stops == [False, False, True]
+    trainer.should_stop = False
+    begun(second.state_dict())
+    assert trainer.should_stop
 
 
 def test_a_line_after_each_validation():
