@@ -47,11 +47,6 @@ def configure() -> None:
             ) from None
 
 
-def is_helper() -> bool:
-    """Return whether a training of several processes has started this one for a part of it: it has no flow."""
-    return os.environ.get("LOCAL_RANK", "0") != "0"
-
-
 @contextmanager
 def server(prepare: Callable[[], object] = lambda: None) -> Iterator[None]:
     """Run flows of the block on a Prefect server of their own, which ends with the block or with this process.

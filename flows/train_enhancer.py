@@ -1,15 +1,13 @@
 """The flow `train-enhancer`: one row of the table of systems trained in a folder, or from where that stopped."""
 
-from functools import partial
 from pathlib import Path
 
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
-from rich.console import Console
 
 from clean_corpus.enhancers.training import recipes, train
 from clean_corpus.enhancers.training.config import TrainConfig
-from clean_corpus.flows import download_cache
+from clean_corpus.flows import download_cache, shared_training
 from clean_corpus.flows.training_folder import exclusive_folder, final_location, quiet_lightning
 from clean_corpus.pipeline.core.errors import CleanCorpusError
 from clean_corpus.pipeline.core.locations import Location, LocationField
@@ -17,12 +15,11 @@ from clean_corpus.pipeline.core.locations import Location, LocationField
 
 @task(name="train", cache_policy=NO_CACHE)
 def train_row(name: str, speech: list[str], noise: list[str], out: Path, config: TrainConfig) -> Path:
-    show = partial(Console(stderr=True).print, markup=False, highlight=False)
     if config.start_from:
         config = config.model_copy(update={"start_from": download_cache.weights(config.start_from)})
     mix = config.mix.model_copy(update={"rirs": download_cache.rooms(config.mix.rirs)})
     config = config.model_copy(update={"mix": mix})
-    return train.train(name, speech, noise, out, config, show)
+    return shared_training.share(config.devices, train.train, name, speech, noise, out, config)
 
 
 @flow(name="train-enhancer")

@@ -3,11 +3,11 @@
 from functools import partial
 from pathlib import Path
 
+import torch
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
-from rich.console import Console
 
-from clean_corpus.flows import download_cache
+from clean_corpus.flows import download_cache, shared_training
 from clean_corpus.flows.training_folder import exclusive_folder, final_location, quiet_lightning
 from clean_corpus.pipeline.core.errors import CleanCorpusError
 from clean_corpus.pipeline.core.locations import Location, LocationField
@@ -18,13 +18,13 @@ from clean_corpus.vocoder.training.config import VocoderConfig
 
 @task(name="train", cache_policy=NO_CACHE)
 def train_wavenet(shards: list[str], out: Path, config: VocoderConfig, force: bool) -> Path:
-    show = partial(Console(stderr=True).print, markup=False, highlight=False)
     if config.start_from:
         config = config.model_copy(update={"start_from": download_cache.weights(config.start_from)})
     found = find_shards(shards, "SHARDS")
     if found is None:
         raise CleanCorpusError(f"SHARDS {', '.join(shards)}: no .tar there; give OUTPUT/shards of a run")
-    return train.train(found, out, config, show, force=force)
+    processes = torch.cuda.device_count() or 1
+    return shared_training.share(processes, partial(train.train, force=force), found, out, config)
 
 
 @flow(name="train-vocoder")

@@ -57,11 +57,6 @@ def synced_folder(out: S3Folder, leave_out: Collection[str] = ()) -> AbstractCon
     return folder_sync.synced_folder(out, leave_out, {"{weights}": str(download_cache.folder())})
 
 
-def helper_folder(out: Location) -> Path:
-    """Return the folder that `exclusive_folder` gave to the process that has started this one as its helper."""
-    return folder_sync.helper_folder() if isinstance(out, S3Folder) else out
-
-
 def final_location(path: Path, folder: Path, out: Location) -> Location:
     """Return where a file of the folder that `exclusive_folder` gave lies after its block."""
     return out / path.relative_to(folder).as_posix() if isinstance(out, S3Folder) else path

@@ -10,7 +10,6 @@ import typer
 from clean_corpus.flows.cli.console import console, ended_by_signals
 from clean_corpus.flows.cli.options import TrainingConfigFile, TrainingOut
 from clean_corpus.flows.cli.settings import read_yaml
-from clean_corpus.pipeline.core.errors import DataError
 
 if TYPE_CHECKING:
     from clean_corpus.enhancers.training.config import TrainConfig
@@ -28,24 +27,13 @@ RecipeName = Annotated[str | None, typer.Option(help="a paper's settings; defaul
 
 @contextmanager
 def training_process() -> Iterator[None]:
-    """Prepare this process for a flow that trains.
-
-    A helper of Lightning's, another process of this training, prints nothing but what it alone could not read: it ends
-    with an error, and the first process is killed then without a word.
-    """
+    """Prepare this process for a flow that trains."""
     from clean_corpus.flows import local_server
 
     local_server.configure()
     with ended_by_signals("interrupted; the same command continues from the last checkpoint"):
-        console.quiet = local_server.is_helper()
         console.print("starting")
-        try:
-            yield
-        except FloatingPointError:  # in a helper only; the first process stops with the same words and prints them
-            raise typer.Exit(1) from None
-        except DataError:
-            console.quiet = False
-            raise
+        yield
 
 
 def train_enhancer(
@@ -69,7 +57,7 @@ def train_enhancer(
 
         method(name)
         from clean_corpus.enhancers.training import recipes
-        from clean_corpus.flows import local_server, training_folder
+        from clean_corpus.flows import local_server
         from clean_corpus.flows import train_enhancer as flow
         from clean_corpus.pipeline.core.locations import parse_location
         from clean_corpus.pipeline.training.shard_stream import find_shards
@@ -81,11 +69,6 @@ def train_enhancer(
             find_shards(locations, option)
         if chosen:
             _print_recipe(recipe, chosen)
-        if local_server.is_helper():
-            folder = training_folder.helper_folder(parse_location(out))
-            with training_folder.quiet_lightning():
-                flow.train_row.fn(name, speech, noise, folder, configuration)
-            return
         with local_server.server():
             path = flow.train_enhancer(name, speech, noise, parse_location(out), configuration, recipe)
     print(f"weights: {path}")
@@ -146,7 +129,7 @@ def train_vocoder(
 ) -> None:
     """Train a WaveNet on kept clips (extra `vocoder`). Run it again to continue."""
     with training_process():
-        from clean_corpus.flows import local_server, training_folder
+        from clean_corpus.flows import local_server
         from clean_corpus.flows import train_vocoder as flow
         from clean_corpus.pipeline.core.config_input import override, validate
         from clean_corpus.pipeline.core.locations import parse_location
@@ -154,11 +137,6 @@ def train_vocoder(
 
         layer = {"budget_min": budget} if budget else {}
         configuration = validate(VocoderConfig, override(read_yaml(config) | layer, settings))
-        if local_server.is_helper():
-            folder = training_folder.helper_folder(parse_location(out))
-            with training_folder.quiet_lightning():
-                flow.train_wavenet.fn(shards, folder, configuration, force)
-            return
         with local_server.server():
             path = flow.train_vocoder(shards, parse_location(out), configuration, force)
     print(f"weights: {path}")

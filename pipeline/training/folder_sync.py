@@ -29,7 +29,6 @@ from clean_corpus.pipeline.storage.base import explain_disk_errors
 from clean_corpus.pipeline.storage.s3 import S3Store
 
 POLL_S = 1.0  # between two looks at the folder
-FOLDER = "CLEAN_CORPUS_FOLDER"  # tells processes that Lightning starts for further GPUs where the training is
 RUN, LAST, CHECKPOINT, LOG_PREFIX = "run.json", "last.ckpt", ".ckpt", "events.out.tfevents"
 LOG = logging.getLogger("clean_corpus")
 
@@ -69,17 +68,8 @@ def synced_folder(
         stack.enter_context(store.only_run())
         sync = FolderSync(store, folder, leave_out, placeholders)
         sync.download()
-        os.environ[FOLDER] = str(folder)
-        try:
-            with staging.rename_in_errors(folder, root), sync.running():
-                yield folder
-        finally:
-            os.environ.pop(FOLDER, None)
-
-
-def helper_folder() -> Path:
-    """Return the folder of the training that has started this process as a helper."""
-    return Path(os.environ[FOLDER])
+        with staging.rename_in_errors(folder, root), sync.running():
+            yield folder
 
 
 class FolderSync:

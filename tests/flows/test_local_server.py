@@ -75,11 +75,3 @@ def test_what_the_user_set_stays(prefect_home, monkeypatch):
         patch.setattr(os, "environ", dict(os.environ))
         local_server.configure()
         assert os.environ["PREFECT_LOGGING_LEVEL"] == "DEBUG"
-
-
-@pytest.mark.parametrize(("rank", "helper"), [(None, False), ("0", False), ("1", True)])
-def test_a_helper_is_a_process_of_another_rank(monkeypatch, rank, helper):
-    monkeypatch.delenv("LOCAL_RANK", raising=False)
-    if rank:
-        monkeypatch.setenv("LOCAL_RANK", rank)
-    assert local_server.is_helper() is helper

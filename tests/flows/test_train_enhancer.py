@@ -71,13 +71,24 @@ def test_ctrl_c_ends_it_at_once_and_says_how_to_continue(begin):
     assert text.strip() == "interrupted; the same command continues from the last checkpoint"
 
 
+@pytest.fixture
+def one_thread():
+    """Sums of several threads have another order, and Adam makes of that what it likes."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.usefixtures("one_thread")
 def test_two_processes_train_what_one_does_with_twice_the_batch(corpus, start, tmp_path):
     """Each process has its half of an epoch's pairs, gradients are averaged, one of them speaks."""
     name = "nsnet"  # without BatchNorm, whose statistics each process has of its own
     settings = SETTINGS | {"sizes": {"layers": 1}, "clip_norm": None, "optimizer": "adam"}
     (tmp_path / "two.yaml").write_text(json.dumps(settings))
     asked = training_arguments(corpus, tmp_path / "two", name, tmp_path / "two.yaml")
-    process = start(*asked, "--set", "processes=2")
+    slurm = {"SLURM_NTASKS": "1", "SLURM_JOB_NAME": "train", "SLURM_PROCID": "0", "SLURM_LOCALID": "0"}  # of a job
+    process = start(*asked, "--set", "processes=2", OMP_NUM_THREADS="1", **slurm)
     text, _ = process.communicate(timeout=200)
     assert process.returncode == 0 and "Traceback" not in text, text
     assert [text.count(said) for said in ("starting", "recipe", "step 4/4", "weights: ")] == [1] * 4, text

@@ -11,6 +11,7 @@ import torch
 from lightning.pytorch import Callback, Trainer, seed_everything
 from lightning.pytorch.callbacks import EarlyStopping, LearningRateMonitor, ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.plugins.environments import LightningEnvironment
 from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -289,6 +290,7 @@ def _of_every_trainer(config: VocoderConfig, device: int | None) -> dict[str, An
     return {
         "max_epochs": -1,
         "devices": "auto" if device is None else [device],
+        "plugins": [LightningEnvironment()],  # in a job of Slurm too, which has started one process and not several
         "precision": config.precision or ("bf16-mixed" if torch.cuda.is_available() else "32-true"),
         "gradient_clip_val": config.clip_norm,
         "use_distributed_sampler": False,

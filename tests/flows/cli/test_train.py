@@ -1,16 +1,13 @@
 """The commands of training: what is given reaches the training, and what is wrong is named before it begins."""
 
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
-import typer
 
 from clean_corpus.enhancers.training import recipes, saved_state
 from clean_corpus.flows import train_enhancer as training
 from clean_corpus.flows import train_vocoder as vocoder_training
-from clean_corpus.flows.cli import console
-from clean_corpus.flows.cli.train import _enhancer_settings, training_process
+from clean_corpus.flows.cli.train import _enhancer_settings
 from clean_corpus.pipeline.core.errors import ConfigError, DataError
 from tests.support.commands import invoke
 from tests.support.trainings import training_arguments, write_training_corpus
@@ -28,7 +25,6 @@ def flow_as_function(monkeypatch, without_server):
     monkeypatch.setattr(training, "train_enhancer", training.train_enhancer.fn)
     monkeypatch.setattr(vocoder_training, "train_wavenet", vocoder_training.train_wavenet.fn)
     monkeypatch.setattr(vocoder_training, "train_vocoder", vocoder_training.train_vocoder.fn)
-    monkeypatch.setattr(console.console, "quiet", False)  # which a helper sets for good
 
 
 # ---- train-enhancer
@@ -97,29 +93,6 @@ def test_single_settings_lie_over_options_and_file_and_recipe(tmp_path):
     assert of_options.lr_schedule == as_recipe.lr_schedule
 
 
-def test_a_helper_for_another_gpu_trains_without_a_flow_and_prints_nothing(corpus, tmp_path, monkeypatch):
-    seen = []
-    monkeypatch.setenv("LOCAL_RANK", "1")
-    monkeypatch.setattr("clean_corpus.flows.training_folder.helper_folder", lambda out: out / "shared")
-    monkeypatch.setattr(training.train, "train", lambda *given: seen.append(given) or Path("weights"))
-    monkeypatch.setattr(
-        training, "train_row", SimpleNamespace(fn=training.train_row)
-    )  # the task that it is in the program
-    monkeypatch.setattr(training, "train_enhancer", lambda *_: pytest.fail("a flow of its own"))
-    result = invoke(*training_arguments(corpus, tmp_path / "out"))
-    assert seen[0][3] == tmp_path / "out" / "shared" and result.output == ""
-
-
-def test_a_helper_prints_what_it_alone_could_not_read_and_no_loss_that_stops_all(monkeypatch):
-    monkeypatch.setenv("LOCAL_RANK", "1")
-    with pytest.raises(typer.Exit) as stopped, training_process():
-        raise FloatingPointError("loss nan, pairs 4..7")
-    assert stopped.value.exit_code == 1 and console.console.quiet
-    with pytest.raises(DataError), training_process():
-        raise DataError("shard x.tar: cut")
-    assert not console.console.quiet  # so that the program prints the error
-
-
 # ---- saving and restoring
 
 
@@ -167,14 +140,3 @@ def test_a_wrong_setting_trains_no_vocoder(spoken, tmp_path):
     with pytest.raises(ConfigError, match=r"unknown key 'stps'; did you mean 'steps'"):
         invoke("train-vocoder", tmp_path, "--out", tmp_path / "out", "--set", "stps=1")
     assert spoken == [] and not (tmp_path / "out").exists()
-
-
-def test_a_helper_of_a_vocoders_training_has_no_flow_either(spoken, tmp_path, monkeypatch):
-    monkeypatch.setenv("LOCAL_RANK", "1")
-    monkeypatch.setattr("clean_corpus.flows.training_folder.helper_folder", lambda out: out / "shared")
-    monkeypatch.setattr(
-        vocoder_training, "train_wavenet", SimpleNamespace(fn=vocoder_training.train_wavenet)
-    )  # the task that it is in the program
-    monkeypatch.setattr(vocoder_training, "train_vocoder", lambda *_: pytest.fail("a flow of its own"))
-    result = invoke("train-vocoder", tmp_path, "--out", tmp_path / "out")
-    assert spoken[0][1] == tmp_path / "out" / "shared" and result.stdout == ""

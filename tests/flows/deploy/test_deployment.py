@@ -1,6 +1,5 @@
 """A real Prefect server and real process workers: deploying, schedules, refusals, cancelling, lost runs."""
 
-import contextlib
 import json
 import os
 import shutil
@@ -24,60 +23,11 @@ from clean_corpus.flows.observe.permissions import PERMITTED
 from clean_corpus.pipeline.core.config_input import validate
 from clean_corpus.pipeline.core.errors import CleanCorpusError, ConfigError
 from tests.support.paths import REPOSITORY
+from tests.support.prefect_server import ENDS, PREFECT, Server, free_port, until
 from tests.support.processes import descendants, kill
+from tests.support.trainings import SETTINGS, write_training_corpus
 
-PREFECT = str(Path(sys.executable).parent / "prefect")
 COMMANDS = "hooks.on_finish.command,hooks.on_failure.command"  # which the workers here permit
-ENDS = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
-
-
-class Server:
-    """The API of a server, and the processes that belong to it."""
-
-    def __init__(self, port: int, environment: dict[str, str]) -> None:
-        self.url, self.environment = f"http://127.0.0.1:{port}", environment
-        self._client = httpx.Client(base_url=f"{self.url}/api", timeout=60)
-        self._processes: list[subprocess.Popen] = []
-
-    def start(self, *arguments: str) -> subprocess.Popen:
-        process = subprocess.Popen(
-            [PREFECT, *arguments], env=self.environment, cwd=self.environment["HOME"], start_new_session=True,
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
-        self._processes.append(process)
-        return process
-
-    def worker(self, pool: str) -> subprocess.Popen:
-        return self.start("worker", "start", "--pool", pool, "--type", "process", "--limit", "1")
-
-    def ask(self, method: str, path: str, body: dict | None = None) -> httpx.Response:
-        """The answer. A server whose database is busy says 503: it is asked again, as Prefect's own client does."""
-        for _ in range(60):
-            answer = self._client.request(method, path, json=body)
-            if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE:
-                break
-            time.sleep(0.5)
-        return answer
-
-    def post(self, path: str, body: dict) -> httpx.Response:
-        return self.ask("POST", path, body)
-
-    def get(self, path: str) -> dict:
-        return self.ask("GET", path).raise_for_status().json()
-
-    def begin(self, name: str, **parameters: object) -> httpx.Response:
-        deployment = self.get(f"/deployments/name/clean-corpus/{name}")["id"]
-        return self.post(f"/deployments/{deployment}/create_flow_run", {"parameters": parameters})
-
-    def runs(self, name: str) -> list[dict]:
-        answer = self.post("/flow_runs/filter", {"deployments": {"name": {"any_": [name]}}, "sort": "START_TIME_ASC"})
-        return answer.raise_for_status().json()
-
-    def stop(self) -> None:
-        for process in reversed(self._processes):
-            for pid in [*descendants(process.pid), process.pid]:
-                kill(pid)
-            process.wait()
 
 
 def has(path: Path, wanted: bytes) -> bool:
@@ -85,23 +35,6 @@ def has(path: Path, wanted: bytes) -> bool:
         return wanted in path.read_bytes()
     except OSError:
         return False
-
-
-def until(what, timeout_s: float, of: str):
-    """What a condition gives as soon as it gives something; a server too busy to answer has not said no."""
-    deadline = time.monotonic() + timeout_s
-    while time.monotonic() < deadline:
-        with contextlib.suppress(httpx.TransportError):
-            if result := what():
-                return result
-        time.sleep(0.25)
-    pytest.fail(f"{of}: not within {timeout_s} s")
-
-
-def free_port() -> int:
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        return listening.getsockname()[1]
 
 
 @pytest.fixture(scope="module")
@@ -334,6 +267,28 @@ def test_all_flows_deploy_from_a_checkout(prefect, from_checkout):
         )
         assert there["job_variables"]["env"]["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"] == str(deploying.HEARTBEAT_S)
         assert not any(schedule["active"] for schedule in there["schedules"])
+
+
+def test_a_deployed_training_is_shared_by_processes(prefect, from_checkout, tmp_path):
+    """By two of the CPU here, as by one for each GPU of a machine: none of them is another run of the flow."""
+    from_checkout.wait(timeout=120)
+    write_training_corpus(tmp_path)
+    asked = prefect.begin(
+        "train-enhancer", "train-enhancer", name="cgcrn", speech=[str(tmp_path / "speech")],
+        noise=[str(tmp_path / "noise")], out=str(tmp_path / "out"), config=SETTINGS | {"processes": 2},
+    )  # fmt: skip
+    run = asked.raise_for_status().json()["id"]
+    worker = prefect.worker("gpu")
+
+    def ended() -> dict | None:
+        state = prefect.get(f"/flow_runs/{run}")["state"]
+        return state if state["type"] in ENDS else None
+
+    state = until(ended, 180, "training")
+    for pid in [worker.pid, *descendants(worker.pid)]:
+        kill(pid)
+    assert state["type"] == "COMPLETED", state
+    assert json.loads((tmp_path / "out" / "best.json").read_text())["steps"] == SETTINGS["epochs"]
 
 
 def test_cancelled_then_finished_by_the_schedule_while_a_lost_run_is_noticed(prefect, corpus, tmp_path, monkeypatch):
