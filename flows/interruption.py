@@ -4,9 +4,10 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 EXIT_CODE = 130  # of a shell's command that Ctrl-C ended
+LAST_WORDS_S = 1.0
 
 
 @contextmanager
@@ -19,10 +20,16 @@ def interruptible(show: Callable[[str], None], message: str) -> Iterator[None]:
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
 
+    def say() -> None:
+        with suppress(OSError, SystemExit):  # rich's, where whoever read our output is gone: Ctrl-C ends `tee` too
+            show(message)
+
     def listen() -> None:
         while number := os.read(reader, 1):  # empty: the block was left
             if number[0] in (signal.SIGINT, signal.SIGTERM):
-                show(message)
+                last = threading.Thread(target=say, daemon=True)
+                last.start()
+                last.join(LAST_WORDS_S)  # a pager that is not scrolled takes none
                 os._exit(EXIT_CODE)  # workers and server notice that their parent is gone, and end too
         os.close(reader)
 

@@ -48,6 +48,24 @@ def test_a_signal_ends_the_process_with_the_message(number, before, work):
     assert process.returncode == EXIT_CODE == 130 and time.monotonic() - began < 5
 
 
+RICH = "from rich.console import Console; print = lambda x, flush: Console().print(x)"  # exits where nobody reads
+STUCK = "print = lambda *_, flush: time.sleep(60); time.sleep(60)"  # as where a pipe is full
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("before", "work", "is_open"), [("pass", SLEEP, False), (RICH, SLEEP, False), ("pass", STUCK, True)]
+)
+def test_it_ends_where_nobody_reads_the_message(number, before, work, is_open):
+    """Ctrl-C ends the reader in `run 2>&1 | tee log` too; and a pager that nobody scrolls reads nothing."""
+    process = started(before, work)
+    if not is_open:
+        process.stdout.close()
+    began = time.monotonic()
+    process.send_signal(number)
+    assert process.wait(timeout=20) == EXIT_CODE and time.monotonic() - began < 5
+
+
 def test_other_signals_do_not_end_it():
     process = started("signal.signal(signal.SIGUSR1, lambda *_: None)", "time.sleep(0.5)")
     process.send_signal(signal.SIGUSR1)
