@@ -10,14 +10,12 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from clean_corpus.flows.engines.base import WorkerDied
 from clean_corpus.flows.engines.local import LocalEngine
 from clean_corpus.flows.training_folder import quiet_lightning
 from clean_corpus.pipeline.core.cores import usable_cores
 from clean_corpus.pipeline.core.errors import CleanCorpusError
 
-Say = Callable[[str], None] | None
-GRACE_S = 5.0  # between an error in one process and the end of another that was its cause
+GRACE_S = 5.0  # between what a process says that has lost another, and what that one says
 
 
 def show(line: str) -> None:
@@ -53,14 +51,23 @@ def _free_port() -> int:
 
 
 def _first_error(calls: list[Future[Path]]) -> BaseException | None:
-    """Return why a training ends: where one process died, the others only say that they lost it, and often sooner."""
-    errors = [call.exception() for call in calls if call.done()]
-    error = next((error for error in errors if error), None)
-    if error is None or isinstance(error, CleanCorpusError | FloatingPointError):
-        return error
-    wait(calls, timeout=GRACE_S)
-    errors = [call.exception() for call in calls if call.done()]
-    return next((each for each in errors if isinstance(each, WorkerDied)), error)
+    """Return why a training ends, None if it is done.
+
+    Where a process died or was wrong, the others only say that they have lost it, and may say so sooner.
+    """
+    errors = _errors(calls)
+    if errors and not any(map(_is_cause, errors)):
+        wait(calls, timeout=GRACE_S)
+        errors = _errors(calls)
+    return next(filter(_is_cause, errors), next(iter(errors), None))
+
+
+def _errors(calls: list[Future[Path]]) -> list[BaseException]:
+    return [error for call in calls if call.done() and (error := call.exception())]
+
+
+def _is_cause(error: BaseException) -> bool:
+    return isinstance(error, CleanCorpusError | FloatingPointError)  # that a process died is of the first kind
 
 
 def train_part(

@@ -3,11 +3,13 @@
 import os
 import signal
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 
+from clean_corpus.flows import shared_training
 from clean_corpus.flows.shared_training import share
 from clean_corpus.pipeline.core.errors import CleanCorpusError, DataError
 
@@ -62,16 +64,37 @@ def wait_until_gone(pid: int) -> None:
         time.sleep(0.05)
 
 
-def lose_the_second(folder, say):
+def lose_the_second(how, folder, say):
     if say is None:
         (folder / "began").touch()
         time.sleep(0.5)
-        os.kill(os.getpid(), signal.SIGKILL)
+        if how == "killed":
+            os.kill(os.getpid(), signal.SIGKILL)
+        raise FloatingPointError("loss nan at step 3")
     while not (folder / "began").exists():
         time.sleep(0.01)
-    raise RuntimeError("Connection closed by peer")  # which the first sees sooner than we see the other's end
+    raise RuntimeError("Connection closed by peer")  # which the first sees sooner than we hear of the other's end
 
 
-def test_a_process_that_died_is_named_rather_than_what_it_did_to_others(tmp_path):
-    with pytest.raises(CleanCorpusError, match="died in train_part: out of memory"):
-        share(2, lose_the_second, tmp_path)
+@pytest.mark.parametrize(
+    ("how", "error", "says"),
+    [
+        ("killed", CleanCorpusError, "died in train_part: out of memory"),
+        ("raised", FloatingPointError, "^loss nan at step 3$"),
+    ],
+)
+def test_what_happened_to_one_is_named_rather_than_that_others_lost_it(how, error, says, tmp_path):
+    with pytest.raises(error, match=says):
+        share(2, partial(lose_the_second, how), tmp_path)
+
+
+def fail_in_the_first(say):
+    if say is None:
+        time.sleep(LONG_S)
+    raise ZeroDivisionError("our own mistake")
+
+
+def test_a_mistake_of_ours_ends_all_too(monkeypatch):
+    monkeypatch.setattr(shared_training, "GRACE_S", 0.1)
+    with pytest.raises(ZeroDivisionError, match="our own mistake"):
+        share(2, fail_in_the_first)
