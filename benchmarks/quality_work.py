@@ -120,10 +120,10 @@ def draw(out: Path) -> Path:
         for ax in figure.axes[2:]:
             ax.set_xlabel("million multiplications for a second of audio")
         handles, labels = figure.axes[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
+        figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
         figure.draw_without_rendering()  # from here on panels stay where they are, and names can be placed in them
         for ax, key in zip(figure.axes, PANELS, strict=True):
-            _name(ax, key, {PAPER.enhanced: ours, PAPER.raw: peers()})
+            _name(ax, key, {PAPER.enhanced: ours, PAPER.raw: peers()}, [point for _, point in trained])
         figure.savefig(out, dpi=150, facecolor="white", metadata=no_metadata(out.suffix))
     return out
 
@@ -138,16 +138,19 @@ def _scatter(
     ax.scatter(x, y, size, marker=marker, color=colour, alpha=alpha, linewidths=0, label=label)
 
 
-def _name(ax: Axes, key: str, points: dict[str, list[Point]]) -> None:
-    """Write the names of points beside them, by colour: where least of another name or point is covered."""
+def _name(ax: Axes, key: str, points: dict[str, list[Point]], nameless: list[Point]) -> None:
+    """Write the names of points beside them, by colour: where least of a name, a point or a line is covered."""
     named = [
         (each.name, colour, (each.mmac_per_s, each.quality[key]))
         for colour, some in points.items()
         for each in some
         if key in each.quality
     ]
-    pixels = ax.transData.transform([place for *_, place in named])
+    places = [place for *_, place in named]
+    places += [(each.mmac_per_s, each.quality[key]) for each in nameless if key in each.quality]
+    pixels = ax.transData.transform(places)
     taken = [Bbox.from_extents(x - MARKER, y - MARKER, x + MARKER, y + MARKER) for x, y in pixels]
+    taken += [line.get_window_extent().padded(0, 1) for line in ax.lines]
     for name, colour, place in named:
         candidates = [
             ax.annotate(

@@ -9,7 +9,7 @@ from torch.nn import functional
 from clean_corpus.enhancers.domains.high_band import FIRST_BIN, LOW_RATE, HighBand, power_features
 from clean_corpus.enhancers.models.layers import Memory
 from clean_corpus.enhancers.serving.fixed_filters import RATIO, REACH, Dft, Down, Up
-from clean_corpus.enhancers.serving.streaming import LiveStream, RunningLevel
+from clean_corpus.enhancers.serving.streaming import LiveStream, RunningLevel, RunningOffset
 
 RATIOS = (RATIO, 1, 1)
 """Rates of the bands of a `high_band.Split`, re 16 kHz."""
@@ -52,7 +52,8 @@ class FullBandStream(nn.Module):
         self.register_buffer("window", window, persistent=False)
         self.register_buffer("synthesis_window", window / overlap, persistent=False)
         self.register_buffer("low_window", low_window, persistent=False)
-        self.level_of = RunningLevel(LOW_RATE / domain.low_stft.hop_length)
+        frames_per_s = LOW_RATE / domain.low_stft.hop_length
+        self.offset_of, self.level_of = RunningOffset(frames_per_s, low_window), RunningLevel(frames_per_s)
 
         # times and lengths below are in samples at 16 kHz: all of them are whole there
         self.frame_hop, self.ahead = domain.low_stft.hop_length, enhancer.head + enhancer.delay
@@ -143,6 +144,7 @@ class FullBandStream(nn.Module):
     ) -> tuple[Tensor, list[Tensor]]:
         """Return a frame of the upper band under the network's gains, windowed for the overlap, and the next state."""
         memory = Memory(state)
+        low = low - self.offset_of(low.unsqueeze(1), memory).squeeze(2)
         level = self.level_of(low.square().mean(1, keepdim=True), memory)
         windowed = high * self.window
         spec = self.dft.analyse(windowed)

@@ -1,4 +1,4 @@
-"""Causal enhancers run hop by hop: with the same result as on the whole file, or at a running level for live use."""
+"""Causal enhancers run hop by hop: with the result of the whole file, or, live, at a running level and offset."""
 
 import torch
 from torch import Tensor, nn
@@ -35,6 +35,8 @@ class Stream(nn.Module):
         weight = domain.stft.window_of(torch.zeros(())).square()
         self.register_buffer("weight", weight[None], persistent=False)
         self.register_buffer("analysis", torch.stack((analysis.real, analysis.imag)).float(), persistent=False)
+        constant = analysis.sum(0)
+        self.register_buffer("constant", torch.stack((constant.real, constant.imag)).float(), persistent=False)
         self.register_buffer("synthesis", synthesis.float(), persistent=False)
 
     def initial_state(self, head: Tensor) -> list[Tensor]:
@@ -60,12 +62,14 @@ class Stream(nn.Module):
         ready = total[:, :n_samples] / norm[:, :n_samples].clamp_min(EPS)
         return ready * level, samples[:, n_samples:], total[:, n_samples:], norm[:, n_samples:], *memory.state
 
-    def _frames(self, frames: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
+    def _frames(self, frames: Tensor, memory: Memory, offset: Tensor | float = 0.0) -> tuple[Tensor, Tensor]:
         """Return cleaned frames, `lookahead` of them late, and for each 1, or 0 while none is ready.
 
-        Shapes: (1, K, n_fft) -> (1, K, n_fft), (1, K, 1).
+        The offset goes from the spectrum: taken from samples, it would leave rounding in bins that hold nothing.
+        Shapes: (1, K, n_fft), (1, K, 1) -> (1, K, n_fft), (1, K, 1).
         """
-        spec = torch.complex(*(frames @ basis for basis in self.analysis))  # (1, K, F)
+        parts = (frames @ basis - offset * flat for basis, flat in zip(self.analysis, self.constant, strict=True))
+        spec = torch.complex(*parts)  # (1, K, F)
         output = self.network(self.domain.features(spec), memory)
         past = torch.complex(memory.delay(spec.real, self.lookahead, 1), memory.delay(spec.imag, self.lookahead, 1))
         valid = memory.delay(torch.ones_like(frames[..., :1]), self.lookahead, 1)
@@ -103,39 +107,68 @@ class Stream(nn.Module):
         return torch.cat(parts, 1)[:, self.delay : self.delay + n_samples]
 
 
-HORIZON_S = 10.0  # over which the running level is taken
+HORIZON_S = 10.0  # over which the running level and the running offset are taken
 START_DB, START_S = -26.0, 1.0  # dBFS of speech that was not heard yet, and for how long it counts as heard
+NO_OFFSET_S = 0.1  # for how long an offset of 0 counts as heard
+
+
+class RunningMean:
+    """Mean of a stream's frames up to each one: call it with a number for each frame and with what it remembers.
+
+    Source: own; exponential forgetting, beginning with `start`, which counts for `start_s` until enough is heard.
+    Shapes: numbers of frames -> means, (1, K) both.
+    """
+
+    def __init__(self, frames_per_s: float, *, start: float, start_s: float) -> None:
+        self.horizon, self.start, self.n_start = HORIZON_S * frames_per_s, start, start_s * frames_per_s
+
+    def __call__(self, values: Tensor, memory: Memory) -> Tensor:
+        total, count = memory.recall(values, 1, 1), memory.recall(values, 1, 1)
+        means = []
+        for new in values.split(1, 1):
+            total, count = (x - x / self.horizon + y for x, y in ((total, new), (count, 1.0)))
+            n_start = self.n_start * (1 - count / self.horizon)
+            means.append((total + n_start * self.start) / (count + n_start))
+        memory.keep(total)
+        memory.keep(count)
+        return torch.cat(means, 1)
+
+
+class RunningOffset(nn.Module):
+    """Offset of a stream up to each frame, as `RunningMean` of the frames' means under their window, from none on.
+
+    Shapes: window (N,); frames (1, K, N) -> (1, K, 1), in units of the signal.
+    """
+
+    def __init__(self, frames_per_s: float, window: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("weights", window / window.sum(), persistent=False)
+        self.mean = RunningMean(frames_per_s, start=0.0, start_s=NO_OFFSET_S)
+
+    def forward(self, frames: Tensor, memory: Memory) -> Tensor:
+        return self.mean(frames @ self.weights, memory).unsqueeze(2)
 
 
 class RunningLevel:
-    """Level of a stream up to each frame: call it with the powers of frames and with what it remembers.
+    """Level of a stream up to each frame, as `RunningMean` of its powers, beginning with speech of a usual level.
 
-    Source: own; powers of frames with exponential forgetting, beginning with speech of a usual level.
     Shapes: powers of frames -> RMS, (1, K) both.
     """
 
     def __init__(self, frames_per_s: float) -> None:
-        self.horizon, self.start = HORIZON_S * frames_per_s, START_S * frames_per_s
-        self.start_power = 10 ** (START_DB / 10)
+        self.power = RunningMean(frames_per_s, start=10 ** (START_DB / 10), start_s=START_S)
 
     def __call__(self, power: Tensor, memory: Memory) -> Tensor:
-        total, count = memory.recall(power, 1, 1), memory.recall(power, 1, 1)
-        levels = []
-        for new in power.split(1, 1):
-            total, count = (x - x / self.horizon + y for x, y in ((total, new), (count, 1.0)))
-            start = self.start * (1 - count / self.horizon)
-            levels.append(((total + start * self.start_power) / (count + start)).sqrt())
-        memory.keep(total)
-        memory.keep(count)
-        return torch.cat(levels, 1).clamp_min(MIN_LEVEL)
+        return self.power(power, memory).sqrt().clamp_min(MIN_LEVEL)
 
 
 class LiveStream(Stream):
     """Stream of audio whose end has not come yet: each frame at the level of what was heard up to it.
 
-    A file is heard at the RMS of the whole recording, of which live audio knows the past only. Each frame is divided by
-    the level that the last frames had, and multiplied by it again before frames overlap. Domains that keep levels run
-    as in files. The output is multiplied by `gain`, as that of an `Enhancer`.
+    A file is heard without its mean, at the RMS of the whole recording; of both, live audio knows the past only. From
+    each frame the offset that the last frames had is taken, for good; it is divided by their level, and multiplied by
+    it again before frames overlap. Domains that keep levels keep this one too. The output is multiplied by `gain`, as
+    that of an `Enhancer`.
 
     Shapes: samples (1, K * hop_length), state as `initial_state` -> as `Stream`.
     Raises: ValueError as `Stream`.
@@ -144,17 +177,20 @@ class LiveStream(Stream):
     def __init__(self, network: nn.Module, domain: Spectral, *, sample_rate: int = 16000, gain: float = 1.0) -> None:
         super().__init__(network, domain)
         self.sample_rate, self.gain = sample_rate, gain
-        self.level_of = RunningLevel(sample_rate / self.hop_length)
+        frames_per_s = sample_rate / self.hop_length
+        self.offset_of = RunningOffset(frames_per_s, self.weight[0].sqrt())
+        self.level_of = RunningLevel(frames_per_s)
 
     def forward(self, samples: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
         ready, *state = super().forward(samples, samples.new_ones(1, 1), *state)
         return self.gain * ready, *state
 
-    def _frames(self, frames: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
+    def _frames(self, frames: Tensor, memory: Memory, offset: Tensor | float = 0.0) -> tuple[Tensor, Tensor]:
+        offset = offset + self.offset_of(frames, memory)
         if self.domain.level != "rms":
-            return super()._frames(frames, memory)
-        level = self.level_of(frames.square().mean(2), memory).unsqueeze(2)  # (1, K, 1)
-        cleaned, valid = super()._frames(frames / level, memory)
+            return super()._frames(frames, memory, offset)
+        level = self.level_of((frames - offset).square().mean(2), memory).unsqueeze(2)  # (1, K, 1)
+        cleaned, valid = super()._frames(frames / level, memory, offset / level)
         return cleaned * memory.delay(level, self.lookahead, 1), valid
 
     def run(self, x: Tensor, *, hops: int = 1) -> Tensor:

@@ -1,6 +1,7 @@
 """Hop by hop gives what the whole file gives, in torch and from an ONNX file."""
 
 import json
+import math
 
 import pytest
 import torch
@@ -96,11 +97,33 @@ def test_the_running_level_is_that_of_a_file_after_some_seconds_and_a_usual_one_
 
 
 @pytest.mark.parametrize("name", ["cgcrn-refined", "pl-lstm"])
+def test_an_offset_does_not_stay_in_what_is_out_and_changes_neither_level_nor_estimate(name, tmp_path):
+    """0.1 under noise at 0.05: heard whole, it would be the level; one that begins later fades over ten seconds."""
+    whole = enhancer(name, tmp_path)
+    stream = LiveStream(whole.network, whole.row.domain)
+    x = 0.05 * torch.randn(1, 30 * 16000)
+    offset = torch.full_like(x, 0.1)
+    without = stream.run(x, hops=100)
+    assert without.square().mean().sqrt() > 0.001
+    settled = slice(10 * 16000, 29 * 16000)
+    difference = (stream.run(x + offset, hops=100) - without)[:, settled]
+    assert 20 * torch.log10(difference.square().mean().sqrt() / without[:, settled].square().mean().sqrt()) < -30
+    offset_of = stream.offset_of
+    frames = (x + offset).unfold(1, 320, 160)
+    assert offset_of(frames, Memory())[0, [99, -1], 0] == pytest.approx([0.09, 0.1], rel=0.03)
+    offset[:, : 15 * 16000] = 0
+    late = offset_of((x + offset).unfold(1, 320, 160), Memory())[0, :, 0]
+    share = (1 - math.exp(-1.5)) / (1 - math.exp(-3))  # of the last 15 s in all 30
+    assert late[1499] == pytest.approx(0, abs=0.002) and late[-1] == pytest.approx(0.1 * share, rel=0.02)
+
+
+@pytest.mark.parametrize("name", ["cgcrn-refined", "pl-lstm"])
 def test_live_hops_equal_one_call_and_a_file_at_its_level(name, tmp_path, monkeypatch):
     whole = enhancer(name, tmp_path)
     stream, x = LiveStream(whole.network, whole.row.domain), 0.1 * torch.randn(1, 4001)
     assert torch.allclose(stream.run(x, hops=1), stream.run(x, hops=100), atol=1e-6)
     monkeypatch.setattr(stream, "level_of", lambda power, memory: level_of(whole, x).expand(1, power.shape[1]))
+    stream.offset_of.weights.zero_()
     assert torch.allclose(stream.run(x), whole(x, torch.tensor([4001])), atol=1e-5)
 
 
