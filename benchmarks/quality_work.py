@@ -10,9 +10,9 @@ anew after benchmarks/pairs.py or benchmarks/paper_systems.py.
 import argparse
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import matplotlib
 import numpy as np
@@ -24,6 +24,7 @@ from paper_orders import mean_and_half
 from paper_systems import ROWS, read_rows
 
 from clean_corpus.enhancers import checkpoints
+from clean_corpus.enhancers.catalogue import describe
 from clean_corpus.enhancers.measure import measure
 from clean_corpus.pipeline.report.plots import PAPER, no_metadata, style
 
@@ -64,14 +65,19 @@ def shipped(repository: Path = REPOSITORY) -> tuple[list[Point], dict[str, float
         for name, row in rows.items()
         if name == "noisy" or name in checkpoints.shipped()
     }
-    points = [Point(name, _work(name), quality[name]) for name in quality if name != "noisy"]
+    points = [Point(name, _shipped_work(name), quality[name]) for name in quality if name != "noisy"]
     return points, quality["noisy"]
 
 
-def _work(weights: str) -> float:
-    """Return the work of shipped weights."""
+def _shipped_work(weights: str) -> float:
     card = checkpoints.card(weights)
-    return measure(card["method"], **card["sizes"])["fma_per_s"] / 1e6
+    return _work(card["method"], card["sizes"])
+
+
+def _work(system: str, sizes: Mapping[str, Any]) -> float:
+    """Return the work of a system, in millions: at the paper's size as the catalogue has it."""
+    row = measure(system, **sizes) if sizes else describe(system)
+    return row["fma_per_s"] / 1e6
 
 
 def peers() -> list[Point]:
@@ -88,7 +94,7 @@ def papers(path: Path = REPOSITORY / ROWS) -> list[tuple[float, Point]]:
     """Return the papers' systems with their minutes of training."""
     _, rows = read_rows(path)
     return [
-        (row["minutes"], Point(name, measure(name, **row.get("sizes", {}))["fma_per_s"] / 1e6, _quality(row)))
+        (row["minutes"], Point(name, _work(name, row.get("sizes", {})), _quality(row)))
         for name, row in rows.items()
         if row["minutes"]
     ]
