@@ -16,9 +16,10 @@ from clean_corpus.flows.compare_tasks import Job, Training, devices_of, score_al
 from clean_corpus.flows.engines.local import LocalEngine
 from clean_corpus.flows.training_folder import exclusive_folder, final_location, quiet_lightning
 from clean_corpus.pipeline.core.errors import ConfigError, DataError
+from clean_corpus.pipeline.core.files import write_json
 from clean_corpus.pipeline.core.locations import Location, LocationField
 from clean_corpus.pipeline.text.transcribers import check_transcriber
-from clean_corpus.pipeline.training.loop import claim, write_json
+from clean_corpus.pipeline.training.claims import claim
 from clean_corpus.pipeline.training.shard_stream import Shard, find_shards
 from clean_corpus.vocoder.comparison import copy_synthesis, report, training_log
 from clean_corpus.vocoder.comparison.aligned_sets import AlignedSets, align

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ import pytest
 if worker := os.environ.get("PYTEST_XDIST_WORKER"):
     os.environ["NUMBA_CACHE_DIR"] = str(Path(tempfile.gettempdir(), f"clean-corpus-numba-{os.getuid()}-{worker}"))
 
-from clean_corpus.pipeline.demo import corpus
+from clean_corpus.pipeline.core.imports import quick_imports
 from tests.support.paths import COMMAND, DATA, REPOSITORY
 
 
@@ -36,6 +37,13 @@ LONGEST = (
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     place = {name: i for i, name in enumerate(LONGEST)}
     items.sort(key=lambda item: place.get(item.path.stem, len(LONGEST)))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[object]:
+    """Import all tests, and what they need, quickly: it is twenty seconds of a core for each worker."""
+    with quick_imports():
+        return (yield)
 
 
 @pytest.fixture
@@ -139,6 +147,8 @@ def command(start):
 @pytest.fixture(scope="session")
 def demo_corpus(tmp_path_factory):
     """Twenty-five recordings of the demo corpus."""
+    from clean_corpus.pipeline.demo import corpus
+
     folder = tmp_path_factory.mktemp("corpus")
     corpus.write_corpus(folder, clips=25)
     return folder

@@ -10,8 +10,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from clean_corpus.pipeline.core.errors import ConfigError
-from clean_corpus.pipeline.core.files import write_whole
-from clean_corpus.pipeline.training.loop import write_json
+from clean_corpus.pipeline.core.files import write_json, write_whole
 from clean_corpus.vocoder.features import LogMel
 from clean_corpus.vocoder.wavenet import WaveNet
 

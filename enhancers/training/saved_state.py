@@ -9,8 +9,8 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from clean_corpus.pipeline.core.errors import ConfigError, DataError
-from clean_corpus.pipeline.core.files import write_whole
-from clean_corpus.pipeline.training.loop import MOVED, write_json
+from clean_corpus.pipeline.core.files import write_json, write_whole
+from clean_corpus.pipeline.training.claims import MOVED
 
 FOLDER = "<folder>"  # placeholder for the folder of a stage's checkpoints in the paths that callbacks store
 LOCAL_SETTINGS = {"speech", "noise", "references", "rirs"}  # paths, which mean something on one machine only

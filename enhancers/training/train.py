@@ -33,10 +33,11 @@ from clean_corpus.enhancers.training.shard_speech import ShardMixtures
 from clean_corpus.enhancers.training.split_pairs import SplitPairs
 from clean_corpus.enhancers.training.steps import Supervised
 from clean_corpus.pipeline.core.errors import ConfigError, nearest
-from clean_corpus.pipeline.core.files import write_whole
+from clean_corpus.pipeline.core.files import write_json, write_whole
 from clean_corpus.pipeline.core.locations import SCHEME
 from clean_corpus.pipeline.core.types import Audio
 from clean_corpus.pipeline.training import recording_list
+from clean_corpus.pipeline.training.claims import claim
 from clean_corpus.pipeline.training.loop import (
     ComputingTimer,
     EpochSampler,
@@ -45,9 +46,7 @@ from clean_corpus.pipeline.training.loop import (
     RunningMean,
     StopOnRise,
     checkpoint,
-    claim,
     loader,
-    write_json,
 )
 from clean_corpus.pipeline.training.recording_list import RecordingList
 from clean_corpus.pipeline.training.shard_stream import find_shards, hold_out_shards

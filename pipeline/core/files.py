@@ -1,11 +1,12 @@
 """Files that are written whole: under a temporary name beside, then renamed, with the permissions the umask leaves."""
 
+import json
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 
 @contextmanager
@@ -35,3 +36,11 @@ def write_whole(path: Path, data: bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
         os.replace(file.name, path)
+
+
+def write_json(path: Path, data: Mapping[str, Any]) -> None:
+    """Write JSON to a file that is there whole or not at all.
+
+    Raises: OSError if it cannot be written.
+    """
+    write_whole(path, (json.dumps(data, indent=2) + "\n").encode())

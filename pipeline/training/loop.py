@@ -1,11 +1,9 @@
-"""Parts that all trainings with Lightning share: samplers, loaders, callbacks, and the claim on a folder."""
+"""Parts that all trainings with Lightning share: samplers, loaders and callbacks."""
 
-import json
 import math
 import multiprocessing
-import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -15,11 +13,10 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import Timer, WeightAveraging
 from lightning.pytorch.trainer.states import RunningStage
-from pydantic import BaseModel
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from clean_corpus.pipeline.core.errors import CleanCorpusError, ConfigError
+from clean_corpus.pipeline.core.errors import CleanCorpusError
 from clean_corpus.pipeline.core.surroundings import require_semaphores
 
 
@@ -198,39 +195,6 @@ class Lines(Callback):
             self.say(f"{self.head}step {trainer.global_step}/{self.steps}, {self.watched} {value:.3f}")
 
 
-MOVED = "moved"  # in run.json: the training began elsewhere; settings that are missing there may have any value
-
-
-def claim(out: Path, about: Mapping[str, Any], config: BaseModel, free: Any = None) -> None:
-    """Claim a folder for one training: what it is about and its settings are written to its run.json.
-
-    Settings `free`, as pydantic excludes them, may change. One that run.json of an older program lacks had its default.
-    Raises: ConfigError if a training with other settings began there.
-    """
-    path = out / "run.json"
-    asked = {**about, **config.model_dump(mode="json", exclude=free)}
-    if path.exists():
-        begun = json.loads(path.read_text())
-        missing = asked if begun.pop(MOVED, False) else type(config)().model_dump(mode="json", exclude=free)
-        begun = _fill_missing(begun, missing)
-        differing = [k for k in sorted(begun.keys() | asked.keys()) if begun.get(k) != asked.get(k)]
-        if differing:
-            first = "; ".join(f"{k}: {begun.get(k)!r} there, {asked.get(k)!r} now" for k in differing[:3])
-            raise ConfigError(f"{out} holds another training ({first}); choose another --out, or the settings it has")
-    out.mkdir(parents=True, exist_ok=True)
-    write_json(path, asked)
-
-
-def _fill_missing(begun: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
-    """Return `begun` with the keys that only `other` has, section by section."""
-    sections = {
-        k: _fill_missing(v, other[k])
-        for k, v in begun.items()
-        if isinstance(v, dict) and isinstance(other.get(k), dict)
-    }
-    return other | begun | sections
-
-
 def checkpoint(path: Path, steps_per_epoch: int) -> dict[str, Any]:
     """Load what Lightning saved: tensors and plain values, nothing is unpickled.
 
@@ -242,10 +206,3 @@ def checkpoint(path: Path, steps_per_epoch: int) -> dict[str, Any]:
             "time, or lower steps_per_epoch"
         )
     return torch.load(path, map_location="cpu", weights_only=True)
-
-
-def write_json(path: Path, data: dict[str, Any]) -> None:
-    """Write JSON to a file that is there whole or not at all."""
-    new = path.with_suffix(f".{os.getpid()}")  # several processes may train together
-    new.write_text(json.dumps(data, indent=2) + "\n")
-    os.replace(new, path)

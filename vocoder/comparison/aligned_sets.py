@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from clean_corpus.pipeline.core.errors import ConfigError, DataError
+from clean_corpus.pipeline.core.files import write_json
 from clean_corpus.pipeline.core.hashing import canonical_json
 from clean_corpus.pipeline.corpus.shards import write_shard
 from clean_corpus.pipeline.storage.local import LocalStore
-from clean_corpus.pipeline.training.loop import write_json
 from clean_corpus.pipeline.training.shard_stream import Encoded, Shard, clips
 from clean_corpus.vocoder.comparison import splits
 from clean_corpus.vocoder.comparison.splits import SIDES, Said, Side, Splits

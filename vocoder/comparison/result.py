@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from clean_corpus.pipeline.core.errors import ConfigError
-from clean_corpus.pipeline.training.loop import write_json
+from clean_corpus.pipeline.core.files import write_json
 from clean_corpus.vocoder.comparison import verdict
 from clean_corpus.vocoder.comparison.copy_synthesis import Spoken
 from clean_corpus.vocoder.comparison.differences import Tables, between, headlines, in_pairs

@@ -17,7 +17,8 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from clean_corpus.pipeline.core.errors import DataError
 from clean_corpus.pipeline.training import recording_list
-from clean_corpus.pipeline.training.loop import EpochSampler, HalveOnRise, Lines, RunningMean, checkpoint, claim, loader
+from clean_corpus.pipeline.training.claims import claim
+from clean_corpus.pipeline.training.loop import EpochSampler, HalveOnRise, Lines, RunningMean, checkpoint, loader
 from clean_corpus.pipeline.training.recording_list import RecordingList
 from clean_corpus.pipeline.training.shard_stream import Encoded, Shard
 from clean_corpus.vocoder import pitch

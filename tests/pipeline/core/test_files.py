@@ -1,11 +1,12 @@
 """A file is there whole or not at all, and others may read it as the umask says."""
 
+import json
 import os
 import stat
 
 import pytest
 
-from clean_corpus.pipeline.core.files import new_file, write_whole
+from clean_corpus.pipeline.core.files import new_file, write_json, write_whole
 
 
 def test_a_file_is_replaced_whole_or_left_as_it_was(tmp_path, monkeypatch):
@@ -49,3 +50,10 @@ def test_a_new_file_is_hidden_and_gone_unless_it_was_renamed(tmp_path):
         (name,) = os.listdir(tmp_path)
         assert name.startswith(".")
     assert os.listdir(tmp_path) == []
+
+
+def test_json_is_replaced_whole(tmp_path):
+    write_json(tmp_path / "a.json", {"a": 1})
+    write_json(tmp_path / "a.json", {"a": 2})
+    assert json.loads((tmp_path / "a.json").read_text()) == {"a": 2}
+    assert [path.name for path in tmp_path.iterdir()] == ["a.json"]

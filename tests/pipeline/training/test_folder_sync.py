@@ -11,12 +11,12 @@ import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from clean_corpus.pipeline.core.config import S3Config
+from clean_corpus.pipeline.core.files import write_json
 from clean_corpus.pipeline.core.locations import parse_location
 from clean_corpus.pipeline.storage import staging
 from clean_corpus.pipeline.storage.base import StorageError
 from clean_corpus.pipeline.storage.s3 import S3Store
 from clean_corpus.pipeline.training.folder_sync import FolderSync, relocate
-from clean_corpus.pipeline.training.loop import write_json
 
 BUCKET = "synced"
 
