@@ -10,6 +10,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 from clean_corpus.pipeline.core.child_processes import Reaper
 from clean_corpus.pipeline.core.errors import CleanCorpusError, ConfigError
@@ -17,6 +18,7 @@ from clean_corpus.pipeline.core.imports import quick_imports
 from clean_corpus.pipeline.core.surroundings import user_cache
 
 START_TIMEOUT_S = 120
+T = TypeVar("T")
 _SERVE = "import sys; from clean_corpus.flows.local_server import serve; serve(int(sys.argv[1]))"
 
 
@@ -48,16 +50,16 @@ def configure() -> None:
 
 
 @contextmanager
-def server(prepare: Callable[[], object] = lambda: None) -> Iterator[None]:
+def server(prepare: Callable[[], T] = lambda: None) -> Iterator[T]:
     """Run flows of the block on a Prefect server of their own, which ends with the block or with this process.
 
-    `prepare` is called while the server starts; imports of prefect belong there. With PREFECT_API_URL set, as it is
-    within the block, that server is used and none is started.
+    `prepare` is called while the server starts, and the block gets what it returns; imports of prefect, and checks of
+    what the user asks for, belong there. With PREFECT_API_URL set, as it is within the block, that server is used and
+    none is started.
     Raises: CleanCorpusError if the server does not start.
     """
     if "PREFECT_API_URL" in os.environ:
-        prepare()
-        yield
+        yield _quickly(prepare)
         return
     log = Path(os.environ["PREFECT_HOME"]) / "server.log"
     with Reaper() as reaper:  # its way of ending the server is quick: nobody reads this server's database
@@ -65,15 +67,20 @@ def server(prepare: Callable[[], object] = lambda: None) -> Iterator[None]:
         reaper.kill_at_end(process.pid)
         os.environ["PREFECT_API_URL"] = url  # read when prefect is imported
         try:
-            prepare()
+            prepared = _quickly(prepare)
             _wait_until_healthy(process, url, log)
             from prefect.settings import PREFECT_API_URL, temporary_settings
 
             with temporary_settings({PREFECT_API_URL: url}):
-                yield
+                yield prepared
         finally:
             del os.environ["PREFECT_API_URL"]
     process.wait()
+
+
+def _quickly(prepare: Callable[[], T]) -> T:
+    with quick_imports():
+        return prepare()
 
 
 def _start(log: Path) -> tuple[subprocess.Popen[bytes], str]:

@@ -10,7 +10,6 @@ from clean_corpus.flows.cli.options import ConfigFile, EnhancerName, RunLayoutNa
 from clean_corpus.flows.cli.settings import run_config
 from clean_corpus.flows.cli.vocoder import compare
 from clean_corpus.pipeline.core.errors import CleanCorpusError
-from clean_corpus.pipeline.core.imports import quick_imports
 from clean_corpus.pipeline.core.surroundings import RUN_BYTES, require_memory
 
 if TYPE_CHECKING:
@@ -77,8 +76,7 @@ def _prepare(configuration: "RunConfig") -> None:
         from clean_corpus.flows.engines.local import warm_up
 
         warm_up()
-    with quick_imports():
-        import clean_corpus.flows.clean_corpus  # noqa: F401
+    import clean_corpus.flows.clean_corpus  # noqa: F401
 
 
 def _print_summary(summary: dict[str, Any]) -> None:

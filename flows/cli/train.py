@@ -14,6 +14,8 @@ from clean_corpus.flows.cli.settings import read_yaml
 if TYPE_CHECKING:
     from clean_corpus.enhancers.training.config import TrainConfig
     from clean_corpus.enhancers.training.recipes import Recipe
+    from clean_corpus.pipeline.core.locations import Location
+    from clean_corpus.vocoder.training.config import VocoderConfig
 
 Speech = Annotated[
     list[str], typer.Option(help="folder of clean speech or of .tar shards, or a glob, or s3://; repeat for more")
@@ -52,25 +54,30 @@ def train_enhancer(
     settings: Annotated[list[str], typer.Option("--set", help="one setting, for example mix.seconds=4")] = [],  # noqa: B006
 ) -> None:
     """Train an enhancement network on noisy/clean pairs mixed on the fly (extra `train`). Run it again to continue."""
-    with training_process():
+    from clean_corpus.flows import local_server
+
+    def prepare() -> tuple["Location", "TrainConfig", str | None]:
         from clean_corpus.enhancers.table import method
 
         method(name)
+        import clean_corpus.flows.train_enhancer  # noqa: F401
         from clean_corpus.enhancers.training import recipes
-        from clean_corpus.flows import local_server
-        from clean_corpus.flows import train_enhancer as flow
         from clean_corpus.pipeline.core.locations import parse_location
         from clean_corpus.pipeline.training.shard_stream import find_shards
 
-        recipe = recipe or recipes.default_recipe(name)
-        chosen = recipes.load_recipe(recipe) if recipe else None
+        chosen_name = recipe or recipes.default_recipe(name)
+        chosen = recipes.load_recipe(chosen_name) if chosen_name else None
         configuration = _enhancer_settings(chosen, config, budget, rirs, settings)
         for option, locations in (("--speech", speech), ("--noise", noise)):
             find_shards(locations, option)
         if chosen:
-            _print_recipe(recipe, chosen)
-        with local_server.server():
-            path = flow.train_enhancer(name, speech, noise, parse_location(out), configuration, recipe)
+            _print_recipe(chosen_name, chosen)
+        return parse_location(out), configuration, chosen_name
+
+    with training_process(), local_server.server(prepare) as (folder, configuration, chosen):
+        from clean_corpus.flows import train_enhancer as flow
+
+        path = flow.train_enhancer(name, speech, noise, folder, configuration, chosen)
     print(f"weights: {path}")
 
 
@@ -128,15 +135,20 @@ def train_vocoder(
     settings: Annotated[list[str], typer.Option("--set", help="one setting, for example sizes.layers=20")] = [],  # noqa: B006
 ) -> None:
     """Train a WaveNet on kept clips (extra `vocoder`). Run it again to continue."""
-    with training_process():
-        from clean_corpus.flows import local_server
-        from clean_corpus.flows import train_vocoder as flow
+    from clean_corpus.flows import local_server
+
+    def prepare() -> tuple["Location", "VocoderConfig"]:
+        import clean_corpus.flows.train_vocoder  # noqa: F401
         from clean_corpus.pipeline.core.config_input import override, validate
         from clean_corpus.pipeline.core.locations import parse_location
         from clean_corpus.vocoder.training.config import VocoderConfig
 
         layer = {"budget_min": budget} if budget else {}
         configuration = validate(VocoderConfig, override(read_yaml(config) | layer, settings))
-        with local_server.server():
-            path = flow.train_vocoder(shards, parse_location(out), configuration, force)
+        return parse_location(out), configuration
+
+    with training_process(), local_server.server(prepare) as (folder, configuration):
+        from clean_corpus.flows import train_vocoder as flow
+
+        path = flow.train_vocoder(shards, folder, configuration, force)
     print(f"weights: {path}")

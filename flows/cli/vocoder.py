@@ -1,6 +1,6 @@
 """The commands `vocode` and `compare`: speech from a trained vocoder, and vocoders of several versions of a corpus."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -9,6 +9,10 @@ from clean_corpus.flows.cli.options import TrainingConfigFile
 from clean_corpus.flows.cli.settings import read_yaml, workers_or_cores
 from clean_corpus.flows.cli.train import training_process
 from clean_corpus.pipeline.core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from clean_corpus.flows.compare_config import CompareConfig
+    from clean_corpus.pipeline.core.locations import Location
 
 
 def vocode(
@@ -78,21 +82,27 @@ def compare(
     ] = [],  # noqa: B006
 ) -> None:
     """Train one vocoder per version of a corpus, all else equal, and report what each sounds like (extra `vocoder`)."""
+    from clean_corpus.flows import local_server
+
     shards = _shards_by_set(sets)
-    with training_process():
-        from clean_corpus.flows import compare_vocoders, local_server
-        from clean_corpus.pipeline.core.config import DEFAULT_S3
+
+    def prepare() -> tuple["Location", "CompareConfig"]:
+        from clean_corpus.flows.compare_vocoders import CompareConfig
         from clean_corpus.pipeline.core.config_input import override, validate
         from clean_corpus.pipeline.core.locations import parse_location
-        from clean_corpus.pipeline.storage import open_store
 
-        folder = parse_location(out)
         data = read_yaml(config)
         given = {"vocoder.budget_min": budget, "seeds": seeds, "aa": aa or None}
         data = override(data, [f"{name}={value}" for name, value in given.items() if value])
-        configuration = validate(compare_vocoders.CompareConfig, override(data, settings))
-        with local_server.server():
-            page = compare_vocoders.compare_vocoders(shards, folder, configuration, force)
+        return parse_location(out), validate(CompareConfig, override(data, settings))
+
+    with training_process(), local_server.server(prepare) as (folder, configuration):
+        from clean_corpus.flows import compare_vocoders as flow
+
+        page = flow.compare_vocoders(shards, folder, configuration, force)
+    from clean_corpus.pipeline.core.config import DEFAULT_S3
+    from clean_corpus.pipeline.storage import open_store
+
     print(open_store(folder, DEFAULT_S3).read("verdict.txt").decode(), end="")
     print(f"report: {shown(page)}")
 

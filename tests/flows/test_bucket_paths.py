@@ -10,7 +10,7 @@ import soundfile
 from clean_corpus.enhancers import checkpoints
 from clean_corpus.enhancers.training import recordings
 from clean_corpus.enhancers.training.config import TrainConfig
-from clean_corpus.flows import download_cache, local_server, worker_functions
+from clean_corpus.flows import download_cache, worker_functions
 from clean_corpus.flows import train_enhancer as training
 from clean_corpus.flows.checks import check
 from clean_corpus.flows.commands import parallel
@@ -30,9 +30,8 @@ BUCKET = "paths"
 
 
 @pytest.fixture
-def there(client, request, monkeypatch):
+def there(client, request, monkeypatch, without_server):
     """A place of the test's own, as text, and how to put a file there and get it back."""
-    monkeypatch.setattr(local_server, "configure", lambda: None)
     monkeypatch.setattr(parallel, "LocalEngine", Inline)
     name = request.node.name.partition("[")[0]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from clean_corpus.flows import local_server
-from clean_corpus.pipeline.core.errors import CleanCorpusError
+from clean_corpus.pipeline.core.errors import CleanCorpusError, ConfigError
 
 
 @pytest.fixture
@@ -30,9 +30,7 @@ def healthy(url: str) -> bool:
 
 
 def test_a_server_answers_in_the_block_and_is_gone_after_it(prefect_home):
-    prepared = []
-    with local_server.server(prepare=lambda: prepared.append(os.environ["PREFECT_API_URL"])):
-        (url,) = prepared  # imports of prefect find the address
+    with local_server.server(prepare=lambda: os.environ["PREFECT_API_URL"]) as url:  # imports of prefect find it
         assert healthy(url)
         with local_server.server():  # a second flow within the block
             assert os.environ["PREFECT_API_URL"] == url
@@ -63,9 +61,20 @@ def test_a_server_that_cannot_start_is_an_error_that_names_its_log(prefect_home,
     assert "PREFECT_API_URL" not in os.environ
 
 
+def test_what_is_wrong_before_it_has_started_ends_it_at_once(prefect_home):
+    def prepare() -> None:
+        raise ConfigError("no such setting")
+
+    begin = time.monotonic()
+    with pytest.raises(ConfigError, match="no such setting"), local_server.server(prepare):
+        pytest.fail("the block ran")
+    assert time.monotonic() - begin < 2 and "PREFECT_API_URL" not in os.environ
+
+
 def test_a_server_that_the_user_names_is_used(prefect_home, monkeypatch):
     monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:1/api")
-    with local_server.server():
+    with local_server.server(prepare=lambda: "prepared") as prepared:
+        assert prepared == "prepared"
         assert os.environ["PREFECT_API_URL"] == "http://127.0.0.1:1/api"
 
 

@@ -1,4 +1,6 @@
 import gc
+import subprocess
+import sys
 
 import pytest
 
@@ -6,10 +8,12 @@ from clean_corpus.pipeline.core.imports import quick_imports
 
 
 @pytest.fixture(autouse=True)
-def as_before():
-    yield
+def nothing_frozen():
+    """What the collection of tests froze is frozen again afterwards: see conftest.py."""
     gc.unfreeze()
+    yield
     gc.enable()
+    gc.freeze()
 
 
 def test_nothing_is_collected_in_the_block_and_what_it_made_is_left_out_afterwards():
@@ -30,3 +34,10 @@ def test_who_has_no_collector_gets_none():
     with quick_imports():
         assert not gc.isenabled()
     assert not gc.isenabled() and gc.get_freeze_count() == 0
+
+
+def test_at_the_end_of_the_process_no_library_misses_what_it_made():
+    """DuckDB's bindings print each object that nobody freed."""
+    code = "from clean_corpus.pipeline.core.imports import quick_imports\nwith quick_imports():\n    import duckdb"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
