@@ -22,4 +22,4 @@ def quick_imports() -> Iterator[None]:
     finally:
         gc.freeze()
         gc.enable()
-        atexit.register(gc.unfreeze)  # what is never freed is a leak to libraries that count, and they say so at the end
+        atexit.register(gc.unfreeze)  # libraries that count what is never freed would print it at the end
