@@ -166,8 +166,7 @@ def section(path: Path, minutes: float) -> str:
         "95 % interval of the difference, resampled by utterance, leaves out zero. Systems with other minutes are not "
         "compared. Another seed of training would move a system further than that.\n\n" + report(rows, pairs, figures)
     )
-    machines = sorted({row["machine"].rpartition(", ")[0] for row in rows.values() if row["minutes"]})
-    return "\n\n".join([introduction(minutes, machines), head, missing(rows, minutes), orders])
+    return "\n\n".join([introduction(rows, minutes), head, missing(rows, minutes), orders])
 
 
 def missing(rows: dict[str, Any], minutes: float) -> str:
@@ -184,17 +183,23 @@ def missing(rows: dict[str, Any], minutes: float) -> str:
     )
 
 
-def introduction(minutes: float, machines: Iterable[str]) -> str:
-    """Return how the systems were trained, and where."""
+def introduction(rows: dict[str, Any], minutes: float) -> str:
+    """Return how the systems were trained, and where; of rows of other minutes, what was not alike."""
+    machines = sorted({row["machine"].rpartition(", ")[0] for row in rows.values() if row["minutes"]})
+    others = {name: row["minutes"] for name, row in rows.items() if row["minutes"] not in (None, minutes)}
+    older = (
+        f"Rows of {' and '.join(f'{each:g}' for each in sorted(set(others.values())))} minutes are older: minutes of "
+        "the clock, with other work beside them now and then"
+        f"{', and the critic from the start' if OWN.keys() & others.keys() else ''}. "
+    )
     return (
         f"Each is trained for so many minutes of one core's computing ({minutes:g} are wanted), alike: speech of "
         f"`speech/train` and `speech/single_speaker`, noise of `noise/train`, batches of {BATCH} times {SECONDS:g} s, "
         "the losses and stages of its paper (stages share the time equally). `steps` are those of the last stage. The "
         "three systems with a critic correct their input, have 8 to 128 channels, learn ten times as fast as printed "
-        f"from {EASY_SNR_DB[0]:g} to {EASY_SNR_DB[1]:g} dB, and half of the time without the critic. Rows of 10 "
-        "minutes are older: minutes of the clock, with other work beside them now and then, and the critic from the "
-        "start. Mean and half of the 95 % bootstrap interval over pairs; the papers' STOI is in % but for [004]'s; "
-        f"{'; '.join(machines)}."
+        f"from {EASY_SNR_DB[0]:g} to {EASY_SNR_DB[1]:g} dB, and half of the time without the critic. "
+        f"{older if others else ''}Mean and half of the 95 % bootstrap interval over pairs; the papers' STOI is in % "
+        f"but for [004]'s; {'; '.join(machines)}."
     )
 
 

@@ -91,6 +91,9 @@ def test_a_row_takes_the_place_of_the_one_before_and_the_rest_is_said_to_be_miss
     assert "- [000] stoi: crn > noisy (+0.25), cgcrn > noisy (+0.5)\n" in text.split("Shown:")[1]
     assert "cgcrn > crn" not in text  # of other minutes
     assert "2 cores of A; 2 cores of B." in text
+    assert "Rows of 10 minutes are older: minutes of the clock, with other work beside them now and then. Mean" in text
+    assert "the critic from the start" in systems.introduction(rows | {"segan": old}, 40.0)
+    assert "older" not in systems.introduction({"noisy": noisy, "nsnet": row("nsnet", scores)}, 40.0)
     with pytest.raises(ValueError, match="not of other"):
         systems.keep_rows(path, ["other"], [row("crn", scores)])
 
