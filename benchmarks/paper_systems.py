@@ -9,25 +9,29 @@ python benchmarks/paper_systems.py RUNS --report      writes the section from th
 """
 
 import argparse
-import csv
 import fcntl
 import json
 import logging
 import os
-import subprocess
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import soundfile
 import torch
 from documents import table, write_section
-from environment import COMMAND, DATA, REPOSITORY, machine, make_pairs, own_children
+from environment import DATA, REPOSITORY, machine, make_pairs, own_children
 from paper_orders import load_figures, mean_and_half, own_figures, report
 
 from clean_corpus.enhancers import catalogue
+from clean_corpus.enhancers.evaluation import PairScorer
+from clean_corpus.enhancers.pairs import RATE, find_pairs
+from clean_corpus.enhancers.serving.enhancer import load_enhancer
 from clean_corpus.enhancers.training.config import TrainConfig
 from clean_corpus.enhancers.training.train import train
+from clean_corpus.pipeline.core.config import EnhanceConfig
+from clean_corpus.pipeline.corpus.enhance import enhance_clips
 
 ROWS = "benchmarks/paper_systems.jsonl"  # first the names of the pairs, then a system a line
 BATCH, SECONDS = 8, 2.0
@@ -87,30 +91,24 @@ def train_row(name: str, out: Path, minutes: float) -> Path:
     return train(name, speech, noise, out, config(name, minutes / 2, start_from=str(first)), print)
 
 
-def score(weights: Path, name: str) -> tuple[list[str], dict[str, dict[str, list[float | None]]]]:
-    """Return the names of the fixed pairs, and the scores of the noisy speech and of weights on each of them."""
+def score(weights: Path | None) -> tuple[list[str], dict[str, list[float | None]]]:
+    """Return the names of the fixed pairs and the scores on each: of weights, or of the noisy speech, as `evaluate`."""
+    enhancer, scorer = weights and load_enhancer(str(weights)), PairScorer()
     with tempfile.TemporaryDirectory() as folder:
-        pairs, out = Path(folder, "pairs"), Path(folder, "out")
-        make_pairs(pairs)
-        copy = Path(folder, f"{name}.safetensors")
-        for suffix in (".safetensors", ".json"):
-            copy.with_suffix(suffix).write_bytes(weights.with_suffix(suffix).read_bytes())
-        subprocess.run([COMMAND, "evaluate", copy, "--pairs", pairs, "--out", out, "--workers", "1"], check=True)
-        with (out / "scores.csv").open() as file:
-            clips = list(csv.DictReader(file))
-    found = {
-        system: {
-            measure: [_number(clip[measure]) for clip in clips if clip["system"] == system]
-            for measure in MEASURES + ALSO_KEPT
-        }
-        for system in ("noisy", name)
-    }
-    return [clip["clip"] for clip in clips if clip["system"] == name], found
+        make_pairs(Path(folder))
+        pairs = find_pairs(Path(folder))
+        rows = []
+        for pair in pairs:
+            estimate, clean = (soundfile.read(path, dtype="float32")[0] for path in (pair.noisy, pair.clean))
+            if enhancer:
+                (estimate,) = enhance_clips([estimate], enhancer, EnhanceConfig(), sample_rate=RATE)
+            rows.append(scorer.score(estimate, clean))
+    return [pair.name for pair in pairs], {key: [_number(row[key]) for row in rows] for key in MEASURES + ALSO_KEPT}
 
 
-def _number(text: str) -> float | None:
-    """Return a value of a CSV file to four digits, None where nothing was measured."""
-    return float(f"{float(text):.4g}") if text else None
+def _number(value: float | None) -> float | None:
+    """Return a value to four digits, None where nothing was measured."""
+    return None if value is None else float(f"{value:.4g}")
 
 
 def read_rows(path: Path) -> tuple[list[str], dict[str, dict[str, Any]]]:
@@ -141,11 +139,13 @@ def make_row(name: str, runs: Path, minutes: float, path: Path) -> None:
     """Train and score one system, and keep its row."""
     weights = train_row(name, runs / name, minutes)
     card = json.loads(weights.with_suffix(".json").read_text())
-    pairs, scores = score(weights, name)
+    pairs, scores = score(weights)
     about = {"name": name, "minutes": minutes, "steps": card["steps"], "parameters": card["parameters"]}
     about |= {"sizes": card["sizes"]} if card["sizes"] else {}
-    noisy = {"name": "noisy", "minutes": None, "scores": scores["noisy"]}
-    keep_rows(path, pairs, [noisy, about | {"machine": machine(), "scores": scores[name]}])
+    new = [about | {"machine": machine(), "scores": scores}]
+    if "noisy" not in read_rows(path)[1]:
+        new.append({"name": "noisy", "minutes": None, "scores": score(None)[1]})
+    keep_rows(path, pairs, new)
 
 
 def section(path: Path, minutes: float) -> str:
