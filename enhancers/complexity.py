@@ -1,5 +1,9 @@
 """Counts of a network's parameters and multiply-adds, by the rule that reproduces the papers' figures."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+
 from torch import Tensor, nn
 
 
@@ -36,7 +40,8 @@ def fused_multiply_adds(network: nn.Module, *inputs: Tensor, frames: int) -> int
 
     hooks = [m.register_forward_hook(count) for m in network.modules()]
     try:
-        network(*inputs)
+        with _shapes_of_recurrences(network):
+            network(*inputs)
     finally:
         for hook in hooks:
             hook.remove()
@@ -49,3 +54,26 @@ def _per_place(conv: nn.Conv1d | nn.Conv2d | nn.ConvTranspose1d | nn.ConvTranspo
     for size in conv.kernel_size:
         kernel *= size
     return (conv.in_channels // conv.groups * kernel + (conv.bias is not None)) * conv.out_channels
+
+
+@contextmanager
+def _shapes_of_recurrences(network: nn.Module) -> Iterator[None]:
+    """Have recurrent layers on the meta device give shapes alone in the block: they would be unrolled step by step."""
+    layers = [m for m in network.modules() if isinstance(m, nn.RNNBase) and m.weight_hh_l0.is_meta]
+    for layer in layers:
+        layer.forward = partial(_recurrence_shape, layer)
+    try:
+        yield
+    finally:
+        for layer in layers:
+            del layer.forward
+
+
+def _recurrence_shape(
+    layer: nn.RNNBase, x: Tensor, state: object = None
+) -> tuple[Tensor, Tensor | tuple[Tensor, Tensor]]:
+    """Return empty tensors of the shapes that a recurrent layer gives for batches; `state` changes none of them."""
+    directions = 2 if layer.bidirectional else 1
+    hidden = x.new_empty(layer.num_layers * directions, x.shape[0 if layer.batch_first else 1], layer.hidden_size)
+    output = x.new_empty(*x.shape[:-1], directions * layer.hidden_size)
+    return output, (hidden, hidden) if isinstance(layer, nn.LSTM) else hidden

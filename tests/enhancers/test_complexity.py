@@ -22,6 +22,29 @@ def test_work_of_one_of_four_frames(layer, shape, expected):
     assert fused_multiply_adds(layer, torch.zeros(shape), frames=4) == expected
 
 
+@pytest.mark.parametrize("bidirectional", [False, True])
+@pytest.mark.parametrize("batch_first", [False, True])
+@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU])
+def test_recurrences_on_the_meta_device_have_the_shapes_of_those_that_compute(kind, batch_first, bidirectional):
+    class Seen(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = kind(5, 6, num_layers=2, batch_first=batch_first, bidirectional=bidirectional)
+            self.shapes = []
+
+        def forward(self, x):
+            for state in (None, (y := self.layer(x))[1]):
+                y, last = self.layer(x, state)
+                self.shapes += [part.shape for part in (y, *(last if kind is nn.LSTM else [last]))]
+            return y
+
+    network = Seen()
+    wanted = fused_multiply_adds(network, torch.zeros(3, 4, 5), frames=4), network.shapes
+    network.shapes = []
+    found = fused_multiply_adds(network.to("meta"), torch.zeros(3, 4, 5, device="meta"), frames=4), network.shapes
+    assert found == wanted and "forward" not in vars(network.layer)
+
+
 def test_a_layer_counts_at_each_use():
     class Twice(nn.Module):
         def __init__(self):
