@@ -96,10 +96,13 @@ class HighBand:
         frames = torch.full((run.bands.shape[0],), run.bands.shape[2], device=run.bands.device)
         return self._gains(run.network, run.bands, run.bins, frames)
 
-    def enhance(self, network: nn.Module, noisy: Any, lengths: Tensor) -> Tensor:
-        """Return the treated upper band of a batch of a Split, zero beyond lengths (B,) of it -> (B, N)."""
+    def enhance(self, network: nn.Module, noisy: Any, lengths: Tensor, level: Tensor | None = None) -> Tensor:
+        """Return the treated upper band of a batch of a Split, zero beyond lengths (B,) of it -> (B, N).
+
+        Of stretches of longer signals, `level` (B, 1) is that of the whole ones.
+        """
         split = Split(*noisy)
-        level = self.level_of(split, lengths)
+        level = self.level_of(split, lengths) if level is None else level
         high_spec, low_spec, estimate_spec = self._spectra(split, level)
         frames = self.stft.n_frames(lengths)
         gains = self._gains(network, *self.features(high_spec, low_spec, estimate_spec), frames)

@@ -53,6 +53,8 @@ class FullBand(nn.Module):
         logits = self._band_logits(bands.squeeze(1), memory, reversed_order(frames, bands.shape[2]))
         logits = _to_bins(logits).unsqueeze(1)
         near = torch.cat((bins, logits), 1)
+        if not self.causal and frames is not None:  # behind the last frame lies nothing, as in a batch of its own
+            near = near * (torch.arange(near.shape[2], device=near.device) < frames[:, None])[:, None, :, None]
         near = memory.past(near, 2) if self.causal else functional.pad(near, (0, 0, 1, 1))
         return torch.sigmoid(logits + self.sharpen(functional.silu(self.near(near))))
 

@@ -32,12 +32,16 @@ class BatchEnhancer(Protocol):
 
 
 class _Row(NamedTuple):
-    """A signal of a batch: x (N,), low_in and low_out (M,), and the row (>= N,) that its estimate is written into."""
+    """A signal of a batch: x (N,), low_in and low_out (M,), and the row (>= N,) that its estimate is written into.
+
+    `rms` is that of low_in.
+    """
 
     x: Audio
     low_in: Audio
     low_out: Audio
     output: Audio
+    rms: float
 
 
 class AnyRate:
@@ -70,7 +74,10 @@ class AnyRate:
         estimates = self.network(batch, low_lengths)
         result = torch.zeros_like(noisy, device="cpu")
         parts = zip(signals, batch.numpy(), estimates.numpy(), low_lengths.tolist(), result.numpy(), strict=True)
-        rows = [_Row(x, low_in[:n_low], low_out[:n_low], output) for x, low_in, low_out, n_low, output in parts]
+        rows = [
+            _Row(x, low_in[:n_low], low_out[:n_low], output, _rms(low_in[:n_low]))
+            for x, low_in, low_out, n_low, output in parts
+        ]
         for start_s in range(0, -(-noisy.shape[1] // self.sample_rate), STRETCH_S):
             if here := [row for row in rows if len(row.x) > start_s * self.sample_rate]:
                 self._combine(here, start_s)
@@ -97,7 +104,7 @@ class AnyRate:
         wide, low = slice(begin_s * rate, end_s * rate), slice(begin_s * low_rate, end_s * low_rate)
         low_in, low_out = [row.low_in[low] for row in rows], [row.low_out[low] for row in rows]
         high = [x - self._up(part, len(x)) for x, part in zip((row.x[wide] for row in rows), low_in, strict=True)]
-        treated = self.high_band(low_in, low_out, high, low_rate, rate)
+        treated = self.high_band(low_in, low_out, high, low_rate, rate, [row.rms for row in rows])
         for row, part, above in zip(rows, low_out, treated, strict=True):
             first, last = start_s * rate, min(len(row.x), (start_s + STRETCH_S) * rate)
             here = slice(first - begin_s * rate, last - begin_s * rate)
@@ -107,6 +114,10 @@ class AnyRate:
         """Return a stretch at the signal's rate, cut or continued with silence to so many samples."""
         up = resample(low, self.network.sample_rate, self.sample_rate)[:n_samples]
         return np.pad(up, (0, n_samples - len(up)))
+
+
+def _rms(x: Audio) -> float:
+    return float(np.sqrt(np.einsum("n,n->", x, x, dtype=np.float64) / max(1, len(x))))
 
 
 def at_rate(

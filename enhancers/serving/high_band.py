@@ -7,11 +7,12 @@ from numpy.typing import NDArray
 
 from clean_corpus.pipeline.core.types import Audio
 
-HighBand = Callable[[Sequence[Audio], Sequence[Audio], Sequence[Audio], int, int], list[Audio]]
-"""(low bands into the network, low bands out of it, high bands, rate of the low ones, rate of the high ones) -> high
-bands.
+HighBand = Callable[[Sequence[Audio], Sequence[Audio], Sequence[Audio], int, int, Sequence[float]], list[Audio]]
+"""(low bands into the network, low bands out of it, high bands, rate of the low ones, rate of the high ones, RMS of the
+low ones into the network) -> high bands.
 
-Shapes: of each signal (M,), (M,), (N,) of the same seconds -> (N,). Longer signals come in overlapping stretches."""
+Shapes: of each signal (M,), (M,), (N,) of the same seconds -> (N,). Longer signals come in overlapping stretches, each
+with the RMS of the whole signal."""
 
 WINDOW_S, HOP_S = 0.032, 0.016
 GUIDE = (0.625, 1.0)
@@ -24,9 +25,9 @@ MILDNESS = 0.7
 
 
 def extrapolated_bands(
-    low_in: Sequence[Audio], low_out: Sequence[Audio], high: Sequence[Audio], low_rate: int, rate: int
+    low_in: Sequence[Audio], low_out: Sequence[Audio], high: Sequence[Audio], low_rate: int, rate: int, _: object
 ) -> list[Audio]:
-    """Return each high band under `extrapolated`, as a `HighBand`."""
+    """Return each high band under `extrapolated`, as a `HighBand`; no level changes it."""
     bands = zip(low_in, low_out, high, strict=True)
     return [extrapolated(*signals, low_rate, rate) for signals in bands]
 
