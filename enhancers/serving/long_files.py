@@ -35,7 +35,8 @@ def missing(n_samples: int, sample_rate: int) -> int:
 def enhance_long(network: nn.Module, domain: Spectral, noisy: Tensor, sample_rate: int) -> Tensor:
     """Enhance one signal block after block.
 
-    A network with memory gives the same result as on the whole signal; one that attends gets overlapping blocks.
+    A network with memory gives the same result as on the whole signal, at the level of the whole; one that attends gets
+    overlapping blocks, each at a level of its own, since quiet parts of a loud recording are cleaned better so.
 
     Shapes: (1, N) -> (1, N).
     """
