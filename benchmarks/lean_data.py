@@ -16,13 +16,12 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import soundfile
 import soxr
 import torch
 
 from clean_corpus.enhancers.serving.enhancer import load_enhancer
-from clean_corpus.enhancers.training.recordings import FULL_SCALE, SUFFIXES
+from clean_corpus.enhancers.training.recordings import SUFFIXES, to_int16
 from clean_corpus.pipeline.core.types import Audio
 
 RATE = 16000
@@ -44,7 +43,7 @@ def write(path: Path, samples: Audio) -> None:
     """Write a 16-bit WAV that exists whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     new = path.with_suffix(".new")
-    soundfile.write(new, np.round(samples.clip(-1, 1) * FULL_SCALE).astype(np.int16), RATE, format="WAV")
+    soundfile.write(new, to_int16(samples), RATE, format="WAV")
     os.replace(new, path)
 
 

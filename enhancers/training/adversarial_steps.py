@@ -49,14 +49,10 @@ class Adversarial(Supervised):
         if (index + 1) % self.row.adversary.critic_steps:
             return
 
-        self.critic.requires_grad_(False)
-        level = self._level(noisy)
-        scores = self.critic(estimate / level, noisy / level) * level.flatten()
-        adversarial = self.row.adversary.network_loss(scores)
-        terms = {ADVERSARIAL: self.config.loss_weights.get(ADVERSARIAL, 1.0) * adversarial}
-        self.critic.requires_grad_(True)
-        terms |= self.terms(estimate, clean)
-        loss = self.total(terms, len(batch[0]), index)
+        terms = {}
+        if self.counts(ADVERSARIAL):
+            terms[ADVERSARIAL] = self.config.loss_weights.get(ADVERSARIAL, 1.0) * self._adversarial(estimate, noisy)
+        loss = self.total(terms | self.terms(estimate, clean), len(batch[0]), index)
         self.log("train/loss", loss, prog_bar=True)
         optimizer.zero_grad()
         self.manual_backward(loss)
@@ -84,6 +80,14 @@ class Adversarial(Supervised):
             self.log("train/gradient_norm", norm.mean())
             terms["gradient_penalty"] = adversary.penalty * gradient_penalty(norm)
         return terms
+
+    def _adversarial(self, estimate: Tensor, noisy: Tensor) -> Tensor:
+        """Return the network's loss by its critic, whose weights get no gradient."""
+        self.critic.requires_grad_(False)
+        level = self._level(noisy)
+        scores = self.critic(estimate / level, noisy / level) * level.flatten()
+        self.critic.requires_grad_(True)
+        return self.row.adversary.network_loss(scores)
 
     def _level(self, noisy: Tensor) -> Tensor:
         """Return the level by which the critic's input is divided, 1 if its row sets none."""

@@ -1,12 +1,15 @@
 """Probability that a recording of speech is drawn: by its duration, the share of its folder and its own noise."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from clean_corpus.enhancers.training.recordings import Recording
+from clean_corpus.pipeline.core.errors import ConfigError
 
 FRAME = 512  # samples
+TOLERANCE = 1e-6  # of shares that sum to 1
 
 
 def draw_weights(
@@ -15,12 +18,20 @@ def draw_weights(
     """Return each recording's chance to be drawn: by duration within the share of its folder, or of all others.
 
     Within a folder, a recording whose SNR falls short of `snr_db` by 10 dB is drawn a third as often.
+
+    Raises: ConfigError if shares are of more than all speech, or of less where no folder is left for the rest.
     """
     weights = {folder: np.array([_weight(r, snr_db) for r in group]) for folder, group in speech.items()}
     rest = sum(x.sum() for folder, x in weights.items() if folder not in shares)
-    left = 1 - sum(shares.values()) if rest else 0.0
+    left = 1 - math.fsum(shares.values())
+    if left < -TOLERANCE or (left > TOLERANCE and not speech.keys() - shares.keys()):
+        remedy = "lower them" if left < 0 else "raise them, or leave one out for what is left"
+        raise ConfigError(f"mix.speech_shares sum to {1 - left:g}, all speech is 1; {remedy}")
     chances = np.concatenate(
-        [shares.get(folder, left) * x / (x.sum() if folder in shares else rest) for folder, x in weights.items()]
+        [
+            shares.get(folder, max(0.0, left)) * x / (x.sum() if folder in shares else rest)
+            for folder, x in weights.items()
+        ]
     )
     return chances / chances.sum()
 

@@ -1,11 +1,12 @@
 """Noisy/clean training pairs, mixed on the fly; pair i is the same on every machine and after every resume."""
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, Protocol, get_args
+from typing import Annotated, Literal, Protocol, Self, get_args
 
 import numpy as np
 import soxr
-from pydantic import Field
+from pydantic import AfterValidator, Field, model_validator
+from pydantic_core import PydanticCustomError
 from scipy.signal import fftconvolve
 from torch.utils.data import Dataset
 
@@ -21,40 +22,67 @@ Generated = Literal["coloured", "babble", "hum", "clicks", "wind", "texture", "h
 VARIED: tuple[Generated, ...] = get_args(Generated)[:-2]  # rooms would be a third kind of low rumble among them
 
 
+def _rising(value: tuple[float, float]) -> tuple[float, float]:
+    if value[0] > value[1]:
+        raise PydanticCustomError("range", "expected the lower value of a range first")
+    return value
+
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Range = Annotated[tuple[float, float], AfterValidator(_rising)]
+Positive = Annotated[float, Field(gt=0)]
+Speed = Annotated[tuple[Positive, Positive], AfterValidator(_rising)]
+
+
 class MixConfig(Section):
     """Settings of the mixer of noisy/clean pairs: shares are probabilities, a speed changes pitch and tempo alike.
 
     The defaults vary more than any of the papers does; their recipes (enhancers/training/recipes) switch that off.
     """
 
-    sample_rate: int = 16000
-    seconds: float = 3.0
-    long_seconds: float | None = None  # of pairs at the end of a training; null: as of all others
-    long_from: float = Field(1.0, ge=0, le=1)  # share of the training after which pairs have long_seconds
-    snr_db: tuple[float, float] = (-5.0, 25.0)
+    sample_rate: int = Field(16000, gt=0)
+    seconds: float = Field(3.0, gt=0)
+    long_seconds: Positive | None = None  # of pairs at the end of a training; null: as of all others
+    long_from: Share = 1.0  # share of the training after which pairs have long_seconds
+    snr_db: Range = (-5.0, 25.0)
     snr_set_db: tuple[float, ...] = ()  # these values instead of that range
-    recorded_share: float = 0.65  # noise from recordings, else generated
+    recorded_share: Share = 0.65  # noise from recordings, else generated
     generated: tuple[Generated, ...] = Field(VARIED, min_length=1)  # kinds of generated noise, each as likely
-    speech_shares: dict[str, float] = Field(default_factory=dict)  # folder: share of the speech; others by duration
+    speech_shares: dict[str, Share] = Field(default_factory=dict)  # folder: share of the speech; others by duration
     speech_snr_db: float | None = None  # recordings with a lower SNR are drawn less; null: all alike
     references: str | None = None  # folder with the same recordings, cleaner: what is wanted of a result; null: speech
-    room_share: float = 0.3  # speech and noise put in a room; the target stays reverberant
-    clean_share: float = 0.03  # no noise at all: clean in must stay clean
-    second_noise_share: float = 0.3  # two noises at once, -10 to 10 dB apart
-    third_noise_share: float = 0.0  # of those, a third noise on top
-    grains_share: float = 0.0  # of recorded noise, rebuilt from short pieces of it in random order
-    reversed_share: float = 0.0  # of recorded noise, played backwards
-    speech_speed: tuple[float, float] = (0.88, 1.14)  # other voices than were recorded
-    noise_speed: tuple[float, float] = (0.7, 1.4)
-    equaliser_share: float = 0.5  # speech and noise each through a random smooth response
+    room_share: Share = 0.3  # speech and noise put in a room; the target stays reverberant
+    clean_share: Share = 0.03  # no noise at all: clean in must stay clean
+    second_noise_share: Share = 0.3  # two noises at once, -10 to 10 dB apart
+    third_noise_share: Share = 0.0  # of those, a third noise on top
+    grains_share: Share = 0.0  # of recorded noise, rebuilt from short pieces of it in random order
+    reversed_share: Share = 0.0  # of recorded noise, played backwards
+    speech_speed: Speed = (0.88, 1.14)  # other voices than were recorded
+    noise_speed: Speed = (0.7, 1.4)
+    equaliser_share: Share = 0.5  # speech and noise each through a random smooth response
     equaliser_db: float = 6.0
-    lowpass_share: float = 0.0  # of pairs, cut off above a random frequency, as codecs and older recorders do
-    lowpass_hz: tuple[float, float] = (9000.0, 20000.0)
-    codec_share: float = 0.0  # of pairs, through Opus, Vorbis or MP3 at a random bit rate, as what people collect was
-    level_db: tuple[float, float] | None = (-35.0, -12.0)  # null: as recorded, but for what would clip
+    lowpass_share: Share = 0.0  # of pairs, cut off above a random frequency, as codecs and older recorders do
+    lowpass_hz: Range = (9000.0, 20000.0)
+    codec_share: Share = 0.0  # of pairs, through Opus, Vorbis or MP3 at a random bit rate, as what people collect was
+    level_db: Range | None = (-35.0, -12.0)  # null: as recorded, but for what would clip
     rirs: str = "simulated"  # or a folder of recorded room responses
-    rooms: int = 200  # simulated ones
+    rooms: int = Field(200, ge=0)  # simulated ones
     shuffle_clips: int = Field(256, ge=1)  # of speech and of noise, held to draw from when shards are streamed
+
+    @model_validator(mode="after")
+    def _heard(self) -> Self:
+        """Refuse shares of what the other settings leave out."""
+        problem = None
+        if self.lowpass_share and self.lowpass_hz[0] >= self.sample_rate / 2:
+            problem = (
+                f"lowpass_hz begins at {self.lowpass_hz[0]:g} Hz, where mix.sample_rate {self.sample_rate} ends at "
+                f"{self.sample_rate / 2:g} Hz; lower lowpass_hz, or set lowpass_share=0"
+            )
+        if self.room_share and self.rirs == "simulated" and not self.rooms:
+            problem = f"room_share is {self.room_share:g}, but rooms is 0; raise rooms, or set room_share=0"
+        if problem:
+            raise PydanticCustomError("nothing", "{problem}", {"problem": problem})
+        return self
 
 
 def simulated_rooms(config: MixConfig, seed: int) -> list[Audio]:
@@ -237,6 +265,10 @@ def random_cut(rng: np.random.Generator, samples: np.ndarray, n: int) -> Audio:
     Shapes: samples (..., N) -> (..., n).
     """
     length = samples.shape[-1]
-    start = int(rng.integers(0, max(1, length - n)))
-    cut = samples[..., start : start + n] if length >= n else samples.take(range(n), axis=-1, mode="wrap")
+    if length >= n:
+        start = int(rng.integers(length - n + 1))
+        cut = samples[..., start : start + n]
+    else:
+        start = int(rng.integers(length))
+        cut = samples.take(range(start, start + n), axis=-1, mode="wrap")
     return unit_scale(cut) if cut.dtype == np.int16 else cut

@@ -13,7 +13,7 @@ from clean_corpus.pipeline.core.types import Audio
 from clean_corpus.pipeline.quality import channels
 
 SUFFIXES = {".wav", ".flac", ".ogg"}
-FULL_SCALE = 32767
+FULL_SCALE = 2**15  # as libsndfile reads int16
 ROUNDING = 2  # samples by which the lengths of a reference and its recording may differ after resampling
 
 
@@ -40,7 +40,8 @@ def load_recordings(
 
     `references` holds, in folders of the same names, files of the same names and lengths: what a network should give.
 
-    Raises: DataError if there is no recording, or if one has no reference, two, or one of another length.
+    Raises: DataError if there is no recording, if one is empty or not finite, or has no reference, two, or one of
+    another length.
     """
     found: dict[str, list[Recording]] = {}
     cleaner = _by_name(references) if references else {}
@@ -82,7 +83,10 @@ def _reference(
 
 def _samples(path: Path, sample_rate: int) -> np.ndarray:
     """Return the mean of a file's channels, or one where they cancel or one is at fault, as int16, (N,)."""
-    return (channels.mono(_decode(path, sample_rate), sample_rate).clip(-1, 1) * FULL_SCALE).astype(np.int16)
+    samples = _decode(path, sample_rate)
+    if not len(samples) or not np.isfinite(samples).all():
+        raise DataError(f"{path}: {len(samples)} samples, or one that is not finite; remove the file")
+    return to_int16(channels.mono(samples, sample_rate))
 
 
 def load_rirs(folder: Path, sample_rate: int) -> dict[str, list[Recording]]:
@@ -116,6 +120,15 @@ def noise_tracks(recordings: dict[str, list[Recording]]) -> list[Audio]:
         if loud:
             tracks.append(np.concatenate(loud).astype(np.float32))
     return tracks
+
+
+def to_int16(samples: Audio) -> np.ndarray:
+    """Convert samples of full scale 1 to the nearest int16; what lies beyond full scale is cut.
+
+    >>> to_int16(np.array([-2.0, -1 / 2**15, 0.6 / 2**15, 1.0])).tolist()
+    [-32768, -1, 1, 32767]
+    """
+    return np.rint(samples * FULL_SCALE).clip(-FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
 
 
 def unit_scale(samples: np.ndarray) -> Audio:

@@ -32,7 +32,7 @@ class ShardMixtures(Dataset):
     """Pairs of streamed speech and noise, one of which may lie in memory as for `Mixtures`.
 
     Shapes: item -> (noisy, clean), each (seconds * sample_rate,) float32 in [-1, 1].
-    Raises: ConfigError if speech_shares is set and speech is streamed: shards are read in turn.
+    Raises: ConfigError if speech_shares or speech_snr_db is set and speech is streamed: shards are read in turn.
     """
 
     def __init__(
@@ -50,6 +50,11 @@ class ShardMixtures(Dataset):
             self.memory = Mixtures(speech, [], config, seed=seed, length=length, rooms=[])
         elif config.speech_shares:
             raise ConfigError("mix.speech_shares divides folders of recordings; shards of speech are read in turn")
+        elif config.speech_snr_db is not None:
+            raise ConfigError(
+                f"mix.speech_snr_db {config.speech_snr_db:g}: clips of shards are read in turn, none is drawn less; "
+                "give folders of recordings, or set it to null"
+            )
         else:
             self.shards = list(speech)
         self.noise_shards = [x for x in noise if isinstance(x, Shard)]

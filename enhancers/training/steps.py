@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from clean_corpus.enhancers.method import Method, Stage
 from clean_corpus.enhancers.objectives import losses
-from clean_corpus.enhancers.training.mixing import MixConfig
+from clean_corpus.enhancers.training.mixing import MixConfig, Share
 from clean_corpus.pipeline.core.config import Section
 from clean_corpus.pipeline.training.loop import first_index, stop_together
 
@@ -21,20 +21,20 @@ LEARNING_RATE = 1e-3
 class StepConfig(Section):
     """Settings of the training steps."""
 
-    steps: int = 20000  # of each stage
+    steps: int = Field(20000, ge=1)  # of each stage
     epochs: int | None = Field(None, ge=1)  # of each stage, instead of steps
-    batch_size: int = 8
+    batch_size: int = Field(8, ge=1)
     optimizer: Literal["adamw", "adam"] = "adamw"  # adamw: weight decay 1e-4; adam: none
-    learning_rate: float | None = None  # 1e-3, or what the row's adversary says
+    learning_rate: float | None = Field(None, gt=0)  # 1e-3, or what the row's adversary says
     lr_schedule: Literal["cosine", "constant", "halve_on_plateau"] = "cosine"  # after the warm-up
     halve_after: int = Field(1, ge=1)  # rises of the validation loss in a row, with halve_on_plateau
-    warmup_steps: int = 500
-    steps_per_epoch: int = 500  # a checkpoint and a validation after each
+    warmup_steps: int = Field(500, ge=0)
+    steps_per_epoch: int = Field(500, ge=1)  # a checkpoint and a validation after each
     seed: int = 0
-    pesq_pairs: int = 8  # of the validation pairs, whose PESQ is logged too
+    pesq_pairs: int = Field(8, ge=0)  # of the validation pairs, whose PESQ is logged too; of 16 kHz only
     precision: str | None = None  # Lightning's names; bf16-mixed on a GPU, 32-true without, unless set
     loss_weights: dict[str, float] = Field(default_factory=dict)  # by name, instead of the row's; 0: without
-    losses_from: dict[str, float] = Field(default_factory=dict)  # by name: share of the steps after which it counts
+    losses_from: dict[str, Share] = Field(default_factory=dict)  # by name: share of the steps after which it counts
     sizes: dict[str, Any] = Field(default_factory=dict)
     mix: MixConfig = MixConfig()
 
@@ -82,13 +82,19 @@ class Supervised(LightningModule):
         return loss
 
     def terms(self, estimate: Tensor, reference: Tensor) -> dict[str, Tensor]:
-        """Return the weighted losses of the stage by name, without those that count from a later step on."""
-        progress = self.global_step / self.config.steps_per_stage
+        """Return the weighted losses of the stage by name; a training step has none that count from a later one on.
+
+        A validation has all from the start: its loss would jump else, and no later weights be better than early ones.
+        """
         return {
             name: weight * loss(estimate, reference)
             for name, (loss, weight) in self.losses.items()
-            if progress >= self.config.losses_from.get(name, 0.0)
+            if not self.training or self.counts(name)
         }
+
+    def counts(self, name: str) -> bool:
+        """Return whether a loss counts at this step."""
+        return self.global_step / self.config.steps_per_stage >= self.config.losses_from.get(name, 0.0)
 
     def total(self, terms: dict[str, Tensor], batch_size: int, index: int) -> Tensor:
         """Return the sum of the terms, and log each.

@@ -20,11 +20,12 @@ from torch.utils.data import DataLoader
 
 from clean_corpus.enhancers import checkpoints
 from clean_corpus.enhancers.domains.high_band import HighBand
-from clean_corpus.enhancers.method import Method, Stage
+from clean_corpus.enhancers.method import Stage
 from clean_corpus.enhancers.serving.enhancer import fill, load_enhancer
 from clean_corpus.enhancers.table import method
 from clean_corpus.enhancers.training import alignment
 from clean_corpus.enhancers.training.adversarial_steps import ADVERSARIAL, Adversarial
+from clean_corpus.enhancers.training.checks import check, is_adversarial
 from clean_corpus.enhancers.training.config import TrainConfig
 from clean_corpus.enhancers.training.held_out import hold_out
 from clean_corpus.enhancers.training.mixing import Mixtures
@@ -32,7 +33,7 @@ from clean_corpus.enhancers.training.recordings import audio_files, load_recordi
 from clean_corpus.enhancers.training.shard_speech import ShardMixtures
 from clean_corpus.enhancers.training.split_pairs import SplitPairs
 from clean_corpus.enhancers.training.steps import Supervised
-from clean_corpus.pipeline.core.errors import ConfigError, nearest
+from clean_corpus.pipeline.core.errors import ConfigError
 from clean_corpus.pipeline.core.files import write_json, write_whole
 from clean_corpus.pipeline.core.locations import SCHEME
 from clean_corpus.pipeline.core.types import Audio
@@ -42,6 +43,7 @@ from clean_corpus.pipeline.training.loop import (
     ComputingTimer,
     EpochSampler,
     HalveOnRise,
+    LastValidation,
     Lines,
     RunningMean,
     StopOnRise,
@@ -72,21 +74,21 @@ def divided_pairs(
     """Return pairs to train with and pairs to validate with, which have no session, shard or room in common."""
     share, seed, by = config.validation_share, config.seed, config.validation_by
     speech_shards, noise_shards = find_shards(speech, "--speech"), find_shards(noise, "--noise")
-    rooms = _recorded_rooms(config, sample_rate)
+    rooms, pair = _recorded_rooms(config, sample_rate), round(config.mix.seconds * sample_rate)
     if noise_shards:
-        noises: Any = hold_out_shards(noise_shards, share, seed)
+        noises: Any = hold_out_shards(noise_shards, share, seed, by)
     else:
         recorded = load_recordings(_folders(noise), sample_rate)
-        noises = [noise_tracks(part) for part in hold_out(recorded, share, seed, by)]
+        noises = [noise_tracks(part) for part in hold_out(recorded, share, seed, by, pair=pair)]
     references = config.mix.references
     if references and (speech_shards or not Path(references).is_dir()):
         what = "go with folders of speech, not with shards" if speech_shards else "are in no such folder"
         raise ConfigError(f"mix.references {references}: references {what}; give a folder for each, or set it to null")
     if speech_shards:
-        voices: Any = hold_out_shards(speech_shards, share, seed)
+        voices: Any = hold_out_shards(speech_shards, share, seed, by)
     else:
         recordings = load_recordings(_folders(speech), sample_rate, Path(references) if references else None)
-        voices = hold_out(recordings, share, seed, by)
+        voices = hold_out(recordings, share, seed, by, pair=pair)
     kind = ShardMixtures if speech_shards or noise_shards else Mixtures
     epoch = min(config.steps_per_epoch, config.steps_per_stage)  # an epoch that is not finished is not validated
     lengths = (epoch * config.batch_size, config.validation_pairs)
@@ -118,14 +120,10 @@ def _recorded_rooms(config: TrainConfig, sample_rate: int) -> tuple[list[Audio] 
         raise ConfigError(f"mix.rirs {mix.rirs}: no such folder; give one, or 'simulated'")
     if not mix.room_share:
         raise ConfigError(f"mix.rirs is {mix.rirs}, but mix.room_share is 0; set mix.room_share=0.3, for example")
-    parts = hold_out(load_rirs(Path(mix.rirs), sample_rate), config.validation_share, config.seed)
+    by = config.validation_by
+    parts = hold_out(load_rirs(Path(mix.rirs), sample_rate), config.validation_share, config.seed, by)
     kept, held = ([r.samples for group in part.values() for r in group] for part in parts)
     return kept, held or kept
-
-
-def _losses(row: Method, stages: Sequence[Stage]) -> set[str]:
-    """Return the names of all losses of a training."""
-    return {loss for stage in stages for loss in stage.losses} | ({ADVERSARIAL} if row.adversary else set())
 
 
 FREE = {"workers", "budget_min", "budget_counts"}  # may change from one run in the same folder to the next
@@ -147,21 +145,13 @@ def train(
     all recordings, those that validate included.
 
     Raises: DataError if a folder holds no recordings or a shard cannot be read; ConfigError if a path does not exist,
-    the row has no such stage or loss, `start_from` does not fit it, or `out` holds a training with other settings;
+    the settings do not fit the row, `start_from` does not, or `out` holds a training with other settings;
     FloatingPointError if the loss is not finite.
     """
     seed_everything(config.seed, workers=True, verbose=False)
     row = method(name)
     stages = [stage for stage in row.schedule if stage.name in config.stages or not config.stages]
-    for option, given, known in (
-        ("stages", config.stages, {stage.name for stage in row.schedule}),
-        ("loss_weights", config.loss_weights, _losses(row, stages)),
-        ("losses_from", config.losses_from, _losses(row, stages)),
-    ):
-        for word in given:
-            if word not in known:
-                choices = ", ".join(sorted(known))
-                raise ConfigError(f"{option}: {name} has no {word!r}, only {choices}{nearest(word, known)}")
+    check(name, row, stages, config)
     network = row.build(**config.sizes)
     if config.start_from:
         fill(network, config.start_from, f"{name} with sizes {config.sizes}, which is to start from it")
@@ -259,17 +249,15 @@ def _train_stage(
     if finished.exists():
         return json.loads(finished.read_text())
     row = method(name)
-    last = stage.name == row.schedule[-1].name
-    by = config.validate_by or ("si_sdr" if last else "loss")
+    by = config.validate_by or ("si_sdr" if stage.name == row.schedule[-1].name else "loss")
     watched, mode = f"val/{by}", "max" if by == "si_sdr" else "min"
-    adversarial = last and row.adversary and config.loss_weights.get(ADVERSARIAL, 1.0)
+    adversarial = is_adversarial(row, stage) and config.loss_weights.get(ADVERSARIAL, 1.0)
     module = (Adversarial if adversarial else Supervised)(row, stage, network, config)
-    if not adversarial and not module.losses:
-        raise ConfigError(f"loss_weights: every loss of stage {stage.name!r} of {name} has weight 0; leave one above 0")
     after_validation = {"save_on_train_epoch_end": False, "enable_version_counter": False}
     best = ModelCheckpoint(folder, "best", watched, mode=mode, **after_validation)
     latest = ModelCheckpoint(folder, "last", **after_validation)  # every epoch, better or not: for a resume
-    extras: list[Callback] = [RunningMean(config.ema_decay)] if config.ema_decay else []
+    validated = LastValidation(watched)
+    extras: list[Callback] = [validated, *([RunningMean(config.ema_decay)] if config.ema_decay else [])]
     if config.lr_schedule == "halve_on_plateau" and module.automatic_optimization:
         extras.append(HalveOnRise(config.halve_after))
     if config.stop_after_rises:
@@ -293,7 +281,7 @@ def _train_stage(
     }
     write_whole(folder / "best.safetensors", save(state))
     key = {"val/si_sdr": "validation_si_sdr_db", "val/loss": "validation_loss"}[watched]
-    facts = {"steps": int(chosen["global_step"]), key: round(float(best.best_model_score), 3)}
+    facts = {"steps": int(chosen["global_step"]), key: round(chosen["callbacks"][validated.state_key]["score"], 3)}
     write_json(finished, facts)
     return facts
 

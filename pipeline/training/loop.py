@@ -183,6 +183,23 @@ class StopOnRise(Callback):
         self.rises, self.previous = state_dict["rises"], state_dict["previous"]
 
 
+class LastValidation(Callback):
+    """Hold the score of the last validation in the checkpoints that follow it, whose weights have it."""
+
+    def __init__(self, watched: str) -> None:
+        self.watched, self.score = watched, math.nan
+
+    def on_validation_end(self, trainer: Trainer, module: LightningModule) -> None:
+        if not trainer.sanity_checking:
+            self.score = float(trainer.callback_metrics[self.watched])
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"score": self.score}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.score = state_dict["score"]
+
+
 class Lines(Callback):
     """Print a line after each validation."""
 

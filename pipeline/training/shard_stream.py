@@ -28,6 +28,7 @@ from clean_corpus.pipeline.core.types import Audio
 from clean_corpus.pipeline.corpus import versions
 from clean_corpus.pipeline.storage import open_store
 from clean_corpus.pipeline.storage.s3_objects import S3Object, find_objects
+from clean_corpus.pipeline.training.held_out import By, chosen
 
 MEMBERS = (".flac", ".wav", ".ogg")  # decoded by libsndfile; of others only .json is read, nothing is unpickled
 MAX_BYTES = 2**28  # of one clip's members together
@@ -87,15 +88,17 @@ def _of_newest(folder: str, found: list[Shard]) -> list[Shard]:
     return found if named is None else [shard for shard in found if shard.name in named]
 
 
-def hold_out_shards(shards: Sequence[Shard], share: float, seed: int) -> tuple[list[Shard], list[Shard]]:
+def hold_out_shards(
+    shards: Sequence[Shard], share: float, seed: int, by: By = "draw"
+) -> tuple[list[Shard], list[Shard]]:
     """Split shards into those to train with and those to validate with: whole ones, since their speakers are unknown.
 
     Raises: DataError if there is only one.
     """
     if len(shards) < 2:
         raise DataError(f"{shards[0]} is the only shard; validation takes whole shards, so at least two are needed")
-    order = np.random.default_rng((seed, 7)).permutation(len(shards))
-    held = {shards[i] for i in order[: min(len(shards) - 1, max(1, round(share * len(shards))))]}
+    named = {"/".join(str(shard).split("/")[-2:] if by == "name" else [str(shard)]): shard for shard in shards}
+    held = {named[name] for name in chosen([*named], share, by, np.random.default_rng((seed, 7)))}
     return [s for s in shards if s not in held], [s for s in shards if s in held]
 
 

@@ -154,6 +154,23 @@ def test_the_network_learns_after_every_critic_steps_batches():
     assert module.global_step == 2 and module.network.shift.all()
 
 
+def test_the_critic_counts_from_the_step_that_is_asked_for(monkeypatch):
+    """It learns before that: the other loss of this toy moves the network nowhere."""
+    module = adversarial_of(TOY, steps=6, losses_from={"adversarial": 0.5})
+    module.losses = {"none": (lambda estimate, clean: (estimate - estimate.detach()).sum() * 0, 1.0)}
+    moved, step = [], Adversarial.training_step
+
+    def notes(self, batch, index):
+        step(self, batch, index)
+        moved.append(bool(self.network.shift.any()))
+
+    monkeypatch.setattr(Adversarial, "training_step", notes)
+    before = [p.clone() for p in module.critic.parameters()]
+    fit(module, points(6), batch_size=1)
+    assert moved == [False, False, False, True, True, True]
+    assert not all(torch.equal(*both) for both in zip(before, module.critic.parameters(), strict=True))
+
+
 @pytest.mark.parametrize("name", ROWS)
 def test_three_steps_of_a_row_are_finite_and_move_both_players(name):
     module = adversarial_of(ROWS[name], sizes=TINY)

@@ -5,6 +5,7 @@ import pytest
 
 from clean_corpus.enhancers.training.draw_weights import draw_weights, estimate_snr_db
 from clean_corpus.enhancers.training.recordings import Recording
+from clean_corpus.pipeline.core.errors import ConfigError
 
 
 def test_shares_of_folders_and_durations_decide():
@@ -14,6 +15,16 @@ def test_shares_of_folders_and_durations_decide():
     }
     assert draw_weights(speech, {"named": 0.8}).tolist() == pytest.approx([0.2, 0.6, 0.2])
     assert draw_weights(speech, {}).tolist() == pytest.approx([100 / 450, 300 / 450, 50 / 450])
+
+
+def test_shares_that_leave_too_little_or_too_much_are_refused():
+    speech = {name: [Recording(name, np.zeros(100, np.int16))] for name in ("a", "b")}
+    assert draw_weights(speech, {"a": 0.7, "b": 0.3}).tolist() == pytest.approx([0.7, 0.3])
+    assert draw_weights(speech | {"b": []}, {"a": 0.7}).tolist() == [1.0], "a side of which nothing was held out"
+    with pytest.raises(ConfigError, match=r"mix.speech_shares sum to 1.3, all speech is 1; lower them"):
+        draw_weights(speech, {"a": 0.7, "b": 0.6})
+    with pytest.raises(ConfigError, match=r"sum to 0.8, all speech is 1; raise them, or leave one out"):
+        draw_weights(speech, {"a": 0.7, "b": 0.1})
 
 
 def test_recordings_that_are_noisy_themselves_are_drawn_less():

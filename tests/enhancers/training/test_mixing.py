@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 
-from clean_corpus.enhancers.training.mixing import MixConfig, Mixtures
+from clean_corpus.enhancers.training.mixing import MixConfig, Mixtures, random_cut
 from clean_corpus.enhancers.training.recordings import Recording
+from clean_corpus.enhancers.training.steps import StepConfig
 from clean_corpus.pipeline.audio.synthetic import coloured_noise, mix_at_snr, room_tone
+from clean_corpus.pipeline.core.config_input import validate
 from clean_corpus.pipeline.core.errors import ConfigError
 
 RNG = np.random.default_rng(1)
@@ -124,16 +126,16 @@ def test_without_a_level_the_speech_keeps_its_own_unless_that_clips():
     speech = {"s": [Recording("quiet", np.full(9000, 300, np.int16))]}
     noise = [np.ones(9000, np.float32)]
     pairs = Mixtures(speech, noise, MixConfig(snr_db=(0, 0), clean_share=0, **flat), seed=0, length=1)
-    np.testing.assert_allclose(pairs[0][1], 300 / 32767, rtol=1e-6)
+    np.testing.assert_allclose(pairs[0][1], 300 / 32768, rtol=1e-6)
     loud = Mixtures(speech, noise, MixConfig(snr_db=(-60, -60), clean_share=0, **flat), seed=0, length=1)
     assert max(np.abs(x).max() for x in loud[0]) == pytest.approx(0.99)
 
 
 def test_old_settings_still_give_the_same_pairs():
-    """Sums of pairs as they were before shards, recorded rooms and sets of SNRs."""
+    """Sums of pairs as they were since cuts begin anywhere; whoever changes them changes trainings that go on."""
     pairs = mixtures()
     sums = [float(np.abs(x).sum()) for index in (0, 11, 29) for x in pairs[index]]
-    before = [2705.9927, 2539.7451, 1840.8613, 1820.3218, 1122.3838, 1119.2656]
+    before = [2889.4526, 2706.3745, 1840.3094, 1823.2666, 1121.85, 1119.0342]
     assert sums == pytest.approx(before, rel=1e-4)  # libraries' FFTs differ in the last bits
 
 
@@ -184,3 +186,30 @@ def test_codecs_change_pairs_without_shifting_them(rate):
             assert np.argmax(alike) == 0 and before.shape == after.shape
             assert alike[0] < 0.99999 * np.sqrt(np.vdot(before, before) * np.vdot(after, after))
     np.testing.assert_array_equal(coded[3], mixtures(codec_share=1.0, **settings)[3])
+
+
+def test_cuts_begin_anywhere():
+    """The last sample and each of a short recording, which comes round again, are as likely as others."""
+    for n, length in ((4, 5), (5, 5), (10, 4)):
+        x = np.arange(length, dtype=np.float32)
+        cuts = [random_cut(np.random.default_rng(seed), x, n) for seed in range(100)]
+        assert {int(cut[0]) for cut in cuts} == set(range(length - n + 1 if length >= n else length))
+        assert all(np.array_equal(cut, (cut[0] + np.arange(n)) % length) for cut in cuts)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"snr_db": [20, -5]}, r"mix.snr_db: expected the lower value of a range first, got \[20, -5\]"),
+        ({"level_db": [-10, -20]}, "mix.level_db: expected the lower value"),
+        ({"noise_speed": [0, 1]}, "mix.noise_speed.0: Input should be greater than 0"),
+        ({"clean_share": 1.5}, "mix.clean_share: Input should be less than or equal to 1"),
+        ({"speech_shares": {"a": -0.5}}, "mix.speech_shares.a: Input should be greater than or equal to 0"),
+        ({"rooms": 0}, "mix: room_share is 0.3, but rooms is 0; raise rooms, or set room_share=0"),
+        ({"lowpass_share": 0.2}, "mix: lowpass_hz begins at 9000 Hz, where mix.sample_rate 16000 ends at 8000 Hz"),
+    ],
+)
+def test_settings_that_mean_nothing_are_named(settings, message):
+    with pytest.raises(ConfigError, match=message):
+        validate(StepConfig, {"mix": settings})
+    assert MixConfig(rooms=0, room_share=0) and MixConfig(rooms=0, rirs="halls") and MixConfig(snr_db=(5, 5))

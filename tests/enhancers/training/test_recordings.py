@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 import soundfile
 
-from clean_corpus.enhancers.training.recordings import Recording, load_recordings, load_rirs, noise_tracks
+from clean_corpus.enhancers.training.recordings import (
+    Recording,
+    load_recordings,
+    load_rirs,
+    noise_tracks,
+    unit_scale,
+)
 from clean_corpus.pipeline.core.errors import DataError
 
 
@@ -14,11 +20,11 @@ def test_references_are_found_by_folder_and_name(tmp_path):
         for name, value in zip("xy", values, strict=True):
             soundfile.write(tmp_path / folder / f"{name}.wav", np.full(100, value), 16000, subtype="FLOAT")
     found = load_recordings([tmp_path / "s"], 16000, tmp_path / "r")
-    rows = {(k, r.name): tuple((r.samples[:, 0] / 32767).round(3)) for k, group in found.items() for r in group}
+    rows = {(k, r.name): tuple((r.samples[:, 0] / 32768).round(4)) for k, group in found.items() for r in group}
     assert rows == {
         ("a", "x"): (0.5, 0.375),
         ("a", "y"): (0.25, 0.5),
-        ("b", "x"): (0.125, 0.062),
+        ("b", "x"): (0.125, 0.0625),
         ("b", "y"): (0.5, 0.75),
     }
     soundfile.write(tmp_path / "r/a/y.wav", np.full(99, 0.5), 16000)
@@ -35,6 +41,25 @@ def test_references_are_found_by_folder_and_name(tmp_path):
     soundfile.write(tmp_path / "r/b/y.flac", np.zeros(100), 16000)
     with pytest.raises(DataError, match=r"r/b/y.flac and .*r/b/y.wav are both b/y; keep one"):
         load_recordings([tmp_path / "s"], 16000, tmp_path / "r")
+
+
+@pytest.mark.parametrize("rate", [16000, 48000])
+def test_samples_are_those_of_the_file(tmp_path, rate):
+    """Down to the last bit: the pauses of a quiet recording hold little more."""
+    values = np.arange(-5, 6).repeat(4800).astype(np.int16)
+    soundfile.write(tmp_path / "a.wav", values, rate, subtype="PCM_16")
+    (found,) = load_recordings([tmp_path], 16000)[tmp_path.name]
+    middles = (np.arange(11) * 4800 + 2400) * 16000 // rate
+    assert found.samples[middles].tolist() == list(range(-5, 6))
+    assert np.array_equal(unit_scale(found.samples) * 2**15, found.samples)
+
+
+@pytest.mark.parametrize("rate", [16000, 44100])
+@pytest.mark.parametrize("samples", [[], [0.1, np.nan, 0.1], [np.inf] * 100])
+def test_damaged_recordings_are_named(tmp_path, rate, samples):
+    soundfile.write(tmp_path / "a.wav", np.array(samples, np.float32), rate, subtype="FLOAT")
+    with pytest.raises(DataError, match=r"a.wav: \d+ samples, or one that is not finite; remove the file"):
+        load_recordings([tmp_path], 16000)
 
 
 def test_noise_tracks_have_unit_level_and_skip_silence():

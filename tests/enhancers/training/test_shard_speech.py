@@ -127,12 +127,14 @@ def test_the_default_mix_with_babble_and_rooms_runs(corpus):
 def test_streamed_noise_mixes_with_speech_in_memory_and_the_other_way(corpus):
     speech = {"s": [Recording("a", np.full(RATE, 3000, np.int16))]}
     data = ShardMixtures(speech, shards(corpus / "noise"), PLAIN, seed=0, length=4)
-    assert data[1][1].mean() == pytest.approx(3000 / 32767, rel=1e-4) and not same(data[0], data[1])
+    assert data[1][1].mean() == pytest.approx(3000 / 32768, rel=1e-4) and not same(data[0], data[1])
     track = np.random.default_rng(0).standard_normal(RATE).astype(np.float32)
     data = ShardMixtures(shards(corpus / "speech"), [track], PLAIN, seed=0, length=4)
     assert clip_number(data[1][1]) in range(1, 21) and not np.array_equal(*data[0])
     with pytest.raises(ConfigError, match="speech_shares"):
         ShardMixtures(shards(corpus / "speech"), [], MixConfig(speech_shares={"s": 1.0}), seed=0, length=1)
+    with pytest.raises(ConfigError, match=r"mix.speech_snr_db 30: .* read in turn, none is drawn less; give folders"):
+        ShardMixtures(shards(corpus / "speech"), [], MixConfig(speech_snr_db=30.0), seed=0, length=1)
 
 
 def test_another_rate_is_resampled(tmp_path):
@@ -177,6 +179,8 @@ def test_whole_shards_are_held_out(corpus):
     assert (len(kept), len(held)) == (3, 2) and sorted(kept + held) == everything
     assert hold_out_shards(everything, 0.4, seed=0) == (kept, held)
     assert len(hold_out_shards(everything[:2], 0.01, seed=0)[1]) == 1
+    by_name = [hold_out_shards(part, 0.4, seed, "name")[1] for seed, part in ((0, everything), (1, everything[1:]))]
+    assert set(by_name[1]) == set(by_name[0]) - {everything[0]} and by_name[1]
     with pytest.raises(DataError, match="at least two"):
         hold_out_shards(everything[:1], 0.1, seed=0)
 

@@ -150,7 +150,8 @@ def test_weights_that_do_not_fit_are_refused_before_any_recording_is_read(tmp_pa
     wrong = config(start_from="wgan-mild")
     with pytest.raises(ConfigError, match=r"wgan-mild.* does not fit cgcrn-complex with sizes .*network None"):
         training.train("cgcrn-complex", [nowhere], [nowhere], tmp_path / "out", wrong)
-    fitting = config(start_from="full-band", sizes={})  # it is no enhancer by itself, but a network to train on from
+    above = {"sizes": {}, "mix": {"sample_rate": 48000}, "pesq_pairs": 0}
+    fitting = config(start_from="full-band", **above)  # it is no enhancer by itself, but a network to train on from
     with pytest.raises(ConfigError, match="none"):
         training.train("full-band", [nowhere], [nowhere], tmp_path / "out", fitting)
 
@@ -188,11 +189,64 @@ def test_only_some_stages_of_a_row_are_trained(corpus, tmp_path):
             {"loss_weights": {"compressed_spectrum": 0, "neg_si_snr": 0, "pesq_disturbance": 0}},
             "every loss of stage 'final' of cgcrn-complex has weight 0",
         ),
+        (
+            {"losses_from": {"compressed_spectrum": 0.1, "neg_si_snr": 0.5, "pesq_disturbance": 0.5}},
+            "no loss of stage 'final' of cgcrn-complex counts from its first step on; leave one at 0",
+        ),
+        (
+            {"mix": {"sample_rate": 48000}},
+            "mix.sample_rate is 48000 Hz, that of cgcrn-complex is 16000; set mix.sample_rate=16000",
+        ),
     ],
 )
 def test_stages_and_losses_that_a_row_lacks_are_refused(corpus, tmp_path, settings, message):
     with pytest.raises(ConfigError, match=message):
         run(corpus, tmp_path, row="cgcrn-complex", **settings)
+
+
+def test_the_band_above_has_no_pesq_and_its_own_rate(corpus, tmp_path):
+    with pytest.raises(ConfigError, match=r"mix.sample_rate is 16000 Hz, that of full-band is 48000"):
+        run(corpus, tmp_path, row="full-band", sizes={})
+    with pytest.raises(ConfigError, match="pesq_pairs 8: wide-band PESQ is of 16000 Hz, full-band has 48000; set pes"):
+        run(corpus, tmp_path, row="full-band", sizes={}, mix={"sample_rate": 48000})
+
+
+def test_a_track_of_noise_a_folder_validates_too(corpus, tmp_path):
+    """Noise as paper [002] has it: with recorded noise alone no generated one may decide which weights are kept."""
+    for name in ("babble", "factory"):
+        (tmp_path / name).mkdir()
+        track = np.concatenate([np.full(7 * 16000, 0.1), np.full(16000, 0.2)]).astype(np.float32)
+        encode.write_wav(tmp_path / name / f"{name}.wav", track, 16000)
+    mix = {"recorded_share": 1.0, "seconds": 0.5}
+    pairs = training.divided_pairs([corpus / "speech"], [tmp_path], config(mix=mix), 16000)
+    assert [[len(track) for track in part.tracks] for part in pairs] == [[117760] * 2, [10240] * 2]
+    assert all(part.has_noise for part in pairs)
+
+
+@pytest.mark.parametrize("keep", ["best", "last"])
+def test_the_card_has_the_score_of_the_weights_that_are_kept(corpus, tmp_path, monkeypatch, keep):
+    def validation_step(self, batch, index):
+        self.log("val/loss", 0.0)
+        self.log("val/si_sdr", float([5, 8, 7][self.current_epoch]))
+
+    monkeypatch.setattr(training.Supervised, "validation_step", validation_step)
+    killed_at(9, monkeypatch, lambda: run(corpus, tmp_path, keep=keep))
+    card = checkpoints.card(str(run(corpus, tmp_path, keep=keep)))
+    assert (card["steps"], card["validation_si_sdr_db"]) == {"best": (8, 8.0), "last": (12, 7.0)}[keep]
+
+
+def test_a_loss_that_counts_later_is_part_of_every_validation(corpus, tmp_path, monkeypatch):
+    found, terms = [], training.Supervised.terms
+
+    def notes(self, estimate, reference):
+        found.append((self.training, self.global_step, set(terms(self, estimate, reference))))
+        return terms(self, estimate, reference)
+
+    monkeypatch.setattr(training.Supervised, "terms", notes)
+    run(corpus, tmp_path, steps=4, steps_per_epoch=2, losses_from={"neg_si_snr": 0.5})
+    late = {names >= {"neg_si_snr"} for training, step, names in found if not training}
+    assert late == {True}, "or the validation would jump, and no later weights be kept"
+    assert [("neg_si_snr" in names) for training, _, names in found if training] == [False, False, True, True]
 
 
 PLAIN = {"lr_schedule": "halve_on_plateau", "optimizer": "adam", "ema_decay": None, "clip_norm": None}
