@@ -30,7 +30,7 @@ class StepConfig(Section):
     halve_after: int = Field(1, ge=1)  # rises of the validation loss in a row, with halve_on_plateau
     warmup_steps: int = Field(500, ge=0)
     steps_per_epoch: int = Field(500, ge=1)  # a checkpoint and a validation after each
-    seed: int = 0
+    seed: int = Field(0, ge=0)
     pesq_pairs: int = Field(8, ge=0)  # of the validation pairs, whose PESQ is logged too; of 16 kHz only
     precision: str | None = None  # Lightning's names; bf16-mixed on a GPU, 32-true without, unless set
     loss_weights: dict[str, float] = Field(default_factory=dict)  # by name, instead of the row's; 0: without
