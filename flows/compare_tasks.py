@@ -1,7 +1,7 @@
 """Tasks of a comparison: one training, the speech of its vocoder, and the scores of everything."""
 
 import queue
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache, partial
 from pathlib import Path
@@ -98,15 +98,19 @@ def devices_of(at_once: int | None) -> list[int | None]:
 
 
 @task(name="speak", cache_policy=NO_CACHE)
-def speak_one(run: Path, sources: Sequence[tuple[Sequence[Path], Sequence[Path]]], keys: Sequence[str]) -> None:
+def speak_one(
+    run: Path, sources: Sequence[tuple[Sequence[Path], Sequence[Path]]], utterances: Mapping[str, Said]
+) -> None:
     """Let one vocoder speak utterances from the frames of shards, and write FOLDER/KEY.wav to the folders of each."""
     vocoder = load_vocoder(run)
-    rate = vocoder.mel.sample_rate
+    rate, keys = vocoder.mel.sample_rate, list(utterances)
+    speakers = {key: said.speaker for key, said in utterances.items()}
     for shards, folders in sources:
         if all((folder / f"{key}.wav").exists() for key in keys for folder in folders):
             continue
         audio = copy_synthesis.audio_of(shards, keys, rate)
-        waves = copy_synthesis.speak(vocoder, audio, seed=vocoder.card["config"]["seed"], threads=usable_cores())
+        seed = vocoder.card["config"]["seed"]
+        waves = copy_synthesis.speak(vocoder, audio, seed=seed, threads=usable_cores(), speakers=speakers)
         for folder in folders:
             copy_synthesis.write(waves, folder, rate)
 

@@ -125,6 +125,7 @@ def _aligned(shards: dict[str, Sequence[Shard]], folder: Path, config: CompareCo
         validation_share=config.vocoder.validation_share,
         validation_most=config.vocoder.validation_clips,
         seed=config.vocoder.seed,
+        by_speaker=config.vocoder.speaker_conditioning,
     )
     begun = folder / "audio.json"
     known = json.loads(begun.read_text()) if begun.exists() else aligned.audio
@@ -234,7 +235,7 @@ def _jobs(aligned: AlignedSets, systems: Systems, trainings: dict[str, list[Trai
         waves = copy_synthesis.audio_of(aligned.shards(name, "test"), aligned.test, rate)
         copy_synthesis.write(waves, folders[name, None, None], rate)
     for run, sources in wanted.items():
-        speak_one(run, [(aligned.shards(name, "test"), places) for name, places in sources.items()], aligned.test)
+        speak_one(run, [(aligned.shards(name, "test"), places) for name, places in sources.items()], aligned.said)
     reference = folders[systems.reference, None, None]
     return [
         Job(*what, key, folder / f"{key}.wav", reference / f"{key}.wav", aligned.said[key])

@@ -9,6 +9,7 @@ shards that a short epoch does not reach come in another.
 
 import glob
 import io
+import json
 import tarfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -115,6 +116,11 @@ class Encoded:
     def key(self) -> str:
         """The name without its extensions: what WebDataset calls __key__."""
         return _key(self.name)
+
+    @property
+    def speaker(self) -> str:
+        """The speaker that the clip's .json names, "" if it names none."""
+        return str(json.loads(self.about or b"{}").get("speaker") or "")
 
     def length(self) -> tuple[int, int]:
         """Return the number of samples and their rate in Hz, by the header.

@@ -18,6 +18,7 @@ from clean_corpus.pipeline.audio.synthetic import coloured_noise
 from clean_corpus.pipeline.core.errors import ConfigError, DataError
 from clean_corpus.pipeline.corpus.shards import write_shard
 from clean_corpus.pipeline.storage.local import LocalStore
+from clean_corpus.vocoder.comparison import copy_synthesis
 from clean_corpus.vocoder.comparison.copy_synthesis import Spoken
 from clean_corpus.vocoder.comparison.measures import MEASURES
 from clean_corpus.vocoder.listening.key import Key
@@ -49,7 +50,7 @@ def sets(tmp_path_factory):
             {
                 "__key__": f"u{i:02}",
                 "flac": encode.encode_flac(np.clip(x, -1, 1), RATE, bits=16),
-                "json": json.dumps({"enhancer": "gone"} if name == "raw" else {}).encode(),
+                "json": json.dumps({"speaker": f"s{i % 2}"} | ({"enhancer": "gone"} if name == "raw" else {})).encode(),
             }
             for i, x in enumerate(noisy)
         ]
@@ -130,6 +131,21 @@ def loudness_of_all(jobs, *_):
     """Another score than those that take long: the level of the audio stands for each opinion."""
     levels = [float(np.abs(decode.decode(job.wave.read_bytes())[0]).mean()) for job in jobs]
     return [Spoken(*job[:4], dict.fromkeys(MEASURES, level)) for job, level in zip(jobs, levels, strict=True)]
+
+
+def test_vocoders_of_several_speakers_speak_each_utterance_as_its_own(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(comparison, "score_all", loudness_of_all)
+    speak, said = copy_synthesis.speak, []
+
+    def spoken(vocoder, audio, *, speakers, **more):
+        said.append((vocoder.speakers, vocoder.network.speaker.num_embeddings, speakers))
+        return speak(vocoder, audio, speakers=speakers, **more)
+
+    monkeypatch.setattr(compare_tasks.copy_synthesis, "speak", spoken)
+    run(tmp_path, vocoder=SMALL["vocoder"] | {"speaker_conditioning": True})
+    tests = {path.stem for path in (tmp_path / "speech" / "raw" / "audio").iterdir()}
+    wanted = {key: f"s{int(key[1:]) % 2}" for key in tests}
+    assert len(tests) == 2 and said == [(("s0", "s1"), 2, wanted)] * 3, "raw from both sets, clean from its own"
 
 
 def test_equal_sets_share_a_training_and_others_run_side_by_side(sets, tmp_path, monkeypatch):

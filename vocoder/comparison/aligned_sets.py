@@ -54,14 +54,16 @@ def align(
     validation_share: float,
     validation_most: int,
     seed: int,
+    by_speaker: bool = False,
 ) -> AlignedSets:
     """Write each set anew below `out`, so that trainings with one seed hear the same utterances in the same order.
 
     "common" keeps the utterances that all sets have; "all" keeps every utterance, for a comparison at unequal hours. A
     set is read as a stream, twice; memory holds the clips of one shard at most, and all texts. An utterance is on the
-    same side in all sets: `test` of them are to be spoken, a share up to `validation_most` watches the trainings.
-    Raises: ConfigError with fewer than two sets; DataError if they have no utterance in common, or a set has one twice,
-    or as splits.split.
+    same side in all sets: `test` of them are to be spoken, a share up to `validation_most` watches the trainings. With
+    `by_speaker` vocoders will be told who speaks.
+    Raises: ConfigError with fewer than two sets, or as `_require_speakers`; DataError if they have no utterance in
+    common, or a set has one twice, or as splits.split.
     """
     if len(sets) < 2:
         raise ConfigError(f"--set was given {len(sets)} times; a comparison needs two sets or more")
@@ -74,6 +76,8 @@ def align(
     wanted = common if utterances == "common" else said.keys()
     validation = min(validation_most, round(validation_share * len(common)))
     made = splits.split({key: said[key] for key in sorted(wanted)}, common, test=test, validation=validation, seed=seed)
+    if by_speaker:
+        _require_speakers(found, made)
     folders, hours, audio = {}, {}, {}
     for name, shards in sets.items():
         folders[name] = out / name
@@ -94,7 +98,8 @@ def _said(name: str, shards: Sequence[Shard]) -> dict[str, Said]:
             if clip.key in found:
                 raise DataError(f"set {name}, shard {shard}: utterance {clip.key} comes twice; give each shard once")
             about = json.loads(clip.about or b"{}")
-            found[clip.key] = Said(*(about.get(field) or None for field in ("text", "language", "source")))
+            fields = (about.get(field) or None for field in ("text", "language", "source"))
+            found[clip.key] = Said(*fields, speaker=clip.speaker)
     return found
 
 
@@ -105,6 +110,33 @@ def _merged(found: Iterable[Mapping[str, Said]]) -> dict[str, Said]:
         for key, about in said.items():
             merged[key] = Said(*(one or other for one, other in zip(merged.get(key, Said()), about, strict=True)))
     return merged
+
+
+def _require_speakers(found: Mapping[str, Mapping[str, Said]], made: Splits) -> None:
+    """Refuse sets whose vocoders would speak an utterance as another speaker than the others do, or as one untrained.
+
+    Raises: ConfigError that names the utterance and the sets.
+    """
+    remedy = "give its .json another speaker, or set vocoder.speaker_conditioning=false"
+    trained: dict[str, set[str]] = {name: set() for name in found}
+    for key in (key for key, side in made.sides.items() if side):
+        named = {name: said[key].speaker for name, said in found.items() if key in said}
+        first = next(iter(named))
+        for name, speaker in named.items():
+            if speaker != named[first]:
+                raise ConfigError(
+                    f"utterance {key}: its speaker is {named[first]!r} in set {first} and {speaker!r} in set {name}; "
+                    f"{remedy}"
+                )
+            if made.sides[key] == "train":
+                trained[name].add(speaker)
+    for key in made.of("test"):
+        for name, speakers in trained.items():
+            if (speaker := found[name][key].speaker) not in speakers:
+                raise ConfigError(
+                    f"set {name} has nothing of speaker {speaker!r} to train on, as whom its vocoder is to speak "
+                    f"utterance {key}; {remedy}"
+                )
 
 
 def _write(

@@ -52,16 +52,26 @@ def audio_of(shards: Sequence[Path], keys: Sequence[str], sample_rate: int) -> d
     return {key: found[key] for key in keys}
 
 
-def speak(vocoder: Vocoder, audio: Mapping[str, Audio], *, seed: int, threads: int) -> dict[str, Audio]:
+def speak(
+    vocoder: Vocoder,
+    audio: Mapping[str, Audio],
+    *,
+    seed: int,
+    threads: int,
+    speakers: Mapping[str, str] | None = None,
+) -> dict[str, Audio]:
     """Let a vocoder speak the frames of each utterance, cut to its length; utterance i draws with
     SEED_STEP * seed + i.
 
-    Temperature and equaliser are those of the vocoder's card, which are alike for all trainings of a comparison.
+    `speakers` names that of each utterance, for a vocoder that was trained with speaker_conditioning. Temperature and
+    equaliser are those of the vocoder's card, which are alike for all trainings of a comparison.
     """
     mels = [vocoder.mel(torch.as_tensor(x)[None])[0] for x in audio.values()]
     cooled = [temperatures(mel, vocoder.mel, vocoder.voiced_temperature) for mel in mels]
     seeds = [SEED_STEP * seed + i for i in range(len(mels))]
-    waves = generate(vocoder.network, mels, seeds, temperatures=cooled, threads=threads)
+    conditioned = speakers is not None and vocoder.network.speaker is not None
+    numbers = [vocoder.speakers.index(speakers[key]) for key in audio] if conditioned else None
+    waves = generate(vocoder.network, mels, seeds, speakers=numbers, temperatures=cooled, threads=threads)
     waves = [
         equalised(torch.from_numpy(wave), log_mel, vocoder.mel, vocoder.equaliser_ms).numpy()
         for wave, log_mel in zip(waves, mels, strict=True)

@@ -16,11 +16,15 @@ GROUP_MOST = 0.1  # of all utterances; a larger group, of one long recording, st
 
 
 class Said(NamedTuple):
-    """What decides the side of an utterance: its text and the recording it was cut from, None where unknown."""
+    """What decides the side of an utterance: its text and the recording it was cut from, None where unknown.
+
+    Its speaker, "" where unknown, does not: vocoders that are told of speakers speak it as that one.
+    """
 
     text: str | None = None
     language: str | None = None
     recording: str | None = None
+    speaker: str = ""
 
 
 class Splits(NamedTuple):

@@ -16,7 +16,6 @@ from clean_corpus.pipeline.core.types import Audio
 from clean_corpus.pipeline.training.shard_stream import Blocks, Encoded, Shard, Shuffled
 from clean_corpus.vocoder.features import SILENCE, LogMel
 from clean_corpus.vocoder.pitch import REACH
-from clean_corpus.vocoder.training.split import speaker_of
 
 CONTEXT = REACH + 1  # frames on each side of a segment, more than its conditioning and its F0 depend on
 
@@ -59,7 +58,7 @@ class Segments(Dataset):
         rng = np.random.default_rng((self.seed, 1, index))
         start = int(rng.integers(0, max(1, len(x) // self.mel.hop_length - self.frames + 1)))
         segment = cut_segment(x, self.mel, start, self.frames, self.history)
-        return *segment, torch.tensor(self.speakers[speaker_of(clip)])
+        return *segment, torch.tensor(self.speakers[clip.speaker])
 
 
 def cut_segment(x: Audio, mel: LogMel, start: int, frames: int, history: int) -> tuple[Tensor, Tensor, Tensor]:

@@ -11,7 +11,6 @@ from clean_corpus.pipeline.training import recording_list
 from clean_corpus.pipeline.training.recording_list import Digests
 from clean_corpus.pipeline.training.shard_stream import Encoded, Shard, clips
 from clean_corpus.vocoder.features import LogMel
-from clean_corpus.vocoder.training.split import speaker_of
 
 MEASURED = 400  # clips from which the mean and deviation of frames are taken
 
@@ -51,7 +50,7 @@ def survey(
             check_rate(clip, rate, mel)
             held = held_out(clip)
             seconds[held] += n_samples / rate
-            speakers.add(speaker_of(clip))
+            speakers.add(clip.speaker)
             recordings.update(recording_list.of_clip(clip))
             if not held and len(measured) < MEASURED:
                 x = torch.as_tensor(clip.decode(mel.sample_rate))[None]

@@ -30,7 +30,7 @@ from clean_corpus.vocoder.training import base
 from clean_corpus.vocoder.training.config import FREE, VocoderConfig
 from clean_corpus.vocoder.training.module import VocoderModule
 from clean_corpus.vocoder.training.segments import Segments, middle_segments
-from clean_corpus.vocoder.training.split import first_held_out, is_held_out, speaker_of
+from clean_corpus.vocoder.training.split import first_held_out, is_held_out
 from clean_corpus.vocoder.training.stopwatch import Stopwatch
 from clean_corpus.vocoder.training.survey import Survey, survey
 from clean_corpus.vocoder.wavenet import WaveNet
@@ -215,7 +215,7 @@ def _example(clip: Encoded, mel: LogMel, config: VocoderConfig, speakers: Sequen
     """Return the frames of the start of a held-out clip, and its speaker's number if speakers are conditioned on."""
     x = clip.decode(mel.sample_rate)[: int(config.heard_s * mel.sample_rate)]
     frames = mel(torch.as_tensor(x)[None])[0] if len(x) else torch.zeros(mel.n_mels, 0)
-    return frames, speakers.index(speaker_of(clip)) if config.speaker_conditioning else None
+    return frames, speakers.index(clip.speaker) if config.speaker_conditioning else None
 
 
 def _training_loader(
@@ -241,7 +241,7 @@ def _is_kept(held_out: Callable[[Encoded], bool], clip: Encoded) -> bool:
 def _validation_loader(
     clips: Sequence[Encoded], mel: LogMel, content: Survey, config: VocoderConfig, history: int
 ) -> DataLoader:
-    numbers = torch.tensor([content.speakers.index(speaker_of(clip)) for clip in clips])
+    numbers = torch.tensor([content.speakers.index(clip.speaker) for clip in clips])
     return DataLoader(TensorDataset(*middle_segments(clips, mel, config.frames, history), numbers), config.batch_size)
 
 

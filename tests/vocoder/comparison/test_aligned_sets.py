@@ -14,20 +14,20 @@ from clean_corpus.vocoder.comparison.aligned_sets import align
 from clean_corpus.vocoder.comparison.splits import SIDES
 
 
-def write(root, name, keys, per_shard, level, texts=None):
+def write(root, name, keys, per_shard, level, texts=None, speakers=None):
     store = LocalStore(root)
     for i in range(0, len(keys), per_shard):
         samples = [
             {"__key__": k, "flac": encode.encode_flac(np.full(1600, level, np.float32), 16000, bits=16),
-             "json": json.dumps({"speaker": k[0], "text": (texts or {}).get(k)}).encode()}
+             "json": json.dumps({"speaker": (speakers or {}).get(k, k[0]), "text": (texts or {}).get(k)}).encode()}
             for k in keys[i : i + per_shard]
         ]  # fmt: skip
         write_shard(store, f"{name}/{i}.tar", samples)
     return sorted((root / name).glob("*.tar"))
 
 
-def aligned(sets, out, utterances="common", test=20):
-    return align(sets, out, utterances, test=test, validation_share=0.05, validation_most=32, seed=0)
+def aligned(sets, out, utterances="common", test=20, **more):
+    return align(sets, out, utterances, test=test, validation_share=0.05, validation_most=32, seed=0, **more)
 
 
 def contents(found, name):
@@ -77,3 +77,21 @@ def test_a_set_with_the_very_audio_of_another_names_it(tmp_path):
     found = aligned({"a": a, "again": again, "b": other}, tmp_path / "out", test=1)
     assert found.same_audio == {"again": "a"}
     assert found.audio["a"] == found.audio["again"] != found.audio["b"]
+
+
+def test_vocoders_with_speakers_need_those_that_they_are_to_speak_as(tmp_path):
+    """One name of an utterance's speaker in all sets, and in each set something of that speaker to train on."""
+    keys = [f"{'ab'[i % 2]}{i}" for i in range(10)]
+    sets = {"raw": write(tmp_path / "in", "raw", keys, 5, 0.1), "clean": write(tmp_path / "in", "clean", keys, 5, 0.2)}
+    found = aligned(sets, tmp_path / "out", test=2, by_speaker=True)
+    assert {key: about.speaker for key, about in found.said.items()} == {key: key[0] for key in found.test}
+    other = write(tmp_path / "in", "other", keys, 5, 0.3, speakers={"a4": ""})
+    error = r"utterance a4: its speaker is 'a' in set raw and '' in set other; .*speaker_conditioning=false"
+    with pytest.raises(ConfigError, match=error):
+        aligned(sets | {"other": other}, tmp_path / "refused", test=2, by_speaker=True)
+    assert aligned(sets | {"other": other}, tmp_path / "plain", test=2).test == found.test
+    lone = found.test[0]
+    alone = {name: write(tmp_path / "in", f"{name}-alone", keys, 5, 0.1, speakers={lone: "c"}) for name in sets}
+    with pytest.raises(ConfigError, match=rf"set raw has nothing of speaker 'c' to train on, .* utterance {lone};"):
+        aligned(alone, tmp_path / "refused", test=2, by_speaker=True)
+    assert not (tmp_path / "refused").exists()

@@ -46,6 +46,22 @@ def test_speech_is_as_long_as_its_recording(tmp_path):
     assert len(audio) < SEED_STEP, "seeds of two trainings overlap"
 
 
+def test_each_utterance_is_spoken_as_its_speaker(tmp_path):
+    vocoder = load_vocoder(save_small_vocoder(tmp_path, LogMel(), upsampling=[5, 4, 4], speakers=("s0", "s1")))
+    audio = {"a": tone(200, 0.05), "b": tone(200, 0.05), "c": tone(200, 0.05)}
+    first, second, mixed = (
+        speak(vocoder, audio, seed=3, threads=1, speakers=dict(zip(audio, who, strict=True)))
+        for who in (("s0", "s0", "s0"), ("s1", "s1", "s1"), ("s1", "s0", "s1"))
+    )
+    assert all(not np.array_equal(first[key], second[key]) for key in audio)
+    expected = {"a": second, "b": first, "c": second}
+    assert all(np.array_equal(mixed[key], expected[key][key]) for key in audio)
+    (tmp_path / "one").mkdir()
+    plain = load_vocoder(save_small_vocoder(tmp_path / "one", LogMel(), upsampling=[5, 4, 4]))
+    one, other = (speak(plain, audio, seed=3, threads=1, speakers=who) for who in (None, dict.fromkeys(audio, "s9")))
+    assert all(np.array_equal(one[key], other[key]) for key in audio), "it was trained without speakers"
+
+
 def test_draws_in_voiced_frames_have_the_temperature_of_the_card(tmp_path):
     """A tone is voiced, and said otherwise then; silence is not."""
     vocoder = load_vocoder(save_small_vocoder(tmp_path, LogMel(), upsampling=[5, 4, 4]))
