@@ -99,6 +99,12 @@ class RunningMean(WeightAveraging):
     def __init__(self, decay: float) -> None:
         super().__init__(avg_fn=partial(_nearer, decay))
 
+    def on_validation_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
+        """Leave the mean in the module, whose own hook of this name, called after this one, is to have it too."""
+
+    def on_validation_end(self, trainer: Trainer, module: LightningModule) -> None:
+        super().on_validation_epoch_end(trainer, module)
+
 
 def _nearer(decay: float, mean: Tensor, value: Tensor, updates: Tensor) -> Tensor:
     if not value.is_floating_point():  # BatchNorm's count

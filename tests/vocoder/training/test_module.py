@@ -1,9 +1,14 @@
-"""The Lightning module: its loss is the network's, and one that is not finite stops the training."""
+"""The Lightning module: its loss is the network's, its example that of the mean, and a loss not finite stops it."""
 
+import numpy as np
 import pytest
 import torch
+from lightning.pytorch import Trainer
+from torch.utils.data import DataLoader, TensorDataset
 
+from clean_corpus.pipeline.training.loop import RunningMean
 from clean_corpus.vocoder.features import LogMel
+from clean_corpus.vocoder.training import module as module_file
 from clean_corpus.vocoder.training.config import VocoderConfig
 from clean_corpus.vocoder.training.module import VocoderModule
 from clean_corpus.vocoder.training.segments import CONTEXT, cut_frames, cut_segment
@@ -29,6 +34,45 @@ def test_a_segments_loss_is_that_of_its_samples_in_the_whole_clip():
         parts = [torch.stack(parts) for parts in zip(*(cut_segment(x, mel, s, 12, 7) for s in (100, 3)), strict=True)]
         both = [whole[s * 80 : (s + 12) * 80].mean().item() for s in (100, 3)]
         assert module.loss((*parts, torch.tensor([0, 1]))).item() == pytest.approx(sum(both) / 2, abs=1e-5)
+
+
+def test_the_example_is_spoken_by_the_weights_that_were_validated(monkeypatch):
+    """They are the mean, far from those that the next update starts from, which are as they were before."""
+    network = small_wavenet()
+    weights = {"trained": [], "validated": [], "spoken": [], "next": []}
+
+    def note(when):
+        weights[when].append(network.output.bias.tolist())
+
+    class Noted(VocoderModule):
+        def validation_step(self, batch, index):
+            note("validated")
+            super().validation_step(batch, index)
+
+        def on_train_batch_start(self, batch, index):
+            note("next")
+
+        def on_train_batch_end(self, outputs, batch, index):
+            note("trained")
+
+    def generate(*_, **__):
+        note("spoken")
+        return [np.zeros(8, np.float32)]
+
+    monkeypatch.setattr(module_file, "generate", generate)
+    config = VocoderConfig(
+        frames=4, steps=4, batch_size=2, warmup_steps=0, learning_rate=0.05, lr_schedule="halve_on_plateau"
+    )
+    log_mel, x = torch.randn(4, 45, 4 + 2 * CONTEXT), torch.rand(4, 4 * network.hop_length) - 0.5
+    batches = DataLoader(TensorDataset(x, log_mel, torch.zeros(4, dtype=int), torch.zeros(4, dtype=int)), 2)
+    trainer = Trainer(
+        max_steps=4, callbacks=[RunningMean(0.999)], logger=False, enable_checkpointing=False, accelerator="cpu",
+        enable_progress_bar=False, enable_model_summary=False, num_sanity_val_steps=0,
+    )  # fmt: skip
+    trainer.fit(Noted(network, config, torch.zeros(45, 1), None), batches, batches)
+    assert weights["spoken"] == weights["validated"][::2] and len(weights["spoken"]) == 2
+    assert weights["next"][1:] == weights["trained"][:-1], "a validation changes what is trained"
+    assert weights["spoken"][0] != weights["trained"][1]
 
 
 @pytest.mark.parametrize(("schedule", "rates"), [("cosine", [0.25, 1, 0.5, 0]), ("halve_on_plateau", [0.25, 1, 1, 1])])
