@@ -71,11 +71,10 @@ def network_of(config: VocoderConfig) -> WaveNet:
 
 
 def batch_of(config: VocoderConfig, network: WaveNet, segments: int) -> Batch:
-    """Return segments of silence as long as those of a training, history included."""
-    history = -(-(network.receptive_field + 1) // network.hop_length)
-    frames = history + config.frames
+    """Return segments of silence as long as those of a training, with what is heard before and after them."""
+    frames = network.history + config.frames + network.ahead
     log_mel = torch.zeros(segments, network.n_mels, frames + 2 * CONTEXT)
-    x, first = torch.zeros(segments, frames * network.hop_length), torch.full((segments,), history)
+    x, first = torch.zeros(segments, frames * network.hop_length), torch.full((segments,), network.history)
     return x, log_mel, first, torch.zeros(segments, dtype=torch.long)
 
 

@@ -12,12 +12,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from clean_corpus.vocoder.pitch import FEATURES, PitchNetwork
+from clean_corpus.vocoder.pitch import F0_RANGE_HZ, FEATURES, PitchNetwork
 
 WINDOW_S = 0.025  # in which the phase of a recording's fundamental is measured
 HIDDEN = 64
 TAPS = 7  # samples around the one a period ago
 RATE = FEATURES.sample_rate
+LOCKED = round(WINDOW_S * RATE) // 2
+"""Samples on each side that the phase of one is measured in."""
+LOOKED_BACK = math.ceil(RATE / F0_RANGE_HZ[0]) + TAPS // 2
+"""Samples before one that lie around a period ago at most."""
 
 
 class Voice(NamedTuple):
@@ -114,10 +118,13 @@ def running_phase(f0_hz: Tensor, hop_length: int) -> Tensor:
 def locked(phase: Tensor, x: Tensor) -> Tensor:
     """Shift a phase to that of the component in x that it nearly follows: what the two differ by locally is added.
 
+    Beyond x lies silence. So of a part of a recording the outer LOCKED samples on each side have another phase than in
+    the whole.
+
     Shapes: (B, N) twice -> (B, N).
     """
-    n = 2 * (round(WINDOW_S * RATE) // 2) + 1
+    n = 2 * LOCKED + 1
     window = torch.hann_window(n, device=x.device)[None, None]
     turned = torch.stack((x * phase.cos(), -x * phase.sin()), 1).float().flatten(0, 1)
-    real, imaginary = functional.conv1d(turned[:, None], window, padding=n // 2).view(len(x), 2, -1).unbind(1)
+    real, imaginary = functional.conv1d(turned[:, None], window, padding=LOCKED).view(len(x), 2, -1).unbind(1)
     return phase + torch.atan2(imaginary, real)

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from clean_corpus.vocoder.distributions import MuLaw, distribution, mu_law_encode
 from clean_corpus.vocoder.emphasis import emphasised
-from clean_corpus.vocoder.source import Source, a_period_ago
+from clean_corpus.vocoder.source import LOCKED, LOOKED_BACK, Source, a_period_ago
 
 CONDITIONING_SLOPE = 0.4  # of the leaky rectifiers
 LEAST_SHARE = 1e-6  # of a class that was never met
@@ -98,8 +98,19 @@ class WaveNet(nn.Module):
 
     @property
     def receptive_field(self) -> int:
-        """The number of past samples that a sample depends on."""
+        """The number of past samples that the layers hear before a sample; a source looks back further."""
         return sum((block.dilated.kernel_size[0] - 1) * block.dilated.dilation[0] for block in self.blocks) + 1
+
+    @property
+    def history(self) -> int:
+        """The number of frames before a segment whose samples the likelihood of its own depends on."""
+        looked_back = 0 if self.source is None else max(LOOKED_BACK, LOCKED)
+        return -(-(self.receptive_field + looked_back + 1) // self.hop_length)  # one more: pre-emphasis of the first
+
+    @property
+    def ahead(self) -> int:
+        """The number of frames after a segment by whose samples the phase of its last ones is measured."""
+        return 0 if self.source is None else -(-LOCKED // self.hop_length)
 
     def condition(self, log_mel: Tensor, speaker: Tensor | None = None) -> Tensor:
         """Stretch frames to one conditioning vector for every `conditioning_hop` samples.
@@ -171,7 +182,8 @@ class WaveNet(nn.Module):
     ) -> Tensor:
         """Return the negative log-likelihood of each sample in nats after pre-emphasis, (B, N), or of `frames` frames.
 
-        Samples before frame number first (B,) are heard alone: layers pass them on, and compute no output for them.
+        Samples before frame number first (B,) are heard alone: layers pass them on, and compute no output for them. The
+        likelihood of these frames is that in the whole recording if `history` frames precede and `ahead` follow them.
         """
         voice = self.source and self.source.heard(x, log_mel, self.hop_length, context)
         x = emphasised(x, self.emphasis)

@@ -2,7 +2,8 @@
 
 The samples of a segment that count for the loss are preceded by what the clip holds before them, as many frames as the
 network remembers. So each of them is predicted from the past that generation will have: speech in the middle of a clip,
-nothing at its start, where a segment begins with the clip and some of its first frames may not count.
+nothing at its start, where a segment begins with the clip and some of its first frames may not count. They are followed
+by the frames in which the phase of the last ones is measured, if the network is told of phases.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,7 +24,7 @@ CONTEXT = REACH + 1  # frames on each side of a segment, more than its condition
 class Segments(Dataset):
     """Endless random segments of clips, of which segment i is a function of (seed, i) alone.
 
-    Of its history + frames frames, `frames` from number `first` on count.
+    Of its history + frames + ahead frames, `frames` from number `first` on count.
     Shapes: item -> as `cut_segment`, and speaker () int64.
     """
 
@@ -36,12 +37,13 @@ class Segments(Dataset):
         *,
         frames: int,
         history: int,
+        ahead: int,
         seed: int,
         length: int,
         shuffle_clips: int,
     ) -> None:
         self.shards, self.mel, self.wanted = list(shards), mel, wanted
-        self.frames, self.history = frames, history
+        self.frames, self.history, self.ahead = frames, history, ahead
         self.speakers = {name: i for i, name in enumerate(speakers)}
         self.seed, self.length, self.shuffle_clips = seed, length, shuffle_clips
         self._blocks = Blocks(length, self._streams)
@@ -57,18 +59,21 @@ class Segments(Dataset):
         x = clip.decode(self.mel.sample_rate)
         rng = np.random.default_rng((self.seed, 1, index))
         start = int(rng.integers(0, max(1, len(x) // self.mel.hop_length - self.frames + 1)))
-        segment = cut_segment(x, self.mel, start, self.frames, self.history)
+        segment = cut_segment(x, self.mel, start, self.frames, self.history, self.ahead)
         return *segment, torch.tensor(self.speakers[clip.speaker])
 
 
-def cut_segment(x: Audio, mel: LogMel, start: int, frames: int, history: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Cut frames of a clip after those of their history, and say which frame of the result is the first that counts.
+def cut_segment(
+    x: Audio, mel: LogMel, start: int, frames: int, history: int, ahead: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Cut frames of a clip between those before and after them, and say which of the result is the first that counts.
 
-    Shapes: x (N,) -> samples ((history + frames) * hop_length,), log_mel (n_mels, history + frames + 2 CONTEXT), first
-    () int64, at most `history`.
+    Numbers of frames before and after are `WaveNet.history` and `WaveNet.ahead`.
+    Shapes: x (N,) -> samples (T * hop_length,), log_mel (n_mels, T + 2 CONTEXT) with T = history + frames + ahead,
+    first () int64, at most `history`.
     """
     begin = max(0, start - history)
-    return *cut_frames(x, mel, begin, history + frames), torch.tensor(start - begin)
+    return *cut_frames(x, mel, begin, history + frames + ahead), torch.tensor(start - begin)
 
 
 def cut_frames(x: Audio, mel: LogMel, start: int, frames: int) -> tuple[Tensor, Tensor]:
@@ -88,7 +93,9 @@ def cut_frames(x: Audio, mel: LogMel, start: int, frames: int) -> tuple[Tensor, 
     return samples[margin * hop : (margin + frames) * hop], log_mel
 
 
-def middle_segments(clips: Sequence[Encoded], mel: LogMel, frames: int, history: int) -> tuple[Tensor, Tensor, Tensor]:
+def middle_segments(
+    clips: Sequence[Encoded], mel: LogMel, frames: int, history: int, ahead: int
+) -> tuple[Tensor, Tensor, Tensor]:
     """Cut the middle of each clip for validation.
 
     Shapes: -> as `cut_segment`, with a first dimension of B clips.
@@ -96,6 +103,6 @@ def middle_segments(clips: Sequence[Encoded], mel: LogMel, frames: int, history:
     middles = []
     for clip in clips:
         x = clip.decode(mel.sample_rate)
-        middles.append(cut_segment(x, mel, max(0, len(x) // mel.hop_length - frames) // 2, frames, history))
+        middles.append(cut_segment(x, mel, max(0, len(x) // mel.hop_length - frames) // 2, frames, history, ahead))
     samples, log_mels, firsts = map(torch.stack, zip(*middles, strict=True))
     return samples, log_mels, firsts

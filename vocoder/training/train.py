@@ -139,10 +139,9 @@ def _prepare(shards: Sequence[Shard], config: VocoderConfig, validation: Sequenc
     network = _network(config, mel, content, start_from)
     clips = first_held_out(shards, held_out, config.validation_clips)
     module = VocoderModule(network, config, *_example(clips[0], mel, config, content.speakers))
-    history = -(-(network.receptive_field + 1) // mel.hop_length)  # one sample more, for the pre-emphasis of the first
     loaders = (
-        _training_loader(shards, mel, held_out, content, config, history),
-        _validation_loader(clips, mel, content, config, history),
+        _training_loader(shards, mel, held_out, content, config, network),
+        _validation_loader(clips, mel, content, config, network),
     )
     return _Prepared(config, shards, mel, content, start_from, module, loaders)
 
@@ -224,12 +223,12 @@ def _training_loader(
     held_out: Callable[[Encoded], bool],
     content: Survey,
     config: VocoderConfig,
-    history: int,
+    network: WaveNet,
 ) -> DataLoader:
     segments = Segments(
-        shards, mel, partial(_is_kept, held_out), content.speakers, frames=config.frames, history=history,
-        seed=config.seed, length=min(config.steps_per_epoch, config.steps) * config.batch_size,
-        shuffle_clips=config.shuffle_clips,
+        shards, mel, partial(_is_kept, held_out), content.speakers, frames=config.frames,
+        history=network.history, ahead=network.ahead, seed=config.seed,
+        length=min(config.steps_per_epoch, config.steps) * config.batch_size, shuffle_clips=config.shuffle_clips,
     )  # fmt: skip
     return loader(segments, config.batch_size, workers=config.workers, sampler=EpochSampler(len(segments)))
 
@@ -239,10 +238,11 @@ def _is_kept(held_out: Callable[[Encoded], bool], clip: Encoded) -> bool:
 
 
 def _validation_loader(
-    clips: Sequence[Encoded], mel: LogMel, content: Survey, config: VocoderConfig, history: int
+    clips: Sequence[Encoded], mel: LogMel, content: Survey, config: VocoderConfig, network: WaveNet
 ) -> DataLoader:
     numbers = torch.tensor([content.speakers.index(clip.speaker) for clip in clips])
-    return DataLoader(TensorDataset(*middle_segments(clips, mel, config.frames, history), numbers), config.batch_size)
+    segments = middle_segments(clips, mel, config.frames, network.history, network.ahead)
+    return DataLoader(TensorDataset(*segments, numbers), config.batch_size)
 
 
 def _fit(

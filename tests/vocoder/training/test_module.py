@@ -7,12 +7,13 @@ from lightning.pytorch import Trainer
 from torch.utils.data import DataLoader, TensorDataset
 
 from clean_corpus.pipeline.training.loop import RunningMean
+from clean_corpus.vocoder import pitch
 from clean_corpus.vocoder.features import LogMel
 from clean_corpus.vocoder.training import module as module_file
 from clean_corpus.vocoder.training.config import VocoderConfig
 from clean_corpus.vocoder.training.module import VocoderModule
 from clean_corpus.vocoder.training.segments import CONTEXT, cut_frames, cut_segment
-from tests.support.tones import tone
+from tests.support.tones import tone, vowel
 from tests.support.two_processes import in_two_processes
 from tests.support.wavenets import small_wavenet
 
@@ -20,20 +21,41 @@ from tests.support.wavenets import small_wavenet
 def test_a_segments_loss_is_that_of_its_samples_in_the_whole_clip():
     """In mid-speech, near the clip's start and at it: each sample is predicted from the past that it has there."""
     network, mel, x = small_wavenet(layers=16, stacks=2, upsampling=(5, 4, 4)), LogMel(), tone(300)
-    history = -(-network.receptive_field // 80)
-    assert history == 7
+    history, ahead = network.history, network.ahead
+    assert (history, ahead) == (7, 0)
     network.mel_mean.fill_(-8.0)
     module = VocoderModule(network, VocoderConfig(frames=12), torch.zeros(45, 0), None)
     samples, log_mel = cut_frames(x, mel, 0, 200)
     with torch.no_grad():
         whole = network.nll(samples[None], log_mel[None], context=CONTEXT)[0]
         for start in (100, 3, 0):
-            segment = cut_segment(x, mel, start, 12, history)
+            segment = cut_segment(x, mel, start, 12, history, ahead)
             loss = module.loss((*(part[None] for part in segment), torch.tensor([0])))
             assert loss.item() == pytest.approx(whole[start * 80 : (start + 12) * 80].mean().item(), abs=1e-5), start
-        parts = [torch.stack(parts) for parts in zip(*(cut_segment(x, mel, s, 12, 7) for s in (100, 3)), strict=True)]
+        parts = [
+            torch.stack(parts) for parts in zip(*(cut_segment(x, mel, s, 12, 7, 0) for s in (100, 3)), strict=True)
+        ]
         both = [whole[s * 80 : (s + 12) * 80].mean().item() for s in (100, 3)]
         assert module.loss((*parts, torch.tensor([0, 1]))).item() == pytest.approx(sum(both) / 2, abs=1e-5)
+
+
+@pytest.mark.parametrize("layers", [4, 16])
+def test_a_segments_likelihood_with_a_source_is_that_of_the_whole_clip(layers):
+    """Its first samples look a period back before what layers hear, the phase of its last is measured beyond them."""
+    sizes = {"layers": layers, "stacks": 2, "upsampling": (5,), "conditioning_hop": 16, "emphasis": 0.85}
+    network, mel, x = small_wavenet(harmonics=4, **sizes), LogMel(), vowel(90, 16000)
+    network.source.pitch.load_state_dict(pitch.shipped(mel))
+    torch.nn.init.normal_(network.source.output.weight, std=1.0)
+    lone = small_wavenet(**sizes)
+    assert (network.receptive_field, lone.history, lone.ahead) == {4: (7, 1, 0), 16: (511, 7, 0)}[layers]
+    assert (network.history, network.ahead) == ({4: 4, 16: 10}[layers], 3)  # 267 + 3 samples of the longest period, 200
+    samples, log_mel = cut_frames(x, mel, 0, 200)
+    with torch.no_grad():
+        whole = network.nll(samples[None], log_mel[None], context=CONTEXT)[0]
+        for start in (188, 100, 60, 5, 0):
+            x_cut, mels, first = (part[None] for part in cut_segment(x, mel, start, 12, network.history, network.ahead))
+            part = network.nll(x_cut, mels, context=CONTEXT, first=first, frames=12)[0]
+            assert torch.allclose(part, whole[start * 80 : (start + 12) * 80], atol=1e-3), start
 
 
 def test_the_example_is_spoken_by_the_weights_that_were_validated(monkeypatch):

@@ -27,12 +27,12 @@ def test_silence_surrounds_a_clip():
     assert torch.equal(log_mel[:, 0], torch.full((45,), 1e-10).log())
 
 
-def test_a_segment_begins_with_its_history_and_never_before_the_clip():
+def test_a_segment_begins_with_its_history_and_never_before_the_clip_and_ends_after_what_counts():
     mel, x = LogMel(), tone(200)
     for start, begin in ((50, 11), (39, 0), (10, 0), (0, 0)):
-        samples, log_mel, first = cut_segment(x, mel, start, 20, 39)
-        assert first == start - begin and log_mel.shape == (45, 20 + 39 + 2 * CONTEXT)
-        assert np.array_equal(samples.numpy(), x[begin * 80 : (begin + 59) * 80])
+        samples, log_mel, first = cut_segment(x, mel, start, 20, 39, 3)
+        assert first == start - begin and log_mel.shape == (45, 20 + 39 + 3 + 2 * CONTEXT)
+        assert np.array_equal(samples.numpy(), x[begin * 80 : (begin + 62) * 80])
 
 
 def test_a_segment_depends_on_seed_and_number_alone(shards):
@@ -44,6 +44,7 @@ def test_a_segment_depends_on_seed_and_number_alone(shards):
             ["s0", "s1"],
             frames=20,
             history=5,
+            ahead=2,
             seed=seed,
             length=6,
             shuffle_clips=4,
@@ -53,12 +54,12 @@ def test_a_segment_depends_on_seed_and_number_alone(shards):
     items = [first[i] for i in range(12)]
     assert all(torch.equal(a, b) for i in (11, 3, 4) for a, b in zip(items[i], again[i], strict=True))
     assert any(not torch.equal(items[i][0], other[i][0]) for i in range(12))
-    assert items[0][0].shape == (2000,) and items[0][1].shape == (45, 25 + 2 * CONTEXT)
+    assert items[0][0].shape == (2160,) and items[0][1].shape == (45, 27 + 2 * CONTEXT)
     assert {int(item[3]) for item in items} == {0, 1} and max(int(item[2]) for item in items) == 5
 
 
 def test_validation_hears_the_middle_of_a_clip_after_its_history(shards):
     clip = next(clips(shards[0]))
-    (samples,), _, (first,) = middle_segments([clip], LogMel(), 20, 39)
+    (samples,), _, (first,) = middle_segments([clip], LogMel(), 20, 39, 3)
     whole = clip.decode(16000)  # 200 frames
-    assert first == 39 and np.array_equal(samples.numpy(), whole[(90 - 39) * 80 : 110 * 80])
+    assert first == 39 and np.array_equal(samples.numpy(), whole[(90 - 39) * 80 : 113 * 80])
