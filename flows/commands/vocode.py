@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from rich.console import Console
 from rich.table import Table
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from clean_corpus.flows import download_cache
@@ -155,34 +155,45 @@ def _samples(path: Path, sample_rate: int) -> Audio:
 
 
 def frames_of(path: Path, vocoder: Vocoder) -> Tensor:
-    """Return the log-mel frames of a recording, or frames that were saved, (n_mels, T).
+    """Return the log-mel frames of a recording, or frames that were saved, in single precision, (n_mels, T).
 
-    Raises: DataError if it cannot be read, or holds frames of other settings than the vocoder's.
+    Raises: DataError if it cannot be read, holds no frame, or frames of other settings than the vocoder's.
     """
     if path.suffix not in FRAMES:
         return vocoder.mel(torch.as_tensor(_samples(path, vocoder.mel.sample_rate))[None])[0]
-    if path.suffix == ".npy":
-        try:
-            log_mel = torch.as_tensor(np.load(path, allow_pickle=False)).float()
-        except ValueError as error:
-            raise DataError(f"{path}: {error}") from None
-    else:
-        with safe_open(path, "pt") as file:
-            saved = json.loads((file.metadata() or {}).get("features", "null"))
-            wanted = asdict(vocoder.mel)
-            if saved != wanted:
-                named = [k for k in wanted if saved is None or saved.get(k) != wanted[k]]
-                theirs = None if saved is None else {k: saved.get(k) for k in named}
-                raise DataError(
-                    f"{path}: frames of {theirs}, the checkpoint's are of { {k: wanted[k] for k in named} }; "
-                    "make them anew"
-                )
-            log_mel = file.get_tensor("log_mel")
-    if log_mel.dim() != 2 or log_mel.shape[0] != vocoder.mel.n_mels or not torch.isfinite(log_mel).all():
+    try:
+        log_mel = _array(path) if path.suffix == ".npy" else _tensor(path, asdict(vocoder.mel))
+    except (ValueError, TypeError, SafetensorError) as error:
+        raise DataError(f"{path}: no frames that can be read: {error}; make them anew") from None
+    n_mels = vocoder.mel.n_mels
+    if log_mel.dim() != 2 or log_mel.shape[0] != n_mels or not log_mel.shape[1] or not torch.isfinite(log_mel).all():
         raise DataError(
-            f"{path}: frames {tuple(log_mel.shape)}, expected ({vocoder.mel.n_mels}, T) finite values; make them anew"
+            f"{path}: frames {tuple(log_mel.shape)}, expected ({n_mels}, T) finite values, T at least 1; make them anew"
         )
     return log_mel
+
+
+def _array(path: Path) -> Tensor:
+    """Read a .npy file of any real numbers."""
+    with path.open("rb") as file:  # np.load would take archives and pickles under this name too
+        return torch.from_numpy(np.lib.format.read_array(file, allow_pickle=False).astype("f4", casting="same_kind"))
+
+
+def _tensor(path: Path, wanted: dict[str, object]) -> Tensor:
+    """Read the frames of a .safetensors file.
+
+    Raises: DataError if its metadata name other features than those wanted, or none.
+    """
+    with safe_open(path, "pt") as file:
+        saved = json.loads((file.metadata() or {}).get("features", "null"))
+        if saved != wanted:
+            there = saved if isinstance(saved, dict) else {}
+            named = [k for k in wanted if there.get(k) != wanted[k]]
+            theirs = {k: there.get(k) for k in named} if there else saved
+            raise DataError(
+                f"{path}: frames of {theirs}, the checkpoint's are of { {k: wanted[k] for k in named} }; make them anew"
+            )
+        return file.get_tensor("log_mel").float()
 
 
 def _speaker_number(vocoder: Vocoder, speaker: str | None) -> int | None:

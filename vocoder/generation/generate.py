@@ -50,6 +50,9 @@ def generate(
     for name, values in (("seeds", seeds), ("speakers", speakers), ("temperatures", temperatures)):
         if values is not None and len(values) != len(log_mels):
             raise ValueError(f"{len(log_mels)} utterances, but {len(values)} {name}")
+    for i, mel in enumerate(log_mels):
+        if mel.dim() != 2 or mel.shape[0] != network.n_mels or not mel.shape[1]:
+            raise ValueError(f"utterance {i}: frames {tuple(mel.shape)}, expected ({network.n_mels}, T), T at least 1")
     weights = Weights.of(network)
     order = sorted(range(len(log_mels)), key=lambda i: -log_mels[i].shape[-1])  # equally long ones share a group
     on_gpu = network.mel_mean.is_cuda

@@ -90,6 +90,44 @@ def test_files_that_cannot_be_spoken_are_named(voice, speak, tmp_path):
         speak(tmp_path / "absent.wav")
 
 
+def test_saved_frames_of_any_precision_are_spoken_and_files_of_none_are_named(voice, speak, tmp_path):
+    """What cannot be spoken fails alone; half precision rounds frames, float64 has them as they are."""
+    mel = load_vocoder(voice).mel
+    frames, about = torch.randn(45, 5), {"features": json.dumps(asdict(mel))}
+    np.save(tmp_path / "single.npy", frames.numpy())
+    for name, kind in (("double", torch.float64), ("half", torch.float16), ("brain", torch.bfloat16)):
+        save_file({"log_mel": frames.to(kind)}, tmp_path / f"{name}.safetensors", about)
+    np.save(tmp_path / "none.npy", np.zeros((45, 0), np.float32))
+    (tmp_path / "cut.npy").write_bytes(b"")
+    np.save(tmp_path / "text.npy", np.array([["a"]]))
+    (tmp_path / "archive.npy").write_bytes(b"PK\x03\x04" + bytes(100))
+    np.save(tmp_path / "complex.npy", np.zeros((45, 5), np.complex64))
+    save_file({"log_mel": torch.zeros(45, 0)}, tmp_path / "empty.safetensors", about)
+    save_file({"mel": frames}, tmp_path / "named.safetensors", about)
+    save_file({"log_mel": frames}, tmp_path / "unlike.safetensors", {"features": "hop 80"})
+    save_file({"log_mel": frames}, tmp_path / "list.safetensors", {"features": "[1]"})
+    (tmp_path / "broken.safetensors").write_bytes(b"no frames")
+    files = [path for path in sorted(tmp_path.iterdir()) if path.is_file()]
+    spoken, failed = speak(*files)
+    said = {path.stem for path in (tmp_path / "said").iterdir()}
+    assert spoken == 4 and said == {"single", "double", "half", "brain"}
+    assert (tmp_path / "said/double.wav").read_bytes() == (tmp_path / "said/single.wav").read_bytes()
+    for name, error in (
+        ("none.npy", "frames (45, 0), expected (45, T) finite values, T at least 1"),
+        ("empty.safetensors", "frames (45, 0), expected (45, T) finite values, T at least 1"),
+        ("cut.npy", "no frames that can be read: EOF: "),
+        ("archive.npy", "no frames that can be read: the magic string is not correct"),
+        ("text.npy", "no frames that can be read: Cannot cast"),
+        ("complex.npy", "no frames that can be read: Cannot cast"),
+        ("named.safetensors", "no frames that can be read: File does not contain tensor log_mel"),
+        ("unlike.safetensors", "no frames that can be read: Expecting value"),
+        ("list.safetensors", "frames of [1], the checkpoint's are of {'sample_rate': 16000, "),
+        ("broken.safetensors", "no frames that can be read: Error while deserializing header"),
+    ):
+        assert error in failed.pop(str(tmp_path / name)), name
+    assert not failed
+
+
 def test_a_recording_is_never_overwritten_by_its_copy(voice, tmp_path):
     encode.write_wav(tmp_path / "a.wav", tone(170, 0.5), RATE)
     before = (tmp_path / "a.wav").read_bytes()

@@ -69,3 +69,10 @@ def test_conditioning_at_the_ends_is_that_of_training(sizes):
 def test_seeds_are_as_many_as_utterances():
     with pytest.raises(ValueError, match="2 utterances, but 1 seeds"):
         generate(small_wavenet(), [torch.randn(45, 3)] * 2, [0])
+
+
+@pytest.mark.parametrize("shape", [(45, 0), (44, 3), (45,)])
+def test_an_utterance_whose_frames_do_not_fit_is_named(shape):
+    with pytest.raises(ValueError, match=r"utterance 1: frames \(4[45],.*\), expected \(45, T\), T at least 1"):
+        generate(small_wavenet(), [torch.randn(45, 3), torch.zeros(shape)], [0, 1])
+    assert generate(small_wavenet(), [], []) == []
