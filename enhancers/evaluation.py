@@ -62,7 +62,7 @@ def metrics(naturalness: bool) -> list[str]:
 def with_improvements(scores: Mapping[str, Sequence[Scores]]) -> dict[str, list[Scores]]:
     """Return the scores of each system's clips with `IMPROVEMENTS`, 0 for the noisy speech itself.
 
-    Source: paper [002], section IV-D (PESQI).
+    Source: paper [002], section IV-A, Metrics (PESQI).
     Shapes: system -> a row for each clip, in one order, `NOISY` among the systems.
     """
 

@@ -49,13 +49,13 @@ def neg_threshold_snr(estimate: Tensor, reference: Tensor, *, limit_db: float = 
 
 
 def compressed_spectra(estimate: Tensor, reference: Tensor, *, power: float = 0.3, blend: float = 0.3) -> Tensor:
-    """Return the squared error of power-compressed spectra in windows of 64, 32 and 16 ms.
+    """Return the squared error of power-compressed spectra in windows of 1024, 512 and 256 samples.
 
     Magnitude and complex spectrum are weighted as in `compressed_spectrum`.
 
     Source: Braun & Tashev 2020, eq. 3 (arXiv:2009.12286).
     Departs: the mean over three windows, each of which overlaps by half.
-    Shapes: (B, N) at 16 kHz twice, RMS near 1 -> ().
+    Shapes: (B, N) twice, RMS near 1 -> (); windows are 64, 32 and 16 ms at 16 kHz, 21, 11 and 5 ms at 48 kHz.
     """
     total = estimate.new_zeros(())
     sizes = (1024, 512, 256)

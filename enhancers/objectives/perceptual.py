@@ -61,7 +61,7 @@ def pesq_disturbance(estimate: Tensor, reference: Tensor) -> Tensor:
     reference program by 0.03 in the median, by up to 0.2 in nine of ten (asserted in tests); it underrates a single
     burst.
     Shapes: (*, N) samples at 16 kHz twice -> ().
-    Raises: ValueError if shapes differ or a signal is shorter than a syllable of 352 ms.
+    Raises: ValueError if shapes differ or a signal is shorter than a syllable, 5376 samples (336 ms).
     """
     symmetric, asymmetric, heard = _disturbances(estimate, reference)
     lost = (0.1 * symmetric + 0.0309 * asymmetric) * heard
