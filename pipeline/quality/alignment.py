@@ -29,8 +29,10 @@ class Block:
 
 def similar_clips(
     a: Block, b: Block, at_a: NDArray[np.int64], at_b: NDArray[np.int64], max_bit_error: float
-) -> Iterator[tuple[int, int, float]]:
-    """Yield (earlier, later, bit error rate) of the clips of two blocks that are alike.
+) -> Iterator[tuple[float, int, int, int]]:
+    """Yield (bit error rate, earlier, later, offset) of the clips of two blocks that are alike.
+
+    Frame t of the earlier one sounds as frame t + offset of the later one.
 
     Shapes: at_a, at_b (N,), sorted; where an overlap begins in each block, once for each vote.
     """
@@ -45,7 +47,7 @@ def similar_clips(
     i, j, at_a, at_b, width, count = (x[fits] for x in (i, j, at_a, at_b, width, count))
     offset = (at_b - b.starts[j]) - (at_a - a.starts[i])
     most = _with_most_votes(i * len(b.starts) + j, offset, count)
-    i, j, at_a, at_b, width = (x[most] for x in (i, j, at_a, at_b, width))
+    i, j, at_a, at_b, width, offset = (x[most] for x in (i, j, at_a, at_b, width, offset))
     # chance gets half of the bits wrong, so that most pairs are told apart before the end
     begin = np.ceil(width * min(1.0, max_bit_error / CHANCE)).astype(np.int64)
     wrong, audible = _compared(a.codes, b.codes, at_a, at_b, begin)
@@ -55,8 +57,8 @@ def similar_clips(
     wrong, audible = wrong[still] + wrong_then, audible[still] + audible_then
     bit_error = wrong / (32 * np.maximum(audible, 1))
     alike = (audible >= MIN_FRAMES) & (bit_error <= max_bit_error)
-    earlier, later = (a.first + i[still])[alike], (b.first + j[still])[alike]
-    yield from zip(earlier.tolist(), later.tolist(), bit_error[alike].tolist(), strict=True)
+    found = (bit_error, a.first + i[still], b.first + j[still], offset[still])
+    yield from zip(*(x[alike].tolist() for x in found), strict=True)
 
 
 def _with_most_votes(pair: NDArray[np.int64], offset: NDArray[np.int64], count: NDArray[np.int64]) -> NDArray[np.bool_]:

@@ -14,9 +14,10 @@ from clean_corpus.pipeline.core.records import RawShard
 from clean_corpus.pipeline.core.scratch_database import scratch_database
 from clean_corpus.pipeline.quality import shared_codes
 from clean_corpus.pipeline.quality.alignment import Block, similar_clips
-from clean_corpus.pipeline.quality.fingerprint import from_text
+from clean_corpus.pipeline.quality.fingerprint import HOP_LENGTH, RATE, from_text
 from clean_corpus.pipeline.quality.fingerprint_file import FingerprintFile, PartitionedFile, cuts
 
+_PAIR = np.dtype([("bit_error", "f8"), ("earlier", "i8"), ("later", "i8"), ("offset", "i8")])
 BLOCK = 2**22  # frames of whole clips that are compared with those of another block; no result depends on it
 
 
@@ -24,10 +25,12 @@ BLOCK = 2**22  # frames of whole clips that are compared with those of another b
 class Copies:
     """Clips that are one recording, by name in the order in which they came.
 
-    `bit_error` is that to the most similar other one with other samples, 0 where all have the same.
+    `bit_error` is that to the most similar other one with other samples, 0 where all have the same. `sounds` is when
+    each begins and ends to sound, in seconds on one clock: copies that are cut alike do so at the same time.
     """
 
     bit_error: dict[str, float]
+    sounds: dict[str, tuple[float, float]]
 
 
 def find_copies(clips: Iterable[tuple[str, str, NDArray[np.uint32]]], config: DedupConfig) -> list[Copies]:
@@ -35,7 +38,8 @@ def find_copies(clips: Iterable[tuple[str, str, NDArray[np.uint32]]], config: De
 
     A near duplicate of a near duplicate is in the same group, so that the groups do not depend on the order.
     The clips are read once. What is known of each lies in files without a name where TMPDIR says, some 12 kB for 5 s
-    of speech if there are a million; memory holds 12 bytes a clip, the copies, and blocks of fixed size.
+    of speech if there are a million; memory holds 12 bytes a clip, the copies with the pairs of them that are alike,
+    and blocks of fixed size.
 
     Source: Haitsma & Kalker 2002, section 6: exact codes are looked up, then the aligned blocks compared bit by bit.
     Departs: the overlap must be most of both clips, so that an excerpt is no duplicate.
@@ -44,34 +48,50 @@ def find_copies(clips: Iterable[tuple[str, str, NDArray[np.uint32]]], config: De
     with scratch_database() as database, TemporaryFile() as file:
         distinct = FingerprintFile(file)
         equal = _separate_copies(clips, database, distinct if config.near else None)
-        nearest: dict[int, float] = {}
-        first: dict[int, int] = {}  # a clip -> an earlier one of its group
-        for earlier, later, bit_error in _similar(distinct, config.max_bit_error):
-            for number in (earlier, later):
-                nearest[number] = min(nearest.get(number, bit_error), bit_error)
-            one, other = sorted((_first(first, earlier), _first(first, later)))
-            first[other] = one
-        by_first: dict[str, dict[str, float]] = {}
-        group_of: dict[str, dict[str, float]] = {}
-        for number in sorted(nearest):
-            clip_id = _clip_id(database, number)
-            group = by_first.setdefault(_clip_id(database, _first(first, number)), {})
-            group[clip_id] = nearest[number]
-            group_of[clip_id] = group
+        by_first: dict[str, Copies] = {}
+        group_of: dict[str, Copies] = {}
+        nearest, groups = _joined(np.fromiter(_similar(distinct, config.max_bit_error), _PAIR))
+        for starts in groups:
+            group = by_first[_clip_id(database, min(starts))] = Copies({}, {})
+            for number, start in sorted(starts.items()):
+                clip_id = _clip_id(database, number)
+                group.bit_error[clip_id] = nearest[number]
+                group.sounds[clip_id] = _sounds(distinct, number, start)
+                group_of[clip_id] = group
     for clip_id, original in equal:
-        group = group_of.get(original) or by_first.setdefault(original, {original: 0.0})
-        group[clip_id] = group[original]
-    return [Copies(group) for group in by_first.values()]
+        group = group_of.get(original) or by_first.setdefault(original, Copies({original: 0.0}, {original: (0.0, 0.0)}))
+        group.bit_error[clip_id] = group.bit_error[original]
+        group.sounds[clip_id] = group.sounds[original]
+    return list(by_first.values())
 
 
-def _first(first: dict[int, int], number: int) -> int:
-    """Return the first clip of a group, and shorten the way to it."""
-    way = []
-    while (before := first.get(number, number)) != number:
-        way.append(number)
-        number = before
-    first.update(dict.fromkeys(way, number))
-    return number
+def _joined(pairs: NDArray[np.void]) -> tuple[dict[int, float], list[dict[int, int]]]:
+    """Return each clip's bit error to the most similar other one, and the groups: clip -> frame at which it starts.
+
+    The most similar pairs tell how the clips of a group lie against each other, whatever the order of the pairs.
+    """
+    nearest: dict[int, float] = {}
+    group_of: dict[int, dict[int, int]] = {}
+    for pair in pairs[np.lexsort([pairs[name] for name in reversed(_PAIR.names or ())])]:
+        bit_error, earlier, later, offset = pair.item()
+        one, other = (group_of.setdefault(number, {number: 0}) for number in (earlier, later))
+        for number in (earlier, later):
+            nearest.setdefault(number, bit_error)
+        if one is other:
+            continue
+        shift = one[earlier] - offset - other[later]
+        if len(one) < len(other):
+            one, other, shift = other, one, -shift
+        one.update((number, start + shift) for number, start in other.items())
+        group_of.update(dict.fromkeys(other, one))
+    groups = {id(group): group for _, group in sorted(group_of.items())}
+    return nearest, list(groups.values())
+
+
+def _sounds(clips: FingerprintFile, number: int, start: int) -> tuple[float, float]:
+    """Return when a clip begins and ends to sound, in seconds, if it starts at a frame."""
+    audible = np.flatnonzero(clips.read(*clips.starts[number : number + 2].tolist()))
+    return float(start + audible[0]) * HOP_LENGTH / RATE, float(start + audible[-1] + 1) * HOP_LENGTH / RATE
 
 
 def _separate_copies(
@@ -100,8 +120,8 @@ def _clip_id(database: sqlite3.Connection, number: int) -> str:
     return str(clip_id)
 
 
-def _similar(clips: FingerprintFile, max_bit_error: float) -> Iterator[tuple[int, int, float]]:
-    """Yield (earlier, later, bit error rate) of pairs that share a code, overlap enough, and are alike in the overlap.
+def _similar(clips: FingerprintFile, max_bit_error: float) -> Iterator[tuple[float, int, int, int]]:
+    """Yield the pairs that share a code, overlap enough, and are alike in the overlap, as `similar_clips` does.
 
     A pair may come up to MAX_OFFSETS times, once for each alignment.
     """

@@ -10,7 +10,7 @@ from clean_corpus.pipeline.quality.fingerprint_file import FingerprintFile
 
 
 def alike(clips, alignments, max_bit_error=0.25):
-    """(earlier, later, bit error) of clips that begin to overlap at these positions of the file."""
+    """(bit error, earlier, later, offset) of clips that begin to overlap at these positions of the file."""
     with TemporaryFile() as file:
         held = FingerprintFile(file)
         for codes in clips:
@@ -28,19 +28,20 @@ def codes():
 def test_the_error_is_that_of_the_overlap(codes):
     wrong = codes.copy()
     wrong[:50] ^= np.uint32(0b11)  # 2 of 32 bits in half of the frames
-    assert alike([codes, wrong], [(0, 100)]) == [(0, 1, 1 / 32)]
-    assert alike([codes, codes[10:]], [(10, 100)]) == [(0, 1, 0.0)]
+    assert alike([codes, wrong], [(0, 100)]) == [(1 / 32, 0, 1, 0)]
+    assert alike([codes, codes[10:]], [(10, 100)]) == [(0.0, 0, 1, -10)]
+    assert alike([codes[10:], codes], [(0, 100)]) == [(0.0, 0, 1, 10)]
     assert alike([codes, codes[10:]], [(0, 100)]) == []  # at another offset: half of the bits
 
 
 def test_frames_that_are_silent_in_either_clip_do_not_count(codes):
     quiet = codes.copy()
     quiet[40:60] = 0
-    assert alike([codes, quiet], [(0, 100)]) == [(0, 1, 0.0)]
+    assert alike([codes, quiet], [(0, 100)]) == [(0.0, 0, 1, 0)]
 
 
 def test_too_few_frames_prove_nothing(codes):
-    assert alike([codes[:MIN_FRAMES]] * 2, [(0, MIN_FRAMES)]) == [(0, 1, 0.0)]
+    assert alike([codes[:MIN_FRAMES]] * 2, [(0, MIN_FRAMES)]) == [(0.0, 0, 1, 0)]
     assert alike([codes[: MIN_FRAMES - 1]] * 2, [(0, MIN_FRAMES - 1)]) == []
 
 
@@ -48,4 +49,4 @@ def test_the_alignments_with_most_votes_are_tried(codes):
     votes = {(0, 100): 1, (0, 101): 2, (0, 102): 2, (0, 103): 2}
     once = [alignment for alignment, count in votes.items() for _ in range(count)]
     assert alike([codes, codes], once) == []  # three others have more
-    assert alike([codes, codes], [*once, (0, 100)]) == [(0, 1, 0.0)]  # of equal ones the first
+    assert alike([codes, codes], [*once, (0, 100)]) == [(0.0, 0, 1, 0)]  # of equal ones the first

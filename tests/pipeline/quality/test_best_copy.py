@@ -17,14 +17,14 @@ SCORES = {"dnsmos_ovrl": 3.0, "bandwidth_hz": 7900.0, "snr_db": 30.0, "clipping_
 
 
 def clip(name: str, samples: str, **more) -> Clip:
-    return Clip(name, f"{name}.wav", None, duration_s=3.0, speech_s=2.0, pcm_sha256=samples, **more)
+    return Clip(name, f"{name}.wav", None, pcm_sha256=samples, **{"duration_s": 3.0, "speech_s": 2.0} | more)
 
 
-def chosen(clips: list[Clip], scores: dict) -> Choice:
+def chosen(clips: list[Clip], scores: dict, **sounds: tuple[float, float]) -> Choice:
     """The choice among clips that are one group; it is the same in every order."""
     choices = []
     for some in permutations(clips):
-        group = Copies({c.clip_id: 0.1 for c in some})
+        group = Copies({c.clip_id: 0.1 for c in some}, {c.clip_id: sounds.get(c.clip_id, (0.0, 3.0)) for c in some})
         choices.append(
             choose([group], {c.clip_id: c for c in some}, scores, GateConfig().at_rate(16000), DedupConfig())
         )
@@ -32,8 +32,8 @@ def chosen(clips: list[Clip], scores: dict) -> Choice:
     return choices[0]
 
 
-def kept(clips: list[Clip], scores: dict) -> str:
-    (name,) = {c.clip_id for c in clips} - chosen(clips, scores).duplicates.keys()
+def kept(clips: list[Clip], scores: dict, **sounds: tuple[float, float]) -> str:
+    (name,) = {c.clip_id for c in clips} - chosen(clips, scores, **sounds).duplicates.keys()
     return name
 
 
@@ -93,6 +93,42 @@ def test_the_best_one_gets_the_metadata_that_it_lacks():
     assert NO_COPIES.marked(raw) == raw
 
 
+@pytest.mark.parametrize(
+    ("sounds", "apart_s"),
+    [((0.0, 3.0), None), ((0.12, 2.88), None), ((0.16, 3.0), "0.16"), ((0.0, 2.84), "0.16"), ((-0.4, 2.6), "0.40")],
+)
+def test_a_text_passes_over_only_where_the_same_is_spoken(sounds, apart_s):
+    """What is known of the voice passes over all the same; the ledger says why the text did not."""
+    best = clip("a", "1")
+    other = clip("b", "2", metadata=Metadata(text="All of it.", speaker="s"), text_source="timed")
+    choice = chosen([best, other], {"1": SCORES, "2": SCORES | {"snr_db": 20.0}}, b=sounds)
+    text, source = (None, None) if apart_s else ("All of it.", "timed")
+    assert choice.metadata == {"a": (Metadata(text=text, speaker="s"), source)}
+    why = f"; its text is not passed on, it begins or ends {apart_s} s > 0.15 s elsewhere" if apart_s else ""
+    assert choice.duplicates["b"].detail == f"of a: bit error 0.1 <= 0.25; snr_db 21 < 30{why}"
+
+
+def test_texts_pass_over_by_what_the_kept_clip_holds_not_by_what_a_copy_of_it_does():
+    """The middle one is like both, and they differ; the text of the third is not spoken in the first."""
+    texts = {"2": None, "3": "Too much."}
+    clips = [clip("a", "1"), *(clip(n, n, metadata=Metadata(text=text)) for n, text in texts.items())]
+    scores = {n: SCORES | {"dnsmos_ovrl": 3.3 - 0.2 * int(n)} for n in "123"}
+    assert chosen(clips, scores, **{"2": (0.0, 3.1), "3": (0.0, 3.2)}).metadata == {}
+    near = [clips[0], replace(clips[1], metadata=Metadata(text="Right.")), clips[2]]
+    assert chosen(near, scores, **{"3": (0.0, 3.2)}).metadata == {"a": (Metadata(text="Right."), None)}
+
+
+def test_a_copy_that_holds_all_of_the_speech_is_kept_before_one_that_only_sounds_better():
+    whole, cut = clip("b", "whole"), clip("a", "cut", speech_s=1.2)
+    scores = {"whole": SCORES | {"dnsmos_ovrl": 2.4, "bandwidth_hz": 7500.0}, "cut": SCORES}
+    assert kept([whole, cut], scores, a=(0.0, 2.2)) == "b"
+    why = chosen([whole, cut], scores, a=(0.8, 3.0)).duplicates["a"].detail
+    assert why == "of b: bit error 0.1 <= 0.25; all of the speech 0 < 1"
+    assert kept([whole, cut], scores) == "a", "it has less speech by the detector alone"
+    assert kept([whole, replace(cut, speech_s=1.9)], scores, a=(0.0, 2.2)) == "a", "the other ends in noise"
+    assert kept([whole, cut], scores | {"whole": SCORES | {"bandwidth_hz": 3400.0}}, a=(0.0, 2.2)) == "a"
+
+
 def test_copies_of_copies_are_scored_once():
     """Two pairs of equal samples: one clip of each pair is scored, before the choice and after it."""
     clips = [clip("a", "1"), clip("b", "1", metadata=Metadata(text="t")), clip("c", "2"), clip("d", "2")]
@@ -111,6 +147,6 @@ def test_shards_without_a_clip_to_be_scored_are_left_alone():
         return RawShard(Shard("k", "0" * 64, 1, len(clips)), list(clips), [""] * len(clips))
 
     raws = [shard(clip("a", "1"), clip("x", "9")), shard(clip("b", "2")), shard(clip("c", "3")), shard(clip("d", "3"))]
-    groups = [Copies({"a": 0.1, "b": 0.1}), Copies({"c": 0.0, "d": 0.0})]
+    groups = [Copies(bit_error, {}) for bit_error in ({"a": 0.1, "b": 0.1}, {"c": 0.0, "d": 0.0})]
     clips, numbers = members(groups, enumerate(raws))
     assert sorted(clips) == ["a", "b", "c", "d"] and numbers == [0, 1]

@@ -162,6 +162,29 @@ def test_bit_error_is_that_of_the_flipped_bits():
     assert find_duplicates(rows, DedupConfig(max_bit_error=0.06)) == {}
 
 
+def test_copies_lie_on_one_clock_whatever_the_order():
+    """Cut at either end, with silence before it, and with equal samples; each is compared with all others."""
+    codes = np.random.default_rng(0).integers(1, 2**32, 400, np.uint32)
+    clips = {"all": codes, "end": codes[50:], "begin": codes[:350], "late": np.pad(codes, (30, 9)), "again": codes[50:]}
+    expected = {"all": (0, 400), "end": (50, 400), "begin": (0, 350), "late": (0, 400), "again": (50, 400)}
+    for order in permutations((name, name.replace("again", "end"), x) for name, x in clips.items()):
+        (group,) = find_copies(order, DedupConfig())
+        zero_s = group.sounds["all"][0]
+        assert group.sounds.keys() == clips.keys() and list(group.sounds) == list(group.bit_error)
+        for name, frames in expected.items():
+            found = [round((at_s - zero_s) / 0.012) for at_s in group.sounds[name]]
+            assert found == list(frames), name
+
+
+def test_the_pairs_that_are_most_alike_tell_how_copies_lie():
+    """One frame aside they are alike too, as frames of sound overlap, but less."""
+    codes = np.random.default_rng(0).integers(1, 2**32, 200, np.uint32).repeat(2)
+    shifted = np.pad(codes, (7, 0), constant_values=1)
+    (group,) = find_copies([("a", "1", codes), ("b", "2", shifted)], DedupConfig())
+    assert group.bit_error == {"a": 0.0, "b": 0.0}
+    assert group.sounds["b"] == pytest.approx((-7 * 0.012, 400 * 0.012))
+
+
 def test_many_copies_of_one_clip_are_all_found():
     """More copies than a code is followed through: the chain still holds them together."""
     codes = np.random.default_rng(0).integers(1, 2**32, 100, np.uint32)
