@@ -13,6 +13,7 @@ from clean_corpus.pipeline.discover.recordings import (
     SIDECARS,
     TIMED,
     Found,
+    composed,
     find_by_stem,
     printable,
     sidecar_stems,
@@ -41,11 +42,10 @@ def _recordings(db: sqlite3.Connection, stem: bytes) -> list[Found]:
 def read_sidecar(sidecar: ManifestFile) -> None:
     """Note what a sidecar says of the recordings of its name."""
     with sidecar.noting_problems():
-        stems = sidecar_stems(sidecar.path)
-        stem = next((stem for stem in stems if _recordings(sidecar.db, stem)), stems[0])
+        stem = _stem(sidecar.db, sidecar.path)
         recordings = one_form(find_by_stem(sidecar.db, stem))
         for _, path in recordings:
-            _refuse_second(sidecar, path)
+            _refuse_second(sidecar, stem, path)
         content, problem = sidecar.content(), None
         if (cues := _cues(sidecar, content)) is not None:
             _note_cues(sidecar, recordings, cues)
@@ -82,14 +82,30 @@ def _note_cues(sidecar: ManifestFile, recordings: Sequence[Found], cues: Iterabl
                 sidecar.add_statement(recording, cue.line, cue.start_s, says, end_s=cue.end_s, part=part)
 
 
-def _refuse_second(sidecar: ManifestFile, recording: bytes) -> None:
-    """Refuse a sidecar whose recording has another one that is nearer by name, or as near.
+def _refuse_second(sidecar: ManifestFile, stem: bytes, recording: bytes) -> None:
+    """Refuse a sidecar whose recording has another one of its kind that is nearer by name, or as near.
+
+    Of NAME.vtt and NAME.en.vtt the first is nearer; NAME.de.vtt and NAME.en.vtt are as near.
 
     Raises: ConfigError if there is one.
     """
-    stem, suffix = stem_of(recording), os.path.splitext(sidecar.path)[1].lower()
-    beside = sidecar.db.execute("SELECT path FROM found WHERE path > ? AND path < ?", (stem + b".", stem + b"/"))
-    for (path,) in beside:
-        if path != sidecar.path and stem_of(path) == stem and os.path.splitext(path)[1].lower() == suffix:
-            other, own = ascii(printable(os.fsdecode(path))), printable(os.fsdecode(recording))
-            raise ConfigError(f"{own!r} has the sidecar {other} too; keep one of them")
+    suffix, own = os.path.splitext(sidecar.path)[1].lower(), _distance(sidecar.path, recording)
+    beside = "SELECT path FROM found WHERE path > ? AND path < ? ORDER BY path"
+    for start in {stem, stem_of(recording)}:
+        for (path,) in sidecar.db.execute(beside, (start + b".", start + b"/")):  # in ASCII, / follows on .
+            is_rival = path != sidecar.path and os.path.splitext(path)[1].lower() == suffix
+            if is_rival and composed(_stem(sidecar.db, path)) == composed(stem) and _distance(path, recording) <= own:
+                other, name = ascii(printable(os.fsdecode(path))), printable(os.fsdecode(recording))
+                raise ConfigError(f"{name!r} has the sidecar {other} too; keep one of them")
+
+
+def _stem(db: sqlite3.Connection, path: bytes) -> bytes:
+    """Return the name without extension of the recordings that a sidecar is of."""
+    stems = sidecar_stems(path)
+    return next((stem for stem in stems if _recordings(db, stem)), stems[0])
+
+
+def _distance(path: bytes, recording: bytes) -> tuple[bool, bool]:
+    """Return how far a sidecar's name is from its recording's: by what stands in between, then by normalisation."""
+    stem = stem_of(recording)
+    return composed(stem_of(path)) != composed(stem), not path.startswith(stem + b".")

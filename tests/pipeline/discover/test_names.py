@@ -111,6 +111,32 @@ def test_a_recording_has_one_sidecar_of_a_kind(tmp_path):
     assert all("keep one of them" in found[name].error for name in ("a.txt", "a.TXT"))
 
 
+@pytest.mark.parametrize(
+    ("counts", "refused"),
+    [
+        (None, ["a.de.vtt", "a.en.vtt"]),
+        (None, ["a.de.vtt", "a.en.VTT", "a.fr.vtt"]),
+        (None, ["a.en.vtt", "a.wav.vtt"]),
+        (None, ["a.de.srt", "a.en.srt"]),
+        ("a.vtt", ["a.en.vtt"]),
+        ("a.VTT", ["a.de.vtt", "a.en.vtt"]),
+        ("a.en.vtt", []),
+    ],
+)
+def test_of_time_stamps_in_two_languages_those_of_the_nearest_name_count_or_none(counts, refused, tmp_path):
+    names = [counts, *refused] if counts else refused
+    of_others = ["a.b.en.vtt", "ab.en.vtt", "ab.de.srt"]  # one of a kind each
+    audio(tmp_path, "a.wav", "a.b.wav", "ab.wav")
+    for name in names + of_others:
+        (tmp_path / name).write_text(f"1\n00:00:01.000 --> 00:00:02.000\n{name}\n")
+    found = rows(tmp_path)
+    assert [segment.text for segment in found["a.wav"].segments] == ([counts] if counts else [])
+    assert found.keys() == {"a.wav", "a.b.wav", "ab.wav", *refused}
+    for name in refused:
+        other = counts or next(other for other in refused if other != name)
+        assert found[name].error.endswith(f"'a.wav' has the sidecar '{other}' too; keep one of them")
+
+
 def test_names_that_differ_in_case_are_two_and_said(tmp_path):
     audio(tmp_path, "a.wav", "A.wav", "Other.WAV")
     (tmp_path / "metadata.csv").write_text("a|small\nother|lost\nA|large\n")
