@@ -251,30 +251,53 @@ class Difference:
     changed: list[tuple[str, str, str]]
 
 
-_COMPARED = ("clip_id", "verdict", "reason", "chosen", "source_sha256", "gain_db")
-_REVIEWED = ("reviewed", "reviewed_by", "reviewed_at")
-_ENDS = """
+_ENDED = ("clip_id", "verdict", "reason", "chosen", "reviewed", "reviewed_by", "reviewed_at")
+_MADE = ("source_sha256", "gain_db")
+_CUT = ("offset_s", "duration_s", "removed_s", "channel", "input_gain_db")
+_ENHANCED = ("enhancer", "weights_sha256")
+_ENDS = f"""
     SELECT clip_id, verdict || coalesce(' ' || reason, '') || coalesce(' ' || chosen, '')
            || coalesce(' (' || reviewed || ' by ' || reviewed_by || ')', '') AS ended,
-           source_sha256, gain_db, reviewed_at FROM {}
+           {", ".join(_MADE + _CUT)}, reviewed_at, CASE WHEN verdict <> 'failed' THEN rate END AS rate,
+           CASE WHEN chosen = 'enhanced' THEN coalesce(weights_sha256, enhancer) END AS weights,
+           CASE WHEN chosen = 'enhanced' THEN upper_band END AS upper_band FROM {{}}
 """
+_CHANGED = " OR ".join(
+    ["a.clip_id IS NULL", "b.clip_id IS NULL"]
+    + [f"a.{name} IS DISTINCT FROM b.{name}" for name in (*_MADE, "reviewed_at")]
+    # null where the release that wrote the ledger did not know it yet
+    + [f"a.{name} <> b.{name}" for name in ("ended", *_CUT, "rate", "weights", "upper_band")]
+)
+
+
+def _made_of(store: Store, manifest: Manifest) -> pa.Table:
+    """Return the columns of a version's ledger by which its clips are compared, with what only its run.json says.
+
+    Raises: DataError if the ledger is not what was written.
+    """
+    table, run = ledger_of(store, manifest, _ENDED + _MADE + _CUT + _ENHANCED), manifest.run
+    rate = run.get("config", {}).get("audio", {}).get("sample_rate")
+    upper = (run.get("upper_band_sha256") or run["upper_band"] or "none") if "upper_band" in run else None
+    for name, value in (("rate", pa.scalar(rate, pa.int64())), ("upper_band", pa.scalar(upper, pa.string()))):
+        table = table.append_column(name, pa.repeat(value, len(table)))
+    return table
 
 
 def difference(store: Store, earlier: Manifest, later: Manifest) -> Difference:
     """Compare two versions by their ledgers.
 
+    These have no hash of a clip's samples, but what decides over them: the recording, the cut, the gains to a
+    thousandth of a dB, the rate, and the networks where the enhanced version was chosen.
+
     Raises: DataError if a ledger is not what was written.
     """
     with duckdb.connect() as connection:
-        connection.register("earlier", ledger_of(store, earlier, _COMPARED + _REVIEWED))
-        connection.register("later", ledger_of(store, later, _COMPARED + _REVIEWED))
+        connection.register("earlier", _made_of(store, earlier))
+        connection.register("later", _made_of(store, later))
         rows = connection.sql(
             f"""SELECT coalesce(a.clip_id, b.clip_id) AS clip, a.clip_id IS NULL, b.clip_id IS NULL, a.ended, b.ended
                 FROM ({_ENDS.format("earlier")}) a FULL JOIN ({_ENDS.format("later")}) b USING (clip_id)
-                WHERE a.clip_id IS NULL OR b.clip_id IS NULL OR a.ended <> b.ended
-                   OR a.source_sha256 IS DISTINCT FROM b.source_sha256 OR a.gain_db IS DISTINCT FROM b.gain_db
-                   OR a.reviewed_at IS DISTINCT FROM b.reviewed_at
-                ORDER BY clip"""
+                WHERE {_CHANGED} ORDER BY clip"""
         ).fetchall()
     return Difference(
         [clip for clip, new, _, _, _ in rows if new],

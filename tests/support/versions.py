@@ -22,7 +22,8 @@ def draft(store, *rows):
     kept = [r["clip_id"] for r in rows if r["verdict"] == "kept"]
     tar = write_shard(store, f"shards/{'-'.join(kept)}.tar", [{"__key__": c, "flac": c.encode()} for c in kept])
     buffer = io.BytesIO()
-    schema = pa.schema([(k, pa.float64() if k == "gain_db" else pa.string()) for k in row("")])
+    columns = {name for known in (row(""), *rows) for name in known}
+    schema = pa.schema([(k, pa.float64() if k.endswith(("_db", "_s")) else pa.string()) for k in sorted(columns)])
     pq.write_table(pa.Table.from_pylist(list(rows), schema), buffer)
     data = buffer.getvalue()
     digest = hashlib.sha256(data).hexdigest()

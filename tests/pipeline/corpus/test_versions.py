@@ -80,6 +80,46 @@ def test_what_changed_is_told_by_clip(store):
     ]  # fmt: skip
 
 
+CUT = {"offset_s": 1.0, "duration_s": 3.0, "removed_s": 0.0, "channel": "0", "input_gain_db": 6.0, "enhancer": "crn"}
+
+
+def changed(store, one, two, **runs):
+    """The clips that changed, of a kept and a rejected raw, a kept enhanced and a failed one, each with other facts."""
+    ends = ("raw", "kept", "raw"), ("bad", "rejected", "raw"), ("better", "kept", "enhanced"), ("lost", "failed", None)
+    made = []
+    for facts, run in ((one, runs.get("run_1")), (two, runs.get("run_2"))):
+        new = draft(store, *(row(clip, verdict, chosen=chosen, **facts) for clip, verdict, chosen in ends))
+        made.append(versions.publish(store, new.model_copy(update={"run": new.run | (run or {})})))
+    found = versions.difference(store, *made)
+    assert not found.added and not found.removed and all(before == after for _, before, after in found.changed)
+    return [clip for clip, _, _ in found.changed]
+
+
+@pytest.mark.parametrize("name", ["offset_s", "duration_s", "removed_s", "input_gain_db", "channel"])
+def test_a_clip_that_is_cut_otherwise_has_other_audio(store, name):
+    other = CUT | {name: "1" if name == "channel" else CUT[name] + 0.04}
+    assert changed(store, CUT, other) == ["bad", "better", "lost", "raw"]
+
+
+def test_clips_of_another_rate_are_other_audio(store):
+    rates = {f"run_{n}": {"config": {"audio": {"sample_rate": rate}}} for n, rate in ((1, 24000), (2, 16000))}
+    assert changed(store, CUT, CUT | {"speaker": "s"}, **rates) == ["bad", "better", "raw"]
+
+
+def test_other_networks_change_the_clips_that_they_made(store):
+    assert changed(store, CUT, CUT | {"weights_sha256": "v"}) == ["better"]
+    without = CUT | {"weights_sha256": None}
+    assert changed(store, without, without | {"enhancer": "gate"}) == ["better"]
+    bands = {"run_1": {"upper_band": None}, "run_2": {"upper_band": "x.safetensors", "upper_band_sha256": "u"}}
+    assert changed(store, CUT | {"speaker": "s"}, CUT | {"speaker": "t"}, **bands) == ["better"]
+
+
+def test_what_an_older_release_did_not_write_is_no_change(store):
+    now = {"config": {"audio": {"sample_rate": 24000}}, "upper_band": None}
+    assert changed(store, {}, CUT, run_2=now) == []
+    assert changed(store, CUT, CUT | {"enhancer": "a path to the same"}, run_2=now) == []
+
+
 def test_damage_is_found(store):
     manifests = [versions.publish(store, draft(store, *map(row, names))) for names in ("a", "ab", "c")]
     assert all(problem is None for _, problem in versions.verify(store, manifests))
