@@ -21,8 +21,8 @@ from clean_corpus.pipeline.discover.manifest_rows import (
     is_row,
     parse_row,
 )
-from clean_corpus.pipeline.discover.names import encode_name, find_file, find_named
-from clean_corpus.pipeline.discover.recordings import find_by_name
+from clean_corpus.pipeline.discover.names import find_file, find_named, seek_named
+from clean_corpus.pipeline.discover.recordings import SIDECARS
 from clean_corpus.pipeline.discover.tables import (
     LJSPEECH,
     Dialect,
@@ -64,7 +64,10 @@ def manifest_kind(path: str, config: ManifestConfig = DEFAULT_MANIFEST) -> Kind 
 
 
 def is_manifest(manifest: ManifestFile, kind: Kind) -> bool:
-    """Return whether a file that may be a manifest by its name is one by its first lines."""
+    """Return whether a file that may be a manifest by its name is one by its first lines.
+
+    A table of ids may be of anything else: it is one if any of its rows names a recording, where `read_table` looks.
+    """
     lines = manifest.first_lines(2)
     if kind not in ("maybe table", "maybe jsonl"):
         return True
@@ -79,10 +82,8 @@ def is_manifest(manifest: ManifestFile, kind: Kind) -> bool:
         return True  # and says so when it is read
     if dialect is None or not dialect.columns.name_is_id:
         return dialect is not None
-    row = split_columns(lines[-1], dialect.separator, dialect.quoting) or []
-    name = encode_name(row[dialect.columns.name]) if len(row) > dialect.columns.name else b""
-    folders = (manifest.folder, os.path.join(manifest.folder, b"wavs"), os.path.join(manifest.folder, b"clips"))
-    return bool(name) and any(find_by_name(manifest.db, os.path.join(folder, name)) for folder in folders)
+    names = (row[dialect.columns.name] for _, row in _rows(manifest, dialect) if len(row) > dialect.columns.name)
+    return any(_names_a_recording(manifest, name) for name in names)
 
 
 def read_table(manifest: ManifestFile) -> None:
@@ -113,7 +114,7 @@ def _dialect(manifest: ManifestFile) -> Dialect | None:
         return declared_dialect(first, config.separator, declared_columns(config.columns))
     if dialect := header_dialect(first, config.separator):
         return dialect
-    if (problem := unknown_header(first)) and not _names_a_recording(manifest, first):
+    if (problem := unknown_header(first)) and not _names_a_recording(manifest, first.split("|")[0].strip()):
         raise ConfigError(problem)
     lines = (line for _, line, problem in manifest.decoded_lines() if problem is None)
     if problem := ambiguous_columns(lines, config.separator or "|"):
@@ -124,10 +125,12 @@ def _dialect(manifest: ManifestFile) -> Dialect | None:
     return Dialect(config.separator or "|", "none", LJSPEECH, has_header=False)
 
 
-def _names_a_recording(manifest: ManifestFile, line: str) -> bool:
-    name = encode_name(line.split("|")[0].strip())
-    folders = (manifest.folder, os.path.join(manifest.folder, b"wavs"))
-    return any(find_by_name(manifest.db, os.path.join(folder, name)) for folder in folders)
+def _names_a_recording(manifest: ManifestFile, name: str) -> bool:
+    try:
+        paths = [path for _, path in seek_named(manifest, name)]
+    except ConfigError:  # no name of a file of INPUT, or one of two
+        return False
+    return any(not path.lower().endswith(SIDECARS) and manifest_kind(os.fsdecode(path)) is None for path in paths)
 
 
 def _rows(manifest: ManifestFile, dialect: Dialect) -> Iterator[tuple[int, list[str]]]:

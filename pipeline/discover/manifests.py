@@ -77,6 +77,7 @@ def _recognise(
     for number, path, kind, base in _each(db, fetch, "SELECT number, path, kind FROM maybe", "AND NOT sure"):
         if is_manifest(ManifestFile(db, 0, path, base, root, config), kind):
             db.execute("UPDATE maybe SET sure = 1 WHERE number = ?", (number,))
+    db.execute("DELETE FROM problem")  # of lines that were looked at: noted again when they are read
     put = "INSERT INTO manifest (path, folder, kind) VALUES (?, ?, ?)"
     known = db.execute("SELECT path, kind FROM maybe WHERE sure ORDER BY number")
     db.executemany(put, ((path, os.path.dirname(path), kind) for path, kind in known))

@@ -204,7 +204,7 @@ def test_a_header_is_no_recording(content, words, tmp_path):
 
 def test_what_is_no_manifest_stays_what_it_is(tmp_path):
     audio(tmp_path, "a.wav")
-    (tmp_path / "prices.csv").write_text("id,text,price\n1,bread,2\n2,milk,3\n")
+    (tmp_path / "prices.csv").write_text('id,text,price\n1,bread,2\n,milk,3\n2,http://a.wav,3\n"2,milk,3\n')
     (tmp_path / "durations.tsv").write_text("clip\tduration[ms]\na.wav\t5\n")
     (tmp_path / "settings.json").write_text('{"audio": true}\n')
     (tmp_path / "list.json").write_text("[1, 2]")
@@ -214,10 +214,37 @@ def test_what_is_no_manifest_stays_what_it_is(tmp_path):
     assert not any(row.error for row in found.values()), "as before: they fail when they are decoded"
 
 
-def test_ids_in_another_table_than_metadata_csv(tmp_path):
-    audio(tmp_path, "wavs/u1.wav")
-    (tmp_path / "texts.csv").write_text("utt_id;text\nu1;hello\n")
-    assert told(tmp_path) == {"wavs/u1.wav": ("hello", None)}
+def test_a_table_of_ids_that_name_other_files_stays_what_it_is(tmp_path):
+    audio(tmp_path, "a.wav")
+    (tmp_path / "a.txt").write_text("a")
+    (tmp_path / "rooms.csv").write_text("id,text\nrooms,one\nrooms.csv,two\na.txt,three\n")
+    found = rows(tmp_path)
+    assert sorted(found) == ["a.wav", "rooms.csv"] and not any(row.error for row in found.values())
+
+
+@pytest.mark.parametrize(
+    ("recording", "table", "content", "others"),
+    [
+        ("wavs/u1.wav", "texts.csv", "utt_id;text\nu1;hello\n", []),
+        ("audio/u1.wav", "texts.csv", "id,text\nu1,hello\n", []),
+        ("clips/u1.wav", "texts.tsv", "id\ttext\nu1.mp3\thello\n", []),
+        ("set/u1.wav", "meta/texts.csv", "id,text\nset/u1,hello\n", []),
+        ("u1.wav", "texts.csv", "id,text\ngone,bye\nu1,hello\n", ["gone"]),
+        ("u1.wav", "texts.csv", "id,text\n,bye\nhttp://u1,bye\nu1,hello\n", ["texts.csv:2", "texts.csv:3"]),
+        ("u1.wav", "texts.csv", 'id,text\n"gone","bye\nbye"\nu1,hello\n', ["gone"]),
+        ("u1.wav", "texts.csv", 'id,text\nu1,"hel\nlo"\n', []),
+        ("001.wav", "texts.csv", "id,text\n0,bye\n001,hello\n", ["0"]),
+        ("u1.wav", "texts.csv", "id,text\n" + 3000 * "gone,bye\n" + "u1,hello\n", ["gone"]),
+    ],
+)
+def test_ids_in_another_table_than_metadata_csv(recording, table, content, others, tmp_path):
+    """It is a manifest by any row that names a recording where one is looked for; what came to nothing is said once."""
+    audio(tmp_path, recording)
+    (tmp_path / table).parent.mkdir(exist_ok=True)
+    (tmp_path / table).write_text(content)
+    found = rows(tmp_path)
+    assert found[recording].metadata.text.replace("\n", "") == "hello"
+    assert sorted(found.keys() - {recording}) == others
 
 
 def test_a_table_given_as_input_is_read_whatever_it_is(tmp_path):
