@@ -43,7 +43,7 @@ class Choice:
 
 NO_COPIES = Choice({}, {})
 
-SAME_S = 0.15  # of 84 copies coded, filtered, padded, or with noise at 10 dB, none begins or ends 0.12 s elsewhere
+SAME_S = 0.15  # of 84 copies coded, filtered, padded, or with noise at 10 dB, none begins or ends over 0.12 s elsewhere
 
 Measure = Callable[[Clip, Scores, GateConfig, bool], float]
 """A number of which more is better; it is coarse, so that a difference in it can be heard and is no rounding.
@@ -108,7 +108,7 @@ def choose(
     """Return the best clip of each group, whatever the order of groups and clips.
 
     `scores` maps pcm_sha256 to scores; a clip without any comes behind those that have some. The best one gets the
-    metadata that it lacks from the others, the better ones first; a text only from one that is cut as it is.
+    metadata that it lacks from the others, the better ones first; a text only from one in which the same is spoken.
     """
     duplicates: dict[str, Duplicate] = {}
     metadata: dict[str, tuple[Metadata, TextSource | None]] = {}
@@ -122,7 +122,7 @@ def choose(
         (best_ranks, best), *others = ranked
         known, text_source = best.metadata, best.text_source
         for _, clip in others:
-            is_alike = _elsewhere_s(group, best, clip) <= SAME_S
+            is_alike = _other_words(group, best, clip) is None
             if is_alike and known.text is None is not clip.metadata.text:
                 text_source = clip.text_source
             known = overlay(clip.metadata if is_alike else replace(clip.metadata, text=None), known)
@@ -135,8 +135,7 @@ def choose(
             kind = Reason.DUPLICATE if clip.pcm_sha256 in seen else Reason.NEAR_DUPLICATE
             detail = f"of {best.clip_id}: {alike}; {_difference(best_ranks, ranks)}"
             if clip.metadata.text is not None and known.text is None:
-                elsewhere_s = _elsewhere_s(group, best, clip)
-                detail += f"; its text is not passed on, it begins or ends {elsewhere_s:.2f} s > {SAME_S:g} s elsewhere"
+                detail += f"; its text is not passed on, {_other_words(group, best, clip)}"
             duplicates[clip.clip_id] = Duplicate(kind, detail)
             seen.add(clip.pcm_sha256)
     return Choice(duplicates, metadata)
@@ -153,14 +152,18 @@ def kept_copy(reason: str | None, detail: str | None) -> str | None:
     return detail.removeprefix("of ").partition(":")[0]
 
 
-def _elsewhere_s(group: Copies, one: Clip, other: Clip) -> float:
-    """Return by how much one copy begins or ends to sound elsewhere in the recording than another, whichever is more.
+def _other_words(group: Copies, one: Clip, other: Clip) -> str | None:
+    """Return why what is spoken in one copy may not be what is spoken in another, None if it surely is.
 
     >>> a, b = (Clip(name, "", None) for name in "ab")
-    >>> _elsewhere_s(Copies({}, {"a": (0.0, 3.0), "b": (0.5, 3.0)}), a, b)
-    0.5
+    >>> _other_words(Copies({}, {"a": (0.0, 3.0), "b": (0.5, 3.0)}, {"a": 0, "b": 0}), a, b)
+    'it begins or ends 0.50 s > 0.15 s elsewhere'
     """
-    return max(abs(x - y) for x, y in zip(group.sounds[one.clip_id], group.sounds[other.clip_id], strict=True))
+    both = zip(group.sounds[one.clip_id], group.sounds[other.clip_id], strict=True)
+    if (elsewhere_s := max(abs(x - y) for x, y in both)) > SAME_S:
+        return f"it begins or ends {elsewhere_s:.2f} s > {SAME_S:g} s elsewhere"
+    is_same = group.wording[one.clip_id] == group.wording[other.clip_id]
+    return None if is_same else "a stretch of it sounds otherwise"
 
 
 def _holds_all_speech(group: Copies, clip: Clip, fullest: Clip) -> bool:

@@ -13,7 +13,7 @@ from clean_corpus.pipeline.core.config import DedupConfig
 from clean_corpus.pipeline.core.records import RawShard
 from clean_corpus.pipeline.core.scratch_database import scratch_database
 from clean_corpus.pipeline.quality import shared_codes
-from clean_corpus.pipeline.quality.alignment import Block, similar_clips
+from clean_corpus.pipeline.quality.alignment import Block, similar_clips, worst_stretch
 from clean_corpus.pipeline.quality.fingerprint import HOP_LENGTH, RATE, from_text
 from clean_corpus.pipeline.quality.fingerprint_file import FingerprintFile, PartitionedFile, cuts
 
@@ -26,11 +26,13 @@ class Copies:
     """Clips that are one recording, by name in the order in which they came.
 
     `bit_error` is that to the most similar other one with other samples, 0 where all have the same. `sounds` is when
-    each begins and ends to sound, in seconds on one clock: copies that are cut alike do so at the same time.
+    each begins and ends to sound, in seconds on one clock: copies that are cut alike do so at the same time. Those of
+    which `wording` is the same number are alike in each stretch of 0.4 s: none has a word where another has another.
     """
 
     bit_error: dict[str, float]
     sounds: dict[str, tuple[float, float]]
+    wording: dict[str, int]
 
 
 def find_copies(clips: Iterable[tuple[str, str, NDArray[np.uint32]]], config: DedupConfig) -> list[Copies]:
@@ -50,26 +52,34 @@ def find_copies(clips: Iterable[tuple[str, str, NDArray[np.uint32]]], config: De
         equal = _separate_copies(clips, database, distinct if config.near else None)
         by_first: dict[str, Copies] = {}
         group_of: dict[str, Copies] = {}
-        nearest, groups = _joined(np.fromiter(_similar(distinct, config.max_bit_error), _PAIR))
+        nearest, groups, joints = _joined(np.fromiter(_similar(distinct, config.max_bit_error), _PAIR))
+        wording = _wordings(distinct, joints, config.max_bit_error)
         for starts in groups:
-            group = by_first[_clip_id(database, min(starts))] = Copies({}, {})
+            group = by_first[_clip_id(database, min(starts))] = Copies({}, {}, {})
             for number, start in sorted(starts.items()):
                 clip_id = _clip_id(database, number)
                 group.bit_error[clip_id] = nearest[number]
                 group.sounds[clip_id] = _sounds(distinct, number, start)
+                group.wording[clip_id] = wording[number]
                 group_of[clip_id] = group
     for clip_id, original in equal:
-        group = group_of.get(original) or by_first.setdefault(original, Copies({original: 0.0}, {original: (0.0, 0.0)}))
+        alone = Copies({original: 0.0}, {original: (0.0, 0.0)}, {original: 0})
+        group = group_of.get(original) or by_first.setdefault(original, alone)
         group.bit_error[clip_id] = group.bit_error[original]
         group.sounds[clip_id] = group.sounds[original]
+        group.wording[clip_id] = group.wording[original]
     return list(by_first.values())
 
 
-def _joined(pairs: NDArray[np.void]) -> tuple[dict[int, float], list[dict[int, int]]]:
-    """Return each clip's bit error to the most similar other one, and the groups: clip -> frame at which it starts.
+def _joined(
+    pairs: NDArray[np.void],
+) -> tuple[dict[int, float], list[dict[int, int]], list[tuple[int, int, int]]]:
+    """Return each clip's bit error to the most similar other one, the groups, and (earlier, later, offset) of joints.
 
-    The most similar pairs tell how the clips of a group lie against each other, whatever the order of the pairs.
+    A group has the frame at which each of its clips starts. The most similar pairs are the joints that hold it together
+    and tell how the clips lie against each other, whatever the order of the pairs.
     """
+    joints: list[tuple[int, int, int]] = []
     nearest: dict[int, float] = {}
     group_of: dict[int, dict[int, int]] = {}
     for pair in pairs[np.lexsort([pairs[name] for name in reversed(_PAIR.names or ())])]:
@@ -79,18 +89,31 @@ def _joined(pairs: NDArray[np.void]) -> tuple[dict[int, float], list[dict[int, i
             nearest.setdefault(number, bit_error)
         if one is other:
             continue
+        joints.append((earlier, later, offset))
         shift = one[earlier] - offset - other[later]
         if len(one) < len(other):
             one, other, shift = other, one, -shift
         one.update((number, start + shift) for number, start in other.items())
         group_of.update(dict.fromkeys(other, one))
     groups = {id(group): group for _, group in sorted(group_of.items())}
-    return nearest, list(groups.values())
+    return nearest, list(groups.values()), joints
+
+
+def _wordings(clips: FingerprintFile, joints: Iterable[tuple[int, int, int]], max_bit_error: float) -> dict[int, int]:
+    """Return a number for each clip of some joints, the same where joints lead along which all stretches are alike."""
+    alike: dict[int, set[int]] = {}
+    for earlier, later, offset in joints:
+        fewer, more = sorted((alike.setdefault(number, {number}) for number in (earlier, later)), key=len)
+        if worst_stretch(clips.codes(earlier), clips.codes(later), offset) <= max_bit_error:
+            more |= fewer
+            alike.update(dict.fromkeys(fewer, more))
+    first: dict[int, int] = {}
+    return {number: first.setdefault(id(alike[number]), number) for number in sorted(alike)}
 
 
 def _sounds(clips: FingerprintFile, number: int, start: int) -> tuple[float, float]:
     """Return when a clip begins and ends to sound, in seconds, if it starts at a frame."""
-    audible = np.flatnonzero(clips.read(*clips.starts[number : number + 2].tolist()))
+    audible = np.flatnonzero(clips.codes(number))
     return float(start + audible[0]) * HOP_LENGTH / RATE, float(start + audible[-1] + 1) * HOP_LENGTH / RATE
 
 

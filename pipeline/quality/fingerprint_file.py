@@ -50,6 +50,13 @@ class FingerprintFile:
         self._file.readinto(codes[: end - begin].data)
         return codes
 
+    def codes(self, number: int) -> NDArray[np.uint32]:
+        """Read the fingerprint of a clip.
+
+        Shapes: -> (T,).
+        """
+        return self.read(int(self.starts[number]), int(self.starts[number + 1]))
+
 
 class PartitionedFile:
     """Hold numbers that are written in any order, and read one part after the other."""

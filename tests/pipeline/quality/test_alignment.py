@@ -5,7 +5,7 @@ from tempfile import TemporaryFile
 import numpy as np
 import pytest
 
-from clean_corpus.pipeline.quality.alignment import MIN_FRAMES, Block, similar_clips
+from clean_corpus.pipeline.quality.alignment import MIN_FRAMES, STRETCH, Block, similar_clips, worst_stretch
 from clean_corpus.pipeline.quality.fingerprint_file import FingerprintFile
 
 
@@ -50,3 +50,17 @@ def test_the_alignments_with_most_votes_are_tried(codes):
     once = [alignment for alignment, count in votes.items() for _ in range(count)]
     assert alike([codes, codes], once) == []  # three others have more
     assert alike([codes, codes], [*once, (0, 100)]) == [(0.0, 0, 1, 0)]  # of equal ones the first
+
+
+def test_the_worst_stretch_is_a_word_of_two_clips_that_are_else_alike(codes):
+    other = codes.copy()
+    other[40 : 40 + STRETCH] ^= np.uint32(0xFFFF)  # half of its bits
+    assert worst_stretch(codes, codes, 0) == 0.0
+    assert (
+        worst_stretch(codes, other, 0) == worst_stretch(codes[10:], other, 10) == worst_stretch(codes, other[10:], -10)
+    )
+    assert worst_stretch(codes, other, 0) == 0.5 and worst_stretch(codes[:56], other[:56], 0) == 0.25
+    assert worst_stretch(codes[: STRETCH - 1], ~codes[: STRETCH - 1], 0) == 0.0
+    quiet = codes.copy()
+    quiet[45 : 45 + STRETCH] = 0
+    assert worst_stretch(quiet, other, 0) == pytest.approx(0.5 * 5 / 24), "three quarters are audible"

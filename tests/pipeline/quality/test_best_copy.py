@@ -24,7 +24,9 @@ def chosen(clips: list[Clip], scores: dict, **sounds: tuple[float, float]) -> Ch
     """The choice among clips that are one group; it is the same in every order."""
     choices = []
     for some in permutations(clips):
-        group = Copies({c.clip_id: 0.1 for c in some}, {c.clip_id: sounds.get(c.clip_id, (0.0, 3.0)) for c in some})
+        names = [c.clip_id for c in some]
+        all_sound = {name: sounds.get(name, (0.0, 3.0)) for name in names}
+        group = Copies(dict.fromkeys(names, 0.1), all_sound, {name: name == "other words" for name in names})
         choices.append(
             choose([group], {c.clip_id: c for c in some}, scores, GateConfig().at_rate(16000), DedupConfig())
         )
@@ -108,6 +110,15 @@ def test_a_text_passes_over_only_where_the_same_is_spoken(sounds, apart_s):
     assert choice.duplicates["b"].detail == f"of a: bit error 0.1 <= 0.25; snr_db 21 < 30{why}"
 
 
+def test_a_text_does_not_pass_to_a_copy_that_has_other_words_in_between():
+    best, other = clip("a", "1"), clip("other words", "2", metadata=Metadata(text="Gate five.", speaker="s"))
+    choice = chosen([best, other], {"1": SCORES, "2": SCORES | {"snr_db": 20.0}})
+    assert choice.metadata == {"a": (Metadata(speaker="s"), None)}
+    assert choice.duplicates["other words"].detail.endswith(
+        "; its text is not passed on, a stretch of it sounds otherwise"
+    )
+
+
 def test_texts_pass_over_by_what_the_kept_clip_holds_not_by_what_a_copy_of_it_does():
     """The middle one is like both, and they differ; the text of the third is not spoken in the first."""
     texts = {"2": None, "3": "Too much."}
@@ -147,6 +158,6 @@ def test_shards_without_a_clip_to_be_scored_are_left_alone():
         return RawShard(Shard("k", "0" * 64, 1, len(clips)), list(clips), [""] * len(clips))
 
     raws = [shard(clip("a", "1"), clip("x", "9")), shard(clip("b", "2")), shard(clip("c", "3")), shard(clip("d", "3"))]
-    groups = [Copies(bit_error, {}) for bit_error in ({"a": 0.1, "b": 0.1}, {"c": 0.0, "d": 0.0})]
+    groups = [Copies(bit_error, {}, {}) for bit_error in ({"a": 0.1, "b": 0.1}, {"c": 0.0, "d": 0.0})]
     clips, numbers = members(groups, enumerate(raws))
     assert sorted(clips) == ["a", "b", "c", "d"] and numbers == [0, 1]

@@ -185,6 +185,19 @@ def test_the_pairs_that_are_most_alike_tell_how_copies_lie():
     assert group.sounds["b"] == pytest.approx((-7 * 0.012, 400 * 0.012))
 
 
+def test_a_word_that_is_another_one_is_told_whatever_the_order(originals):
+    """Its copies have its words, and the others those of the recording; by the whole all are alike."""
+    x, y = originals[0], originals[1]
+    other = x.copy()
+    other[RATE : RATE + RATE // 2] = y[RATE : RATE + RATE // 2]
+    said = {"x": x, "x mp3": COPIES["mp3"](x), "x soft": x / 4, "x noise": _with_noise(x)}
+    said |= {"y": other, "y cut": other[RATE // 10 :], "y again": other}
+    for order in (said, reversed(said)):
+        (group,) = find_copies([_row(name, said[name]) for name in order], DedupConfig())
+        of_x, of_y = ({group.wording[name] for name in said if name.startswith(first)} for first in "xy")
+        assert len(of_x) == len(of_y) == 1 and of_x != of_y
+
+
 def test_many_copies_of_one_clip_are_all_found():
     """More copies than a code is followed through: the chain still holds them together."""
     codes = np.random.default_rng(0).integers(1, 2**32, 100, np.uint32)
