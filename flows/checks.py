@@ -9,7 +9,7 @@ from clean_corpus.flows import download_cache
 from clean_corpus.flows.config import RunConfig
 from clean_corpus.pipeline.core import extras
 from clean_corpus.pipeline.core.errors import ConfigError
-from clean_corpus.pipeline.core.locations import Location, parse_location
+from clean_corpus.pipeline.core.locations import Location, is_within, parse_location
 from clean_corpus.pipeline.corpus.versions import Manifest
 from clean_corpus.pipeline.discover.clean_references import require_folder
 from clean_corpus.pipeline.quality import distillmos, voice
@@ -60,7 +60,7 @@ def check(config: RunConfig) -> Networks:
     if _same(config.input, config.output):
         raise ConfigError(f"INPUT and OUTPUT are both {config.input}; choose another OUTPUT")
     to = config.export.to
-    if to and _is_within(to, config.input) and not _is_within(to, config.output):
+    if to and is_within(to, config.input) and not is_within(to, config.output):
         raise ConfigError(
             f"export.to {to} lies in INPUT {config.input}, whose next run would take the clips for "
             "recordings; choose another"
@@ -120,13 +120,6 @@ def warn_of_other_input(config: RunConfig, newest: Manifest | None) -> None:
         "`clean-corpus rollback` brings them back",
         config.output, newest.version, before, config.input,
     )  # fmt: skip
-
-
-def _is_within(inner: Location, outer: Location) -> bool:
-    """Return whether a location is another, or lies in it."""
-    if isinstance(inner, Path) and isinstance(outer, Path):
-        return inner.resolve().is_relative_to(outer.resolve())
-    return f"{inner}/".startswith(f"{outer}/")
 
 
 def _same(one: Location, other: Location) -> bool:

@@ -86,6 +86,21 @@ def parse_location(text: str | Location) -> Location:
     return S3Folder(bucket, prefix.strip("/"))
 
 
+def is_within(inner: Location, outer: Location) -> bool:
+    """Return whether a location is another, or lies in it, whatever links lead to it.
+
+    >>> is_within(S3Folder("voices", "raw/de"), S3Folder("voices", "raw")), is_within(Path("a"), Path("a/b"))
+    (True, False)
+    >>> is_within(S3Folder("voices", "raw2"), S3Folder("voices", "raw")), is_within(Path("a"), S3Folder("voices"))
+    (False, False)
+    """
+    if isinstance(inner, Path) and isinstance(outer, Path):
+        return inner.resolve().is_relative_to(outer.resolve())
+    if isinstance(inner, S3Folder) and isinstance(outer, S3Folder):
+        return inner.bucket == outer.bucket and f"{inner.prefix}/".startswith(outer.key_prefix)
+    return False
+
+
 def _validate(value: Any) -> Location:
     if not isinstance(value, str | Path | S3Folder):
         raise ValueError("a local path or s3://BUCKET/FOLDER")

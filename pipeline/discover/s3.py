@@ -10,7 +10,7 @@ from pathlib import Path
 
 from clean_corpus.pipeline.core.config import DEFAULT_MANIFEST, ManifestConfig, S3Config
 from clean_corpus.pipeline.core.errors import ConfigError
-from clean_corpus.pipeline.core.locations import S3Folder
+from clean_corpus.pipeline.core.locations import S3Folder, is_within
 from clean_corpus.pipeline.discover import manifests
 from clean_corpus.pipeline.discover.fetch import fetch_objects
 from clean_corpus.pipeline.discover.manifest_formats import manifest_kind
@@ -29,8 +29,10 @@ def find_in_bucket(
 ) -> None:
     """Put the recordings of a prefix, of one object or of one manifest in a bucket into table `found`.
 
-    Raises: ConfigError if nothing lies there, it may not be listed, or it is the output of another run.
+    Raises: ConfigError if nothing lies there, it may not be listed, is `exclude`, or is the output of another run.
     """
+    if root == exclude:
+        raise ConfigError(f"output {exclude} is the input folder itself; choose another folder, which may lie inside")
     folder, only = root, None
     add(db, _list_recordings(root, exclude, config))
     if not db.execute("SELECT 1 FROM found").fetchone():
@@ -93,8 +95,9 @@ def _list_recordings(
     """Yield (path, why it cannot be read, bytes, etag) of every object below a prefix that is not hidden.
 
     Only names that begin with `start` are listed. An empty object whose key ends with a slash stands for a folder.
+    `exclude` is passed over where it lies below the prefix; the prefix may lie in it.
     """
-    excluded = exclude.key_prefix if exclude and exclude.bucket == root.bucket else None
+    excluded = exclude.key_prefix if exclude and exclude != root and is_within(exclude, root) else None
     for found in s3_objects.list_objects(root.bucket, root.key_prefix + start, config=config):
         path = root.relative(found.key)
         hidden = any(part.startswith(".") and part not in (".", "..") for part in path.split("/"))

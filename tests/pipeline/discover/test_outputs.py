@@ -1,6 +1,7 @@
 """Outputs of other runs that lie in an input are passed over and named; as the input itself one is refused."""
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -65,3 +66,23 @@ def test_a_manifest_may_lie_in_an_output(tmp_path):
     (tmp_path / "list.jsonl").write_text('{"audio_filepath": "a.wav", "text": "one"}\n')
     (recording,) = find_all(tmp_path / "list.jsonl", exclude=None)
     assert (recording.path, recording.metadata.text) == ("a.wav", "one")
+
+
+def test_an_input_may_lie_in_its_output(root):
+    def found(source: Location, output: Location) -> list[str]:
+        return [recording.path for recording in find_all(source, exclude=output)]
+
+    assert found(root / "corpus/report/audio", root / "corpus") == ["a.wav"]
+    assert found(root / "nightly/b.wav", root / "nightly") == ["b.wav"]
+    assert "corpus/run.json" not in found(root, root / "corpus"), "what lies in INPUT is passed over as ever"
+    with pytest.raises(ConfigError, match=rf"output {re.escape(str(root))} is the input folder itself; choose another"):
+        find_all(root, exclude=root)
+
+
+def test_a_whole_bucket_is_an_output_like_any_folder(client):
+    bucket = S3Folder(f"{BUCKET}-whole")
+    client.create_bucket(Bucket=bucket.bucket)
+    client.put_object(Bucket=bucket.bucket, Key="rec/a.wav", Body=b"a")
+    assert [recording.path for recording in find_all(bucket / "rec", exclude=bucket)] == ["a.wav"]
+    with pytest.raises(ConfigError, match=f"output {bucket} is the input folder itself"):
+        find_all(bucket, exclude=bucket)
