@@ -19,7 +19,7 @@ from clean_corpus.pipeline.core.files import write_whole
 from clean_corpus.pipeline.core.locations import Location, S3Folder
 from clean_corpus.pipeline.core.types import Recording
 from clean_corpus.pipeline.discover import find_all
-from clean_corpus.pipeline.discover.fetch import base_folder, local_group
+from clean_corpus.pipeline.discover.fetch import base_folder, base_prefix, local_group
 from clean_corpus.pipeline.storage import open_store
 from clean_corpus.pipeline.storage.base import explain_disk_errors
 
@@ -79,8 +79,7 @@ def enhance_folder(
     checkpoints.require_enhancer(name)
     recordings = find_all(source, exclude=output)
     names = output_names(recordings)
-    if isinstance(source, Path) and isinstance(output, Path):
-        _refuse_overwriting(source, output, names)
+    _refuse_overwriting(source, output, names, [recording.path for recording in recordings])
     groups = [recordings[i : i + RECORDINGS_PER_CALL] for i in range(0, len(recordings), RECORDINGS_PER_CALL)]
     failed: dict[str, str] = {}
     count = 0
@@ -136,19 +135,28 @@ def _stem(path: str) -> str:
     return str(Path(path).with_suffix(""))
 
 
-def _refuse_overwriting(source: Path, output: Path, names: dict[str, str]) -> None:
-    """Raises: ConfigError if a file that would be written is one of the recordings, by whatever name or link."""
-    folder, inputs = base_folder(source), None
-    for path, name in names.items():
-        if not os.path.lexists(output / name):
-            continue
-        if inputs is None:
-            inputs = {_identity(folder / other) for other in names}
-        if _identity(output / name) in inputs:
-            raise ConfigError(
-                f"OUT_DIR {output}: {output / name}, which {path} would become, is a recording of the input itself; "
-                "choose another folder"
-            )
+def _refuse_overwriting(source: Location, output: Location, names: dict[str, str], found: Sequence[str]) -> None:
+    """Refuse to write where a recording of the input lies, by whatever name or link.
+
+    `found` are the paths of all recordings, of which those that cannot be read have no name.
+    Raises: ConfigError.
+    """
+    if isinstance(source, Path) and isinstance(output, Path):
+        there = {path: name for path, name in names.items() if os.path.lexists(output / name)}
+        folder = base_folder(source)
+        inputs = {_identity(folder / path) for path in found} - {None} if there else set()
+        overwriting = (path for path, name in there.items() if _identity(output / name) in inputs)
+    elif isinstance(source, S3Folder) and isinstance(output, S3Folder):
+        prefix = base_prefix(source, DEFAULT_S3)
+        keys = {prefix.key(path) for path in found} if prefix.bucket == output.bucket else set()
+        overwriting = (path for path, name in names.items() if output.key(name) in keys)
+    else:
+        return
+    if path := next(overwriting, None):
+        raise ConfigError(
+            f"OUT_DIR {output}: {output / names[path]}, which {path} would become, is a recording of the input itself; "
+            "choose another folder"
+        )
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

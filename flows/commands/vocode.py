@@ -3,7 +3,7 @@
 import csv
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict
@@ -22,7 +22,7 @@ from clean_corpus.flows.observe import progress
 from clean_corpus.pipeline.audio import decode, encode
 from clean_corpus.pipeline.core.config import DecodeConfig
 from clean_corpus.pipeline.core.errors import ConfigError, DataError
-from clean_corpus.pipeline.core.locations import Location
+from clean_corpus.pipeline.core.locations import Location, S3Folder
 from clean_corpus.pipeline.core.types import Audio, Scores
 from clean_corpus.pipeline.storage import staging
 from clean_corpus.vocoder.checkpoint import Vocoder, load_vocoder
@@ -68,6 +68,7 @@ def vocode(
         places = {str(stack.enter_context(staging.local_input(source))): str(source) for source in sources}
         files = _files([Path(here) for here in places])
         _refuse_overwriting(files, folder)
+        _refuse_overwriting_objects([_origin(path, places) for path in files], out)
         count, failed = _vocode(files, vocoder, number, folder, console, seed, batch_size, threads, score)
     for here, source in places.items():
         failed = {name.replace(here, source): error.replace(here, source) for name, error in failed.items()}
@@ -225,4 +226,18 @@ def _refuse_overwriting(files: Sequence[Path], out: Path) -> None:
     for path in files:
         target = out / f"{path.stem}.wav"
         if target.exists() and any(target.samefile(other) for other in files):
+            raise ConfigError(f"{target} is one of the recordings themselves; choose another --out")
+
+
+def _origin(path: Path, places: Mapping[str, str]) -> str:
+    """Return where a file was downloaded from, or its path if it was not."""
+    here = next(here for here in places if path.is_relative_to(here))
+    return f"{places[here]}{str(path).removeprefix(here)}"
+
+
+def _refuse_overwriting_objects(origins: Sequence[str], out: Location) -> None:
+    """Raises: ConfigError if an object that would be written is one of those that were downloaded."""
+    for origin in origins:
+        target = str(out / f"{Path(origin).stem}.wav")
+        if isinstance(out, S3Folder) and target in origins:
             raise ConfigError(f"{target} is one of the recordings themselves; choose another --out")

@@ -33,7 +33,7 @@ def local_group(root: Location, group: Sequence[Recording], config: S3Config) ->
     if isinstance(root, Path):
         yield base_folder(root), list(group)
         return
-    folder = _base_prefix(root, config)
+    folder = base_prefix(root, config)
     readable = [r for r in group if not r.error]
     with tempfile.TemporaryDirectory() as temporary:
         target = Path(temporary)
@@ -48,7 +48,7 @@ def base_folder(root: Path) -> Path:
 
 
 @cache
-def _base_prefix(root: S3Folder, config: S3Config) -> S3Folder:
+def base_prefix(root: S3Folder, config: S3Config) -> S3Folder:
     """Return the same for a bucket: the prefix itself, or the one of an object."""
     below = s3_objects.list_objects(root.bucket, root.key_prefix, config=config)
     return root if next(below, None) else root.parent

@@ -13,12 +13,16 @@ from clean_corpus.flows import worker_functions
 from clean_corpus.flows.commands import enhance_folder, parallel
 from clean_corpus.flows.engines.base import WorkerDied
 from clean_corpus.pipeline.audio import encode
+from clean_corpus.pipeline.core.config import DEFAULT_S3
 from clean_corpus.pipeline.core.errors import ConfigError
+from clean_corpus.pipeline.core.locations import S3Folder
 from clean_corpus.pipeline.core.types import Recording
+from clean_corpus.pipeline.storage import open_store
 from clean_corpus.pipeline.storage.base import StorageError
 from tests.support.inline import Inline
 
 QUIET = Console(quiet=True)
+BUCKET = "enhanced"
 
 
 def recording(path: str) -> Recording:
@@ -110,6 +114,46 @@ def test_a_recording_is_never_overwritten(enhance, tmp_path, way):
     with pytest.raises(ConfigError, match="choose another folder"):
         enhance(source, output)
     assert {path: path.read_bytes() for path in folder.rglob("*.wav")} == before
+
+
+@pytest.mark.parametrize("way", ["same", "one object", "folder above", "whole bucket"])
+def test_an_object_of_the_input_is_never_overwritten(enhance, client, tmp_path, way):
+    bucket = S3Folder(f"{BUCKET}-{way.replace(' ', '-')}")
+    client.create_bucket(Bucket=bucket.bucket)
+    write(tmp_path / "a.wav", 0.5)
+    for key in ("a.wav", "in/a.wav", "in/in/a.wav"):
+        client.upload_file(str(tmp_path / "a.wav"), bucket.bucket, key)
+    source, output = {
+        "same": (bucket / "in", bucket / "in"),
+        "one object": (bucket / "a.wav", bucket),
+        "folder above": (bucket / "in", bucket),  # in/in/a.wav would become in/a.wav
+        "whole bucket": (bucket, bucket),
+    }[way]
+    with pytest.raises(ConfigError, match="choose another folder"):
+        enhance(source, output)
+    store = open_store(bucket, DEFAULT_S3)
+    assert {key: store.read(key) for key in store.walk("")} == dict.fromkeys(
+        ("a.wav", "in/a.wav", "in/in/a.wav"), (tmp_path / "a.wav").read_bytes()
+    )
+
+
+def test_an_object_beside_the_input_is_written(enhance, client, tmp_path):
+    bucket = S3Folder(f"{BUCKET}-beside")
+    client.create_bucket(Bucket=bucket.bucket)
+    write(tmp_path / "a.wav", 0.5)
+    client.upload_file(str(tmp_path / "a.wav"), bucket.bucket, "in/a.wav")
+    assert enhance(bucket / "in", bucket) == enhance(bucket / "in/a.wav", bucket / "out") == (1, {})
+    assert list(open_store(bucket, DEFAULT_S3).walk("")) == ["a.wav", "in/a.wav", "out/a.wav"]
+
+
+def test_a_recording_that_cannot_be_read_is_not_overwritten_either(enhance, tmp_path, monkeypatch):
+    write(tmp_path / "in" / "a.wav", 0.5)
+    soundfile.write(tmp_path / "in" / "a.flac", wave(0.2), 16000)
+    found = [dataclasses.replace(recording("a.wav"), error="permission denied"), recording("a.flac")]
+    monkeypatch.setattr(enhance_folder, "find_all", lambda *_, **__: found)
+    (tmp_path / "link").symlink_to("in")
+    with pytest.raises(ConfigError, match=r"link/a\.wav, which a\.flac would become, is a recording of the input"):
+        enhance(tmp_path / "in", tmp_path / "link")
 
 
 def test_a_written_file_is_whole_or_the_old_one(enhance, tmp_path, monkeypatch):

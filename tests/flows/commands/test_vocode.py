@@ -12,12 +12,16 @@ from safetensors.torch import save_file
 
 from clean_corpus.flows.commands import vocode as vocoding
 from clean_corpus.pipeline.audio import decode, encode
+from clean_corpus.pipeline.core.config import DEFAULT_S3
 from clean_corpus.pipeline.core.errors import ConfigError
+from clean_corpus.pipeline.core.locations import S3Folder
+from clean_corpus.pipeline.storage import open_store
 from clean_corpus.vocoder.checkpoint import load_vocoder
 from clean_corpus.vocoder.features import LogMel
 from tests.support.tones import RATE, tone
 from tests.support.wavenets import save_small_vocoder
 
+BUCKET = "vocoded"
 CONSOLE = Console(quiet=True)
 
 
@@ -136,3 +140,16 @@ def test_a_recording_is_never_overwritten_by_its_copy(voice, tmp_path):
         with pytest.raises(ConfigError, match=r"a\.wav is one of the recordings themselves; choose another --out"):
             vocoding.vocode([tmp_path / "a.wav"], voice, out, CONSOLE, seed=0, speaker=None, batch_size=1, threads=1)
     assert (tmp_path / "a.wav").read_bytes() == before
+
+
+def test_an_object_is_never_overwritten_by_its_copy(voice, client, tmp_path):
+    encode.write_wav(tmp_path / "a.wav", tone(170, 0.5), RATE)
+    before = (tmp_path / "a.wav").read_bytes()
+    for key in ("rec/a.wav", "b.wav"):
+        client.upload_file(str(tmp_path / "a.wav"), BUCKET, key)
+    rec = S3Folder(BUCKET, "rec")
+    for source, out in ((rec, rec), (rec / "a.wav", rec), (rec.parent / "b.wav", rec.parent)):
+        with pytest.raises(ConfigError, match=rf"{out}/.\.wav is one of the recordings themselves; choose"):
+            vocoding.vocode([source], voice, out, CONSOLE, seed=0, speaker=None, batch_size=1, threads=1)
+    store = open_store(rec.parent, DEFAULT_S3)
+    assert {key: store.read(key) for key in store.walk("")} == dict.fromkeys(("b.wav", "rec/a.wav"), before)
