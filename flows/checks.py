@@ -9,9 +9,10 @@ from clean_corpus.flows import download_cache
 from clean_corpus.flows.config import RunConfig
 from clean_corpus.pipeline.core import extras
 from clean_corpus.pipeline.core.errors import ConfigError
-from clean_corpus.pipeline.core.locations import Location, is_within, parse_location
+from clean_corpus.pipeline.core.locations import Location, parse_location
 from clean_corpus.pipeline.corpus.versions import Manifest
 from clean_corpus.pipeline.discover.clean_references import require_folder
+from clean_corpus.pipeline.export.destination import refuse_misplaced
 from clean_corpus.pipeline.quality import distillmos, voice
 from clean_corpus.pipeline.quality.gate import refuse_unreachable
 from clean_corpus.pipeline.quality.scorer import CEILINGS
@@ -59,12 +60,8 @@ def check(config: RunConfig) -> Networks:
         require_folder(config.score.clean_dir, "score.clean_dir", config.s3)
     if _same(config.input, config.output):
         raise ConfigError(f"INPUT and OUTPUT are both {config.input}; choose another OUTPUT")
-    to = config.export.to
-    if to and is_within(to, config.input) and not is_within(to, config.output):
-        raise ConfigError(
-            f"export.to {to} lies in INPUT {config.input}, whose next run would take the clips for "
-            "recordings; choose another"
-        )
+    if to := config.export_to:
+        refuse_misplaced(to, config.input, config.output, "export.to")
     return networks
 
 

@@ -18,7 +18,7 @@ from clean_corpus.pipeline.discover import manifests
 from clean_corpus.pipeline.discover.fetch import base_folder
 from clean_corpus.pipeline.discover.hashes import stamp_of
 from clean_corpus.pipeline.discover.manifest_formats import manifest_kind
-from clean_corpus.pipeline.discover.outputs import pass_over_outputs
+from clean_corpus.pipeline.discover.outputs import EXPORT_MARK, EXPORT_STATE, pass_over_outputs
 from clean_corpus.pipeline.discover.recordings import SIDECARS, add, composed, sidecar_stems, stem_of
 
 _HASH_THREADS = 4
@@ -125,7 +125,11 @@ def _walk(base: Path, exclude: Path | None, db: sqlite3.Connection) -> Iterator[
         folder = os.fsdecode(encoded)
         try:
             with os.scandir(base / folder) as entries:
-                for entry in (entry for entry in entries if not entry.name.startswith(".")):
+                for entry in entries:
+                    if entry.name == EXPORT_STATE and os.path.isfile(base / folder / EXPORT_MARK):
+                        yield os.path.join(folder, EXPORT_MARK), None
+                    if entry.name.startswith("."):
+                        continue
                     path = os.path.join(folder, entry.name)
                     identity, error = _examine(entry)
                     if identity is None:

@@ -14,7 +14,7 @@ from clean_corpus.pipeline.core.locations import S3Folder, is_within
 from clean_corpus.pipeline.discover import manifests
 from clean_corpus.pipeline.discover.fetch import fetch_objects
 from clean_corpus.pipeline.discover.manifest_formats import manifest_kind
-from clean_corpus.pipeline.discover.outputs import pass_over_outputs
+from clean_corpus.pipeline.discover.outputs import is_hidden, pass_over_outputs
 from clean_corpus.pipeline.discover.recordings import SIDECARS, add, composed, sidecar_stems, stem_of
 from clean_corpus.pipeline.storage import s3_objects
 from clean_corpus.pipeline.storage.s3_objects import S3Object
@@ -100,7 +100,6 @@ def _list_recordings(
     excluded = exclude.key_prefix if exclude and exclude != root and is_within(exclude, root) else None
     for found in s3_objects.list_objects(root.bucket, root.key_prefix + start, config=config):
         path = root.relative(found.key)
-        hidden = any(part.startswith(".") and part not in (".", "..") for part in path.split("/"))
         is_folder = not found.size and path.endswith("/")
-        if path and not is_folder and not hidden and not (excluded and found.key.startswith(excluded)):
+        if path and not is_folder and not is_hidden(path) and not (excluded and found.key.startswith(excluded)):
             yield path, s3_objects.unsafe_name(path), found.size, found.etag

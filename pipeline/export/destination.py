@@ -18,15 +18,36 @@ from typing import Any
 from clean_corpus.pipeline.core.config import S3Config
 from clean_corpus.pipeline.core.errors import ConfigError
 from clean_corpus.pipeline.core.hashing import canonical_json
-from clean_corpus.pipeline.core.locations import Location
+from clean_corpus.pipeline.core.locations import Location, is_within
+from clean_corpus.pipeline.corpus.own_files import EXPORTS, own_folder
+from clean_corpus.pipeline.discover.outputs import EXPORT_STATE
 from clean_corpus.pipeline.export.audio import Written
 from clean_corpus.pipeline.export.manifests import read_lines, write_lines
 from clean_corpus.pipeline.storage import open_store
 from clean_corpus.pipeline.storage.local import LocalStore
 
-STATE = ".export"
 CARD = "card.json"
 READERS = 8  # parallel requests for records
+
+
+def refuse_misplaced(root: Location, source: Location | None, output: Location, name: str = "DEST") -> None:
+    """Refuse an export into what the next run reads, or among the files of the corpus itself.
+
+    `source` and `output` are INPUT and OUTPUT of the corpus, `name` is what the user calls `root`.
+    Raises: ConfigError.
+    """
+    own = own_folder(root, output)
+    if is_within(output, root) or own not in (None, EXPORTS):
+        place = f"lies in {own}/ of OUTPUT {output}" if own else f"holds OUTPUT {output}"
+        raise ConfigError(
+            f"{name} {root} {place}, where the corpus keeps its own files; choose another, such as "
+            f"{output / EXPORTS}/NAME"
+        )
+    is_left_out = is_within(root, output) and not (source and is_within(source, output))
+    if source and is_within(root, source) and not is_left_out:
+        raise ConfigError(
+            f"{name} {root} lies in INPUT {source}, whose next run would take the clips for recordings; choose another"
+        )
 
 
 class Destination:
@@ -34,8 +55,10 @@ class Destination:
 
     def __init__(self, root: Location, s3: S3Config) -> None:
         self.root = root
-        self.state = open_store(root / STATE, s3)
-        self.files = LocalStore(root, root / STATE / "work/tmp") if isinstance(root, Path) else open_store(root, s3)
+        self.state = open_store(root / EXPORT_STATE, s3)
+        self.files = (
+            LocalStore(root, root / EXPORT_STATE / "work/tmp") if isinstance(root, Path) else open_store(root, s3)
+        )
 
     @contextmanager
     def locked(self, layout: str) -> Iterator[None]:

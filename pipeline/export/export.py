@@ -17,14 +17,14 @@ from clean_corpus.pipeline.audio import decode
 from clean_corpus.pipeline.core.config import S3Config
 from clean_corpus.pipeline.core.errors import ConfigError, DataError
 from clean_corpus.pipeline.core.hashing import content_name
-from clean_corpus.pipeline.core.locations import Location
+from clean_corpus.pipeline.core.locations import Location, parse_location
 from clean_corpus.pipeline.core.scratch_database import scratch_database
 from clean_corpus.pipeline.corpus import shards
 from clean_corpus.pipeline.corpus.versions import Manifest
 from clean_corpus.pipeline.export import card as cards
 from clean_corpus.pipeline.export.audio import Written, write_unit
 from clean_corpus.pipeline.export.config import ExportConfig
-from clean_corpus.pipeline.export.destination import CARD, Destination
+from clean_corpus.pipeline.export.destination import CARD, Destination, refuse_misplaced
 from clean_corpus.pipeline.export.layouts import Layout, find
 from clean_corpus.pipeline.export.plan import VERSION, Plan, Unit
 from clean_corpus.pipeline.export.split import sides
@@ -82,6 +82,8 @@ def export(
     Raises: ConfigError if the corpus has a lower rate than the layout, or `root` is no place for it; DataError if no
     clip can be exported, or the version is damaged; StorageError if `root` cannot be written.
     """
+    given = manifest.run.get("input")
+    refuse_misplaced(root, parse_location(given) if given else None, source.root)
     name = options.layout or ""
     layout = find(name)
     rate = _sample_rate(source, manifest, layout, options)

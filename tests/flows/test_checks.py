@@ -72,6 +72,15 @@ def test_an_output_that_cannot_be_starts_nothing(folder, no_server):
         invoke("run", folder / "in", folder / "file")
 
 
+@pytest.mark.parametrize(
+    ("to", "words"), [("in/x", "lies in INPUT .*/in, whose next"), ("out/shards", "lies in shards/ of OUTPUT .*/out")]
+)
+def test_an_export_to_no_place_for_it_starts_nothing(folder, no_server, to, words):
+    with pytest.raises(ConfigError, match=f"^export.to {folder}/{to} {words}"):
+        invoke("run", folder / "in", folder / "out", "--for", "vits", "--set", f"export.to={folder}/{to}")
+    assert not (folder / "out").exists()
+
+
 def test_weights_for_the_band_above_are_no_enhancer(folder, no_server, upper_band_weights):
     with pytest.raises(ConfigError, match=r"is a full-band, which works above 8 kHz after another: name that one"):
         invoke("run", folder / "in", folder / "out", "--enhancer", upper_band_weights)

@@ -19,17 +19,20 @@ FILES = (
 RECORDINGS = ["a.wav", "corpus.wav", "corpus0.wav", "nightly/b.wav", "work/groups.wav"]
 
 
+def put(request: pytest.FixtureRequest, root: Location, *files: str) -> None:
+    for name in files:
+        if isinstance(root, Path):
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            (root / name).write_bytes(name.encode())
+        else:
+            request.getfixturevalue("client").put_object(Bucket=BUCKET, Key=root.key(name), Body=name.encode())
+
+
 @pytest.fixture(params=["folder", "bucket"])
 def root(request: pytest.FixtureRequest, tmp_path: Path) -> Location:
-    if request.param == "folder":
-        for name in FILES:
-            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-            (tmp_path / name).write_bytes(name.encode())
-        return tmp_path
-    folder = S3Folder(BUCKET, request.node.name)
-    for name in FILES:
-        request.getfixturevalue("client").put_object(Bucket=BUCKET, Key=folder.key(name), Body=name.encode())
-    return folder
+    made = tmp_path if request.param == "folder" else S3Folder(BUCKET, request.node.name)
+    put(request, made, *FILES)
+    return made
 
 
 def names(root: Location) -> list[str]:
@@ -47,6 +50,26 @@ def test_as_input_it_is_refused_and_what_lies_in_it_is_not(root):
         with pytest.raises(ConfigError, match=rf"input .*/{name} is what a run wrote, .*: give the recordings that"):
             find_all(root / name, exclude=None)
     assert names(root / "corpus/report/audio") == ["a.wav"], "that was asked for"
+
+
+def test_what_an_export_wrote_is_no_recording_unless_it_is_asked_for(root, request, caplog):
+    export = (".export/layout.json", ".export/units.jsonl.gz", "README.md", "card.json", "wavs/a.wav", "list.txt")
+    put(request, root, *(f"voices/anna/{name}" for name in export), "voices/b.wav", ".old/x/.export/layout.json")
+    put(request, root, "voices/c/.export/notes.txt", "voices/c/c.wav", "voices/d.export/layout.json")
+    found = [recording.path for recording in find_all(root, exclude=None)]
+    others = ["voices/b.wav", "voices/c/c.wav", "voices/d.export/layout.json"]
+    assert [path for path in found if "voices" in path] == others
+    lines = [record.getMessage() for record in caplog.records if record.name == "clean_corpus"]
+    assert lines[1:] == [f"{root}: passed over exports that lie there: voices/anna/"]
+    assert not [path for path in found if "/.export" in path]
+    assert names(root / "voices/anna") == ["wavs/a.wav"], "that was asked for"
+    assert not [r.path for r in find_all(root / "voices/anna", exclude=None) if ".export" in r.path]
+
+
+def test_a_manifest_beside_an_export_names_what_it_names(tmp_path, request):
+    put(request, tmp_path, "x/.export/layout.json", ".export/layout.json", "a.wav")
+    (tmp_path / "list.jsonl").write_text('{"audio_filepath": "a.wav", "text": "one"}\n')
+    assert [recording.path for recording in find_all(tmp_path / "list.jsonl", exclude=None)] == ["a.wav"]
 
 
 def test_names_need_not_be_utf_8_and_many_are_counted(tmp_path, caplog):

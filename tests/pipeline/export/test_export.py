@@ -13,12 +13,13 @@ from clean_corpus.pipeline.corpus import versions
 from clean_corpus.pipeline.export import audio, split
 from clean_corpus.pipeline.export import export as exports
 from clean_corpus.pipeline.export.config import ExportConfig
-from clean_corpus.pipeline.export.destination import Destination
+from clean_corpus.pipeline.export.destination import Destination, refuse_misplaced
 from clean_corpus.pipeline.storage import open_store
 from clean_corpus.pipeline.storage.local import LocalStore
 from tests.support.corpora import Spoken, commit
 
 BUCKET = "exports"
+OWN = ("versions", "shards", "rejected", "ledgers", "embeddings", "report", "work", "fence", "decisions", "forgotten")
 FIRST, SECOND = [Spoken("a-1", "one"), Spoken("a-2", "two")], [Spoken("b-1", "three", speaker="bob")]
 MORE = [Spoken("c-1", "four", speaker="ann")]
 
@@ -130,6 +131,33 @@ def _is_file(path: str) -> bool:
     from pathlib import Path
 
     return Path(path).is_file()
+
+
+@pytest.mark.parametrize("at", ["folder", "bucket"])
+def test_an_export_into_the_input_or_among_the_corpus_files_is_refused(at, grown, tmp_path):
+    place = tmp_path if at == "folder" else S3Folder(BUCKET, "place")
+    rec, out = place / "rec", place / "out"
+    for to in (rec, rec / "x", rec / "x/y"):
+        with pytest.raises(ConfigError, match=f"^DEST {to} lies in INPUT {rec}, whose next run would take the clips"):
+            refuse_misplaced(to, rec, out)
+    in_own = ((out / folder / "x", f"lies in {folder}/ of OUTPUT {out}") for folder in OWN)
+    for to, words in ((out, f"holds OUTPUT {out}"), (place, f"holds OUTPUT {out}"), *in_own):
+        with pytest.raises(ConfigError, match=f"^DEST {to} {words}, where .* choose another, such as {out}/export/N"):
+            refuse_misplaced(to, rec, out)
+    for to in (place / "rec2", out / "export/vits", out / "vits", place / "export"):
+        refuse_misplaced(to, rec, out)
+    refuse_misplaced(rec / "out/vits", rec, rec / "out")  # what lies in OUTPUT no run reads
+    with pytest.raises(ConfigError, match="lies in INPUT"):
+        refuse_misplaced(out / "rec/x", out / "rec", out)  # but for an INPUT in it
+    refuse_misplaced(rec / "x", None, out)
+
+
+def test_an_export_into_the_input_of_its_version_writes_nothing(grown, tmp_path):
+    newest = versions.latest(grown)
+    made = newest.model_copy(update={"run": newest.run | {"input": str(tmp_path)}})
+    with pytest.raises(ConfigError, match=f"DEST {tmp_path}/x lies in INPUT {tmp_path}"):
+        export(grown, tmp_path / "x", made)
+    assert not (tmp_path / "x").exists()
 
 
 def test_foreign_files_and_other_layouts_are_refused(grown, tmp_path):
