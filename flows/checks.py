@@ -9,7 +9,8 @@ from clean_corpus.flows import download_cache
 from clean_corpus.flows.config import RunConfig
 from clean_corpus.pipeline.core import extras
 from clean_corpus.pipeline.core.errors import ConfigError
-from clean_corpus.pipeline.core.locations import Location, parse_location
+from clean_corpus.pipeline.core.locations import Location, S3Folder, parse_location
+from clean_corpus.pipeline.corpus import own_files
 from clean_corpus.pipeline.corpus.versions import Manifest
 from clean_corpus.pipeline.discover.clean_references import require_folder
 from clean_corpus.pipeline.export.destination import refuse_misplaced
@@ -60,6 +61,11 @@ def check(config: RunConfig) -> Networks:
         require_folder(config.score.clean_dir, "score.clean_dir", config.s3)
     if _same(config.input, config.output):
         raise ConfigError(f"INPUT and OUTPUT are both {config.input}; choose another OUTPUT")
+    if own := own_files.own_folder(config.input, config.output):
+        raise ConfigError(
+            f"INPUT {config.input} lies in {own}/ of OUTPUT {config.output}, where a run keeps its own files; choose "
+            "another OUTPUT"
+        )
     if to := config.export_to:
         refuse_misplaced(to, config.input, config.output, "export.to")
     return networks
@@ -101,9 +107,12 @@ def require_extras(config: RunConfig) -> None:
 def prepared_store(config: RunConfig) -> Store:
     """Return the store of a run's output, in which a run may begin to write.
 
-    Raises: ConfigError if the output cannot be written, or its service does not do what a run needs of it.
+    Raises: ConfigError if the output cannot be written, holds files of others where those of a run go, or its service
+    does not do what a run needs of it.
     """
     store = open_store(config.output, config.s3)
+    if isinstance(config.output, S3Folder) or config.output.is_dir():
+        own_files.refuse_foreign(store)  # before prepare, which makes folders
     store.prepare()
     return store
 

@@ -27,6 +27,7 @@ from clean_corpus.pipeline.core.hashing import canonical_json, sha256_file
 from clean_corpus.pipeline.core.records import RawShard, Shard, StageResult
 from clean_corpus.pipeline.core.types import Recording, Scores
 from clean_corpus.pipeline.corpus import announcements, collection, decisions, embeddings, forget, ledger, versions
+from clean_corpus.pipeline.corpus.own_files import is_named_by_content
 from clean_corpus.pipeline.corpus.reviewed import Reviews
 from clean_corpus.pipeline.corpus.run_state import RunState
 from clean_corpus.pipeline.corpus.speaker_look import SpeakerLook
@@ -179,7 +180,8 @@ class CorpusRun:
                 kept += filter(None, [finished.tars.kept])
                 rejected += filter(None, [finished.tars.rejected])
                 variants |= {tar.key for tar in finished.variants}
-        others = [key for name in VARIANTS for key in self.store.keys(f"variants/{name}")]
+        present = [key for name in VARIANTS for key in self.store.keys(f"variants/{name}")]
+        others = filter(is_named_by_content, present)
         for key in announcements.while_held(self.store, sorted(set(others) - variants), clock.now_s()):
             self.store.delete(key)  # of an earlier run
         return kept, rejected

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from clean_corpus.pipeline.core import clock
 from clean_corpus.pipeline.core.errors import ConfigError
 from clean_corpus.pipeline.corpus import announcements
+from clean_corpus.pipeline.corpus.own_files import is_named_by_content
 from clean_corpus.pipeline.corpus.versions import FOLDERS, dropped_key, latest, manifest_key, numbers, read, stored
 from clean_corpus.pipeline.storage.base import Store
 
@@ -15,6 +16,7 @@ from clean_corpus.pipeline.storage.base import Store
 def gc(store: Store, keep: int) -> Iterator[str]:
     """Delete all but the newest versions, and the objects that only they name; yield each key.
 
+    Objects that no version names are deleted if a run named them: those of others, whose names say so, are left alone.
     Versions of a rewriting that is not over stay too, and are not counted.
     Raises: ConfigError if none would be left; StorageError if another run has taken over.
     """
@@ -29,7 +31,7 @@ def gc(store: Store, keep: int) -> Iterator[str]:
     for version in known[:-keep]:
         store.write(dropped_key(version), b"")  # first, so that no version names a missing object
         yield manifest_key(version)
-    unnamed = [key for folder in FOLDERS for key in store.keys(folder) if key not in kept]
+    unnamed = [key for folder in FOLDERS for key in store.keys(folder) if key not in kept and is_named_by_content(key)]
     if unnamed:
         yield from _delete_announced(store, unnamed, known)
     _delete_dropped_manifests(store)

@@ -8,6 +8,7 @@ never gets an older one, or a part of one, in its place.
 from collections.abc import Callable
 
 from clean_corpus.pipeline.corpus import collection, versions
+from clean_corpus.pipeline.corpus.own_files import is_named_by_content
 from clean_corpus.pipeline.corpus.versions import FOLDERS, Manifest
 from clean_corpus.pipeline.storage.base import StorageError, Store
 
@@ -48,6 +49,6 @@ def _refuse_left_over(store: Store) -> None:
     Raises: StorageError.
     """
     named = {named.key for number in versions.numbers(store) for named in versions.read(store, number).objects}
-    left = [key for folder in FOLDERS for key in store.keys(folder) if key not in named]
+    left = [key for folder in FOLDERS for key in store.keys(folder) if is_named_by_content(key) and key not in named]
     if left:
         raise StorageError(f"output {store.root}: {len(left)} objects are not deleted yet, the first is {left[0]}")

@@ -1,5 +1,6 @@
 """A finished run as one HTML folder: counts, scores before and after, clips to listen to, failures, timings."""
 
+import os
 import shutil
 from collections.abc import Iterable, Mapping
 from datetime import datetime
@@ -16,6 +17,7 @@ from clean_corpus.pipeline.report import counts, plots
 from clean_corpus.pipeline.report.cards import AudioOf, write_cards
 from clean_corpus.pipeline.report.counts import Count, Figures, Sample
 from clean_corpus.pipeline.report.listening_picks import picks
+from clean_corpus.pipeline.report.own_names import is_of_report
 from clean_corpus.pipeline.report.render import TEMPLATES, to_yaml
 from clean_corpus.pipeline.report.speaker_pages import write_speakers
 from clean_corpus.pipeline.report.texts import texts
@@ -29,6 +31,8 @@ def write_report(
 ) -> Path:
     """Write the report of a run as folder `out`, replaced whole; return the path of its index.html.
 
+    Files that no report has stay in it.
+
     Every figure is computed from the ledger, in memory that does not grow with it. The same ledger, run and audio give
     the same bytes. Players get 16-bit WAV, the one lossless format that every browser decodes and that no encoder's
     version can change. `audio` is called for the clips of `listening_picks.picked` and `speaker_figures.picked` alone.
@@ -38,6 +42,8 @@ def write_report(
     Raises: duckdb.Error if the ledger lacks a column; KeyError if `run` lacks a section.
     """
     fresh, stale = out.with_name(f".{out.name}.new"), out.with_name(f".{out.name}.old")
+    if stale.exists() and not out.exists():  # of a run that died between the two renames below
+        stale.rename(out)
     for leftover in filter(Path.exists, (fresh, stale)):
         shutil.rmtree(leftover)
     (fresh / "audio").mkdir(parents=True)
@@ -47,12 +53,28 @@ def write_report(
     (fresh / "index.html").write_text(
         _page(ledger, run, fresh, audio, n_speakers), encoding="utf-8", errors="backslashreplace"
     )
+    _keep_foreign(out, fresh)
     if out.exists():
         out.rename(stale)
     fresh.rename(out)
     if stale.exists():
         shutil.rmtree(stale)
     return out / "index.html"
+
+
+def _keep_foreign(out: Path, fresh: Path) -> None:
+    """Link what others put into a report's folder into the new one too, so that a death in between loses none."""
+    for folder, folders, names in os.walk(out):
+        for name in (*names, *(name for name in folders if Path(folder, name).is_symlink())):
+            path = Path(folder, name)
+            target = fresh / path.relative_to(out)
+            if is_of_report(path.relative_to(out).as_posix()) or os.path.lexists(target):
+                continue
+            target.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                os.link(path, target, follow_symlinks=False)
+            except OSError:  # of a file system without hard links
+                shutil.copy2(path, target, follow_symlinks=False)
 
 
 def _page(ledger: Path, run: Mapping[str, Any], folder: Path, audio: AudioOf, n_speakers: int) -> str:

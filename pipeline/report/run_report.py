@@ -13,6 +13,7 @@ from clean_corpus.pipeline.core.types import Audio
 from clean_corpus.pipeline.corpus import embeddings
 from clean_corpus.pipeline.report import made_of, page
 from clean_corpus.pipeline.report.heard_clips import HeardClips
+from clean_corpus.pipeline.report.own_names import is_of_report
 from clean_corpus.pipeline.storage.base import Store
 
 
@@ -34,7 +35,7 @@ def write_run_report(
         found = heard.audio(shard, clip_id) if shard else None
         return found and (found[0], config.audio.sample_rate)
 
-    with TemporaryDirectory() as temporary, store.folder("report") as folder:
+    with TemporaryDirectory() as temporary, store.folder("report", is_of_report) as folder:
         ledger = Path(temporary, "ledger.parquet")
         with store.opened("ledger.parquet") as file, ledger.open("wb") as copy:
             shutil.copyfileobj(file, copy)

@@ -11,6 +11,7 @@ from clean_corpus.pipeline.corpus.versions import Manifest
 from clean_corpus.pipeline.report import page, speaker_figures
 from clean_corpus.pipeline.report.heard_clips import HeardClips
 from clean_corpus.pipeline.report.listening_picks import picked
+from clean_corpus.pipeline.report.own_names import is_of_report
 from clean_corpus.pipeline.storage.base import Store
 
 
@@ -20,7 +21,7 @@ def write_version_report(store: Store, manifest: Manifest) -> None:
     Raises: DataError if a tar's bytes are not those that were written; StorageError if the output is full.
     """
     tars = {shard.key: shard for shard in (*manifest.shards, *manifest.rejected)}
-    with TemporaryDirectory() as temporary, store.folder("report") as folder:
+    with TemporaryDirectory() as temporary, store.folder("report", is_of_report) as folder:
         table = Path(temporary, "ledger.parquet")
         with store.opened(manifest.ledger.key) as file, table.open("wb") as copy:
             shutil.copyfileobj(file, copy)

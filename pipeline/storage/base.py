@@ -4,7 +4,7 @@ import errno
 import os
 import shutil
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -133,8 +133,12 @@ class Store(ABC):
         return None
 
     @abstractmethod
-    def folder(self, name: str) -> AbstractContextManager[Path]:
-        """Give a folder to write, which becomes part of the store when the block ends without an error."""
+    def folder(self, name: str, is_own: Callable[[str], bool] = bool) -> AbstractContextManager[Path]:
+        """Give a folder to write, which becomes part of the store when the block ends without an error.
+
+        It takes the place of the last one: what that had and this one has not is deleted, but for names below it of
+        which `is_own` says that they are of others. In a local folder the block itself sees to that.
+        """
 
     @abstractmethod
     def only_run(self) -> AbstractContextManager[None]:

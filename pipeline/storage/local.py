@@ -6,7 +6,7 @@ import secrets
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -136,7 +136,7 @@ class LocalStore(Store):
             raise ConfigError(f"output {self.root}: {_CANNOT_COMMIT}; choose a folder elsewhere")
 
     @contextmanager
-    def folder(self, name: str) -> Iterator[Path]:
+    def folder(self, name: str, is_own: Callable[[str], bool] = bool) -> Iterator[Path]:
         with explain_disk_errors(f"output {self.path(name)}"):
             yield self.path(name)
 

@@ -5,7 +5,7 @@ import os
 import tempfile
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -166,8 +166,8 @@ class S3Store(lease.LeasableStore):
         )
 
     @contextmanager
-    def folder(self, name: str) -> Iterator[Path]:
-        stale = set(self.walk(name))
+    def folder(self, name: str, is_own: Callable[[str], bool] = bool) -> Iterator[Path]:
+        stale = {key for key in self.walk(name) if is_own(key.removeprefix(f"{name}/"))}
         with tempfile.TemporaryDirectory() as temporary:
             with explain_disk_errors("temporary folder"):
                 yield Path(temporary, name)

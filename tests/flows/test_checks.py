@@ -72,6 +72,24 @@ def test_an_output_that_cannot_be_starts_nothing(folder, no_server):
         invoke("run", folder / "in", folder / "file")
 
 
+def test_an_input_among_the_corpus_files_starts_nothing(folder, no_server):
+    for source in ("out/rejected", "out/work/a", "out/export/vits"):
+        (folder / source).mkdir(parents=True)
+        with pytest.raises(ConfigError, match=f"^INPUT {folder}/{source} lies in .*/ of OUTPUT {folder}/out, where"):
+            invoke("run", folder / source, folder / "out")
+    assert not list((folder / "out").rglob("*.*"))
+
+
+def test_files_of_others_where_those_of_a_run_go_start_nothing(folder, no_server):
+    for name in ("shards/mine.tar", "report/q3.pdf"):
+        (folder / name).parent.mkdir()
+        (folder / name).write_bytes(b"mine")
+        with pytest.raises(ConfigError, match=f"^output {folder}: holds {name}, which no run wrote"):
+            invoke("run", folder / "in", folder)
+        assert (folder / name).read_bytes() == b"mine" and not (folder / "work").exists()
+        (folder / name).unlink()
+
+
 @pytest.mark.parametrize(
     ("to", "words"), [("in/x", "lies in INPUT .*/in, whose next"), ("out/shards", "lies in shards/ of OUTPUT .*/out")]
 )

@@ -19,9 +19,14 @@ SHARDS = {name: name.encode() * (10 + i) for i, name in enumerate("abcd")}
 
 def objects_of(names):
     """The objects of a version with these shards: keys and bytes."""
-    return {f"ledgers/{''.join(names)}.parquet": b"ledger" + b"".join(map(SHARDS.get, names))} | {
-        f"shards/{name}.tar": SHARDS[name] for name in names
+    return {f"ledgers/{''.join(names).ljust(24, '0')}.parquet": b"ledger" + b"".join(map(SHARDS.get, names))} | {
+        tar(name): SHARDS[name] for name in names
     }
+
+
+def tar(name):
+    """The key of a shard, of the kind that a run gives: any other is a file of others."""
+    return f"shards/{name * 24}.tar"
 
 
 def draft(names):
@@ -136,9 +141,9 @@ class Bucket:
         assert fences == sorted(fences), f"a run that had been taken over committed: {fences}"
         for key in self.world.objects:
             if key.startswith("forgotten/") and key.endswith(".done"):
-                tar = f"shards/{key[10]}.tar"
-                holding = [number for number, m in manifests.items() if tar in [shard.key for shard in m.shards]]
-                assert not holding, f"{tar} is forgotten, and versions {holding} name it"
+                gone = tar(key[10])
+                holding = [number for number, m in manifests.items() if gone in [shard.key for shard in m.shards]]
+                assert not holding, f"{gone} is forgotten, and versions {holding} name it"
         assert len(set(self.world.numbers)) == len(self.world.numbers), (
             f"a number was given twice: {self.world.numbers}"
         )

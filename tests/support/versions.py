@@ -6,6 +6,7 @@ import io
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from clean_corpus.pipeline.core.hashing import content_name
 from clean_corpus.pipeline.core.records import Shard
 from clean_corpus.pipeline.corpus.shards import write_shard
 from clean_corpus.pipeline.corpus.versions import Manifest
@@ -17,10 +18,15 @@ def row(clip, verdict="kept", **more):
     return known | {"weights_sha256": "w", "gain_db": 0.0, "shard": None} | more
 
 
+def tar_key(*clips):
+    """The key of the tar of these kept clips, of the kind that a run gives."""
+    return f"shards/{content_name(*clips)}.tar"
+
+
 def draft(store, *rows):
     """A version whose kept clips are in one tar, each an hour long."""
     kept = [r["clip_id"] for r in rows if r["verdict"] == "kept"]
-    tar = write_shard(store, f"shards/{'-'.join(kept)}.tar", [{"__key__": c, "flac": c.encode()} for c in kept])
+    tar = write_shard(store, tar_key(*kept), [{"__key__": c, "flac": c.encode()} for c in kept])
     buffer = io.BytesIO()
     columns = {name for known in (row(""), *rows) for name in known}
     schema = pa.schema([(k, pa.float64() if k.endswith(("_db", "_s")) else pa.string()) for k in sorted(columns)])

@@ -9,7 +9,7 @@ from clean_corpus.pipeline.corpus import versions
 from clean_corpus.pipeline.storage.local import LocalStore
 from tests.support import corpora
 from tests.support.commands import invoke
-from tests.support.versions import draft, row
+from tests.support.versions import draft, row, tar_key
 
 
 @pytest.fixture
@@ -79,7 +79,7 @@ def test_whole_versions_are_verified(store):
 
 
 def test_damage_is_named_and_an_error(store):
-    store.delete("shards/c.tar")
+    store.delete(tar_key("c"))
     assert invoke("verify", store.root, "--version", 1).exit_code == 0
     with pytest.raises(CleanCorpusError, match=f"^OUTPUT {store.root}: 1 objects are not what was written"):
         invoke("verify", store.root)
@@ -94,7 +94,7 @@ def test_old_versions_are_dropped_with_what_only_they_name(store):
     store.write("work/raw/x.tar", b"x")
     first = versions.read(store, 1).ledger.key
     result = invoke("gc", store.root, "--keep", 1)
-    assert set(result.stdout.splitlines()) == {"versions/0001/manifest.json", "shards/a-b.tar", first}
+    assert set(result.stdout.splitlines()) == {"versions/0001/manifest.json", tar_key("a", "b"), first}
     assert result.stderr == "3 objects dropped\n" and versions.numbers(store) == [2]
     assert invoke("gc", store.root, "--keep", 1, "--work").stdout == "work/raw/x.tar\n"
 

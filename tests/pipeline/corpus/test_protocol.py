@@ -11,7 +11,7 @@ from clean_corpus.pipeline.core.errors import ConfigError
 from clean_corpus.pipeline.storage import lease
 from clean_corpus.pipeline.storage.base import StorageError
 from tests.support.interleaving import LATENESS_S
-from tests.support.protocol import SHARDS, Bucket, collect, collect_all_but_the_newest, forget, roll_back, write
+from tests.support.protocol import SHARDS, Bucket, collect, collect_all_but_the_newest, forget, roll_back, tar, write
 from tests.support.protocol_machine import Protocol
 
 
@@ -24,7 +24,7 @@ def with_an_unnamed_shard(bucket):
     """Two versions, and a shard that neither names: of a run that died."""
     for names in ("a", "b"):
         bucket.run(write, names)
-    bucket.world.put("shards/d.tar", SHARDS["d"])
+    bucket.world.put(tar("d"), SHARDS["d"])
 
 
 # ---- a commit and a deletion
@@ -35,7 +35,7 @@ def test_what_a_halted_collector_is_about_to_delete_is_not_committed(bucket):
     for names in ("a", "b", "c"):
         bucket.run(write, names)  # version 1, which names a, goes with the third
     late = bucket.actor(collect_all_but_the_newest)
-    late.until("try_delete", "shards/b.tar")
+    late.until("try_delete", tar("b"))
     again = bucket.run(write, "b")
     late.step()
     bucket.check()
@@ -53,7 +53,7 @@ def test_what_is_about_to_be_committed_is_not_deleted(bucket):
     collector = bucket.run(collect)
     writer.step()
     bucket.check()
-    assert collector.error is None and "shards/d.tar" in bucket.world.objects
+    assert collector.error is None and tar("d") in bucket.world.objects
     assert list(bucket.manifests()) == [1, 2, 3]
 
 
@@ -89,14 +89,14 @@ def test_what_a_commit_without_an_answer_names_is_not_deleted(bucket):
 def test_what_a_deletion_without_an_answer_may_take_is_not_committed(bucket, later_s):
     with_an_unnamed_shard(bucket)
     collector = bucket.actor(collect)
-    collector.until("try_delete", "shards/d.tar")
+    collector.until("try_delete", tar("d"))
     collector.step("late")
     collector.finish()
     bucket.world.now_s += later_s
     writer = bucket.run(write, "d")
     bucket.world.deliver(0)
     bucket.check()
-    assert isinstance(writer.error, StorageError) and "shards/d.tar is being deleted" in str(writer.error)
+    assert isinstance(writer.error, StorageError) and f"{tar('d')} is being deleted" in str(writer.error)
     bucket.world.now_s += LATENESS_S + 1
     assert bucket.run(write, "d").result.version == 3
     bucket.check()
@@ -123,13 +123,13 @@ def test_a_collector_that_is_slow_deletes_nothing_that_its_announcement_no_longe
 def test_a_version_whose_object_is_gone_or_cut_is_not_committed(bucket, left):
     writer = bucket.actor(write, "ab")
     writer.until("list", "versions")
-    del bucket.world.objects["shards/a.tar"]
+    del bucket.world.objects[tar("a")]
     if left:
-        bucket.world.put("shards/a.tar", left)
+        bucket.world.put(tar("a"), left)
     writer.finish()
     bucket.check()
     assert isinstance(writer.error, StorageError)
-    assert f"shards/a.tar has {len(left or b'')} bytes" in str(writer.error)
+    assert f"{tar('a')} has {len(left or b'')} bytes" in str(writer.error)
     assert not bucket.manifests()
     assert bucket.run(write, "ab").result.version == 1
 
@@ -166,7 +166,7 @@ def test_a_number_is_never_given_again(bucket):
     halted.until("create", "work/lease/00000001.json")
     bucket.run(write, "b")
     holder = bucket.actor(write, "c")
-    holder.until("put", "shards/c.tar")
+    holder.until("put", tar("c"))
     halted.finish()
     bucket.check()
     assert isinstance(halted.error, ConfigError) and bucket.world.numbers == [1, 2]
@@ -194,7 +194,7 @@ def test_a_run_that_was_taken_over_publishes_and_collects_nothing(bucket):
     for names in ("a", "b"):
         bucket.run(write, names)
     one, other = bucket.actor(write, "c"), bucket.actor(collect_all_but_the_newest)
-    one.until("put", "shards/c.tar")
+    one.until("put", tar("c"))
     other.until("sleep", "")
     other.finish()  # it waits until the first is taken for dead
     assert list(bucket.manifests()) == [2]
@@ -226,7 +226,7 @@ def test_a_collector_that_was_taken_over_deletes_no_more(bucket):
     bucket.world.now_s += 100
     assert isinstance(bucket.run(write, "d").error, StorageError)
     halted.finish()
-    assert "shards/d.tar" in bucket.world.objects, "a run that had been taken over deleted"
+    assert tar("d") in bucket.world.objects, "a run that had been taken over deleted"
     assert isinstance(halted.error, lease.LeaseLost)
 
 
@@ -269,14 +269,14 @@ def test_what_is_forgotten_goes_from_every_version_and_the_newest_stays_the_newe
         bucket.check()
         if not seen or seen[-1] != bucket.newest():
             seen.append(bucket.newest())
-    assert one.error is None and seen == [["shards/a.tar", "shards/c.tar"], ["shards/c.tar"]]
+    assert one.error is None and seen == [[tar("a"), tar("c")], [tar("c")]]
     kept = bucket.manifests()
     assert {number: (m.rewrites, len(m.shards)) for number, m in kept.items()} == {3: (1, 1), 4: (2, 1)}
-    assert "shards/a.tar" not in bucket.world.objects
-    assert bucket.run(write, "ad").error is None and bucket.newest() == ["shards/d.tar"]
+    assert tar("a") not in bucket.world.objects
+    assert bucket.run(write, "ad").error is None and bucket.newest() == [tar("d")]
 
 
-@pytest.mark.parametrize("halted_at", ["create versions/0003/manifest.json", "put shards/d.tar"])
+@pytest.mark.parametrize("halted_at", ["create versions/0003/manifest.json", f"put {tar('d')}"])
 @pytest.mark.parametrize("names", ["ab", "bc"])
 def test_a_halted_run_does_not_bring_back_what_was_forgotten_since(bucket, halted_at, names):
     for one in (names[0], names):
@@ -290,7 +290,7 @@ def test_a_halted_run_does_not_bring_back_what_was_forgotten_since(bucket, halte
     assert bucket.manifests()[4 if "a" in names else 3].rewrites == 2
     assert isinstance(halted.error, ConfigError | StorageError)
     assert bucket.run(write, "ad").error is None
-    assert bucket.newest() == ["shards/d.tar"] and "shards/a.tar" not in bucket.world.objects
+    assert bucket.newest() == [tar("d")] and tar("a") not in bucket.world.objects
 
 
 def test_a_halted_rollback_does_not_bring_back_what_was_forgotten_since(bucket):
@@ -320,12 +320,12 @@ def test_a_forget_that_dies_at_any_request_is_completed_by_what_comes_after(monk
                 one.step()
         is_over, is_asked = one.is_over, "forgotten/a" in bucket.world.objects
         one.kill()
-        assert bucket.newest() in (["shards/a.tar", "shards/c.tar"], ["shards/c.tar"])
+        assert bucket.newest() in ([tar("a"), tar("c")], [tar("c")])
         bucket.world.now_s += LATENESS_S  # the lease and what was announced are over
         assert bucket.run(*later).error is None
         bucket.check()
-        assert bucket.newest() == ["shards/c.tar"] or not is_asked
-        assert "shards/a.tar" not in bucket.world.objects or not is_asked
+        assert bucket.newest() == [tar("c")] or not is_asked
+        assert tar("a") not in bucket.world.objects or not is_asked
         step += 7
 
 
@@ -333,7 +333,7 @@ def test_a_forget_whose_deletion_got_no_answer_is_not_over(bucket):
     for names in ("ab", "ac"):
         bucket.run(write, names)
     one = bucket.actor(forget, "a")
-    one.until("try_delete", "shards/a.tar")
+    one.until("try_delete", tar("a"))
     one.step("late")
     one.finish()
     assert isinstance(one.error, StorageError) and "1 objects are not deleted yet" in str(one.error)
@@ -350,10 +350,10 @@ def test_a_collector_leaves_the_newest_version_while_a_rewriting_is_not_over(buc
     one.until("create", "versions/0004/manifest.json")
     bucket.world.now_s += 100
     assert bucket.run(collect_all_but_the_newest).error is None
-    assert list(bucket.manifests()) == [2, 3] and bucket.newest() == ["shards/a.tar", "shards/c.tar"]
+    assert list(bucket.manifests()) == [2, 3] and bucket.newest() == [tar("a"), tar("c")]
     one.finish()
     bucket.check()
-    assert bucket.run(forget, "a").error is None and bucket.newest() == ["shards/c.tar"]
+    assert bucket.run(forget, "a").error is None and bucket.newest() == [tar("c")]
 
 
 # ---- all orders

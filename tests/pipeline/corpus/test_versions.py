@@ -10,7 +10,7 @@ from clean_corpus.pipeline.corpus import collection, versions
 from clean_corpus.pipeline.storage.base import StorageError
 from clean_corpus.pipeline.storage.local import LocalStore
 from clean_corpus.pipeline.training.shard_stream import find_shards
-from tests.support.versions import draft, row
+from tests.support.versions import draft, row, tar_key
 
 
 @pytest.fixture
@@ -64,8 +64,8 @@ def test_an_old_version_comes_back_as_the_newest(store):
     assert store.read("ledger.parquet") == store.read(first.ledger.key)
     with pytest.raises(ConfigError, match="newest already"):
         versions.rollback(store, 3)
-    store.delete("shards/b.tar")
-    with pytest.raises(DataError, match=r"shards/b\.tar of version 2 is gone"):
+    store.delete(tar_key("b"))
+    with pytest.raises(DataError, match=rf"{tar_key('b')} of version 2 is gone"):
         versions.rollback(store, 2)
 
 
@@ -123,13 +123,13 @@ def test_what_an_older_release_did_not_write_is_no_change(store):
 def test_damage_is_found(store):
     manifests = [versions.publish(store, draft(store, *map(row, names))) for names in ("a", "ab", "c")]
     assert all(problem is None for _, problem in versions.verify(store, manifests))
-    whole = store.read("shards/a-b.tar")
-    store.write("shards/a-b.tar", whole[:600] + b"x" + whole[601:])
-    store.write("shards/c.tar", whole[:-512])
+    whole = store.read(tar_key("a", "b"))
+    store.write(tar_key("a", "b"), whole[:600] + b"x" + whole[601:])
+    store.write(tar_key("c"), whole[:-512])
     store.delete(manifests[0].ledger.key)
     found = {key: problem for key, problem in versions.verify(store, manifests) if problem}
-    assert found.keys() == {"shards/a-b.tar", "shards/c.tar", manifests[0].ledger.key}
-    assert found["shards/a-b.tar"].startswith("has sha256") and found["shards/c.tar"].startswith("has 9728 bytes")
+    assert found.keys() == {tar_key("a", "b"), tar_key("c"), manifests[0].ledger.key}
+    assert found[tar_key("a", "b")].startswith("has sha256") and found[tar_key("c")].startswith("has 9728 bytes")
     assert found[manifests[0].ledger.key] == "is gone"
     short = manifests[1].model_copy(update={"run": {"counts": {"in": 2, "kept": 3}}})
     assert ("versions/0002/manifest.json", "says that 3 clips are kept, its tars hold 2") in list(
@@ -143,23 +143,23 @@ def test_old_versions_go_with_what_no_other_names(store):
     assert versions.numbers(store) == [1, 2, 3, 4]
     gone = set(collection.gc(store, 2))
     assert versions.numbers(store) == [3, 4]
-    assert "shards/a.tar" in gone and "shards/b.tar" not in gone and len(gone) == 4  # two manifests, a tar, a ledger
-    assert list(store.keys("shards")) == ["shards/b-c.tar", "shards/b.tar"]
+    assert tar_key("a") in gone and tar_key("b") not in gone and len(gone) == 4  # two manifests, a tar, a ledger
+    assert set(store.keys("shards")) == {tar_key("b", "c"), tar_key("b")}
     with pytest.raises(ConfigError, match="at least 1"):
         list(collection.gc(store, 0))
 
 
 def test_a_version_of_which_something_is_gone_is_not_published(store):
     wanted = draft(store, row("a"), row("b"))
-    whole = store.read("shards/a-b.tar")
-    store.write("shards/a-b.tar", whole[:-512])
-    with pytest.raises(StorageError, match=r"shards/a-b\.tar has 9728 bytes, 10240 were written"):
+    whole = store.read(tar_key("a", "b"))
+    store.write(tar_key("a", "b"), whole[:-512])
+    with pytest.raises(StorageError, match=rf"{tar_key('a', 'b')} has 9728 bytes, 10240 were written"):
         versions.publish(store, wanted)
-    store.delete("shards/a-b.tar")
-    with pytest.raises(StorageError, match=r"shards/a-b\.tar has 0 bytes"):
+    store.delete(tar_key("a", "b"))
+    with pytest.raises(StorageError, match=rf"{tar_key('a', 'b')} has 0 bytes"):
         versions.publish(store, wanted)
     assert versions.numbers(store) == [] and not list(store.walk("fence"))
-    store.write("shards/a-b.tar", whole)
+    store.write(tar_key("a", "b"), whole)
     assert versions.publish(store, wanted).version == 1
 
 
@@ -187,9 +187,9 @@ def test_a_training_reads_the_newest_version_alone(store):
     for names in ("a", "b"):
         versions.publish(store, draft(store, *map(row, names)))
     assert len(list(store.keys("shards"))) == 2
-    assert [shard.name for shard in find_shards([store.root / "shards"], "SHARDS")] == ["b.tar"]
+    assert find_shards([store.root / "shards"], "SHARDS") == [store.path(tar_key("b"))]
     versions.rollback(store, 1)
-    assert [shard.name for shard in find_shards([str(store.root / "shards")], "SHARDS")] == ["a.tar"]
+    assert find_shards([str(store.root / "shards")], "SHARDS") == [store.path(tar_key("a"))]
 
 
 def test_emptying_work_leaves_the_versions(store):

@@ -1,10 +1,12 @@
 """The report's page: its figures against the ledger, and its bytes."""
 
+import contextlib
 import re
 from pathlib import Path
 
 import pytest
 
+from clean_corpus.pipeline.report.own_names import is_of_report
 from clean_corpus.pipeline.report.page import write_report
 from tests.support.ledgers import EDGES, audio, clip, figure, ledger, mixed, run_of
 
@@ -45,6 +47,37 @@ def test_same_input_gives_the_same_bytes_in_any_order(report, tmp_path):
     )
     assert len(first) > 50
     assert first == second
+
+
+def test_what_others_put_into_its_folder_stays_whenever_a_run_dies(report, tmp_path, monkeypatch):
+    """Killed before, between and after the renames that put the new report in place of the last one."""
+    out = tmp_path / "report"
+    (out / "audio").mkdir(parents=True)
+    (tmp_path / "elsewhere").mkdir()
+    (out / "link").symlink_to(tmp_path / "elsewhere")
+    mine = {"q3.pdf": b"1", "audio/mine.wav": b"2", "notes/a/b.txt": b"3", ".hidden": b"4"}
+    for name, data in mine.items():
+        (out / name).parent.mkdir(parents=True, exist_ok=True)
+        (out / name).write_bytes(data)
+    (out / "audio/999-raw.wav").write_bytes(b"of the last report")
+    table, rename = ledger(tmp_path, mixed()), Path.rename
+    for deaths in ([0], [0, 1], [1], []):
+        calls = iter(range(9))
+
+        def dying(path, target, calls=calls, deaths=deaths):
+            if next(calls) in deaths:
+                raise KeyboardInterrupt
+            return rename(path, target)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "rename", dying)
+            with contextlib.suppress(KeyboardInterrupt):
+                write_report(table, run_of(), out, audio)
+    assert {name: (out / name).read_bytes() for name in mine} == mine and (out / "link").is_symlink()
+    assert [path.name for path in tmp_path.glob(".report*")] == []
+    theirs = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file() and not path.is_symlink()}
+    assert theirs - mine.keys() == {p.relative_to(report.parent).as_posix() for p in report.parent.rglob("*.*")}
+    assert all(map(is_of_report, theirs - mine.keys()))
 
 
 def test_clips_to_hear_are_the_right_ones_and_none_twice(report):

@@ -63,6 +63,17 @@ def test_a_folder_of_files_takes_the_place_of_the_last_one(store, bucket):
         assert about["ContentType"] == "text/html"
 
 
+def test_files_of_others_in_a_folder_stay(store):
+    store.write("report/q3.pdf", b"mine")
+    store.write("report/audio/old.wav", b"ours")
+    with store.folder("report", lambda name: name.startswith("audio/")) as folder:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "index.html").write_bytes(b"new")
+    assert store.read("report/q3.pdf") == b"mine"
+    if not isinstance(store, LocalStore):  # in a folder the block itself sees to that
+        assert list(store.walk("report")) == ["report/index.html", "report/q3.pdf"]
+
+
 def test_a_shard_that_was_cut_or_changed_is_refused(store):
     shard = write_shard(store, "shards/a.tar", SAMPLES)
     assert [s["__key__"] for s in read_shard(store, shard)] == [s["__key__"] for s in SAMPLES]
