@@ -3,7 +3,7 @@
 import sqlite3
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import islice, pairwise
 from tempfile import TemporaryFile
 
 import numpy as np
@@ -18,6 +18,7 @@ from clean_corpus.pipeline.quality.fingerprint import HOP_LENGTH, RATE, from_tex
 from clean_corpus.pipeline.quality.fingerprint_file import FingerprintFile, PartitionedFile, cuts
 
 _PAIR = np.dtype([("bit_error", "f8"), ("earlier", "i8"), ("later", "i8"), ("offset", "i8")])
+PAIRS = 2**18  # of clips that are alike, held at once; no result depends on it
 BLOCK = 2**22  # frames of whole clips that are compared with those of another block; no result depends on it
 
 
@@ -40,8 +41,7 @@ def find_copies(clips: Iterable[tuple[str, str, NDArray[np.uint32]]], config: De
 
     A near duplicate of a near duplicate is in the same group, so that the groups do not depend on the order.
     The clips are read once. What is known of each lies in files without a name where TMPDIR says, some 12 kB for 5 s
-    of speech if there are a million; memory holds 12 bytes a clip, the copies with the pairs of them that are alike,
-    and blocks of fixed size.
+    of speech if there are a million; memory holds 12 bytes a clip, the copies, and blocks of fixed size.
 
     Source: Haitsma & Kalker 2002, section 6: exact codes are looked up, then the aligned blocks compared bit by bit.
     Departs: the overlap must be most of both clips, so that an excerpt is no duplicate.
@@ -52,7 +52,7 @@ def find_copies(clips: Iterable[tuple[str, str, NDArray[np.uint32]]], config: De
         equal = _separate_copies(clips, database, distinct if config.near else None)
         by_first: dict[str, Copies] = {}
         group_of: dict[str, Copies] = {}
-        nearest, groups, joints = _joined(np.fromiter(_similar(distinct, config.max_bit_error), _PAIR))
+        nearest, groups, joints = _joined(_spanning(_similar(distinct, config.max_bit_error)))
         wording = _wordings(distinct, joints, config.max_bit_error)
         for starts in groups:
             group = by_first[_clip_id(database, min(starts))] = Copies({}, {}, {})
@@ -71,24 +71,53 @@ def find_copies(clips: Iterable[tuple[str, str, NDArray[np.uint32]]], config: De
     return list(by_first.values())
 
 
+def _spanning(pairs: Iterator[tuple[float, int, int, int]]) -> NDArray[np.void]:
+    """Return those pairs alone that hold the groups together, the most similar ones first.
+
+    A pair that some of the others make needless stays so, so that few are held at a time, and their order is of no
+    matter.
+
+    Source: Kruskal 1956, construction A.
+    """
+    kept = np.empty(0, _PAIR)
+    while len(some := np.fromiter(islice(pairs, PAIRS), _PAIR)):
+        kept = np.concatenate((kept, some))
+        kept = kept[np.lexsort([kept[name] for name in reversed(_PAIR.names or ())])]
+        first: dict[int, int] = {}
+        needed = []
+        for earlier, later in zip(kept["earlier"].tolist(), kept["later"].tolist(), strict=True):
+            one, other = sorted((_first(first, earlier), _first(first, later)))
+            first[other] = one
+            needed.append(one != other)
+        kept = kept[needed]
+    return kept
+
+
+def _first(first: dict[int, int], number: int) -> int:
+    """Return the first clip of a group, and shorten the way to it."""
+    way = []
+    while (before := first.get(number, number)) != number:
+        way.append(number)
+        number = before
+    first.update(dict.fromkeys(way, number))
+    return number
+
+
 def _joined(
     pairs: NDArray[np.void],
 ) -> tuple[dict[int, float], list[dict[int, int]], list[tuple[int, int, int]]]:
     """Return each clip's bit error to the most similar other one, the groups, and (earlier, later, offset) of joints.
 
-    A group has the frame at which each of its clips starts. The most similar pairs are the joints that hold it together
-    and tell how the clips lie against each other, whatever the order of the pairs.
+    A group has the frame at which each of its clips starts. The pairs, from `_spanning`, are the joints: they tell how
+    its clips lie against each other.
     """
     joints: list[tuple[int, int, int]] = []
     nearest: dict[int, float] = {}
     group_of: dict[int, dict[int, int]] = {}
-    for pair in pairs[np.lexsort([pairs[name] for name in reversed(_PAIR.names or ())])]:
-        bit_error, earlier, later, offset = pair.item()
+    for bit_error, earlier, later, offset in pairs.tolist():
         one, other = (group_of.setdefault(number, {number: 0}) for number in (earlier, later))
         for number in (earlier, later):
             nearest.setdefault(number, bit_error)
-        if one is other:
-            continue
         joints.append((earlier, later, offset))
         shift = one[earlier] - offset - other[later]
         if len(one) < len(other):

@@ -285,6 +285,7 @@ def test_same_as_pair_by_pair_whatever_is_in_memory_at_once(monkeypatch, seed, m
         sizes = ((shared_codes, "PART", 1.0), (shared_codes, "CHUNK", 0.1), (duplicates, "BLOCK", 1.0))
         for module, size, of_part in (*sizes, (alignment, "BATCH", 1.0)):
             monkeypatch.setattr(module, size, int(of_part * n_frames / n_parts))
+        monkeypatch.setattr(duplicates, "PAIRS", n_parts)
         assert find_duplicates(iter(rows), config) == expected
 
 
