@@ -22,11 +22,12 @@ from clean_corpus.pipeline.core.scratch_database import scratch_database
 from clean_corpus.pipeline.corpus import shards
 from clean_corpus.pipeline.corpus.versions import Manifest
 from clean_corpus.pipeline.export import card as cards
+from clean_corpus.pipeline.export import texts
 from clean_corpus.pipeline.export.audio import Written, write_unit
 from clean_corpus.pipeline.export.config import ExportConfig
 from clean_corpus.pipeline.export.destination import CARD, Destination, refuse_misplaced
 from clean_corpus.pipeline.export.layouts import Layout, find
-from clean_corpus.pipeline.export.plan import VERSION, Plan, Unit
+from clean_corpus.pipeline.export.plan import LISTS, VERSION, Plan, Unit
 from clean_corpus.pipeline.export.split import sides
 from clean_corpus.pipeline.export.utterances import Side, Utterance
 from clean_corpus.pipeline.storage.base import Store
@@ -128,7 +129,7 @@ def _sample_rate(source: Store, manifest: Manifest, layout: Layout, options: Exp
 def _prefix(root: Location, layout: Layout, options: ExportConfig) -> str:
     """Return what stands in front of whole paths in lists: where the trainer finds DEST.
 
-    Raises: ConfigError if the layout takes no spaces there.
+    Raises: ConfigError if the layout takes no spaces there, or would split the path.
     """
     if not layout.prefix:
         return ""
@@ -136,13 +137,15 @@ def _prefix(root: Location, layout: Layout, options: ExportConfig) -> str:
     where = options.prefix or (root.absolute().as_posix() if isinstance(root, Path) else in_bucket)
     if layout.prefix_without_spaces and len(where.split()) > 1:
         raise ConfigError(f"DEST {where}: {layout.reader} takes no spaces in paths; choose another, or set --prefix")
+    if layout.clean is texts.without_bar and "|" in where:
+        raise ConfigError(f"DEST {where}: {layout.reader} splits lines at |; choose another, or set --prefix")
     return f"{where.rstrip('/')}/" if where else ""
 
 
 def _identity(manifest: Manifest, layout: Layout, options: ExportConfig, rate: int, prefix: str, clips: int) -> str:
     made_of = [shard.sha256 for shard in manifest.shards], manifest.ledger.sha256, manifest.version
     chosen = options.model_dump(mode="json", exclude={"to"})
-    return content_name("export", VERSION, *made_of, chosen, layout.split, rate, prefix, clips)
+    return content_name("export", VERSION, LISTS, *made_of, chosen, layout.split, rate, prefix, clips)
 
 
 @contextmanager

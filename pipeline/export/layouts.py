@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from clean_corpus.pipeline.core.errors import ConfigError, nearest
 from clean_corpus.pipeline.export import huggingface, kaldi, manifests, tables, texts
+from clean_corpus.pipeline.export.languages import GPT_SOVITS, Codes
 from clean_corpus.pipeline.export.utterances import SIDES, Lists, Side
 
 
@@ -15,7 +16,8 @@ class Layout:
     `sample_rate` (Hz) is None where the reader takes any. Shorter clips than `min_s` and longer ones than `max_s` are
     what the reader drops, or breaks at; `max_characters` likewise. `audio` is where a clip's file goes, None where all
     audio lies in Shar tars; `shar` says that there are such. `prefix` says that paths in the lists are opened as they
-    stand, `one_voice` that no column tells speakers apart. `start` is how a training begins, with {dest} for the
+    stand, `one_voice` that no column tells speakers apart. `languages` are those that
+    the reader takes, none where it takes any or does not ask. `start` is how a training begins, with {dest} for the
     folder, and `warning` what is to be done before.
     """
 
@@ -30,7 +32,7 @@ class Layout:
     audio: str | None = "wavs/{name}.wav"
     shar: bool = False
     needs_text: bool = True
-    needs_language: bool = False
+    languages: Codes = field(default_factory=dict)
     prefix: bool = False
     prefix_without_spaces: bool = False
     split: str = "1"
@@ -98,7 +100,7 @@ LAYOUTS: dict[str, Layout] = {
         "GPT_SoVITS/module/data_utils.py; rate: prepare_datasets/2-get-hubert-wav32k.py",
         write=tables.gpt_sovits,
         start="inp_text={dest}/train.list inp_wav_dir={dest}/wavs",
-        sample_rate=32000, min_s=0.61, max_s=53.9, needs_language=True, prefix=True, clean=texts.without_bar,
+        sample_rate=32000, min_s=0.61, max_s=53.9, languages=GPT_SOVITS, prefix=True, clean=texts.without_bar,
         note="Clips of 3 to 10 s also serve as prompts.",
     ),
     "cosyvoice": Layout(

@@ -13,12 +13,14 @@ from clean_corpus.pipeline.core.hashing import content_name
 from clean_corpus.pipeline.core.records import Shard
 from clean_corpus.pipeline.corpus import ledger
 from clean_corpus.pipeline.corpus.stage_cache import library_versions
-from clean_corpus.pipeline.export import split
+from clean_corpus.pipeline.export import split, texts
 from clean_corpus.pipeline.export.config import ExportConfig
+from clean_corpus.pipeline.export.languages import as_read
 from clean_corpus.pipeline.export.layouts import Layout
 from clean_corpus.pipeline.export.utterances import UNKNOWN, Side, Utterance
 
 VERSION = 1  # raise it when the same clips give other audio files
+LISTS = 2  # raise it when the same clips give other lists, cards or pages: they are then written again
 ROWS = 10_000  # of the ledger, in memory
 
 _TABLE = """CREATE TABLE clip (clip_id TEXT PRIMARY KEY, shard TEXT, side TEXT, path TEXT, text TEXT, own_speaker TEXT,
@@ -104,13 +106,15 @@ class Plan:
         if self.options.speakers and speaker not in self.options.speakers:
             return None
         text = layout.clean(row["text"]) if row["text"] else None
-        if why := self._why_not(text, row["duration_s"]):
+        language = row.get("language") or self.options.language
+        if layout.languages and not language:
+            raise ConfigError(f"{layout.reader} wants the language of each clip; name it with --language, as in en")
+        if why := self._why_not(text, row["duration_s"], language):
             self.left_out[why] += 1
             self.left_out_s[why] += row["duration_s"]
             return None
-        language = row.get("language") or self.options.language
-        if layout.needs_language and not language:
-            raise ConfigError(f"{layout.reader} wants the language of each clip; name it with --language, as in en")
+        if layout.languages:
+            language = as_read(language, layout.languages)
         if text:
             self.changed_texts += "|" in row["text"] and "|" not in text
             self.text_sources[row.get("text_source") or "given"] += 1
@@ -122,7 +126,7 @@ class Plan:
             row["duration_s"],
         )  # fmt: skip
 
-    def _why_not(self, text: str | None, duration_s: float) -> str | None:
+    def _why_not(self, text: str | None, duration_s: float, language: str | None) -> str | None:
         layout = self.layout
         if layout.min_s and duration_s < layout.min_s:
             return f"shorter than {layout.min_s:g} s"
@@ -134,6 +138,9 @@ class Plan:
             return f"text longer than {layout.max_characters} characters"
         if text in layout.missing_texts:
             return "text that the reader takes for a missing value"
+        if layout.languages and as_read(language, layout.languages) is None:
+            taken = ", ".join(sorted(set(layout.languages.values())))
+            return f"in language {texts.one_line(str(language))}, {layout.reader} takes {taken}"
         return None
 
     def _path(self, shard: str, clip_id: str, side: Side) -> str | None:

@@ -97,7 +97,7 @@ def gpt_sovits(lists: Lists) -> None:
     """Write train.list: path|speaker|language|text.
 
     Source: RVC-Boss/GPT-SoVITS, README (vocal_path|speaker_name|language|text) and prepare_datasets/1-get-text.py
-    (line.split("|"), exactly four).
+    (line.split("|"), exactly four; languages that it does not know are passed over).
     """
 
     def columns(u: Utterance) -> Columns:

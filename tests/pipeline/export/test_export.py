@@ -185,6 +185,8 @@ def test_wrong_settings_name_both_values_and_the_remedy(grown, tmp_path):
         export(grown, tmp_path / "y", layout="gpt-sovits", sample_rate=24000)
     with pytest.raises(ConfigError, match="takes no spaces in paths; choose another, or set --prefix"):
         export(grown, tmp_path / "a b", layout="cosyvoice")
+    with pytest.raises(ConfigError, match=r"a\|b: VITS splits lines at \|; choose another, or set --prefix"):
+        export(grown, tmp_path / "a|b")
     textless = LocalStore(tmp_path / "textless")
     commit(textless, [[Spoken("a", None), Spoken("b", "yes", duration_s=0.3)]])
     with pytest.raises(DataError, match=r"no clip of version 1 can be exported for vits: 1 without text, 1 shorter"):

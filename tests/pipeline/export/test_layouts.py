@@ -14,8 +14,13 @@ import soundfile
 
 from clean_corpus.flows.cli.options import LAYOUTS as NAMED
 from clean_corpus.pipeline.audio import decode
+from clean_corpus.pipeline.core.config import DEFAULT_S3
 from clean_corpus.pipeline.corpus import shards
+from clean_corpus.pipeline.export.config import ExportConfig
+from clean_corpus.pipeline.export.export import export
 from clean_corpus.pipeline.export.layouts import LAYOUTS
+from clean_corpus.pipeline.storage.local import LocalStore
+from tests.support.corpora import Spoken, commit
 
 GO, BAR, LINES, NONE, FINE = 'He said "go", and went.', '"Quoted" first | bar', "Zwei Zeilen", "None", "it's fine"
 NO_BAR = '"Quoted" first bar'
@@ -137,7 +142,21 @@ def test_gpt_sovits_has_a_language_a_clip(exported):
     folder, done = exported("gpt-sovits")
     rows = lines(folder / "train.list")
     assert {len(row) for row in rows} == {4} and done.card["sample_rate"] == 32000
-    assert [row[1:] for row in rows][1:3] == [["anna", "en", NO_BAR], ["b ob", "de", LINES]]
+    assert [row[1:] for row in rows][1:3] == [["anna", "en", NO_BAR], ["19", "en", NONE]]
+
+
+def test_gpt_sovits_gets_languages_as_its_reader_knows_them(tmp_path):
+    store, said = LocalStore(tmp_path / "corpus"), {"en": "en", "en-US": "en", "en_GB": "en", "eng": "en"}
+    said |= {"English": "en", "EN": "en", "zh-CN": "zh", "JP": "ja", "ko_KR.UTF-8": "ko", "yue-HK": "yue"}
+    names = [*said, "nl", "n|l"]
+    group = [Spoken(f"c-{i:02}", f"text {i}", language=name) for i, name in enumerate(names)]
+    manifest = commit(store, [group], sample_rate=32000)
+    done = export(store, manifest, tmp_path / "x", ExportConfig(layout="gpt-sovits"), DEFAULT_S3)
+    assert [row[2] for row in lines(tmp_path / "x/train.list")] == list(said.values())
+    left_out = {why: found["clips"] for why, found in done.card["left_out"].items()}
+    assert left_out == {
+        f"in language {name}, GPT-SoVITS takes en, ja, ko, yue, zh": 1 for name in ("nl", "n|l")
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", ["kaldi", "cosyvoice"])
