@@ -161,7 +161,7 @@ class Plan:
         self.database.executemany(
             "UPDATE clip SET speaker = ? WHERE own_speaker = ?", ((label, name) for name, label in names.items())
         )
-        self.labels = [*names.values(), *([UNKNOWN] if None in found and UNKNOWN not in names.values() else [])]
+        self.labels = sorted({*names.values(), *([UNKNOWN] if None in found else [])})
 
     def number_speakers(self, earlier: Mapping[str, int], next_number: int) -> int:
         """Number the speakers, those of an earlier export as there; return the next number that is free."""

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable
 
 from anyascii import anyascii
 
+from clean_corpus.pipeline.export.utterances import UNKNOWN
+
 Clean = Callable[[str], str]
 
 # What pandas reads as a missing value, in a quoted field too. Source: pandas.read_csv, argument na_values.
@@ -57,10 +59,13 @@ def labels(names: Iterable[str]) -> dict[str, str]:
 
 
 def _told_apart(names: Iterable[str], written: Callable[[str], str], joint: str) -> dict[str, str]:
-    """Return each name as it is written, with a number behind it where others are written so."""
-    made: dict[str, str] = {}
-    taken: set[str] = set()
-    for name in sorted(set(names)):
+    """Return each name as it is written, with a number behind it where others are written so.
+
+    UNKNOWN is what clips without a speaker get: no other name is written so.
+    """
+    different, taken = set(names), {UNKNOWN}
+    made = {UNKNOWN: UNKNOWN} if UNKNOWN in different else {}
+    for name in sorted(different - taken):
         base = wanted = written(name) or "speaker"
         number = 1
         while wanted in taken:
@@ -74,12 +79,17 @@ def _told_apart(names: Iterable[str], written: Callable[[str], str], joint: str)
 def pandas_labels(names: Iterable[str]) -> dict[str, str]:
     """Return labels that pandas reads as text: numbers and words for a missing value get a prefix.
 
-    >>> pandas_labels(["19", "None", "Anna"])
-    {'19': 'speaker 19', 'Anna': 'Anna', 'None': 'speaker None'}
+    >>> pandas_labels(["19", "None", "Anna", "speaker 19"])
+    {'19': 'speaker 19', 'Anna': 'Anna', 'None': 'speaker None', 'speaker 19': 'speaker 19 2'}
     """
-    made = labels(names)
-    return {name: f"speaker {label}" if _is_no_text(label) else label for name, label in made.items()}
+
+    def written(name: str) -> str:
+        label = without_bar(name)
+        return f"speaker {label}" if _is_no_text(label) else label
+
+    return _told_apart(names, written, " ")  # after the prefix, which makes "19" another's "speaker 19"
 
 
 def _is_no_text(label: str) -> bool:
-    return label in MISSING or label.lower() in ("true", "false") or re.fullmatch(r"[-+0-9.eE]+|inf", label) is not None
+    is_number = re.fullmatch(r"[-+0-9.e]+|[-+]?inf(inity)?", label, re.IGNORECASE) is not None
+    return is_number or label in MISSING or label.lower() in ("true", "false")

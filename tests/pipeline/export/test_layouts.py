@@ -109,6 +109,32 @@ def test_xtts_has_no_text_that_pandas_takes_for_none(exported):
     assert done.card["left_out"]["text that the reader takes for a missing value"]["clips"] == 1
 
 
+def test_speakers_whom_a_prefix_would_merge_stay_apart(tmp_path):
+    store, names = (
+        LocalStore(tmp_path / "corpus"),
+        ["19", "None", "speaker", "speaker 19", "speaker None", "|19", "a|b"],
+    )
+    group = [Spoken(f"c-{i}", f"text {i}", speaker=name) for i, name in enumerate([*names, "Infinity", "speaker 19 2"])]
+    manifest = commit(store, [group])
+    export(store, manifest, tmp_path / "x", ExportConfig(layout="xtts", split="1"), DEFAULT_S3)
+    written = [row[2] for row in table(tmp_path / "x/metadata_train.csv")[1:]]
+    assert len(set(written)) == len(group)
+    assert not {"19", "None", "Infinity"} & set(written), "pandas would read a number or a missing value"
+
+
+@pytest.mark.parametrize("name", ["piper", "vits", "xtts", "kaldi", "nemo"])
+def test_a_speaker_is_not_merged_with_clips_that_have_none(tmp_path, name):
+    store = LocalStore(tmp_path / "corpus")
+    group = [Spoken("c-1", "one", speaker="unknown|"), Spoken("c-2", "two", speaker=None)]
+    done = export(
+        store, commit(store, [group]), tmp_path / "x", ExportConfig(layout=name, split="1"), DEFAULT_S3
+    )  # fmt: skip
+    assert done.card["speaker_numbers"].keys() == {"unknown", "unknown_2" if name == "kaldi" else "unknown 2"}
+    assert {speaker: found["clips"] for speaker, found in done.card["speakers"].items()} == dict.fromkeys(
+        done.card["speaker_numbers"], 1
+    )
+
+
 def test_lj_speech_has_three_columns_without_quotes(exported):
     folder, done = exported("ljspeech")
     rows = lines(folder / "metadata.csv")
