@@ -13,7 +13,7 @@ from clean_corpus.pipeline.export.layouts import LAYOUTS, Layout
 def row(name: str, layout: Layout) -> list[object]:
     """Return what the table says of a layout."""
     rate = layout.sample_rate or "the corpus'"
-    least, most = (f"{limit:g}" if limit else "" for limit in (layout.min_s, layout.max_s))
+    least, most = (f"{limit:.3g}" if limit else "" for limit in layout.limits_s(layout.sample_rate))
     length = f"{least} to {most}".strip() if least or most else "any"
     lists = (layout.write.__doc__ or "").splitlines()[0].removeprefix("Write ").rstrip(".")
     return [f"`{name}`", layout.reader, rate, length, lists.replace("|", r"\|"), layout.split, layout.source]

@@ -1,5 +1,6 @@
 """The settings of an export, and what a layout wants of the settings of the run before it."""
 
+import math
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -8,6 +9,7 @@ from pydantic import Field, field_validator
 from clean_corpus.pipeline.core.config import Section, SegmentConfig
 from clean_corpus.pipeline.core.errors import ConfigError
 from clean_corpus.pipeline.core.locations import LocationField
+from clean_corpus.pipeline.core.rates import RATES_HZ
 from clean_corpus.pipeline.core.switches import NULL_IS_OFF
 from clean_corpus.pipeline.export.layouts import LAYOUTS, Layout, find
 from clean_corpus.pipeline.export.split import Shares, parse_shares
@@ -77,18 +79,19 @@ def with_layout_settings(data: Mapping[str, Any]) -> dict[str, Any]:
         return result
     layout = LAYOUTS[name]
     audio, segment = _plain(result.get("audio")), _plain(result.get("segment"))
-    if rate := export.get("sample_rate") or layout.sample_rate:
-        made = audio.setdefault("sample_rate", rate)
+    wanted = export.get("sample_rate")  # before it is validated
+    if rate := wanted if isinstance(wanted, int) and wanted > 0 else layout.sample_rate:
+        made = audio.setdefault("sample_rate", min((r for r in RATES_HZ if r >= rate), default=rate))
         if isinstance(made, int) and made < rate:
             raise ConfigError(
                 f"audio.sample_rate is {made} Hz, export.layout {name} takes {rate} Hz; leave audio.sample_rate out, "
                 f"or set export.sample_rate={made} if the training is meant to have it"
             )
-    limits = SegmentConfig.model_fields
-    if layout.max_s and layout.max_s < limits["max_s"].default:
-        segment.setdefault("max_s", layout.max_s)
-    if layout.min_s and layout.min_s > limits["min_s"].default:
-        segment.setdefault("min_s", layout.min_s)
+    defaults, (least_s, most_s) = SegmentConfig.model_fields, layout.limits_s(rate)
+    if most_s and most_s < defaults["max_s"].default:
+        segment.setdefault("max_s", math.floor(10 * most_s) / 10)
+    if least_s and least_s > defaults["min_s"].default:
+        segment.setdefault("min_s", math.ceil(10 * least_s) / 10)
     segment.setdefault("trim", True)
     return result | {"audio": audio, "segment": segment}
 
@@ -98,16 +101,17 @@ def conflicts(export: ExportConfig, segment: SegmentConfig) -> list[str]:
     if export.layout is None:
         return []
     layout, found = find(export.layout), []
-    if layout.max_s and segment.max_s > layout.max_s:
+    least_s, most_s = layout.limits_s(export.rate(layout))
+    if most_s and segment.max_s > most_s:
         found.append(
-            f"segment.max_s is {segment.max_s:g} s, {export.layout} takes {layout.max_s:g} s: longer clips stay in the "
+            f"segment.max_s is {segment.max_s:g} s, {export.layout} takes {most_s:.3g} s: longer clips stay in the "
             "corpus and are left out of the export"
         )
     if not segment.trim:
         found.append("segment.trim is false: the silence around the speech of each clip stays in the export")
-    if layout.min_s and segment.min_s < layout.min_s:
+    if least_s and segment.min_s < least_s:
         found.append(
-            f"segment.min_s is {segment.min_s:g} s, {export.layout} takes no less than {layout.min_s:g} s: shorter "
+            f"segment.min_s is {segment.min_s:g} s, {export.layout} takes no less than {least_s:.3g} s: shorter "
             "clips stay in the corpus and are left out of the export"
         )
     return found

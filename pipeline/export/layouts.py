@@ -14,7 +14,8 @@ class Layout:
     """What one reader takes.
 
     `sample_rate` (Hz) is None where the reader takes any. Shorter clips than `min_s` and longer ones than `max_s` are
-    what the reader drops, or breaks at; `max_characters` likewise. `audio` is where a clip's file goes, None where all
+    what the reader drops, or breaks at; `max_characters` likewise, and `min_samples` and `max_samples` where the reader
+    counts in samples of the exported audio, at whatever rate. `audio` is where a clip's file goes, None where all
     audio lies in Shar tars; `shar` says that there are such. `prefix` says that paths in the lists are opened as they
     stand, `one_voice` that no column tells speakers apart. `languages` are those that
     the reader takes, none where it takes any or does not ask. `start` is how a training begins, with {dest} for the
@@ -28,6 +29,8 @@ class Layout:
     sample_rate: int | None = None
     min_s: float | None = None
     max_s: float | None = None
+    min_samples: int | None = None
+    max_samples: int | None = None
     max_characters: int | None = None
     audio: str | None = "wavs/{name}.wav"
     shar: bool = False
@@ -43,6 +46,13 @@ class Layout:
     one_voice: bool = False
     note: str = ""
     warning: str = ""
+
+    def limits_s(self, sample_rate: int | None) -> tuple[float | None, float | None]:
+        """Return the shortest and the longest clip that the reader takes at a rate in Hz, seconds; None for any."""
+        if sample_rate is None:
+            return self.min_s, self.max_s
+        least = self.min_samples / sample_rate if self.min_samples else self.min_s
+        return least, self.max_samples / sample_rate if self.max_samples else self.max_s
 
 
 LAYOUTS: dict[str, Layout] = {
@@ -75,13 +85,13 @@ LAYOUTS: dict[str, Layout] = {
     ),
     "vits": Layout(
         reader="VITS",
-        source="jaywalnut310/vits: utils.py, data_utils.py (190 characters), train_ms.py (32 to 1000 frames of 256 "
+        source="jaywalnut310/vits: utils.py, data_utils.py (190 characters), train_ms.py (33 to 1000 frames of 256 "
         "samples)",
         write=tables.vits,
         start='"training_files": "{dest}/filelists/train.txt", "validation_files": "{dest}/filelists/val.txt", '
         '"sampling_rate": {rate}',
-        sample_rate=22050, min_s=0.38, max_s=11.6, max_characters=190, prefix=True, split="0.95/0.05",
-        clean=texts.without_bar,
+        sample_rate=22050, min_samples=33 * 256, max_samples=1000 * 256, max_characters=190, prefix=True,
+        split="0.95/0.05", clean=texts.without_bar,
     ),
     "styletts2": Layout(
         reader="StyleTTS 2",

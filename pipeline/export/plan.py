@@ -63,6 +63,7 @@ class Plan:
     ) -> None:
         self.database, self.layout, self.options, self.sample_rate = database, layout, options, sample_rate
         self.shares = options.shares(layout)
+        self.limits_s = layout.limits_s(sample_rate)
         self.shards = {shard.key: shard for shard in shards}
         self.left_out: Counter[str] = Counter()
         self.left_out_s: Counter[str] = Counter()
@@ -127,11 +128,11 @@ class Plan:
         )  # fmt: skip
 
     def _why_not(self, text: str | None, duration_s: float, language: str | None) -> str | None:
-        layout = self.layout
-        if layout.min_s and duration_s < layout.min_s:
-            return f"shorter than {layout.min_s:g} s"
-        if layout.max_s and duration_s > layout.max_s:
-            return f"longer than {layout.max_s:g} s"
+        layout, (least_s, most_s) = self.layout, self.limits_s
+        if least_s and duration_s < least_s:
+            return f"shorter than {least_s:.3g} s"
+        if most_s and duration_s > most_s:
+            return f"longer than {most_s:.3g} s"
         if layout.needs_text and not text:
             return "without text"
         if layout.max_characters and text and len(text) > layout.max_characters:

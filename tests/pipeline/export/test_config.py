@@ -27,6 +27,15 @@ def test_a_layout_sets_rate_and_lengths():
     assert plain.export_to is None and plain.audio == RunConfig(input="in", output="out").audio
 
 
+@pytest.mark.parametrize(
+    ("sample_rate", "least_s", "most_s"), [(8000, 1.1, 20.0), (22050, 1.0, 11.6), (48000, 1.0, 5.3)]
+)
+def test_lengths_that_a_trainer_counts_in_samples_follow_the_rate(sample_rate, least_s, most_s):
+    config = configured("export.layout=vits", f"export.sample_rate={sample_rate}")
+    assert (config.segment.min_s, config.segment.max_s) == (least_s, most_s)
+    assert conflicts(config.export, config.segment) == []
+
+
 def test_settings_that_were_made_win_and_their_price_is_named():
     config = configured("export.layout=xtts", "audio.sample_rate=48000", "segment.max_s=15", "segment.min_s=0.1")
     assert (config.audio.sample_rate, config.segment.max_s, config.segment.min_s) == (48000, 15.0, 0.1)

@@ -70,7 +70,8 @@ def test_audio_has_the_readers_rate_and_no_clip_is_beyond_its_lengths(exported, 
         (layout.sample_rate or 32000, 1, "PCM_16")
     }
     assert len(files) == (0 if name == "lhotse-shar" else done.card["clips"]["clips"])
-    assert all((layout.min_s or 0) <= info.duration <= (layout.max_s or 99) for info in infos)
+    least_s, most_s = layout.limits_s(layout.sample_rate)
+    assert all((least_s or 0) <= info.duration <= (most_s or 99) for info in infos)
     left_out = sum(found["clips"] for found in done.card["left_out"].values())
     assert done.card["clips"]["clips"] + left_out == 7  # of eight clips, one is rejected
     for path in files:  # the level is that of the corpus
@@ -154,6 +155,25 @@ def test_vits_numbers_speakers_and_takes_no_long_text(exported, monkeypatch):
     assert all(Path(row[0]).is_file() for row in rows)
     folder, _ = exported("vits", speakers=("anna",))
     assert [row[1:] for row in lines(folder / "filelists/train.txt")] == [[GO], [NO_BAR]]
+
+
+def _vits_keeps(path: str) -> bool:
+    """Whether VITS' DistributedBucketSampler keeps a clip: data_utils.py, boundaries of train_ms.py."""
+    return 32 < Path(path).stat().st_size // (2 * 256) <= 1000
+
+
+@pytest.mark.parametrize("sample_rate", [8000, 22050, 48000])
+def test_vits_gets_the_lengths_that_it_takes_at_any_rate(tmp_path, sample_rate):
+    store = LocalStore(tmp_path / "corpus")
+    lengths_s = (0.17, 0.18, 0.3822, 0.386, 1.05, 5.3, 5.4, 11.6, 32.5)
+    group = [Spoken(f"c-{i}", f"text {i}", duration_s=length) for i, length in enumerate(lengths_s)]
+    options = ExportConfig(layout="vits", split="1", sample_rate=sample_rate)
+    done = export(store, commit(store, [group], sample_rate=48000), tmp_path / "x", options, DEFAULT_S3)
+    rows = lines(tmp_path / "x/filelists/train.txt")
+    assert all(_vits_keeps(row[0]) for row in rows)
+    taken = [length for length in lengths_s if 33 * 256 <= length * sample_rate <= 1000 * 256]
+    assert [round(soundfile.info(row[0]).duration, 2) for row in rows] == [round(length, 2) for length in taken]
+    assert sum(found["clips"] for found in done.card["left_out"].values()) == len(lengths_s) - len(rows)
 
 
 def test_styletts2_has_three_columns_and_says_that_it_wants_phonemes(exported):
