@@ -6,7 +6,9 @@ from clean_corpus.pipeline.corpus.stage_cache import library_versions
 from clean_corpus.pipeline.corpus.versions import Manifest
 from clean_corpus.pipeline.export.layouts import Layout
 from clean_corpus.pipeline.export.plan import Plan
+from clean_corpus.pipeline.export.texts import one_line
 from clean_corpus.pipeline.export.utterances import SIDES, UNKNOWN
+from clean_corpus.pipeline.text.languages import language_code
 
 NOT_STATED = "not stated"
 
@@ -28,6 +30,8 @@ def card(name: str, layout: Layout, plan: Plan, manifest: Manifest, identity: st
         "sides": {side: sides[side] for side in SIDES if side in sides},
         "speakers": _group(plan, "speaker", UNKNOWN),
         "speaker_numbers": plan.speakers,
+        "n_speakers": plan.n_speakers,
+        "languages": _group(plan, "language", NOT_STATED),
         "licences": _group(plan, "licence", NOT_STATED),
         "consent": _group(plan, "consent", NOT_STATED),
         "text_sources": dict(sorted(plan.text_sources.items())),
@@ -67,6 +71,35 @@ def _group(plan: Plan, column: str, missing: str = "") -> dict[str, dict[str, An
     return {value: {"clips": n, "hours": round(samples / plan.sample_rate / 3600, 4)} for value, n, samples in rows}
 
 
+def remarks(card: dict[str, Any], layout: Layout) -> list[str]:
+    """Return what a user should know of an export before a training."""
+    shares = dict(zip(SIDES, card["split"]["shares"], strict=True))
+    empty = [side for side, share in shares.items() if share and side not in card["sides"]]
+    told = [f"{side} is empty: its share of {shares[side]:g} is too small for so few texts" for side in empty]
+    if layout.one_voice and (speakers := len(card["speakers"])) > 1:
+        told.append(f"{speakers} speakers are in one list, which does not tell them apart; --speaker takes one")
+    if layout.one_language and len(spoken := _languages(card)) > 1:
+        told.append(
+            f"{len(spoken)} languages are in one list, whose reader takes them for one: {', '.join(spoken)}; --speaker "
+            "takes the speakers of one"
+        )
+    return told
+
+
+def _languages(card: dict[str, Any]) -> list[str]:
+    """Return the codes of the languages that clips are known to be in."""
+    named = (one_line(name) for name in card["languages"] if name != NOT_STATED)
+    return sorted({code for name in named if (code := language_code(name))})
+
+
+def _start(card: dict[str, Any], layout: Layout, where: str) -> str:
+    """Return how a training begins; LANGUAGE stands for one that is not known, or not one."""
+    spoken = _languages(card)
+    language = layout.codes.get(spoken[0], spoken[0]) if len(spoken) == 1 else "LANGUAGE"
+    several = layout.several.format(speakers=card["n_speakers"]) if card["n_speakers"] > 1 else ""
+    return layout.start.format(dest=where, rate=card["sample_rate"], language=language, several=several)
+
+
 def page(card: dict[str, Any], layout: Layout, where: str) -> str:
     """Return the card as Markdown; that of a dataset on the Hugging Face hub begins with its YAML."""
     corpus, clips = card["corpus"], card["clips"]
@@ -76,12 +109,18 @@ def page(card: dict[str, Any], layout: Layout, where: str) -> str:
         f"{card['sample_rate']} Hz, mono, 16 bit. Of version {corpus['version']} of a corpus made by clean-corpus, "
         f"enhancer {corpus['enhancer']}; its ledger's SHA-256 is {corpus['ledger_sha256']}.",
         "",
-        f"A training begins with: `{layout.start.format(dest=where, rate=card['sample_rate'])}`",
+        f"A training begins with: `{_start(card, layout, where)}`",
         "",
     ]
-    lines += [part for text in (layout.warning, layout.note) if text for part in (text, "")]
+    lines += [part for text in (*remarks(card, layout), layout.warning, layout.note) if text for part in (text, "")]
     lines += [f"Source of the layout: {card['layout_source']}.", ""]
-    for title, key in (("side", "sides"), ("licence", "licences"), ("consent", "consent"), ("speaker", "speakers")):
+    for title, key in (
+        ("side", "sides"),
+        ("licence", "licences"),
+        ("consent", "consent"),
+        ("speaker", "speakers"),
+        ("language", "languages"),
+    ):
         lines += _table(title, card[key])
     if card["left_out"]:
         lines += ["Left out:", "", *_table("why", card["left_out"])]

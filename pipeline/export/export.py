@@ -57,13 +57,8 @@ class Exported:
     @property
     def remarks(self) -> list[str]:
         """Return what a user should know of it."""
-        shares = dict(zip(("train", "dev", "test"), self.card["split"]["shares"], strict=True))
-        empty = [side for side, share in shares.items() if share and side not in self.card["sides"]]
-        told = [f"{side} is empty: its share of {shares[side]:g} is too small for so few texts" for side in empty]
-        layout, speakers = find(self.card["layout"]), len(self.card["speakers"])
-        if layout.one_voice and speakers > 1:
-            told.append(f"{speakers} speakers are in one list, which does not tell them apart; --speaker takes one")
-        return [*told, *filter(None, [layout.warning])]
+        layout = find(self.card["layout"])
+        return [*cards.remarks(self.card, layout), *filter(None, [layout.warning])]
 
 
 def export(
@@ -187,6 +182,7 @@ class _Export:
         self.source, self.destination, self.database = source, destination, database
         self.plan, self.layout, self.prefix, self.sample_rate = plan, layout, prefix, plan.sample_rate
         self.speakers: Mapping[str, int] = {}
+        self.n_speakers = 0
         self.lists: list[str] = []
         for statement in filter(str.strip, _TABLES.split(";")):
             database.execute(statement)
@@ -294,7 +290,7 @@ class _Export:
         """Write the lists, then the page, and last the card; return the card."""
         earlier, next_number = self.destination.speakers()
         next_number = self.plan.number_speakers(earlier, next_number)
-        self.speakers = self.plan.speakers
+        self.speakers, self.n_speakers = self.plan.speakers, self.plan.n_speakers
         self.destination.write_speakers(self.plan.speakers, next_number)
         self.layout.write(self)
         made = card(sorted([*self.lists, PAGE, CARD]))

@@ -21,6 +21,9 @@ GPT_SOVITS: Codes = {
     "ko": "ko",
 }
 
+# Source: idiap/coqui-ai-TTS, TTS/tts/configs/xtts_config.py: languages, which are codes but for this one.
+XTTS: Codes = {"zh": "zh-cn"}
+
 
 def as_read(language: str | None, codes: Codes) -> str | None:
     """Return a language as a reader writes it; None for none, and for one that it does not take.

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from clean_corpus.pipeline.core.errors import ConfigError, nearest
 from clean_corpus.pipeline.export import huggingface, kaldi, manifests, tables, texts
-from clean_corpus.pipeline.export.languages import GPT_SOVITS, Codes
+from clean_corpus.pipeline.export.languages import GPT_SOVITS, XTTS, Codes
 from clean_corpus.pipeline.export.utterances import SIDES, Lists, Side
 
 
@@ -17,9 +17,11 @@ class Layout:
     what the reader drops, or breaks at; `max_characters` likewise, and `min_samples` and `max_samples` where the reader
     counts in samples of the exported audio, at whatever rate. `audio` is where a clip's file goes, None where all
     audio lies in Shar tars; `shar` says that there are such. `prefix` says that paths in the lists are opened as they
-    stand, `one_voice` that no column tells speakers apart. `languages` are those that
-    the reader takes, none where it takes any or does not ask. `start` is how a training begins, with {dest} for the
-    folder, and `warning` what is to be done before.
+    stand, `one_voice` that no column tells speakers apart, `one_language` that the reader takes all texts for those of
+    one language, `numbers_speakers` that the lists hold numbers for speakers. `languages` are those that the reader
+    takes, none where it takes any or does not ask. `start` is how a training begins, with {dest} for the folder,
+    {language} for that of the clips as `codes` write it, and {several} for what `several` adds where the model has more
+    than one of {speakers}; `warning` is what is to be done before.
     """
 
     reader: str
@@ -43,7 +45,11 @@ class Layout:
     clean: texts.Clean = texts.one_line
     missing_texts: frozenset[str] = frozenset()
     speaker_names: Callable[[Iterable[str]], dict[str, str]] = texts.labels
+    numbers_speakers: bool = False
     one_voice: bool = False
+    one_language: bool = False
+    codes: Codes = field(default_factory=dict)
+    several: str = ""
     note: str = ""
     warning: str = ""
 
@@ -62,8 +68,9 @@ LAYOUTS: dict[str, Layout] = {
         "src/python/piper_train/preprocess.py; lengths: those of docs/TRAINING.md for LibriTTS-R",
         write=tables.piper,
         start="python3 -m piper.train fit --data.csv_path {dest}/metadata.csv --data.audio_dir {dest} "
-        "--model.sample_rate {rate} --data.espeak_voice VOICE ...",
-        sample_rate=22050, min_s=0.5, max_s=20.0,
+        "--model.sample_rate {rate} --data.espeak_voice VOICE{several} ...",
+        several=" --model.num_speakers {speakers}",
+        sample_rate=22050, min_s=0.5, max_s=20.0, one_language=True,
         note="Piper's `low` voices take 16000 Hz: --sample-rate 16000. It splits off its own validation clips.",
     ),
     "f5-tts": Layout(
@@ -79,9 +86,9 @@ LAYOUTS: dict[str, Layout] = {
         "TTS/tts/layers/xtts/trainer/dataset.py and recipes/ljspeech/xtts_v2/train_gpt_xtts.py (255995 samples)",
         write=tables.xtts,
         start='BaseDatasetConfig(formatter="coqui", path="{dest}", meta_file_train="metadata_train.csv", '
-        'meta_file_val="metadata_eval.csv", language="en")',
+        'meta_file_val="metadata_eval.csv", language="{language}")',
         sample_rate=22050, min_s=0.5, max_s=11.6, split="0.95/0.05",
-        missing_texts=texts.MISSING, speaker_names=texts.pandas_labels,
+        one_language=True, codes=XTTS, missing_texts=texts.MISSING, speaker_names=texts.pandas_labels,
     ),
     "vits": Layout(
         reader="VITS",
@@ -89,17 +96,21 @@ LAYOUTS: dict[str, Layout] = {
         "samples)",
         write=tables.vits,
         start='"training_files": "{dest}/filelists/train.txt", "validation_files": "{dest}/filelists/val.txt", '
-        '"sampling_rate": {rate}',
+        '"sampling_rate": {rate}{several}',
+        several=', "n_speakers": {speakers}',
         sample_rate=22050, min_samples=33 * 256, max_samples=1000 * 256, max_characters=190, prefix=True,
-        split="0.95/0.05", clean=texts.without_bar,
+        split="0.95/0.05", clean=texts.without_bar, numbers_speakers=True, one_language=True,
+        note="train.py trains one speaker, train_ms.py several.",
     ),
     "styletts2": Layout(
         reader="StyleTTS 2",
         source="yl4579/StyleTTS2: README.md, meldataset.py, train_finetune.py (80 frames of 300 samples), "
         "Utils/PLBERT/config.yml (512 positions)",
         write=tables.styletts2,
-        start='train_data: "{dest}/train_list.txt", val_data: "{dest}/val_list.txt", root_path: "{dest}/wavs"',
+        start='train_data: "{dest}/train_list.txt", val_data: "{dest}/val_list.txt", root_path: "{dest}/wavs"{several}',
+        several=", multispeaker: true",
         sample_rate=24000, min_s=1.0, max_characters=510, split="0.95/0.05", clean=texts.without_bar,
+        numbers_speakers=True, one_language=True,
         warning="The second column holds the text as it is. StyleTTS 2 reads IPA phonemes there: run it through the "
         "phonemizer that training and synthesis will use (its own is phonemizer with espeak, preserve_punctuation and "
         "with_stress) before training.",
@@ -127,7 +138,7 @@ LAYOUTS: dict[str, Layout] = {
         source="keithito.com/LJ-Speech-Dataset; torchaudio.datasets.LJSPEECH",
         write=tables.ljspeech,
         start="{dest} in place of LJSpeech-1.1",
-        sample_rate=22050, clean=texts.without_bar, one_voice=True,
+        sample_rate=22050, clean=texts.without_bar, one_voice=True, one_language=True,
         note="The layout has no column for speakers; --speaker takes one of several.",
     ),
     "hf": Layout(
@@ -156,8 +167,10 @@ LAYOUTS: dict[str, Layout] = {
         reader="NVIDIA NeMo",
         source="NVIDIA/NeMo: nemo/collections/tts/data/text_to_speech_dataset.py, nemo/collections/tts/data/dataset.py",
         write=manifests.nemo,
-        start="manifest_path: {dest}/train_manifest.json, audio_dir: {dest}, speaker_path: {dest}/speakers.json",
-        prefix=True, split="0.9/0.05/0.05",
+        start="manifest_path: {dest}/train_manifest.json, audio_dir: {dest}, "
+        "speaker_path: {dest}/speakers.json{several}",
+        several=", n_speakers: {speakers}",
+        prefix=True, split="0.9/0.05/0.05", numbers_speakers=True,
     ),
     "kaldi": Layout(
         reader="Kaldi",

@@ -172,6 +172,11 @@ class Plan:
             next_number += 1
         return next_number
 
+    @property
+    def n_speakers(self) -> int:
+        """Return how many speakers a model has: more than the largest number, in a layout whose lists hold numbers."""
+        return max(self.speakers.values(), default=-1) + 1 if self.layout.numbers_speakers else len(self.speakers)
+
     # ---- what is in it
 
     def units(self) -> Iterator[Unit]:

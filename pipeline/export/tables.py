@@ -19,7 +19,7 @@ def piper(lists: Lists) -> None:
     Source: OHF-Voice/piper1-gpl, docs/TRAINING.md and src/piper/train/vits/dataset.py (csv.reader, delimiter "|", paths
     relative to the list); rhasspy/piper, src/python/piper_train/preprocess.py reads the same.
     """
-    several = len(lists.speakers) > 1
+    several = lists.n_speakers > 1
     for side in lists.sides:
         with lists.text_file(_suffixed("metadata", side)) as file:
             rows = _csv(file)
@@ -69,7 +69,7 @@ def vits(lists: Lists) -> None:
     Source: jaywalnut310/vits, utils.py: load_filepaths_and_text, data_utils.py: TextAudioLoader and
     TextAudioSpeakerLoader (int(sid)); paths are opened as they stand.
     """
-    several = len(lists.speakers) > 1
+    several = lists.n_speakers > 1
 
     def columns(u: Utterance) -> Columns:
         path = lists.prefix + str(u.path)

@@ -45,6 +45,7 @@ class Lists(Protocol):
     sample_rate: int
     prefix: str  # in front of the paths of readers that do not resolve them against the list: "", or ends with a slash
     speakers: Mapping[str, int]  # number of each speaker; those of an earlier export keep theirs
+    n_speakers: int  # that a model of them has: more than the largest number, where the lists hold numbers
 
     @property
     def sides(self) -> Sequence[Side]:

@@ -4,6 +4,7 @@ import csv
 import gzip
 import importlib.util
 import json
+import re
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -93,6 +94,47 @@ def test_piper_has_a_column_for_speakers_if_there_are_several(exported):
     assert [row[1:] for row in table(folder / "metadata.csv")] == [[GO], [BAR]]
 
 
+@pytest.mark.parametrize(
+    ("name", "several"),
+    [
+        ("piper", "--data.espeak_voice VOICE --model.num_speakers 4 ..."),
+        ("vits", '"sampling_rate": 22050, "n_speakers": 4`'),
+        ("styletts2", '/wavs", multispeaker: true`'),
+        ("nemo", "/speakers.json, n_speakers: 4`"),
+    ],
+)
+def test_the_start_of_a_training_says_that_there_are_several_speakers(exported, name, several):
+    folder, _ = exported(name)
+    assert several in (folder / "README.md").read_text()
+    folder, _ = exported(name, speakers=("anna",))
+    assert not {"num_speakers", "n_speakers", "multispeaker"} & set(
+        re.findall(r"\w+", (folder / "README.md").read_text())
+    )
+
+
+@pytest.mark.parametrize(
+    ("spoken", "named", "remarks"),
+    [
+        (("nl", "nl-BE", None), "nl", []),
+        (("zh-TW",), "zh-cn", []),
+        ((None,), "LANGUAGE", []),
+        (
+            ("eng", "en", "nl"),
+            "LANGUAGE",
+            ["2 languages are in one list, whose reader takes them for one: en, nl"],
+        ),
+    ],
+)
+def test_xtts_is_told_the_language_of_the_clips(tmp_path, spoken, named, remarks):
+    store = LocalStore(tmp_path / "corpus")
+    group = [Spoken(f"c-{i}", f"text {i}", language=language) for i, language in enumerate(spoken)]
+    options = ExportConfig(layout="xtts", split="1")
+    done = export(store, commit(store, [group]), tmp_path / "x", options, DEFAULT_S3)
+    page = (tmp_path / "x/README.md").read_text()
+    assert f'language="{named}")' in page and all(remark in page for remark in done.remarks)
+    assert [remark.partition("; ")[0] for remark in done.remarks] == remarks
+
+
 def test_f5_tts_has_a_header_and_whole_paths(exported):
     folder, _ = exported("f5-tts")
     head, *rows = table(folder / "metadata.csv")
@@ -142,7 +184,10 @@ def test_lj_speech_has_three_columns_without_quotes(exported):
     assert [row[1:] for row in rows][:3] == [[GO, GO], [NO_BAR, NO_BAR], [LINES, LINES]]
     assert all((folder / "wavs" / f"{row[0]}.wav").is_file() for row in rows)
     assert done.card["texts_without_separator"] == 1
-    assert done.remarks == ["4 speakers are in one list, which does not tell them apart; --speaker takes one"]
+    assert done.remarks == [
+        "4 speakers are in one list, which does not tell them apart; --speaker takes one",
+        "2 languages are in one list, whose reader takes them for one: de, en; --speaker takes the speakers of one",
+    ]
 
 
 def test_vits_numbers_speakers_and_takes_no_long_text(exported, monkeypatch):
