@@ -4,6 +4,8 @@ Modules of commands import nothing large before a command runs, so that `--help`
 """
 
 import sys
+import traceback
+from typing import NoReturn
 
 import typer
 
@@ -66,10 +68,16 @@ def main() -> None:
         with writable_cache():
             app()
     except CleanCorpusError as error:
-        console.print(f"error: {error}", markup=False, soft_wrap=True)
-        sys.exit(2 if isinstance(error, ConfigError) else 1)
+        _end(error, str(error), 2 if isinstance(error, ConfigError) else 1)
     except (MemoryError, OSError, RuntimeError) as error:
         if not (words := explained(error)):
             raise
-        console.print(f"error: {words}", markup=False, soft_wrap=True)
-        sys.exit(1)
+        _end(error, words, 1)
+
+
+def _end(error: BaseException, words: str, code: int) -> NoReturn:
+    """Print an error, and end the process."""
+    console.print(f"error: {words}", markup=False, soft_wrap=True)
+    # Prefect keeps the error of a flow run, and so all that its functions had: DuckDB would print each object of it.
+    traceback.clear_frames(error.__traceback__)
+    sys.exit(code)

@@ -25,7 +25,9 @@ def export(
     ] = None,
     split_by: Annotated[str, typer.Option(help="text or speaker: whose clips stay on one side")] = "text",
     sample_rate: Annotated[int | None, typer.Option(help="Hz; default: what the reader takes")] = None,
-    language: Annotated[str | None, typer.Option(help="of clips whose own is not known, for example en")] = None,
+    language: Annotated[
+        str | None, typer.Option(help="of clips whose own is not known, for example en; default: that of the run")
+    ] = None,
     prefix: Annotated[
         str | None, typer.Option(help="where the trainer finds DEST, for lists with whole paths; default: DEST")
     ] = None,

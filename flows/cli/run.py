@@ -42,7 +42,7 @@ def run(
     configuration = run_config(source, output, config, enhancer, settings, workers)
     checks.check(configuration)
     checks.prepared_store(configuration)
-    for conflict in conflicts(configuration.export, configuration.segment):
+    for conflict in conflicts(configuration.export, configuration.segment, configuration.text):
         console.print(conflict)
     if configuration.engine.kind == "local":
         require_memory(RUN_BYTES)

@@ -6,11 +6,12 @@ from typing import Annotated, Any
 
 from pydantic import Field, field_validator
 
-from clean_corpus.pipeline.core.config import Section, SegmentConfig
+from clean_corpus.pipeline.core.config import Section, SegmentConfig, TextConfig
 from clean_corpus.pipeline.core.errors import ConfigError
 from clean_corpus.pipeline.core.locations import LocationField
 from clean_corpus.pipeline.core.rates import RATES_HZ
 from clean_corpus.pipeline.core.switches import NULL_IS_OFF
+from clean_corpus.pipeline.export.languages import as_read
 from clean_corpus.pipeline.export.layouts import LAYOUTS, Layout, find
 from clean_corpus.pipeline.export.split import Shares, parse_shares
 
@@ -34,7 +35,9 @@ class ExportConfig(Section):
     split_by: str = Field(
         "text", pattern="^(text|speaker)$", description="clips of one text, or of one speaker, stay on one side"
     )
-    language: str | None = Field(None, description="of clips whose own is not known, for example en")
+    language: str | None = Field(
+        None, description="of clips whose own is not known, for example en; null: text.language"
+    )
     prefix: str | None = Field(
         None, description="folder that the trainer finds the export in, for lists with whole paths; null: where it is"
     )
@@ -61,6 +64,10 @@ class ExportConfig(Section):
     def shares(self, layout: Layout) -> Shares:
         """Return the shares of train, dev and test."""
         return parse_shares(self.split or layout.split)
+
+    def with_language(self, language: str | None) -> "ExportConfig":
+        """Return these settings with the language of a run's texts, where they name none."""
+        return self if self.language else self.model_copy(update={"language": language})
 
     def rate(self, layout: Layout) -> int | None:
         """Return the rate that is wanted, Hz; None for that of the corpus."""
@@ -96,7 +103,7 @@ def with_layout_settings(data: Mapping[str, Any]) -> dict[str, Any]:
     return result | {"audio": audio, "segment": segment}
 
 
-def conflicts(export: ExportConfig, segment: SegmentConfig) -> list[str]:
+def conflicts(export: ExportConfig, segment: SegmentConfig, text: TextConfig) -> list[str]:
     """Return a sentence for each setting of a run that costs its export clips."""
     if export.layout is None:
         return []
@@ -113,6 +120,17 @@ def conflicts(export: ExportConfig, segment: SegmentConfig) -> list[str]:
         found.append(
             f"segment.min_s is {segment.min_s:g} s, {export.layout} takes no less than {least_s:.3g} s: shorter "
             "clips stay in the corpus and are left out of the export"
+        )
+    language, taken = export.with_language(text.language).language, ", ".join(sorted(set(layout.languages.values())))
+    if layout.languages and not language:
+        found.append(
+            f"export.language and text.language are null, {export.layout} wants the language of each clip: those whose "
+            "manifest gives none are left out of the export; set export.language=en if they are English"
+        )
+    elif layout.languages and as_read(language, layout.languages) is None:
+        found.append(
+            f"the language of clips whose own is not known is {language}, {export.layout} takes {taken}: they stay in "
+            "the corpus and are left out of the export"
         )
     return found
 

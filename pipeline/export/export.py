@@ -82,6 +82,7 @@ def export(
     refuse_misplaced(root, parse_location(given) if given else None, source.root)
     name = options.layout or ""
     layout = find(name)
+    options = options.with_language(manifest.run.get("config", {}).get("text", {}).get("language"))
     rate = _sample_rate(source, manifest, layout, options)
     prefix = _prefix(root, layout, options)
     destination = Destination(root, s3)

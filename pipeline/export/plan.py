@@ -75,7 +75,7 @@ class Plan:
     def read(self, table: Path) -> None:
         """Take in the kept clips of a ledger.
 
-        Raises: ConfigError if a speaker is not there, or the layout wants a language that is not known.
+        Raises: ConfigError if a speaker is not there.
         """
         with ledger.opened(table) as connection:
             known = connection.table("ledger").columns
@@ -107,9 +107,7 @@ class Plan:
         if self.options.speakers and speaker not in self.options.speakers:
             return None
         text = layout.clean(row["text"]) if row["text"] else None
-        language = row.get("language") or self.options.language
-        if layout.languages and not language:
-            raise ConfigError(f"{layout.reader} wants the language of each clip; name it with --language, as in en")
+        language = (row.get("language") or "").strip() or self.options.language
         if why := self._why_not(text, row["duration_s"], language):
             self.left_out[why] += 1
             self.left_out_s[why] += row["duration_s"]
@@ -139,6 +137,8 @@ class Plan:
             return f"text longer than {layout.max_characters} characters"
         if text in layout.missing_texts:
             return "text that the reader takes for a missing value"
+        if layout.languages and not language:
+            return "without language, which --language en gives, in a run --set export.language=en"
         if layout.languages and as_read(language, layout.languages) is None:
             taken = ", ".join(sorted(set(layout.languages.values())))
             return f"in language {texts.one_line(str(language))}, {layout.reader} takes {taken}"

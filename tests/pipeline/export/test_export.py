@@ -181,7 +181,8 @@ def test_wrong_settings_name_both_values_and_the_remedy(grown, tmp_path):
     assert export(low, tmp_path / "x", layout="piper", sample_rate=16000).card["sample_rate"] == 16000
     with pytest.raises(ConfigError, match=r"no kept clip of speaker 'bobb'; did you mean 'bob'\?; there are: ann, "):
         export(grown, tmp_path / "y", versions.read(grown, 2), speakers=("bobb",))
-    with pytest.raises(ConfigError, match=r"GPT-SoVITS wants the language of each clip; name it with --language"):
+    words = r"gpt-sovits: 3 without language, which --language en gives, in a run --set export.language=en$"
+    with pytest.raises(DataError, match=words):
         export(grown, tmp_path / "y", layout="gpt-sovits", sample_rate=24000)
     with pytest.raises(ConfigError, match="takes no spaces in paths; choose another, or set --prefix"):
         export(grown, tmp_path / "a b", layout="cosyvoice")
@@ -192,6 +193,21 @@ def test_wrong_settings_name_both_values_and_the_remedy(grown, tmp_path):
     with pytest.raises(DataError, match=r"no clip of version 1 can be exported for vits: 1 without text, 1 shorter"):
         export(textless, tmp_path / "y")
     assert not (tmp_path / "y").exists()
+
+
+def test_clips_without_a_language_are_left_out_and_those_of_a_run_have_its_own(tmp_path):
+    store = LocalStore(tmp_path / "out")
+    group = [Spoken("a", "one", language="zh"), Spoken("b", "two"), Spoken("c", "three", language=" ")]
+    manifest = commit(store, [group])
+    done = export(store, tmp_path / "x", layout="gpt-sovits", sample_rate=24000)
+    assert (done.card["clips"]["clips"], done.card["sides"].keys()) == (1, {"train"})
+    why = "without language, which --language en gives, in a run --set export.language=en"
+    assert done.card["left_out"][why]["clips"] == 2
+    manifest.run["config"]["text"]["language"] = "en-GB"
+    for given, expected in ((None, "en"), ("ja", "ja")):
+        export(store, tmp_path / str(given), manifest, layout="gpt-sovits", sample_rate=24000, language=given)
+        rows = (tmp_path / str(given) / "train.list").read_text().splitlines()
+        assert [row.split("|")[2] for row in rows] == ["zh", expected, expected]
 
 
 def test_a_damaged_tar_ends_the_export_and_is_named(grown, tmp_path):
