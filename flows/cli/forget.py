@@ -100,8 +100,9 @@ def _print_completed(store: "Store", done: "Completed | None") -> None:
     for what, counts in (("dropped", done.swept.dropped), ("written anew", done.swept.rewritten)):
         if counts:
             console.print(f"{what}: {', '.join(f'{folder} {count}' for folder, count in sorted(counts.items()))}")
-    if done.swept.dropped["export"]:
-        console.print("exports below OUTPUT are gone: export again")
+    if done.swept.exports:
+        gone = ", ".join(done.swept.exports)
+        console.print(f"exports below OUTPUT are gone, export again: {gone}", markup=False, soft_wrap=True)
     for key in done.swept.unknown:
         console.print(f"cannot be looked into, left as it is: {key}", markup=False)
     _print_remark(store)

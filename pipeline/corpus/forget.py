@@ -8,17 +8,15 @@ import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from clean_corpus.pipeline.corpus import forgotten, versions
+from clean_corpus.pipeline.corpus import derived, forgotten, versions
 from clean_corpus.pipeline.corpus.forget_look import holds
-from clean_corpus.pipeline.corpus.forget_sweep import DERIVED, PROTOCOL, Swept, sweep
+from clean_corpus.pipeline.corpus.forget_sweep import PROTOCOL, Swept, sweep
 from clean_corpus.pipeline.corpus.forget_version import Without
 from clean_corpus.pipeline.corpus.forgotten import CLEARED, SETTLED, Forgotten
 from clean_corpus.pipeline.corpus.rewriting import rewrite_all
 from clean_corpus.pipeline.corpus.versions import Manifest
 from clean_corpus.pipeline.storage.base import Store
 
-SAID = (*DERIVED, "versions/")
-"""Folders whose pages, lists and manifests name the clips of all that lies there."""
 LOG = logging.getLogger("clean_corpus")
 
 
@@ -71,7 +69,11 @@ def check(store: Store) -> Iterator[tuple[str, str | None]]:
     for request, is_carried_out in forgotten.requests_of(store):
         key = f"{forgotten.REQUESTS}/{request.id}.json"
         yield key, "" if is_carried_out else "is not carried out; run `clean-corpus forget` on this output again"
+    said = (
+        *derived.folders(store.walk("")),
+        "versions/",
+    )  # whose pages and lists name the clips of all that lies there
     for key in store.walk(""):
         if not key.startswith(PROTOCOL):
             found = holds(store, key, known)
-            yield key, "" if found is None and key.startswith(SAID) else found
+            yield key, "" if found is None and key.startswith(said) else found

@@ -14,19 +14,18 @@ import pyarrow.parquet as pq
 
 from clean_corpus.pipeline.core import clock
 from clean_corpus.pipeline.core.errors import DataError
-from clean_corpus.pipeline.corpus import announcements, decisions, versions
+from clean_corpus.pipeline.corpus import announcements, decisions, derived, versions
 from clean_corpus.pipeline.corpus.forget_look import holds, members
 from clean_corpus.pipeline.corpus.forget_version import digest_of, tar_without
 from clean_corpus.pipeline.corpus.forgotten import DIGITS, FOLDER, Forgotten, digits_of
 from clean_corpus.pipeline.corpus.known_clips import INGESTED, clips_of_record, texts
 from clean_corpus.pipeline.discover import groups
+from clean_corpus.pipeline.discover.outputs import EXPORT_STATE
 from clean_corpus.pipeline.storage.base import StorageError, Store
 
 VERSIONED = (*(f"{folder}/" for folder in versions.FOLDERS), "versions/")
 """Of versions: what no version names is deleted with the old ones."""
 PROTOCOL = ("fence/", f"{FOLDER}/", "work/lease/", "work/tmp/", "work/.lock", "work/.create")
-DERIVED = ("report/", ".report.new/", ".report.old/", "export/")
-"""Made of a version as a whole, and made anew of the next: dropped."""
 REWRITTEN = ("ledger.parquet", "run.json", groups.KEY)
 VARIANTS = "variants/"
 DECISIONS = f"{decisions.FOLDER}/"
@@ -39,6 +38,7 @@ class Swept:
     dropped: Counter[str] = field(default_factory=Counter)
     rewritten: Counter[str] = field(default_factory=Counter)
     unknown: list[str] = field(default_factory=list)
+    exports: list[str] = field(default_factory=list)  # folders that were dropped whole
 
 
 def sweep(store: Store, forgotten: Forgotten) -> Swept:
@@ -46,10 +46,14 @@ def sweep(store: Store, forgotten: Forgotten) -> Swept:
 
     Raises: StorageError if another run has taken over, or the output cannot be written.
     """
-    swept = Swept()
-    doomed = [*_derived(store), *_stale_work(store, forgotten), *_rewrite_variants(store, forgotten, swept)]
+    swept, whole = Swept(), derived.folders(store.walk(""))
+    doomed = [
+        *_derived(store, whole, swept),
+        *_stale_work(store, forgotten),
+        *_rewrite_variants(store, forgotten, swept),
+    ]
     for key in store.walk(""):
-        if key.startswith((*VERSIONED, *PROTOCOL, *DERIVED, "work/", VARIANTS, DECISIONS)) or key in REWRITTEN:
+        if key.startswith((*VERSIONED, *PROTOCOL, *whole, "work/", VARIANTS, DECISIONS)) or key in REWRITTEN:
             continue
         found = holds(store, key, forgotten)
         if found is None:
@@ -67,9 +71,13 @@ def sweep(store: Store, forgotten: Forgotten) -> Swept:
     return swept
 
 
-def _derived(store: Store) -> Iterator[str]:
-    for folder in DERIVED:
-        yield from store.walk(folder.rstrip("/"))
+def _derived(store: Store, whole: Iterable[str], swept: Swept) -> Iterator[str]:
+    """Yield what lies in folders that are dropped whole."""
+    for folder in whole:
+        keys = list(store.walk(folder.rstrip("/")))
+        if keys and folder not in derived.REPORTS:
+            swept.exports.append(folder.rstrip("/"))
+        yield from sorted(keys, key=lambda key: f"/{EXPORT_STATE}/" in key)  # who dies before the last finds the rest
 
 
 # ---- work/ -----------------------------------------------------------------------------------------------------

@@ -8,16 +8,22 @@ import pyarrow.parquet as pq
 import pytest
 
 from clean_corpus.flows.commands import forget as command
+from clean_corpus.pipeline.core.config import DEFAULT_S3
 from clean_corpus.pipeline.core.errors import ConfigError, DataError
+from clean_corpus.pipeline.core.locations import S3Folder
 from clean_corpus.pipeline.core.scratch_database import scratch_database
 from clean_corpus.pipeline.corpus import collection, embeddings, forget, forgotten, shards, versions
 from clean_corpus.pipeline.corpus.embeddings import Embedding
 from clean_corpus.pipeline.corpus.forget_selection import Asked, read_list
 from clean_corpus.pipeline.discover import find, hidden
+from clean_corpus.pipeline.export.config import ExportConfig
+from clean_corpus.pipeline.export.export import export
 from clean_corpus.pipeline.quality import voice
+from clean_corpus.pipeline.storage import open_store
 from clean_corpus.pipeline.storage.local import LocalStore
 from tests.support.forgettable import Take, write_corpus
 
+BUCKET = "forgets"
 BOB, ANNE = Take("bob/1.wav", "bob", clips=3), Take("anne/1.wav", "anne")
 GROUPS = (
     [ANNE, BOB],
@@ -281,6 +287,53 @@ def test_other_objects_are_looked_into_or_named(bare):
     done = forget_now(bare, speakers=("bob",)).done
     assert done.swept.unknown == ["mine/weights.bin"]
     assert list(bare.walk("mine")) == ["mine/other.csv", "mine/weights.bin"]
+
+
+def exported(store, to, **settings):
+    """An export that names speakers and texts in its page, its card and its lists."""
+    options = ExportConfig(**{"layout": "piper", "sample_rate": 16000} | settings)
+    return export(store, versions.latest(store), to, options, DEFAULT_S3)
+
+
+def test_an_export_below_the_output_goes_whole_wherever_it_lies(bare):
+    exported(bare, bare.root / "voice/piper")
+    exported(bare, bare.root / "lists", layout="kaldi", speakers=("anne",))
+    bare.write("voice/notes.csv", f"{ANNE.clip_ids()[0]},loud\n".encode())
+    bare.write("voice/piper/wavs/cached.spec.pt", b"of a training")
+    done = forget_now(bare, speakers=("bob",)).done
+    assert done.swept.exports == ["export", "lists", "voice/piper"] and not done.swept.unknown
+    assert list(bare.walk("voice")) == ["voice/notes.csv"] and not (bare.root / "lists").exists()
+    assert not holding(bare) and versions.numbers(bare) == [3, 4]
+
+
+def test_an_export_that_was_half_dropped_is_known_as_one(bare):
+    exported(bare, bare.root / "voice")
+    deleted = []
+
+    class Halting(LocalStore):
+        def delete(self, key):
+            if key.startswith("voice/"):
+                deleted.append(key)
+                if len(deleted) == 3:
+                    raise Dead
+            super().delete(key)
+
+    with pytest.raises(Dead):
+        forget_now(Halting(bare.root), speakers=("bob",))
+    assert list(bare.walk("voice"))
+    command.complete_alone(bare)
+    assert not list(bare.walk("voice")) and not forgotten.open_requests(bare)[0]
+
+
+def test_an_export_in_a_bucket_goes_too(client):
+    place = S3Folder(BUCKET, "out")
+    store = open_store(place, DEFAULT_S3)
+    store.prepare()
+    write_corpus(store, GROUPS[0], extra=False)
+    exported(store, place / "voice/piper")
+    assert store.size("voice/piper/.export/speakers.json")
+    forget_now(store, speakers=("bob",))
+    assert not list(store.walk("voice"))
 
 
 def test_the_voices_of_the_forgotten_go(bare):
