@@ -23,6 +23,7 @@ from clean_corpus.pipeline.corpus.own_files import EXPORTS, own_folder
 from clean_corpus.pipeline.discover.outputs import EXPORT_STATE
 from clean_corpus.pipeline.export.audio import Written
 from clean_corpus.pipeline.export.manifests import read_lines, write_lines
+from clean_corpus.pipeline.export.speakers import Speakers
 from clean_corpus.pipeline.storage import open_store
 from clean_corpus.pipeline.storage.local import LocalStore
 
@@ -94,14 +95,13 @@ class Destination:
         except (FileNotFoundError, ValueError):
             return None
 
-    def speakers(self) -> tuple[dict[str, int], int]:
-        """Return the numbers of speakers in the last export, and the next one that is free."""
-        found = self._read("speakers.json") or {"numbers": {}, "next": 0}
-        return found["numbers"], found["next"]
+    def speakers(self) -> dict[str, Any]:
+        """Return what the last export stored of its speakers, nothing if there is none."""
+        return self._read("speakers.json") or {}
 
-    def write_speakers(self, numbers: dict[str, int], next_number: int) -> None:
-        """Keep the numbers of speakers for the next export."""
-        self.state.write("speakers.json", canonical_json({"numbers": numbers, "next": next_number}))
+    def write_speakers(self, speakers: Speakers) -> None:
+        """Keep the labels and numbers of speakers for the next export."""
+        self.state.write("speakers.json", canonical_json({"speakers": speakers.stored, "next": speakers.next}))
 
     # ---- records of units
 

@@ -19,7 +19,7 @@ from clean_corpus.pipeline.core.errors import ConfigError, DataError
 from clean_corpus.pipeline.core.hashing import content_name
 from clean_corpus.pipeline.core.locations import Location, parse_location
 from clean_corpus.pipeline.core.scratch_database import scratch_database
-from clean_corpus.pipeline.corpus import shards
+from clean_corpus.pipeline.corpus import forgotten, shards
 from clean_corpus.pipeline.corpus.versions import Manifest
 from clean_corpus.pipeline.export import card as cards
 from clean_corpus.pipeline.export import texts
@@ -95,10 +95,12 @@ def export(
             raise DataError(f"no clip of version {manifest.version} can be exported for {name}: {counted}")
         identity = _identity(manifest, layout, options, rate, prefix, clips)
         with destination.locked(name):
+            speakers = plan.name_speakers(destination.speakers(), forgotten.load(source))
             work = _Export(source, destination, database, plan, layout, prefix)
             if (found := destination.card()) and found.get("identity") == identity and work.is_complete(found["lists"]):
                 return Exported(root, found, False)
             work.write_audio(progress, threads)
+            destination.write_speakers(speakers)
             made = work.write_lists(lambda lists: cards.card(name, layout, plan, manifest, identity, lists))
             work.commit(made["lists"])
     return Exported(root, made, True)
@@ -182,8 +184,7 @@ class _Export:
     ) -> None:  # fmt: skip
         self.source, self.destination, self.database = source, destination, database
         self.plan, self.layout, self.prefix, self.sample_rate = plan, layout, prefix, plan.sample_rate
-        self.speakers: Mapping[str, int] = {}
-        self.n_speakers = 0
+        self.speakers, self.n_speakers = plan.speakers, plan.n_speakers
         self.lists: list[str] = []
         for statement in filter(str.strip, _TABLES.split(";")):
             database.execute(statement)
@@ -289,10 +290,6 @@ class _Export:
 
     def write_lists(self, card: Callable[[list[str]], dict[str, Any]]) -> dict[str, Any]:
         """Write the lists, then the page, and last the card; return the card."""
-        earlier, next_number = self.destination.speakers()
-        next_number = self.plan.number_speakers(earlier, next_number)
-        self.speakers, self.n_speakers = self.plan.speakers, self.plan.n_speakers
-        self.destination.write_speakers(self.plan.speakers, next_number)
         self.layout.write(self)
         made = card(sorted([*self.lists, PAGE, CARD]))
         self.destination.files.write(PAGE, cards.page(made, self.layout, str(self.destination.root)).encode())

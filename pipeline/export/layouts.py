@@ -1,11 +1,12 @@
 """The layouts that a corpus is exported in: what each reader takes, and where that is written down."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from clean_corpus.pipeline.core.errors import ConfigError, nearest
 from clean_corpus.pipeline.export import huggingface, kaldi, manifests, tables, texts
 from clean_corpus.pipeline.export.languages import GPT_SOVITS, XTTS, Codes
+from clean_corpus.pipeline.export.speakers import Labels
 from clean_corpus.pipeline.export.utterances import SIDES, Lists, Side
 
 
@@ -44,7 +45,7 @@ class Layout:
     split_names: Mapping[Side, str] = field(default_factory=lambda: {side: side for side in SIDES})
     clean: texts.Clean = texts.one_line
     missing_texts: frozenset[str] = frozenset()
-    speaker_names: Callable[[Iterable[str]], dict[str, str]] = texts.labels
+    speaker_names: Labels = texts.labels
     numbers_speakers: bool = False
     one_voice: bool = False
     one_language: bool = False

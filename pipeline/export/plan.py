@@ -12,11 +12,13 @@ from clean_corpus.pipeline.core.errors import ConfigError, nearest
 from clean_corpus.pipeline.core.hashing import content_name
 from clean_corpus.pipeline.core.records import Shard
 from clean_corpus.pipeline.corpus import ledger
+from clean_corpus.pipeline.corpus.forgotten import Forgotten
 from clean_corpus.pipeline.corpus.stage_cache import library_versions
 from clean_corpus.pipeline.export import split, texts
 from clean_corpus.pipeline.export.config import ExportConfig
 from clean_corpus.pipeline.export.languages import as_read
 from clean_corpus.pipeline.export.layouts import Layout
+from clean_corpus.pipeline.export.speakers import Speakers, assign
 from clean_corpus.pipeline.export.utterances import UNKNOWN, Side, Utterance
 
 VERSION = 1  # raise it when the same clips give other audio files
@@ -70,6 +72,7 @@ class Plan:
         self.text_sources: Counter[str] = Counter()
         self.changed_texts = 0
         self.speakers: dict[str, int] = {}
+        self.n_speakers = 0
         database.execute(_TABLE)
 
     def read(self, table: Path) -> None:
@@ -88,7 +91,6 @@ class Plan:
                 self.database.executemany(
                     "INSERT INTO clip VALUES (?, ?, ?, ?, ?, ?, NULL, ?, ?, ?, ?, NULL)", filter(None, records)
                 )
-        self._name_speakers()
         self.database.execute("CREATE INDEX clip_shard ON clip (shard)")
         self.database.execute("CREATE INDEX clip_order ON clip (side, speaker, clip_id)")
 
@@ -155,27 +157,22 @@ class Plan:
         """Return what decides the samples of a shard's exported clips."""
         return [VERSION, shard.sha256, self.sample_rate, decode.CODEC_VERSION, *library_versions("soxr")]
 
-    def _name_speakers(self) -> None:
-        found = [name for (name,) in self.database.execute("SELECT DISTINCT own_speaker FROM clip")]
-        names = self.layout.speaker_names(name for name in found if name is not None)
+    def name_speakers(self, earlier: Mapping[str, Any], forgotten: Forgotten) -> Speakers:
+        """Label and number the speakers, those of an earlier export as there; return what the next needs of them.
+
+        After it `n_speakers` says how many a model has: more than any number, in a layout whose lists hold numbers.
+        """
+        found = {name for (name,) in self.database.execute("SELECT DISTINCT own_speaker FROM clip")}
+        named = {UNKNOWN if name is None else name for name in found}
+        speakers = assign(named, earlier, self.layout.speaker_names, forgotten)
         self.database.execute("CREATE INDEX clip_speaker ON clip (own_speaker)")
         self.database.executemany(
-            "UPDATE clip SET speaker = ? WHERE own_speaker = ?", ((label, name) for name, label in names.items())
+            "UPDATE clip SET speaker = ? WHERE own_speaker = ?",
+            ((label, name) for name, label in speakers.labels.items()),
         )
-        self.labels = sorted({*names.values(), *([UNKNOWN] if None in found else [])})
-
-    def number_speakers(self, earlier: Mapping[str, int], next_number: int) -> int:
-        """Number the speakers, those of an earlier export as there; return the next number that is free."""
-        self.speakers = {label: earlier[label] for label in self.labels if label in earlier}
-        for label in sorted(set(self.labels) - earlier.keys()):
-            self.speakers[label] = next_number
-            next_number += 1
-        return next_number
-
-    @property
-    def n_speakers(self) -> int:
-        """Return how many speakers a model has: more than the largest number, in a layout whose lists hold numbers."""
-        return max(self.speakers.values(), default=-1) + 1 if self.layout.numbers_speakers else len(self.speakers)
+        self.speakers = {speakers.labels[name]: number for name, number in speakers.numbers.items()}
+        self.n_speakers = speakers.next if self.layout.numbers_speakers else len(self.speakers)
+        return speakers
 
     # ---- what is in it
 

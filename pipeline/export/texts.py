@@ -2,13 +2,15 @@
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from anyascii import anyascii
 
 from clean_corpus.pipeline.export.utterances import UNKNOWN
 
 Clean = Callable[[str], str]
+
+NONE_GIVEN: Mapping[str, str] = {}
 
 # What pandas reads as a missing value, in a quoted field too. Source: pandas.read_csv, argument na_values.
 MISSING = frozenset(
@@ -38,7 +40,7 @@ def without_bar(text: str) -> str:
     return one_line(text.replace("|", " "))
 
 
-def identifiers(names: Iterable[str]) -> dict[str, str]:
+def identifiers(names: Iterable[str], given: Mapping[str, str] = NONE_GIVEN) -> dict[str, str]:
     """Return a name of ASCII letters, digits and "_" for each name; those that would become one get a number.
 
     Lists that are sorted by speaker-clip are then sorted by speaker too: "-" comes before all of these.
@@ -46,26 +48,29 @@ def identifiers(names: Iterable[str]) -> dict[str, str]:
     >>> identifiers(["Anna Müller", "anna", "Anna_Muller", "日"])
     {'Anna Müller': 'Anna_Muller', 'Anna_Muller': 'Anna_Muller_2', 'anna': 'anna', '日': 'Ri'}
     """
-    return _told_apart(names, lambda name: re.sub(r"[^A-Za-z0-9_]+", "_", anyascii(name)).strip("_"), "_")
+    return _told_apart(names, lambda name: re.sub(r"[^A-Za-z0-9_]+", "_", anyascii(name)).strip("_"), "_", given)
 
 
-def labels(names: Iterable[str]) -> dict[str, str]:
+def labels(names: Iterable[str], given: Mapping[str, str] = NONE_GIVEN) -> dict[str, str]:
     """Return names of speakers on one line without "|", told apart where that makes two alike.
 
     >>> labels(["a|b", "a b", "19"])
     {'19': '19', 'a b': 'a b', 'a|b': 'a b 2'}
     """
-    return _told_apart(names, without_bar, " ")
+    return _told_apart(names, without_bar, " ", given)
 
 
-def _told_apart(names: Iterable[str], written: Callable[[str], str], joint: str) -> dict[str, str]:
+def _told_apart(
+    names: Iterable[str], written: Callable[[str], str], joint: str, given: Mapping[str, str]
+) -> dict[str, str]:
     """Return each name as it is written, with a number behind it where others are written so.
 
-    UNKNOWN is what clips without a speaker get: no other name is written so.
+    Names that were `given` one keep it. UNKNOWN is what clips without a speaker get: no other name is written so.
     """
-    different, taken = set(names), {UNKNOWN}
-    made = {UNKNOWN: UNKNOWN} if UNKNOWN in different else {}
-    for name in sorted(different - taken):
+    given = {**given, UNKNOWN: UNKNOWN}
+    different, taken = set(names), set(given.values())
+    made = {name: given[name] for name in sorted(different & given.keys())}
+    for name in sorted(different - given.keys()):
         base = wanted = written(name) or "speaker"
         number = 1
         while wanted in taken:
@@ -76,7 +81,7 @@ def _told_apart(names: Iterable[str], written: Callable[[str], str], joint: str)
     return made
 
 
-def pandas_labels(names: Iterable[str]) -> dict[str, str]:
+def pandas_labels(names: Iterable[str], given: Mapping[str, str] = NONE_GIVEN) -> dict[str, str]:
     """Return labels that pandas reads as text: numbers and words for a missing value get a prefix.
 
     >>> pandas_labels(["19", "None", "Anna", "speaker 19"])
@@ -87,7 +92,7 @@ def pandas_labels(names: Iterable[str]) -> dict[str, str]:
         label = without_bar(name)
         return f"speaker {label}" if _is_no_text(label) else label
 
-    return _told_apart(names, written, " ")  # after the prefix, which makes "19" another's "speaker 19"
+    return _told_apart(names, written, " ", given)  # after the prefix, which makes "19" another's "speaker 19"
 
 
 def _is_no_text(label: str) -> bool:

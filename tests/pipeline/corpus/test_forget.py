@@ -306,6 +306,26 @@ def test_an_export_below_the_output_goes_whole_wherever_it_lies(bare):
     assert not holding(bare) and versions.numbers(bare) == [3, 4]
 
 
+@pytest.mark.parametrize("asked", [{"speakers": ("bob",)}, {"patterns": ("bob/*",)}])
+def test_an_export_elsewhere_has_no_name_any_more_and_nobody_gets_the_number(bare, tmp_path, asked):
+    def numbers(*more):
+        write_corpus(bare, [*GROUPS[0], *GROUPS[2], *more], extra=False)
+        exported(bare, tmp_path / "x", layout="nemo")
+        return json.loads((tmp_path / "x/speakers.json").read_text())
+
+    assert numbers() == {"anne": 0, "bob": 1, "carl": 2}
+    forget_now(bare, **asked)
+    exported(bare, tmp_path / "x", layout="nemo")
+    every = [path for path in (tmp_path / "x").rglob("*") if path.is_file()]
+    assert every and not any("bob" in path.name or b"bob" in path.read_bytes() for path in every)
+    assert json.loads((tmp_path / "x/speakers.json").read_text()) == {"anne": 0, "carl": 2}
+    write_corpus(bare, [ANNE, Take("dora/1.wav", "dora")], extra=False)
+    exported(bare, tmp_path / "x", layout="nemo")
+    write_corpus(bare, [ANNE, Take("carl/3.wav", "carl"), Take("dora/1.wav", "dora")], extra=False)
+    exported(bare, tmp_path / "x", layout="nemo")
+    assert json.loads((tmp_path / "x/speakers.json").read_text()) == {"anne": 0, "carl": 2, "dora": 3}
+
+
 def test_an_export_that_was_half_dropped_is_known_as_one(bare):
     exported(bare, bare.root / "voice")
     deleted = []

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+from pathlib import Path
 
 import pytest
 
@@ -83,6 +84,41 @@ def test_a_later_version_adds_and_takes_away_and_leaves_the_rest_alone(grown, tm
     fresh = export(grown, tmp_path / "y", three)
     assert {n for n in content(tmp_path / "y") if n.endswith(".wav")} == {n for n in left if n.endswith(".wav")}
     assert fresh.card["sides"] == third.card["sides"]
+
+
+def numbers_of(store, to, names, layout="vits"):
+    """Export a version with a clip of each speaker; return the number of each by its own name, in its list."""
+    commit(store, [[Spoken(f"c-{name.encode().hex()}", f"text of {name}", speaker=name) for name in names]])
+    export(store, to, layout=layout, split="1")
+    rows = [row.split("|") for row in (to / "filelists/train.txt").read_text().splitlines()]
+    return {bytes.fromhex(Path(row[0]).name.split("-")[1]).decode(): int(row[1]) for row in rows}
+
+
+def test_a_speaker_who_is_missing_once_has_the_same_number_again(tmp_path):
+    store, to = LocalStore(tmp_path / "out"), tmp_path / "x"
+    assert numbers_of(store, to, ["ann", "bob", "cid"]) == {"ann": 0, "bob": 1, "cid": 2}
+    assert numbers_of(store, to, ["cid", "dan"]) == {"cid": 2, "dan": 3}
+    assert '"n_speakers": 4' in (to / "README.md").read_text()
+    assert numbers_of(store, to, ["ann"]) == {"ann": 0}, "one of four is still a column"
+    assert '"n_speakers": 4' in (to / "README.md").read_text()
+    assert numbers_of(store, to, ["bob", "dan", "eve"]) == {"bob": 1, "dan": 3, "eve": 4}
+
+
+def test_a_number_belongs_to_a_name_and_not_to_how_it_is_written(tmp_path):
+    store, to = LocalStore(tmp_path / "out"), tmp_path / "x"
+    assert numbers_of(store, to, ["a|b", "c"]) == {"a|b": 0, "c": 1}
+    assert numbers_of(store, to, ["a b", "a|b", "c"]) == {"a|b": 0, "c": 1, "a b": 2}
+    assert json.loads((to / "card.json").read_text())["speaker_numbers"] == {"a b": 0, "c": 1, "a b 2": 2}
+    assert numbers_of(store, to, ["a b", "|a b"]) == {"a b": 2, "|a b": 3}
+    assert json.loads((to / "card.json").read_text())["speaker_numbers"] == {"a b 2": 2, "a b 3": 3}
+
+
+def test_numbers_of_an_earlier_program_stay(tmp_path):
+    store, to = LocalStore(tmp_path / "out"), tmp_path / "x"
+    numbers_of(store, to, ["ann", "b|ob"])
+    (to / ".export/speakers.json").write_text('{"numbers": {"b ob": 0, "ann": 1, "cid": 2}, "next": 5}')
+    assert numbers_of(store, to, ["ann", "b|ob", "dan"]) == {"ann": 1, "b|ob": 0, "dan": 5}
+    assert numbers_of(store, to, ["ann", "b|ob", "cid"]) == {"ann": 1, "b|ob": 0, "cid": 2}
 
 
 def test_an_export_that_was_killed_goes_on_and_leaves_nothing_behind(grown, tmp_path, monkeypatch):
