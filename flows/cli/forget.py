@@ -1,6 +1,7 @@
 """The command `forget`: clips taken out of every version of a corpus, and kept out of later runs."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from clean_corpus.flows.commands.forget import Completed, Selection
     from clean_corpus.pipeline.storage.base import Store
 
+SHOWN = 10  # names of recordings, of those that were asked for and of their copies
+
 
 def forget(
     output: OutputArgument,
@@ -21,11 +24,11 @@ def forget(
         list[str], typer.Option("--speaker", help="all recordings with this label, also those that are still to come")
     ] = [],  # noqa: B006
     sources: Annotated[
-        list[str], typer.Option("--source", help="pattern of the ledger's column source; * matches / too")
+        list[str], typer.Option("--source", help="pattern of the ledger's column source: * and ? match / too, [ is a [")
     ] = [],  # noqa: B006
     listed: Annotated[Path | None, typer.Option("--list", help="file with a source a line, UTF-8")] = None,
     reference: Annotated[str | None, typer.Option(help="stored with it, such as a ticket's number")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="only say how much it would take")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="only say what it would take")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False,
     allow_unmatched: Annotated[
         bool, typer.Option("--allow-unmatched", help="what matches nothing is kept out of later runs all the same")
@@ -85,10 +88,19 @@ def _print_selection(selection: "Selection") -> None:
     request = selection.request
     length = f"{request.seconds / 3600:.2f} h ({request.seconds:.1f} s)"
     print(f"{request.clips} clips of {request.recordings} recordings, {length}")
-    if selection.copies:
-        print(f"{selection.copies} recordings of these nobody named: they hold the same audio, or have the same name")
+    _print_names(selection.named)
+    if copies := len(selection.copies):
+        print(f"{copies} recordings of these nobody named: they hold the same audio, or have the same name")
+        _print_names(selection.copies)
     if selection.labels:
         print(f"speakers: {', '.join(selection.labels)}")
+
+
+def _print_names(names: Sequence[str]) -> None:
+    for name in names[:SHOWN]:
+        print(f"  {name}")
+    if len(names) > SHOWN:
+        print(f"  and {len(names) - SHOWN} more")
 
 
 def _print_completed(store: "Store", done: "Completed | None") -> None:

@@ -16,7 +16,7 @@ from clean_corpus.flows.review import thresholds
 from clean_corpus.flows.review.scores import MOS, Score, known_scores
 from clean_corpus.pipeline.core.config import PipelineConfig
 from clean_corpus.pipeline.core.errors import DataError
-from clean_corpus.pipeline.corpus.ledger import SCHEMA
+from clean_corpus.pipeline.corpus.ledger import SCHEMA, name_in_sql
 from clean_corpus.pipeline.quality import gate_sql
 from clean_corpus.pipeline.quality.scorer import SCORES
 
@@ -144,7 +144,7 @@ class Table:
             for field in SCHEMA
         )
         source = f"(SELECT {columns}, file_row_number AS row FROM read_parquet($file, file_row_number = true))"
-        file = {"file": str(ledger)}
+        file = {"file": name_in_sql(ledger)}
         self.values: dict[str, list[str]] = {}
         for facet, expression in FACETS.items():
             question = f"SELECT DISTINCT {expression} AS value FROM {source} WHERE value <> '' ORDER BY 1"

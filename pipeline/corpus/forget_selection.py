@@ -21,7 +21,8 @@ SHOWN = 10  # of lines or names that match nothing
 class Asked:
     """What is to be forgotten: labels of speakers, patterns of sources, and sources with the lines that name them.
 
-    A recording goes if any of them matches.
+    A recording goes if any of them matches. In a pattern `*` stands for anything and `?` for one character; brackets
+    stand for themselves, since names have them.
     """
 
     speakers: tuple[str, ...] = ()
@@ -38,14 +39,15 @@ class Asked:
 
 @dataclass
 class Selection:
-    """How much a request covers, and the request as it is stored.
+    """What a request covers, and the request as it is stored.
 
-    `copies` are the recordings among `recordings` that nobody named: they hold the same audio, or have the same content
-    or name; `labels` the speakers of all of them, as far as they are known.
+    `named` are the recordings that were asked for; `copies` those that nobody named: they hold the same audio, or have
+    the same content or name; `labels` the speakers of all of them, as far as they are known.
     """
 
     request: Request
-    copies: int
+    named: list[str]
+    copies: list[str]
     labels: list[str]
 
 
@@ -71,7 +73,7 @@ class _Matcher:
     def __init__(self, asked: Asked) -> None:
         self._labels = {label_of(speaker): speaker for speaker in asked.speakers}
         normal = ((pattern, unicodedata.normalize("NFC", pattern)) for pattern in asked.patterns)
-        self._patterns = [(pattern, re.compile(translate(text))) for pattern, text in normal]
+        self._patterns = [(pattern, re.compile(translate(text.replace("[", "[[]")))) for pattern, text in normal]
         self._listed = asked.listed
         self.used: set[str] = set()
         self.labels: set[str] = set()
@@ -130,7 +132,7 @@ def select(
         id=name, made=made, reference=reference, asked=asked.digest(salt), clips=0, recordings=0, seconds=0.0
     )
     request, found, spoken = _covered(clips, sources | copied | listed, labels, salt, template)
-    return Selection(request, len(found - sources), sorted(spoken))
+    return Selection(request, sorted(found & sources), sorted(found - sources), sorted(spoken))
 
 
 def _refuse_unmatched(asked: Asked, used: set[str], allow: bool) -> None:

@@ -1,5 +1,6 @@
 """The ledger: one Parquet row for every clip that came in, in a fixed order, and questions asked of it with DuckDB."""
 
+import glob
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -164,8 +165,17 @@ def opened(ledger: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     with tempfile.TemporaryDirectory() as folder:
         config = {"memory_limit": "256MB", "threads": 1, "temp_directory": folder}
         with duckdb.connect(config=config) as connection:
-            connection.read_parquet(str(ledger)).create_view("ledger")
+            connection.read_parquet(name_in_sql(ledger)).create_view("ledger")
             yield connection
+
+
+def name_in_sql(file: Path) -> str:
+    """Return a file's name as DuckDB takes it, which reads a bare one as a pattern of the shell's.
+
+    >>> name_in_sql(Path("corpus [1]/ledger.parquet"))
+    'corpus [[]1]/ledger.parquet'
+    """
+    return glob.escape(str(file))
 
 
 def query(ledger: Path, sql: str) -> list[dict[str, object]]:

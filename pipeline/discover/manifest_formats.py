@@ -48,7 +48,7 @@ def manifest_kind(path: str, config: ManifestConfig = DEFAULT_MANIFEST) -> Kind 
     ('table', 'jsonl', 'maybe table', None)
     """
     name = os.path.basename(path)
-    if config.files is not None and fnmatch.fnmatch(name, config.files):
+    if config.files is not None and (name == config.files or fnmatch.fnmatch(name, config.files)):
         return "table"
     name = name.lower().removesuffix(".gz")
     if name == "metadata.csv":

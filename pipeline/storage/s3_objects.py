@@ -92,21 +92,24 @@ class Head:
 def find_objects(where: str, suffix: str) -> list[S3Object]:
     """Return the objects that s3://BUCKET/KEY names and whose key ends with a suffix, sorted.
 
-    KEY is an object, a folder (what lies directly below) or a pattern of the shell's. Empty if there are none.
+    KEY is an object, a folder (what lies directly below) or, if it is neither, a pattern of the shell's. Empty if there
+    are none.
 
     Raises: ConfigError if no bucket is named, it may not be listed, or the service cannot be reached; DataError if
     there is no such bucket.
     """
     bucket = parse_location(where).bucket
     key = where.removeprefix(SCHEME).partition("/")[2]
-    if glob.has_magic(key):
-        start = min(key.index(c) for c in "*?[" if c in key)
-        matching = (o for o in list_objects(bucket, key[:start]) if fnmatch.fnmatchcase(o.key, key))
-        return sorted(o for o in matching if o.key.endswith(suffix))
     if key.endswith(suffix):
-        return [o for o in list_objects(bucket, key, "/") if o.key == key]
-    folder = f"{key.rstrip('/')}/" if key.rstrip("/") else ""
-    return sorted(o for o in list_objects(bucket, folder, "/") if o.key.endswith(suffix))
+        found = [o for o in list_objects(bucket, key, "/") if o.key == key]
+    else:
+        folder = f"{key.rstrip('/')}/" if key.rstrip("/") else ""
+        found = sorted(o for o in list_objects(bucket, folder, "/") if o.key.endswith(suffix))
+    if found or not glob.has_magic(key):
+        return found
+    start = min(key.index(c) for c in "*?[" if c in key)
+    matching = (o for o in list_objects(bucket, key[:start]) if fnmatch.fnmatchcase(o.key, key))
+    return sorted(o for o in matching if o.key.endswith(suffix))
 
 
 def list_objects(bucket: str, prefix: str, delimiter: str = "", config: S3Config = DEFAULT_S3) -> Iterator[S3Object]:

@@ -31,8 +31,25 @@ def store(made, tmp_path):
 def test_a_dry_run_counts_and_changes_nothing(store):
     before = list(store.walk(""))
     said = invoke("forget", store.root, "--source", "a.*", "--dry-run").stdout
-    assert said == "1 clips of 1 recordings, 0.00 h (0.5 s)\n"
+    assert said == "1 clips of 1 recordings, 0.00 h (0.5 s)\n  a.wav\n"
     assert list(store.walk("")) == before
+
+
+def test_a_dry_run_names_the_first_of_many_recordings_and_of_their_copies(tmp_path):
+    store = LocalStore(tmp_path / "corpus")
+    store.prepare()
+    takes = [Take(f"b{n:02}.wav", "bob") for n in range(12)]
+    write_corpus(store, [*takes, Take("b00.mp3"), Take("c.wav", content="b03.wav")], extra=False)
+    said = invoke("forget", store.root, "--speaker", "bob", "--dry-run").stdout.splitlines()
+    assert said[0].startswith("14 clips of 14 recordings")
+    assert said[1:] == [
+        *(f"  b{n:02}.wav" for n in range(10)),
+        "  and 2 more",
+        "2 recordings of these nobody named: they hold the same audio, or have the same name",
+        "  b00.mp3",
+        "  c.wav",
+        "speakers: bob",
+    ]
 
 
 def test_it_asks_on_a_terminal_and_nowhere_else(store, monkeypatch):
@@ -48,7 +65,7 @@ def test_it_asks_on_a_terminal_and_nowhere_else(store, monkeypatch):
 def test_what_goes_is_gone_and_verify_says_so(store):
     whole = store.read(versions.read(store, 1).shards[0].key)
     result = invoke("forget", store.root, "--source", "a.*", "--yes", "--reference", "T-7")
-    assert result.stdout.startswith("1 clips of 1 recordings, 0.00 h (0.5 s)\nrequest: 2")
+    assert result.stdout.startswith("1 clips of 1 recordings, 0.00 h (0.5 s)\n  a.wav\nrequest: 2")
     assert "versions 3 to 4 stand for those before" in result.stderr
     assert "(was 2)" in invoke("versions", store.root).stdout
     assert invoke("verify", store.root).stderr.endswith("2 versions, 3 objects, 0 wrong\n")

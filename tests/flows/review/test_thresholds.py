@@ -44,7 +44,7 @@ def clips(request, tmp_path_factory):
     overruled = replace(rows[kept].decision, verdict=Verdict.REJECTED, reason=Reason.REVIEWED)
     fixed = {0, 1, 2, kept}
     rows[kept] = replace(rows[kept], decision=overruled, review=said)
-    path = tmp_path_factory.mktemp("gated") / "ledger.parquet"
+    path = tmp_path_factory.mktemp("gated") / "ledger [1].parquet"  # a name, and no pattern
     with path.open("wb") as file:
         ledger.write(rows, file, constants=dict.fromkeys(ledger.CONSTANTS, "x"))
     return config, rows, fixed, Table(path, config)

@@ -155,9 +155,31 @@ def test_copies_of_what_goes_go_too_whoever_sent_them(store):
     )
     write_corpus(store, *groups, extra=False)
     selection = command.plan(store, Asked(speakers=("bob",)))
-    assert (selection.request.recordings, selection.copies) == (5, 4) and selection.labels == ["bob", "dora", "erik"]
+    assert selection.request.recordings == 5 and selection.named == ["bob/1.wav"]
+    assert selection.copies == ["bob/1.mp3", "dora/best.wav", "erik/3.wav", "old/x.wav"]
+    assert selection.labels == ["bob", "dora", "erik"]
     forget_now(store, speakers=("bob",))
     assert {row["source"] for row in rows(store) if row["reason"] != "forgotten"} == {"erik/4.wav"}
+
+
+@pytest.mark.parametrize(
+    ("pattern", "takes"),
+    [
+        ("take [1].wav", ["take [1].wav"]),  # names of recordings have brackets: they are no class of characters
+        ("take [!2].wav", []),
+        ("take [?].wav", ["take [1].wav"]),
+        ("take*1*.wav", ["take 1.wav", "take [1].wav", "take/[1/1.wav"]),
+        ("take/[*", ["take/[1/1.wav"]),
+    ],
+)
+def test_a_pattern_knows_stars_and_question_marks_and_nothing_else(pattern, takes, store):
+    names = ("take [1].wav", "take 1.wav", "take 2.wav", "take/[1/1.wav")
+    write_corpus(store, [Take(name) for name in names], extra=False)
+    if not takes:
+        with pytest.raises(ConfigError, match=r"nothing here matches --source take \[!2\]\.wav"):
+            command.plan(store, Asked(patterns=(pattern,)))
+        return
+    assert command.plan(store, Asked(patterns=(pattern,))).named == takes
 
 
 def discovered(store, folder):

@@ -84,3 +84,10 @@ def test_counts_and_seconds_add_up(written):
 def test_an_empty_run_has_an_empty_ledger(written):
     summary = ledger.summary(written([]))
     assert summary["counts"] == {"in": 0, "kept": 0, "rejected": 0, "failed": 0}
+
+
+def test_a_ledger_is_read_from_its_own_folder_whatever_that_is_called(written, tmp_path):
+    for folder, some in (("corpus 1", []), ("corpus [1]", rows()), ("corpus *", rows())):
+        written(some).rename((tmp_path / folder).mkdir() or tmp_path / folder / "ledger.parquet")
+    for folder, clips in (("corpus 1", 0), ("corpus [1]", 4), ("corpus *", 4)):
+        assert ledger.summary(tmp_path / folder / "ledger.parquet")["counts"]["in"] == clips, folder

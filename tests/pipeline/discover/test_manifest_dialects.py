@@ -161,6 +161,13 @@ def test_declared_names_of_tables(tmp_path):
     assert told(tmp_path, config) == {"wavs/a.wav": ("hello", "7"), "b.wav": ("bee", None)}
 
 
+def test_a_declared_name_with_brackets_is_that_of_its_table(tmp_path):
+    audio(tmp_path, "a.wav")
+    (tmp_path / "list [new].txt").write_text("a.wav|7|hello\n")
+    config = ManifestConfig(columns="audio|speaker|text", files="list [new].txt")
+    assert told(tmp_path, config) == {"a.wav": ("hello", "7")}
+
+
 @pytest.mark.parametrize(
     ("content", "line", "words"),
     [

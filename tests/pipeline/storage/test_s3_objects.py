@@ -36,6 +36,15 @@ def test_a_place_is_a_folder_an_object_or_a_pattern(bucket):
     assert keys("s3://voices/absent") == keys("s3://voices/a/9.tar") == []
 
 
+def test_a_place_whose_name_looks_like_a_pattern_is_that_place(bucket):
+    for key in ("take [1]/5.tar", "take 1/6.tar", "take [2].tar"):
+        bucket.put_object(Bucket="voices", Key=key, Body=b"x")
+    assert keys("s3://voices/take [1]") == keys("s3://voices/take [1]/") == ["take [1]/5.tar"]
+    assert keys("s3://voices/take [2].tar") == ["take [2].tar"]
+    assert keys("s3://voices/take [1]/*") == ["take 1/6.tar"], "a pattern of the shell's, as for local files"
+    assert keys("s3://voices/take [[]1]/*") == ["take [1]/5.tar"]
+
+
 def test_a_listing_of_many_pages_is_whole(bucket, monkeypatch):
     monkeypatch.setattr(s3_objects, "PAGE", 2)
     assert keys("s3://voices/a*/*.tar") == ["a/1.tar", "a/2.tar", "a/deep/3.tar", "ab/4.tar"]
