@@ -7,7 +7,6 @@ import hashlib
 import importlib.metadata
 import json
 import sqlite3
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -22,6 +21,7 @@ from clean_corpus.flows.observe.observer import Observer
 from clean_corpus.flows.shard_work import VARIANTS, FinishedShard, JudgedShard
 from clean_corpus.flows.stages import Stage, Work
 from clean_corpus.pipeline.core import clock
+from clean_corpus.pipeline.core.child_processes import ScratchFolder
 from clean_corpus.pipeline.core.errors import CleanCorpusError
 from clean_corpus.pipeline.core.hashing import canonical_json, sha256_file
 from clean_corpus.pipeline.core.records import RawShard, Shard, StageResult
@@ -98,7 +98,7 @@ class CorpusRun:
         self._ingest(groups)
         tars = self._clean(self._hold_to_pace(self._choose_copies()))
         self._check_nothing_vanished(recordings)
-        with tempfile.TemporaryDirectory() as folder:
+        with ScratchFolder() as folder:
             table = Path(folder, "ledger.parquet")
             self._write_ledger(table)
             counted = ledger.summary(table)

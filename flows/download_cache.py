@@ -2,12 +2,12 @@
 
 import hashlib
 import os
-import tempfile
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
 from clean_corpus.enhancers import checkpoints
+from clean_corpus.pipeline.core.child_processes import temporary_folder
 from clean_corpus.pipeline.core.config import DEFAULT_S3, S3Config
 from clean_corpus.pipeline.core.errors import ConfigError
 from clean_corpus.pipeline.core.locations import SCHEME, S3Folder, parse_location
@@ -85,7 +85,7 @@ def _cached(objects: Mapping[str, S3Object], config: S3Config) -> Path:
     if not target.is_dir():
         with explain_disk_errors(f"cache {target.parent}"):
             target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=target.parent) as temporary:
+        with temporary_folder("tmp-", parent=str(target.parent)) as temporary:
             staging.download_objects(objects, Path(temporary, "whole"), config)
             try:
                 os.rename(Path(temporary, "whole"), target)

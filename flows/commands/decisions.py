@@ -1,7 +1,6 @@
 """`clean-corpus decisions`: what people decided over clips, checked, and published as a version without another run."""
 
 import shutil
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from clean_corpus.flows.commands.forget import complete
+from clean_corpus.pipeline.core.child_processes import ScratchFolder
 from clean_corpus.pipeline.core.config import PipelineConfig
 from clean_corpus.pipeline.core.errors import ConfigError, DataError
 from clean_corpus.pipeline.core.records import Shard
@@ -146,7 +146,7 @@ def _newest(store: Store) -> Manifest:
 @contextmanager
 def copied_ledger(store: Store, manifest: Manifest) -> Iterator[Path]:
     """Give a version's ledger as a local file for the length of the block."""
-    with tempfile.TemporaryDirectory() as folder, store.opened(manifest.ledger.key) as file:
+    with ScratchFolder() as folder, store.opened(manifest.ledger.key) as file:
         path = Path(folder, "ledger.parquet")
         with path.open("wb") as copy:
             shutil.copyfileobj(file, copy)

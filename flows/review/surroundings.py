@@ -2,7 +2,6 @@
 
 import hashlib
 import shutil
-import tempfile
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ import numpy as np
 
 from clean_corpus.flows.review.sounds import Sound
 from clean_corpus.pipeline.audio import decode
+from clean_corpus.pipeline.core.child_processes import ScratchFolder
 from clean_corpus.pipeline.core.config import PipelineConfig, S3Config
 from clean_corpus.pipeline.core.errors import CleanCorpusError, DataError
 from clean_corpus.pipeline.core.locations import Location, S3Folder, parse_location
@@ -20,6 +20,7 @@ from clean_corpus.pipeline.storage import open_store
 from clean_corpus.pipeline.storage.base import Store
 
 MAX_S = 30.0  # on either side of a clip
+NAME = "recording"  # of the local file, which says what it is by its bytes
 
 
 class Surroundings:
@@ -34,7 +35,7 @@ class Surroundings:
         self._store = None if self._where is None else open_store(self._where, s3)
         self._config = config
         self._known: dict[tuple[str, int, int], str] = {}
-        self._copy: tuple[str, tempfile._TemporaryFileWrapper[bytes]] | None = None
+        self._copy: tuple[str, ScratchFolder] | None = None
         self._lock = threading.Lock()
 
     def is_there(self, row: Mapping[str, Any]) -> bool:
@@ -97,13 +98,13 @@ class Surroundings:
             raise DataError(f"{source}: INPUT is not known")
         if self._copy is None or self._copy[0] != source:
             if self._copy:
-                self._copy[1].close()
-            copy = tempfile.NamedTemporaryFile(prefix="clean-corpus-review-")  # noqa: SIM115 - kept until the next
-            with store.opened(source) as file:
+                self._copy[1].cleanup()
+            self._copy = None
+            folder = ScratchFolder()  # kept until the next
+            with store.opened(source) as file, Path(folder.name, NAME).open("wb") as copy:
                 shutil.copyfileobj(file, copy)
-            copy.flush()
-            self._copy = source, copy
-        return Path(self._copy[1].name)
+            self._copy = source, folder
+        return Path(self._copy[1].name, NAME)
 
     def _path(self, where: Path, source: str) -> Path:
         return where if where.is_file() and where.name == source else where / source

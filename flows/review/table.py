@@ -1,7 +1,6 @@
 """The clips of one version as a table in memory: read from its ledger once, asked with bound parameters alone."""
 
 import math
-import tempfile
 import threading
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping
@@ -14,6 +13,7 @@ import pyarrow.parquet as pq
 
 from clean_corpus.flows.review import thresholds
 from clean_corpus.flows.review.scores import MOS, Score, known_scores
+from clean_corpus.pipeline.core.child_processes import ScratchFolder
 from clean_corpus.pipeline.core.config import PipelineConfig
 from clean_corpus.pipeline.core.errors import DataError
 from clean_corpus.pipeline.corpus.ledger import SCHEMA, name_in_sql
@@ -59,7 +59,7 @@ class Table:
 
     def __init__(self, ledger: Path, config: PipelineConfig) -> None:
         self.config = config
-        self._folder = tempfile.TemporaryDirectory(prefix="clean-corpus-review-")
+        self._folder = ScratchFolder()
         self._database = duckdb.connect(config={"temp_directory": self._folder.name})
         self._reading = threading.Lock()
         self.bars: dict[str, dict[int, int]] | None = None  # of the histograms of all clips, once they are asked for

@@ -1,7 +1,6 @@
 """The embeddings of a version: one Parquet row for each clip whose voice is known, beside the ledger."""
 
 import json
-import tempfile
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from clean_corpus.pipeline.core.arrow_tables import column_of
+from clean_corpus.pipeline.core.child_processes import ScratchFolder
 from clean_corpus.pipeline.core.hashing import sha256_file
 from clean_corpus.pipeline.core.records import Shard
 from clean_corpus.pipeline.corpus.versions import Manifest
@@ -85,7 +85,7 @@ def put(store: Store, rows: Iterable[Embedding], facts: dict[str, object]) -> Sh
 
     Raises: StorageError if the output is full.
     """
-    with tempfile.TemporaryDirectory() as folder:
+    with ScratchFolder() as folder:
         path = Path(folder, "embeddings.parquet")
         with path.open("wb") as file:
             count = write(rows, file, facts)
@@ -137,7 +137,7 @@ def without(store: Store, named: Shard, sources: Collection[str]) -> Shard:
     Raises: StorageError if the output is full.
     """
     gone, kept, total = pa.array(list(sources), pa.string()), 0, 0
-    with tempfile.TemporaryDirectory() as folder:
+    with ScratchFolder() as folder:
         path = Path(folder, "embeddings.parquet")
         with store.opened(named.key) as file:
             parquet = pq.ParquetFile(file)

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from clean_corpus.pipeline.core.child_processes import ScratchFolder
 from clean_corpus.pipeline.core.hashing import content_name, sha256_file
 from clean_corpus.pipeline.core.reasons import Reason
 from clean_corpus.pipeline.core.records import Shard
@@ -55,7 +55,7 @@ class Without:
             for shard in (*manifest.shards, *manifest.rejected)
             if shard.key in removed
         }
-        with tempfile.TemporaryDirectory() as folder:
+        with ScratchFolder() as folder:
             table = Path(folder, "ledger.parquet")
             self._write_ledger(manifest, gone, moved, table)
             counted = _counted(table, manifest.run)

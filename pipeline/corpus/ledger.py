@@ -1,7 +1,6 @@
 """The ledger: one Parquet row for every clip that came in, in a fixed order, and questions asked of it with DuckDB."""
 
 import glob
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
@@ -14,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from clean_corpus.pipeline.core.arrow_tables import table_of
+from clean_corpus.pipeline.core.child_processes import ScratchFolder
 from clean_corpus.pipeline.core.types import Clip, Decision, ReviewFacts, Scores, VoiceFacts
 from clean_corpus.pipeline.quality.scorer import SCORES
 
@@ -162,7 +162,7 @@ def opened(ledger: Path) -> Iterator[duckdb.DuckDBPyConnection]:
 
     One thread works in 256 MB of memory, whatever the ledger's length; what exceeds them goes to a temporary folder.
     """
-    with tempfile.TemporaryDirectory() as folder:
+    with ScratchFolder() as folder:
         config = {"memory_limit": "256MB", "threads": 1, "temp_directory": folder}
         with duckdb.connect(config=config) as connection:
             connection.read_parquet(name_in_sql(ledger)).create_view("ledger")

@@ -6,7 +6,6 @@ the same recordings finds them, and comes to the same version.
 
 import json
 import tarfile
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from clean_corpus.pipeline.core.child_processes import ScratchFolder
 from clean_corpus.pipeline.core.config import PipelineConfig
 from clean_corpus.pipeline.core.errors import CleanCorpusError, ConfigError
 from clean_corpus.pipeline.core.hashing import sha256_file
@@ -127,7 +127,7 @@ def republish(store: Store, decided: Decided) -> Republished:
     newest = versions.latest(store)
     if newest is None:
         raise ConfigError(f"OUTPUT {store.root}: there is no version; `clean-corpus run` makes one")
-    with tempfile.TemporaryDirectory() as folder:
+    with ScratchFolder() as folder:
         table = Path(folder, "ledger.parquet")
         with store.opened(newest.ledger.key) as file, table.open("wb") as copy:
             while block := file.read(2**20):

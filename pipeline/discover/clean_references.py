@@ -1,13 +1,13 @@
 """Clean references: recordings of the same relative name in a folder of clean versions, local or in a bucket."""
 
 import os
-import tempfile
 import unicodedata
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
+from clean_corpus.pipeline.core.child_processes import ScratchFolder
 from clean_corpus.pipeline.core.compute_lock import wait_without_turn
 from clean_corpus.pipeline.core.config import S3Config
 from clean_corpus.pipeline.core.errors import ConfigError, DataError
@@ -54,7 +54,7 @@ def local_references(
         found = threads.map(lambda name: _find_in_bucket(clean_dir, name, config), names)
         by_source = {name: reference for name, reference in zip(names, found, strict=True) if reference}
     objects = sorted(set(by_source.values()))  # two sources may share one
-    with tempfile.TemporaryDirectory() as temporary:
+    with ScratchFolder() as temporary:
         errors = fetch_objects(clean_dir, objects, Path(temporary), config)
         fetched: dict[S3Object, Reference] = {
             found: DataError(f"clean reference {found}: {error}")

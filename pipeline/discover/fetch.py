@@ -1,7 +1,6 @@
 """Recordings of a bucket as local files, downloaded a group at a time."""
 
 import os
-import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -9,6 +8,7 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
+from clean_corpus.pipeline.core.child_processes import ScratchFolder
 from clean_corpus.pipeline.core.compute_lock import wait_without_turn
 from clean_corpus.pipeline.core.config import S3Config
 from clean_corpus.pipeline.core.errors import DataError
@@ -35,7 +35,7 @@ def local_group(root: Location, group: Sequence[Recording], config: S3Config) ->
         return
     folder = base_prefix(root, config)
     readable = [r for r in group if not r.error]
-    with tempfile.TemporaryDirectory() as temporary:
+    with ScratchFolder() as temporary:
         target = Path(temporary)
         objects = [S3Object(folder.bucket, folder.key(r.path), r.etag, r.size) for r in readable]
         errors = dict(zip((r.path for r in readable), fetch_objects(folder, objects, target, config), strict=True))

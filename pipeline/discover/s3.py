@@ -2,12 +2,12 @@
 
 import os
 import sqlite3
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import takewhile
 from pathlib import Path
 
+from clean_corpus.pipeline.core.child_processes import ScratchFolder
 from clean_corpus.pipeline.core.config import DEFAULT_MANIFEST, ManifestConfig, S3Config
 from clean_corpus.pipeline.core.errors import ConfigError
 from clean_corpus.pipeline.core.locations import S3Folder, is_within
@@ -48,7 +48,7 @@ def find_in_bucket(
 
     @contextmanager
     def fetch(paths: Sequence[str]) -> Iterator[Path]:
-        with tempfile.TemporaryDirectory() as temporary:
+        with ScratchFolder() as temporary:
             ends = fetch_objects(folder, [as_listed(path) for path in paths], Path(temporary), config)
             unread.update({path: end for path, end in zip(paths, ends, strict=True) if end})
             yield Path(temporary)

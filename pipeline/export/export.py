@@ -5,7 +5,6 @@ import io
 import json
 import shutil
 import sqlite3
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
 from clean_corpus.pipeline.audio import decode
+from clean_corpus.pipeline.core.child_processes import ScratchFolder
 from clean_corpus.pipeline.core.config import S3Config
 from clean_corpus.pipeline.core.errors import ConfigError, DataError
 from clean_corpus.pipeline.core.hashing import content_name
@@ -153,7 +153,7 @@ def _ledger(source: Store, manifest: Manifest) -> Iterator[Path]:
     Raises: DataError if it is not what was written.
     """
     where = f"{source.root}: {manifest.ledger.key} of version {manifest.version}"
-    with tempfile.TemporaryDirectory() as folder:
+    with ScratchFolder() as folder:
         table = Path(folder, "ledger.parquet")
         try:
             with source.opened(manifest.ledger.key) as file, table.open("wb") as copy:

@@ -3,9 +3,9 @@
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
+from clean_corpus.pipeline.core.child_processes import ScratchFolder
 from clean_corpus.pipeline.core.config import PipelineConfig
 from clean_corpus.pipeline.core.hashing import canonical_json
 from clean_corpus.pipeline.core.records import Shard
@@ -35,7 +35,7 @@ def write_run_report(
         found = heard.audio(shard, clip_id) if shard else None
         return found and (found[0], config.audio.sample_rate)
 
-    with TemporaryDirectory() as temporary, store.folder("report", is_of_report) as folder:
+    with ScratchFolder() as temporary, store.folder("report", is_of_report) as folder:
         ledger = Path(temporary, "ledger.parquet")
         with store.opened("ledger.parquet") as file, ledger.open("wb") as copy:
             shutil.copyfileobj(file, copy)

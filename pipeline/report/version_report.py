@@ -2,9 +2,9 @@
 
 import shutil
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Literal
 
+from clean_corpus.pipeline.core.child_processes import ScratchFolder
 from clean_corpus.pipeline.core.types import Audio, Verdict
 from clean_corpus.pipeline.corpus import embeddings, ledger
 from clean_corpus.pipeline.corpus.versions import Manifest
@@ -21,7 +21,7 @@ def write_version_report(store: Store, manifest: Manifest) -> None:
     Raises: DataError if a tar's bytes are not those that were written; StorageError if the output is full.
     """
     tars = {shard.key: shard for shard in (*manifest.shards, *manifest.rejected)}
-    with TemporaryDirectory() as temporary, store.folder("report", is_of_report) as folder:
+    with ScratchFolder() as temporary, store.folder("report", is_of_report) as folder:
         table = Path(temporary, "ledger.parquet")
         with store.opened(manifest.ledger.key) as file, table.open("wb") as copy:
             shutil.copyfileobj(file, copy)

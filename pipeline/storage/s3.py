@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from clean_corpus.pipeline.core.child_processes import ScratchFolder
 from clean_corpus.pipeline.core.config import S3Config
 from clean_corpus.pipeline.core.errors import ConfigError, DataError
 from clean_corpus.pipeline.core.locations import S3Folder
@@ -168,7 +169,7 @@ class S3Store(lease.LeasableStore):
     @contextmanager
     def folder(self, name: str, is_own: Callable[[str], bool] = bool) -> Iterator[Path]:
         stale = {key for key in self.walk(name) if is_own(key.removeprefix(f"{name}/"))}
-        with tempfile.TemporaryDirectory() as temporary:
+        with ScratchFolder() as temporary:
             with explain_disk_errors("temporary folder"):
                 yield Path(temporary, name)
             files = (p for p in Path(temporary, name).rglob("*") if p.is_file())

@@ -4,13 +4,13 @@ Each context manager gives a path to work on; for a local location it is the loc
 """
 
 import mimetypes
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from clean_corpus.pipeline.core.child_processes import ScratchFolder
 from clean_corpus.pipeline.core.config import DEFAULT_S3, S3Config
 from clean_corpus.pipeline.core.errors import CleanCorpusError, ConfigError, DataError
 from clean_corpus.pipeline.core.locations import Location, S3Folder
@@ -32,7 +32,7 @@ def local_input(where: Location) -> Iterator[Path]:
     if isinstance(where, Path):
         yield where
         return
-    with tempfile.TemporaryDirectory() as temporary:
+    with ScratchFolder() as temporary:
         target = Path(temporary, where.name)
         if not download_folder(where, target, lambda name: not name.endswith(".ckpt")):
             found = s3_objects.head(where.bucket, where.prefix, DEFAULT_S3) if where.prefix else None
@@ -55,7 +55,7 @@ def output_folder(where: Location) -> Iterator[Path]:
         yield where
         return
     require_bucket(where)
-    with tempfile.TemporaryDirectory() as temporary:
+    with ScratchFolder() as temporary:
         target = Path(temporary, where.name)
         target.mkdir()
         with rename_in_errors(target, where):

@@ -2,11 +2,11 @@
 
 import math
 import re
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from clean_corpus.pipeline.core.child_processes import ScratchFolder
 from clean_corpus.pipeline.core.types import Audio
 from clean_corpus.pipeline.text.biased_model import write_trigrams
 from clean_corpus.pipeline.text.long_alignment import Heard, Placed
@@ -44,7 +44,7 @@ class SphinxEngine:
         known = [word for word in self._spelt if word and word not in self._guessed]
         if not known or not (self._is_english or len(known) >= LEAST_KNOWN * len(words)):
             return False
-        with tempfile.TemporaryDirectory() as folder:
+        with ScratchFolder() as folder:
             model = Path(folder, "text.arpa")
             write_trigrams(model, [word for word in self._spelt if word])
             self._decoder = decoder_of_words(ways, model, Path(folder, "text.dict"))

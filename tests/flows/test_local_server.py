@@ -1,5 +1,6 @@
 """The server of a run answers while its block runs, ends with it or its process, or says why it does not start."""
 
+import http.client
 import os
 import subprocess
 import sys
@@ -25,7 +26,7 @@ def prefect_home(monkeypatch, tmp_path):
 def healthy(url: str) -> bool:
     try:
         return urllib.request.urlopen(f"{url}/health", timeout=60).read() == b"true"
-    except (urllib.error.URLError, ConnectionError):
+    except (urllib.error.URLError, ConnectionError, http.client.HTTPException):  # ended amid its answer, too
         return False
 
 

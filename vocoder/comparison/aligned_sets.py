@@ -4,12 +4,12 @@ import hashlib
 import itertools
 import json
 import shutil
-import tempfile
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from clean_corpus.pipeline.core.child_processes import temporary_folder
 from clean_corpus.pipeline.core.errors import ConfigError, DataError
 from clean_corpus.pipeline.core.files import write_json
 from clean_corpus.pipeline.core.hashing import canonical_json
@@ -150,7 +150,7 @@ def _write(
     seconds, digests = 0.0, {}
     store.prepare()
     shutil.rmtree(store.root / name, ignore_errors=True)
-    with tempfile.TemporaryDirectory(dir=store.root) as folder:
+    with temporary_folder("tmp-", parent=str(store.root)) as folder:
         parts = {side: [Path(folder, side, f"{i:06}") for i in range(-(-counts[side] // PER_SHARD))] for side in SIDES}
         for part in itertools.chain(*parts.values()):
             part.mkdir(parents=True)

@@ -4,6 +4,7 @@ import json
 import re
 import signal
 import socket
+import time
 import urllib.error
 import urllib.request
 
@@ -24,8 +25,9 @@ def output(tmp_path):
     return store.root
 
 
-def test_the_page_is_there_until_ctrl_c(start, output):
-    process = start("review", output, "--port", 0, "--by", "anna")
+def test_the_page_is_there_until_ctrl_c(start, output, tmp_path):
+    (temporary := tmp_path / "tmp").mkdir()
+    process = start("review", output, "--port", 0, "--by", "anna", TMPDIR=str(temporary))
     address = process.stdout.readline().strip()
     assert re.fullmatch(r"http://127\.0\.0\.1:\d+/[\w-]{32}/", address)
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -37,6 +39,10 @@ def test_the_page_is_there_until_ctrl_c(start, output):
     process.send_signal(signal.SIGINT)
     said, _ = process.communicate(timeout=60)
     assert (process.returncode, said) == (130, "review ended; what was decided is stored\n")
+    end = time.monotonic() + 30
+    while (left := list(temporary.iterdir())) and time.monotonic() < end:
+        time.sleep(0.05)
+    assert not left, "recordings would lie there"
 
 
 def test_what_cannot_be_opened_is_said(output, tmp_path):

@@ -53,6 +53,20 @@ def test_a_clip_is_heard_with_the_seconds_around_it(recordings):
         found.around(row("a/gone.wav"), 1)
 
 
+def test_one_recording_of_a_bucket_lies_here_and_none_once_the_page_is_gone(client, tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    where = S3Folder(BUCKET, tmp_path.name)
+    for name in ("a/one.wav", "a/two.wav"):
+        open_store(where, S3Config()).write(name, DATA)
+    found = Surroundings(str(where), CONFIG, S3Config())
+    for name in ("a/one.wav", "a/two.wav", "a/two.wav"):
+        found.around(row(name), 1)
+        (copy,) = (path for path in tmp_path.rglob("*") if path.is_file())
+        assert copy.read_bytes() == DATA and copy.parent.stat().st_mode & 0o077 == 0
+    del found
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
 @pytest.mark.parametrize("source", ["../secret.wav", "/etc/passwd", "a/../../secret.wav", "", "a\0b"])
 def test_a_name_that_leads_out_of_input_is_read_by_nobody(tmp_path, source):
     (tmp_path / "in").mkdir()

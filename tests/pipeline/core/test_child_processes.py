@@ -1,6 +1,7 @@
 """A parent that SIGKILL ends leaves neither its children nor its folder behind."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -9,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from clean_corpus.pipeline.core.child_processes import Reaper, end_with_parent, temporary_folder
+from clean_corpus.pipeline.core.child_processes import Reaper, ScratchFolder, end_with_parent, temporary_folder
 from tests.support.paths import REPOSITORY
+from tests.support.processes import descendants
 
 PARENT = """
 import os, subprocess, sys, time
@@ -24,6 +26,28 @@ with temporary_folder("reaped-", parent=sys.argv[1], mark="REAPED_BY_TEST") as f
     other = subprocess.Popen(["sleep", "60"], start_new_session=True)
     print(folder, named.pid, marked.pid, other.pid, flush=True)
     time.sleep(60)
+"""
+
+SCRATCH = """
+import multiprocessing, os, sys, time
+from clean_corpus.pipeline.core.child_processes import ScratchFolder, end_with_parent
+
+def fill(ready):
+    with ScratchFolder() as folder:
+        open(os.path.join(folder, "recording.wav"), "w").close()
+        ready()
+        time.sleep(60)
+
+def work(queue):
+    end_with_parent()
+    fill(lambda: queue.put(os.getpid()))
+
+if __name__ == "__main__":
+    context = multiprocessing.get_context("spawn")
+    queue = context.SimpleQueue()
+    context.Process(target=work, args=(queue,)).start()
+    queue.get()
+    fill(lambda: print("ready", flush=True))
 """
 
 WORKER = """
@@ -59,10 +83,10 @@ def wait_until(condition) -> bool:
     return condition()
 
 
-def start(code: str, path: Path, *arguments: object) -> subprocess.Popen:
+def start(code: str, path: Path, *arguments: object, **changes: str) -> subprocess.Popen:
     path.write_text(code)
     command = [sys.executable, str(path), *map(str, arguments)]
-    environment = os.environ | {"PYTHONPATH": str(REPOSITORY / "src")}
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY / "src")} | changes
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
 
 
@@ -102,6 +126,60 @@ def test_an_exception_in_the_block_is_raised_and_the_folder_is_gone(tmp_path):
     with pytest.raises(KeyError), temporary_folder("reaped-", parent=str(tmp_path)) as folder:
         raise KeyError
     assert not folder.exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
+def test_whatever_ends_a_process_its_recordings_and_those_of_its_worker_are_gone(number, tmp_path):
+    (temporary := tmp_path / "tmp").mkdir()
+    process = start(SCRATCH, tmp_path / "parent.py", TMPDIR=str(temporary))
+    assert process.stdout.readline() == "ready\n"
+    assert len(list(temporary.rglob("recording.wav"))) == 2
+    process.send_signal(number)
+    process.wait()
+    assert wait_until(lambda: not list(temporary.iterdir()))
+
+
+def test_a_signal_to_all_processes_of_a_service_finds_the_helper_still_there(tmp_path):
+    """systemd and containers signal every process: the helper removes the folder when its parent ends."""
+    with temporary_folder("held-", parent=str(tmp_path)) as folder:
+        (helper,) = [
+            int(entry.name)
+            for entry in Path("/proc").glob("[0-9]*")
+            if runs(int(entry.name)) and os.fsencode(folder) in (entry / "cmdline").read_bytes().split(b"\0")
+        ]
+        assert helper not in descendants(os.getpid())  # Ray kills the children of a worker that it ends
+        time.sleep(0.5)  # until it has begun
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            os.kill(helper, number)
+        time.sleep(0.2)
+        assert runs(helper) and folder.exists()
+    assert not folder.exists()
+
+
+def test_a_scratch_folder_is_gone_after_its_block_and_nobody_else_can_read_it(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with ScratchFolder() as one, ScratchFolder() as other:
+        assert Path(one) != Path(other) and Path(one).parent == Path(other).parent
+        assert Path(one).parent.parent == tmp_path and Path(one).parent.stat().st_mode & 0o077 == 0
+    assert not Path(one).exists() and not Path(other).exists()
+    assert not list(tmp_path.iterdir()), "an empty folder stays"
+    with ScratchFolder() as again:
+        assert Path(again).parent == Path(one).parent
+    (tmp_path / "of another").mkdir()
+    Path(one).parent.symlink_to(tmp_path / "of another")  # who takes the name meanwhile gets nothing
+    with ScratchFolder() as again:
+        assert Path(again).parent != Path(one).parent and not list((tmp_path / "of another").iterdir())
+
+
+def test_no_temporary_folder_of_the_package_outlives_a_killed_process():
+    lasting = re.compile(r"\b(TemporaryDirectory|NamedTemporaryFile|SpooledTemporaryFile|mkdtemp|mkstemp)\b")
+    rooms = ("pipeline", "flows", "enhancers", "vocoder")
+    using = [
+        str(path.relative_to(REPOSITORY))
+        for path in sorted(path for room in rooms for path in (REPOSITORY / room).rglob("*.py"))
+        if lasting.search(path.read_text())
+    ]
+    assert using == ["pipeline/core/child_processes.py"], "take ScratchFolder or temporary_folder of child_processes"
 
 
 def test_a_process_without_a_parent_in_multiprocessing_is_refused():

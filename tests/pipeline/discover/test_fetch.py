@@ -1,6 +1,12 @@
 """A group of recordings is local in its block, from a folder as it lies and from a bucket as it was listed."""
 
 import hashlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 from botocore.exceptions import ClientError
@@ -12,6 +18,7 @@ from clean_corpus.pipeline.discover import find_all
 from clean_corpus.pipeline.discover.fetch import local_group
 from clean_corpus.pipeline.storage import s3_client, s3_objects
 from clean_corpus.pipeline.storage.base import StorageError
+from tests.support.paths import REPOSITORY
 
 BUCKET = "fetched"
 
@@ -40,6 +47,35 @@ def test_a_group_of_a_bucket_has_its_hashes_and_what_changed_since_has_an_error(
             assert found[name].error == "source changed: it is not what was listed; run again"
         assert list(found) == [recording.path for recording in group]
     assert not folder.exists()
+
+
+KILLED = """
+import time
+from clean_corpus.pipeline.core.config import DEFAULT_S3
+from clean_corpus.pipeline.core.locations import S3Folder
+from clean_corpus.pipeline.discover import find_all
+from clean_corpus.pipeline.discover.fetch import local_group
+
+root = S3Folder("fetched", "killed")
+with local_group(root, find_all(root, exclude=None), DEFAULT_S3) as (folder, _):
+    print(folder / "a.wav", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
+def test_a_process_that_is_killed_leaves_no_recording_of_the_bucket_behind(number, client, tmp_path):
+    client.put_object(Bucket=BUCKET, Key="killed/a.wav", Body=b"a.wav")
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY / "src"), "TMPDIR": str(tmp_path)}
+    process = subprocess.Popen([sys.executable, "-c", KILLED], stdout=subprocess.PIPE, text=True, env=environment)
+    path = Path(process.stdout.readline().strip())
+    assert path.read_bytes() == b"a.wav" and tmp_path in path.parents
+    process.send_signal(number)
+    process.communicate()
+    end = time.monotonic() + 30
+    while (left := list(tmp_path.iterdir())) and time.monotonic() < end:
+        time.sleep(0.05)
+    assert not left
 
 
 # ---- what is wrong with one object is that object's row
