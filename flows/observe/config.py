@@ -21,7 +21,7 @@ class ObserveConfig(Section):
     )
     metrics_host: str = Field("127.0.0.1", description="address that metrics_port listens at; 0.0.0.0 in a container")
     metrics_file: Annotated[Path | None, NULL_IS_OFF] = Field(
-        None, description="local .prom file for node_exporter's textfile collector; holds the last run's end"
+        None, description="local .prom file for node_exporter's textfile collector; of each output its last run"
     )
     metrics_file_every_s: float = Field(15.0, gt=0, description="how often metrics_file is replaced, seconds")
 

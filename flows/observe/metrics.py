@@ -1,15 +1,23 @@
 """Prometheus metrics of a run: served while it goes on, or written to a file for node_exporter."""
 
+import errno
+import fcntl
+import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, start_http_server, write_to_textfile
+from prometheus_client import CollectorRegistry, Counter, Gauge, Metric, generate_latest, start_http_server
 from prometheus_client.parser import text_string_to_metric_families
 
 from clean_corpus.pipeline.core.errors import ConfigError
+from clean_corpus.pipeline.core.files import write_whole
+
+PREFIX = "clean_corpus_"
+TURN_S = 10.0  # another run has the file for some milliseconds
 
 
 class Metrics:
@@ -32,15 +40,25 @@ class Metrics:
 
     def _series(self, kind: Callable[..., Any], name: str, about: str, *labels: str) -> Callable[..., Any]:
         """Return a function that gives the series for values of `labels`."""
-        metric = kind(f"clean_corpus_{name}", about, ("output", *labels), registry=self.registry)
+        metric = kind(f"{PREFIX}{name}", about, ("output", *labels), registry=self.registry)
         return lambda *values: metric.labels(self.output, *values)
 
     def write(self, path: Path) -> None:
-        """Replace a file by the series as they are.
+        """Replace this output's series in a file by those as they are; the series of other outputs stay.
 
         Raises: OSError.
         """
-        write_to_textfile(str(path), self.registry)
+        with _turn(path.parent):
+            try:
+                others = _read(path)
+            except ValueError:  # it was damaged since this run began
+                others = []
+            series = {family.name: family for family in self.registry.collect()}
+            for family in others:
+                name = family.name.removesuffix("_created")
+                mine = series.setdefault(name, Metric(name, family.documentation, family.type))
+                mine.samples += [s for s in family.samples if s.labels.get("output") not in (None, self.output)]
+            write_whole(path, generate_latest(_Collected(list(series.values()))))
 
     @contextmanager
     def served(self, host: str, port: int) -> Iterator[str]:
@@ -64,9 +82,10 @@ class Metrics:
 
     @contextmanager
     def written(self, path: Path, every_s: float, report: Callable[[OSError], None]) -> Iterator[None]:
-        """Replace a file by the series at the start of the block, every so many seconds in it, and at its end.
+        """Write the series into a file at the start of the block, every so many seconds in it, and at its end.
 
-        The time of the last success in the file is kept. `report` gets errors: a run of hours does not end over them.
+        The time of the last success in the file is kept, and all series of other outputs, whose runs may write there
+        at the same time. `report` gets errors: a run of hours does not end over them.
         Raises: ConfigError if the file cannot be written at first, or holds something else.
         """
         try:
@@ -102,12 +121,51 @@ class Metrics:
 
     def _last_success(self, path: Path) -> float | None:
         """Return what an earlier run left for this output: a run that fails must not hide when one last ended well."""
-        if not path.exists():
-            return None
-        for family in text_string_to_metric_families(path.read_text()):
-            for sample in family.samples:
-                if sample.name == "clean_corpus_last_success_timestamp_seconds" and sample.labels == {
-                    "output": self.output
-                }:
-                    return sample.value
-        return None
+        wanted = f"{PREFIX}last_success_timestamp_seconds", {"output": self.output}
+        samples = (sample for family in _read(path) for sample in family.samples)
+        return next((sample.value for sample in samples if (sample.name, sample.labels) == wanted), None)
+
+
+class _Collected:
+    """Series that are collected already, as a registry gives them."""
+
+    def __init__(self, series: list[Metric]) -> None:
+        self._series = series
+
+    def collect(self) -> list[Metric]:
+        return self._series
+
+
+def _read(path: Path) -> list[Metric]:
+    """Return the series of runs that a file holds; none if there is no file.
+
+    Raises: OSError; ValueError if it holds something else.
+    """
+    try:
+        text = path.read_text()
+    except FileNotFoundError:
+        return []
+    return [family for family in text_string_to_metric_families(text) if family.name.startswith(PREFIX)]
+
+
+@contextmanager
+def _turn(folder: Path) -> Iterator[None]:
+    """Have only one run at a time write files in a folder: what it read would be old when it writes.
+
+    The lock is of the folder itself, so no file is left in it, and it ends with a process that dies.
+    Raises: OSError; TimeoutError if another process keeps it.
+    """
+    place = os.open(folder, os.O_RDONLY)
+    try:
+        end = time.monotonic() + TURN_S
+        while True:
+            try:
+                fcntl.flock(place, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > end:
+                    raise TimeoutError(errno.ETIMEDOUT, "another process keeps its folder locked") from None
+                time.sleep(0.005)
+        yield
+    finally:
+        os.close(place)

@@ -1,10 +1,15 @@
 """Metrics of a run: series by their labels, served over HTTP, and a file that is whole at every moment."""
 
+import fcntl
+import os
+import subprocess
+import sys
 import threading
 import time
 import urllib.request
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from clean_corpus.flows.observe.metrics import Metrics
 from clean_corpus.pipeline.core.errors import ConfigError
@@ -102,7 +107,68 @@ def test_the_last_success_of_an_earlier_run_to_the_same_output_is_kept(tmp_path)
     assert parsed(path.read_text())["last_success_timestamp_seconds",] == 1234.5
     with Metrics("s3://bucket/other").written(path, 60, ignore):
         pass
-    assert ("last_success_timestamp_seconds",) not in parsed(path.read_text()), "that was another output's"
+    assert successes(path) == {OUTPUT: 1234.5}, "that was another output's"
+
+
+def samples(path):
+    """(name, output, other labels) -> value, of a file in which no family and no series comes twice."""
+    text = path.read_text()
+    heads = [line for line in text.splitlines() if line.startswith("# TYPE")]
+    assert len(heads) == len(set(heads)), "node_exporter refuses a file that names a family twice"
+    listed = [
+        ((sample.name, sample.labels["output"], *sorted(v for k, v in sample.labels.items() if k != "output")), value)
+        for family in text_string_to_metric_families(text)
+        for sample, value in ((sample, sample.value) for sample in family.samples)
+    ]
+    assert len(listed) == len(dict(listed)), "a series comes twice"
+    return dict(listed)
+
+
+def successes(path):
+    name = "clean_corpus_last_success_timestamp_seconds"
+    return {output: value for (found, output, *_), value in samples(path).items() if found == name}
+
+
+def test_deployments_of_a_machine_share_a_file_and_none_hides_when_another_last_ended_well(tmp_path):
+    path = tmp_path / "machine.prom"
+    for output, at_s in (("night", 100.0), ("other", None), ('qu"o\\te', 300.0), ("night", None), ("other", None)):
+        run = Metrics(output)
+        with run.written(path, 60, ignore):
+            run.clips("kept", "").inc(7)
+            if at_s is not None:
+                run.success().set(at_s)
+    assert successes(path) == {"night": 100.0, 'qu"o\\te': 300.0}
+    kept = {output: value for (name, output, *_), value in samples(path).items() if name == "clean_corpus_clips_total"}
+    assert kept == {"night": 7, "other": 7, 'qu"o\\te': 7}
+    assert any(name == "clean_corpus_clips_created" and output == "other" for name, output, *_ in samples(path))
+
+
+def test_runs_that_write_at_once_lose_nothing_of_each_other(tmp_path):
+    path, code = tmp_path / "machine.prom", (
+        "import sys; from pathlib import Path; from clean_corpus.flows.observe.metrics import Metrics\n"
+        "run = Metrics(sys.argv[1]); input()\n"
+        "for n in range(1, 101): run.success().set(n); run.write(Path(sys.argv[2]))\n"
+    )  # fmt: skip
+    runs = [
+        subprocess.Popen([sys.executable, "-c", code, f"out{n}", path], stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+        for n in range(3)
+    ]
+    for run in runs:
+        run.stdin.write(b"\n")
+        run.stdin.flush()
+    for run in runs:
+        assert run.communicate(timeout=300)[1] == b""
+    assert successes(path) == {f"out{n}": 100.0 for n in range(3)}
+    assert [found.name for found in tmp_path.iterdir()] == [path.name]
+
+
+def test_a_folder_that_another_process_keeps_is_told_and_waited_for_no_longer(metrics, tmp_path, monkeypatch):
+    monkeypatch.setattr("clean_corpus.flows.observe.metrics.TURN_S", 0.05)
+    problems, folder = [], os.open(tmp_path, os.O_RDONLY)
+    with metrics.written(tmp_path / "run.prom", 60, problems.append):
+        fcntl.flock(folder, fcntl.LOCK_EX)
+    os.close(folder)
+    assert [str(problem) for problem in problems] == ["[Errno 110] another process keeps its folder locked"]
 
 
 @pytest.mark.parametrize(
