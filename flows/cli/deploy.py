@@ -21,7 +21,10 @@ def deploy(
     settings: Settings = [],  # noqa: B006 - typer copies it
     layout: RunLayoutName = None,
 ) -> None:
-    """Have a Prefect server clean what is new on a schedule. Run it again to change input, schedule or settings."""
+    """Have a Prefect server clean what is new on a schedule. Run it again to change input, schedule or settings.
+
+    What was paused stays paused.
+    """
     from clean_corpus.flows.config import RunConfig
     from clean_corpus.pipeline.core.config_input import override, validate
 
@@ -33,6 +36,10 @@ def deploy(
 
     parameters = deployment.parameters_of(configuration, source, output)
     deployed = deployment.deploy(server, parameters, cron=cron, timezone=timezone, pool=pool, name=name)
-    print(f"deployed: {deployed.name}, next run {deployed.next_run:%Y-%m-%d %H:%M %Z}")
+    if deployed.resume:
+        print(f"deployed: {deployed.name}, which was paused and stays so: no run starts by itself")
+        print(f"to switch it on: {' && '.join(deployed.resume)}")
+    else:
+        print(f"deployed: {deployed.name}, next run {deployed.next_run:%Y-%m-%d %H:%M %Z}")
     print(f"on each GPU machine: {deployed.start_worker}")
     print(f"to start a run now: {deployed.start_run}")

@@ -2,7 +2,7 @@
 
 import asyncio
 import zoneinfo
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -44,12 +44,13 @@ COLLISION = ConcurrencyLimitStrategy.ENQUEUE
 
 @dataclass(frozen=True)
 class Deployed:
-    """A deployment on a server, and the commands that use it."""
+    """A deployment on a server, and the commands that use it; `resume` are those that switch its schedule on again."""
 
     name: str
     next_run: datetime
     start_worker: str
     start_run: str
+    resume: tuple[str, ...] = ()
 
 
 def deploy(
@@ -63,7 +64,7 @@ def deploy(
     lost_after_s: float = LOST_AFTER_S,
 ) -> Deployed:
     """Create or update pool, deployment and watch on a running server. `parameters` are fields of RunConfig, as plain
-    data that was validated.
+    data that was validated. A deployment or schedule that somebody paused stays so.
 
     Raises: ConfigError before anything is sent if the schedule is none or a parameter may not be stored there;
     CleanCorpusError if there is no Prefect server at `server`, or it refuses.
@@ -77,9 +78,11 @@ def deploy(
         try:
             with get_client(sync_client=True) as client:
                 _make_pool(client, pool)
+                is_paused, is_active = _switches(client, f"{FLOW}/{name}")
                 deployment_id = flow.clean_corpus.to_deployment(
                     name=name,
-                    schedules=[Cron(cron, timezone=timezone, slug=SLUG)],
+                    schedules=[Cron(cron, timezone=timezone, slug=SLUG, active=is_active)],
+                    paused=is_paused,
                     concurrency_limit=ConcurrencyLimitConfig(limit=1, collision_strategy=COLLISION),
                     parameters=dict(parameters),
                     enforce_parameter_schema=True,
@@ -88,6 +91,7 @@ def deploy(
                     entrypoint_type=EntrypointType.MODULE_PATH,  # a worker has the package, and no checkout
                 ).apply()
                 watch(client, str(deployment_id), f"{FLOW}/{name}", lost_after_s)
+                resume = list(_resuming(client, f"{FLOW}/{name}"))
         except (DeploymentApplyError, PrefectHTTPStatusError) as error:
             if _is_busy(error):
                 raise CleanCorpusError(
@@ -103,7 +107,28 @@ def deploy(
         next_run=next_run,
         start_worker=f"{prefect} worker start --pool {pool} --type process --limit 1",
         start_run=f"{prefect} deployment run {FLOW}/{name}",
+        resume=tuple(f"{prefect} {command}" for command in resume),
     )
+
+
+def _switches(client: SyncPrefectClient, name: str) -> tuple[bool, bool]:
+    """Return whether a deployment is paused as a whole, and whether its schedule is active; it may not exist yet."""
+    try:
+        found = client.read_deployment_by_name(name)
+    except ObjectNotFound:
+        return False, True
+    schedules = [one for one in found.schedules if one.slug == SLUG] or found.schedules
+    return found.paused, not schedules or any(one.active for one in schedules)
+
+
+def _resuming(client: SyncPrefectClient, name: str) -> Iterator[str]:
+    """Yield the commands of Prefect that switch on what is paused of a deployment, so that runs start by themselves."""
+    found = client.read_deployment_by_name(name)
+    if found.paused:
+        yield f"api POST /deployments/{found.id}/resume_deployment"
+    for one in found.schedules:
+        if one.slug == SLUG and not one.active:
+            yield f"deployment schedule resume {name} {one.id}"
 
 
 def watch(client: SyncPrefectClient, deployment_id: str, name: str, lost_after_s: float) -> None:

@@ -37,6 +37,19 @@ def test_defaults_are_a_nightly_run_of_what_differs_from_the_defaults(deployed):
     ]
 
 
+def test_a_pause_that_stays_is_said_with_its_remedy(monkeypatch):
+    def deploy(*_, **__):
+        next_run, resume = datetime(2026, 3, 1, 2, tzinfo=UTC), ("prefect one", "prefect two")
+        return deployment.Deployed("clean-corpus/x", next_run, "prefect worker start", "prefect run", resume)
+
+    monkeypatch.setenv("PREFECT_LOGGING_LEVEL", "CRITICAL")
+    monkeypatch.setattr(deployment, "deploy", deploy)
+    assert invoke("deploy", *PLACES).stdout.splitlines()[:2] == [
+        "deployed: clean-corpus/x, which was paused and stays so: no run starts by itself",
+        "to switch it on: prefect one && prefect two",
+    ]
+
+
 def test_settings_of_the_file_and_single_ones_become_parameters(deployed, tmp_path):
     (tmp_path / "run.yaml").write_text("input: elsewhere\ngate: {snr_db_min: 3}\nenhancer: default-causal\n")
     more = ["--cron", "30 4 * * *", "--timezone", "Asia/Tokyo", "--pool", "p", "--name", "n"]

@@ -119,6 +119,35 @@ def test_one_command_deploys_and_the_same_command_changes(prefect, command, tmp_
     assert watch["actions"][0]["state"] == "CRASHED"
 
 
+@pytest.mark.parametrize("what", ["schedule", "deployment", "both"])
+def test_what_is_paused_stays_paused_until_it_is_resumed_as_it_says(prefect, tmp_path, what):
+    name = f"paused-{what}"
+
+    def state() -> tuple[bool, list[tuple[bool, str]]]:
+        now = prefect.get(f"/deployments/name/clean-corpus/{name}")
+        return now["paused"], [(one["active"], one["schedule"]["cron"]) for one in now["schedules"]]
+
+    assert deploy(prefect, tmp_path, tmp_path / "out", name=name).resume == ()
+    made = prefect.get(f"/deployments/name/clean-corpus/{name}")
+    if what != "deployment":
+        place = f"/deployments/{made['id']}/schedules/{made['schedules'][0]['id']}"
+        prefect.ask("PATCH", place, {"active": False}).raise_for_status()
+    if what != "schedule":
+        prefect.post(f"/deployments/{made['id']}/pause_deployment", {}).raise_for_status()
+    paused, ((active, _),) = state()
+    again = deploy(prefect, tmp_path, tmp_path / "out", name=name, cron="30 4 1 1 *", more={"enhancer": "none"})
+    assert state() == (paused, [(active, "30 4 1 1 *")])
+    assert len(again.resume) == (2 if what == "both" else 1)
+    for command in again.resume:
+        said = subprocess.run(
+            command.replace("prefect ", f"{PREFECT} ", 1), shell=True, capture_output=True, text=True,
+            env=prefect.environment,
+        )  # fmt: skip
+        assert said.returncode == 0, said
+    assert state() == (False, [(True, "30 4 1 1 *")])
+    assert deploy(prefect, tmp_path, tmp_path / "out", name=name).resume == ()
+
+
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
