@@ -72,15 +72,11 @@ def rollback(
     version: Annotated[int, typer.Argument(metavar="VERSION", min=1)],
     settings: BucketSettings = [],  # noqa: B006
 ) -> None:
-    """Make an old version the newest again, as a version of its own; nothing is taken away."""
-    from clean_corpus.flows.commands.forget import complete
-    from clean_corpus.pipeline.corpus import versions
+    """Make an old version the newest again, as a version of its own, with its report; nothing is taken away."""
+    from clean_corpus.flows.commands import rollback as command
 
     store, _ = open_output(output, settings)
-    store.prepare()
-    with store.only_run():
-        complete(store)
-        print(f"version: {versions.rollback(store, version).version}")
+    print(f"version: {command.rollback(store, version).version}")
 
 
 def verify(

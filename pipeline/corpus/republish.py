@@ -134,7 +134,7 @@ def republish(store: Store, decided: Decided) -> Republished:
                 copy.write(block)
         changes = pending(table, decided).changes
         if not changes:
-            if _told(store) == newest.version:
+            if told(store) == newest.version:
                 raise ConfigError(f"OUTPUT {store.root}: version {newest.version} has all decisions already")
             with table.open("rb") as file:
                 store.copy(file, "ledger.parquet")
@@ -298,6 +298,6 @@ def write_facts(store: Store, manifest: Manifest) -> None:
     store.write("run.json", json.dumps(facts, indent=2, sort_keys=True).encode() + b"\n")
 
 
-def _told(store: Store) -> int | None:
+def told(store: Store) -> int | None:
     """Return the version that run.json is of, None if there is none."""
     return json.loads(store.read("run.json")).get("version") if store.size("run.json") is not None else None

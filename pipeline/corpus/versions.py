@@ -205,6 +205,8 @@ def _point_to(store: Store, version: int) -> None:
 def rollback(store: Store, version: int) -> Manifest:
     """Commit an old version as the newest, and put its ledger in place; nothing is deleted.
 
+    Report and run.json are still those of the version before, and the caller's to write.
+
     Raises: ConfigError if there is no such version or it is the newest; DataError if something of it is gone.
     """
     old, newest = read(store, version), latest(store)
@@ -214,9 +216,14 @@ def rollback(store: Store, version: int) -> Manifest:
         if store.size(named.key) != named.size:
             raise DataError(f"{store.root}: {named.key} of version {version} is gone or cut; it cannot come back")
     manifest = publish(store, old.model_copy(update={"again": version, "rewrites": None, "follow": 0}))
-    with store.opened(old.ledger.key) as file:
-        store.copy(file, "ledger.parquet")
+    put_ledger(store, manifest)
     return manifest
+
+
+def put_ledger(store: Store, manifest: Manifest) -> None:
+    """Put a version's ledger where the newest one's lies."""
+    with store.opened(manifest.ledger.key) as file:
+        store.copy(file, "ledger.parquet")
 
 
 # ---- looking at versions ---------------------------------------------------------------------------------------

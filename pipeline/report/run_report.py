@@ -43,3 +43,5 @@ def write_run_report(
         page.write_report(ledger, run, folder, audio_of, embeddings.read(store, key) if key else None)
         if "made_of" in run:
             (folder / made_of.NAME).write_bytes(canonical_json(run["made_of"]))
+        else:
+            (folder / made_of.NAME).unlink(missing_ok=True)  # of the version before

@@ -8,7 +8,7 @@ from clean_corpus.pipeline.core.child_processes import ScratchFolder
 from clean_corpus.pipeline.core.types import Audio, Verdict
 from clean_corpus.pipeline.corpus import embeddings, ledger
 from clean_corpus.pipeline.corpus.versions import Manifest
-from clean_corpus.pipeline.report import page, speaker_figures
+from clean_corpus.pipeline.report import made_of, page, speaker_figures
 from clean_corpus.pipeline.report.heard_clips import HeardClips
 from clean_corpus.pipeline.report.listening_picks import picked
 from clean_corpus.pipeline.report.own_names import is_of_report
@@ -38,6 +38,7 @@ def write_version_report(store: Store, manifest: Manifest) -> None:
 
         voices = embeddings.read(store, manifest.embeddings.key) if manifest.embeddings else None
         page.write_report(table, manifest.run | {"version": manifest.version}, folder, audio_of, voices)
+        (folder / made_of.NAME).unlink(missing_ok=True)  # the next run makes one that plays more
 
 
 def _lying(row: dict[str, object]) -> tuple[str, str]:

@@ -1,15 +1,24 @@
 """The commands over versions: what each prints of two versions that are known clip by clip."""
 
+import io
 import json
 
+import pyarrow.parquet as pq
 import pytest
 
+from clean_corpus.pipeline.core.config import S3Config
 from clean_corpus.pipeline.core.errors import CleanCorpusError, ConfigError
+from clean_corpus.pipeline.core.locations import S3Folder
 from clean_corpus.pipeline.corpus import versions
+from clean_corpus.pipeline.report import made_of
+from clean_corpus.pipeline.storage import open_store
 from clean_corpus.pipeline.storage.local import LocalStore
 from tests.support import corpora
 from tests.support.commands import invoke
+from tests.support.forgettable import Take, write_corpus
 from tests.support.versions import draft, row, tar_key
+
+BUCKET = "rolled-back"
 
 
 @pytest.fixture
@@ -64,6 +73,50 @@ def test_a_rollback_is_a_new_version_that_names_the_old_one(store):
         invoke("rollback", store.root, 3)
     with pytest.raises(ConfigError, match="there is no version 9; there are: 1, 2, 3"):
         invoke("rollback", store.root, 9)
+
+
+@pytest.fixture(params=["folder", "bucket"])
+def reported(request, tmp_path):
+    """Version 1 has the recording a, version 2 a and b; report and run.json are of version 2."""
+    where = tmp_path / "out"
+    if request.param == "bucket":
+        request.getfixturevalue("client")
+        where = S3Folder(BUCKET, tmp_path.name)
+    made = open_store(where, S3Config())
+    made.prepare()
+    write_corpus(made, [Take("a.wav")], extra=False)
+    write_corpus(made, [Take("a.wav"), Take("b.wav")])
+    made.write(f"report/{made_of.NAME}", json.dumps({"version": 2}).encode())
+    return made
+
+
+def clips(data):
+    return {row["clip_id"] for row in pq.read_table(io.BytesIO(data)).to_pylist()}
+
+
+def check_told(store, version):
+    """Ledger, report and run.json are of a version that holds a alone."""
+    (a,), (b,) = Take("a.wav").clip_ids(), Take("b.wav").clip_ids()
+    facts = json.loads(store.read("run.json"))
+    assert (facts["version"], facts["counts"]["in"]) == (version, 1) and clips(store.read("ledger.parquet")) == {a}
+    page = store.read("report/index.html").decode()
+    assert a in page and b not in page
+    assert store.size(f"report/{made_of.NAME}") is None, "the next run makes the report of its version"
+
+
+def test_after_a_rollback_report_ledger_and_facts_are_those_of_what_is_back(reported):
+    assert invoke("rollback", reported.root, 1).stdout == "version: 3\n"
+    check_told(reported, 3)
+    assert [key for key in reported.walk("report") if key.endswith(".flac") or key.endswith(".wav")], "it plays nothing"
+
+
+def test_a_rollback_that_died_after_its_commit_is_completed_by_the_same_command(reported):
+    versions.rollback(reported, 1)
+    with reported.opened(versions.read(reported, 2).ledger.key) as file:
+        reported.copy(file, "ledger.parquet")
+    assert invoke("rollback", reported.root, 1).stdout == "version: 3\n"
+    check_told(reported, 3)
+    assert invoke("rollback", reported.root, 2).stdout == "version: 4\n", "a new wish is a new version"
 
 
 def test_an_output_that_a_run_writes_is_left_alone(store):
