@@ -1,5 +1,6 @@
 """Child processes and temporary folders that end with this process, however it ends."""
 
+import errno
 import multiprocessing
 import os
 import stat
@@ -56,12 +57,20 @@ class Reaper:
 
     It outlives this process, even one that SIGKILL ends. It kills the processes that `kill_at_end` names and, where
     there is /proc, all whose environment holds `mark`, written NAME=VALUE; then it removes `folder`.
+    Raises: OSError if it cannot be started.
     """
 
     def __init__(self, *, folder: Path | None = None, mark: str = "") -> None:
         command = [sys.executable, "-I", "-S", "-c", _REAPER, str(folder or ""), mark]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
-        self._process.wait()  # of what started the helper, which is on its own now
+        self._process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,  # whoever reads this process's output need not wait for the helper
+            start_new_session=True,
+        )
+        if code := self._process.wait():  # of what started the helper, which is on its own now
+            raise OSError(errno.ECHILD, f"the helper that tidies up after this process ended with {code}")
 
     def kill_at_end(self, pid: int) -> None:
         """Have a process killed when this one ends, or leaves the block."""

@@ -148,6 +148,7 @@ def test_a_signal_to_all_processes_of_a_service_finds_the_helper_still_there(tmp
             if runs(int(entry.name)) and os.fsencode(folder) in (entry / "cmdline").read_bytes().split(b"\0")
         ]
         assert helper not in descendants(os.getpid())  # Ray kills the children of a worker that it ends
+        assert os.readlink(f"/proc/{helper}/fd/2") == "/dev/null", "who reads the output would wait for it"
         time.sleep(0.5)  # until it has begun
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             os.kill(helper, number)
