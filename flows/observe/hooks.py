@@ -52,7 +52,9 @@ class HookConfig(Section):
 
     on_finish: Annotated[Hook | None, NULL_IS_OFF] = Field(None, description="told when a run completed")
     on_failure: Annotated[Hook | None, NULL_IS_OFF] = Field(
-        None, description="told when a run failed, crashed or was cancelled"
+        None,
+        description="told when a run failed, crashed or was cancelled, by its process or its worker: by nobody where "
+        "both died",
     )
 
 
