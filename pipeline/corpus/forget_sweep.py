@@ -19,12 +19,13 @@ from clean_corpus.pipeline.corpus.forget_look import holds, members
 from clean_corpus.pipeline.corpus.forget_version import digest_of, tar_without
 from clean_corpus.pipeline.corpus.forgotten import DIGITS, FOLDER, Forgotten, digits_of
 from clean_corpus.pipeline.corpus.known_clips import INGESTED, clips_of_record, texts
+from clean_corpus.pipeline.corpus.own_files import is_named_by_content
 from clean_corpus.pipeline.discover import groups
 from clean_corpus.pipeline.discover.outputs import EXPORT_STATE
 from clean_corpus.pipeline.storage.base import StorageError, Store
 
-VERSIONED = (*(f"{folder}/" for folder in versions.FOLDERS), "versions/")
-"""Of versions: what no version names is deleted with the old ones."""
+VERSIONED = tuple(f"{folder}/" for folder in versions.FOLDERS)
+"""Of versions: what no version names is deleted with the old ones, if a run named it."""
 PROTOCOL = ("fence/", f"{FOLDER}/", "work/lease/", "work/tmp/", "work/.lock", "work/.create")
 REWRITTEN = ("ledger.parquet", "run.json", groups.KEY)
 VARIANTS = "variants/"
@@ -53,7 +54,9 @@ def sweep(store: Store, forgotten: Forgotten) -> Swept:
         *_rewrite_variants(store, forgotten, swept),
     ]
     for key in store.walk(""):
-        if key.startswith((*VERSIONED, *PROTOCOL, *whole, "work/", VARIANTS, DECISIONS)) or key in REWRITTEN:
+        if key.startswith((*PROTOCOL, *whole, "versions/", "work/", VARIANTS, DECISIONS)) or key in REWRITTEN:
+            continue
+        if key.startswith(VERSIONED) and is_named_by_content(key):
             continue
         found = holds(store, key, forgotten)
         if found is None:

@@ -306,9 +306,11 @@ def test_other_objects_are_looked_into_or_named(bare):
     bare.write("mine/notes.csv", f"{BOB.clip_ids()[0]},loud\n".encode())
     bare.write("mine/other.csv", f"{ANNE.clip_ids()[0]},loud\n".encode())
     bare.write("mine/weights.bin", b"x")
+    bare.write("shards/notes.csv", f"{BOB.clip_ids()[0]},no run of ours put it there\n".encode())
     done = forget_now(bare, speakers=("bob",)).done
     assert done.swept.unknown == ["mine/weights.bin"]
     assert list(bare.walk("mine")) == ["mine/other.csv", "mine/weights.bin"]
+    assert "shards/notes.csv" not in bare.walk("shards")
 
 
 def exported(store, to, **settings):
