@@ -25,6 +25,7 @@ from clean_corpus.flows.cli import (
 )
 from clean_corpus.flows.cli.console import console
 from clean_corpus.pipeline.core.errors import CleanCorpusError, ConfigError
+from clean_corpus.pipeline.core.masking import mask
 from clean_corpus.pipeline.core.surroundings import explained, speak_utf8, writable_cache
 
 COMMANDS = {  # in the order of --help
@@ -62,22 +63,24 @@ for name, command in COMMANDS.items():
 
 
 def main() -> None:
-    """Run the command that the arguments name; an error is one line, with exit code 2 for a wrong setting, else 1."""
+    """Run the command that the arguments name; an error is one line, with exit code 2 for a wrong setting, else 1.
+
+    An error that nobody foresaw is a traceback, with exit code 1. Nothing that is said so has credentials in it.
+    """
     speak_utf8()
     try:
         with writable_cache():
             app()
     except CleanCorpusError as error:
-        _end(error, str(error), 2 if isinstance(error, ConfigError) else 1)
-    except (MemoryError, OSError, RuntimeError) as error:
-        if not (words := explained(error)):
-            raise
-        _end(error, words, 1)
+        _end(error, f"error: {error}", 2 if isinstance(error, ConfigError) else 1)
+    except Exception as error:
+        words = explained(error)
+        _end(error, f"error: {words}" if words else traceback.format_exc().rstrip(), 1)
 
 
 def _end(error: BaseException, words: str, code: int) -> NoReturn:
     """Print an error, and end the process."""
-    console.print(f"error: {words}", markup=False, soft_wrap=True)
+    console.print(mask(words), markup=False, highlight=False, soft_wrap=True)
     # Prefect keeps the error of a flow run, and so all that its functions had: DuckDB would print each object of it.
     traceback.clear_frames(error.__traceback__)
     sys.exit(code)

@@ -19,6 +19,7 @@ from rich.console import Console
 from clean_corpus.flows.observe import logs
 from clean_corpus.flows.observe.config import ObserveConfig
 from clean_corpus.flows.observe.metrics import Metrics
+from clean_corpus.pipeline.core.masking import mask, masked
 from clean_corpus.pipeline.core.records import Outcome
 from clean_corpus.pipeline.core.types import Clip, Verdict
 
@@ -78,7 +79,7 @@ class Observer:
         self.config, self.run = config, run
         self.address: str | None = None
         """URL at which metrics are served."""
-        self._output = logs.mask(str(output))
+        self._output = mask(str(output))
         self._metrics = Metrics(self._output)
         self._stages: dict[str, _Stage] = {}
         self._verdicts: Tally[str] = Tally()
@@ -129,7 +130,7 @@ class Observer:
         if self._held is not None:
             self._held.append((event, level, fields))
             return
-        logs.LOGGER.log(level, event, extra={"run": self.run, "fields": logs.masked(fields)})
+        logs.LOGGER.log(level, event, extra={"run": self.run, "fields": masked(fields)})
 
     def set_workers(self, count: int) -> None:
         """Show how many workers the engine has."""
@@ -221,7 +222,7 @@ class Observer:
         """Return a reason as a label of metrics: "other" once there are too many of them."""
         if reason and len(self._reasons) < MAX_REASONS:
             self._reasons.add(reason)
-        return logs.mask(reason) if not reason or reason in self._reasons else "other"
+        return mask(reason) if not reason or reason in self._reasons else "other"
 
     def _start_log(self, stack: ExitStack) -> None:
         def is_ours(record: logging.LogRecord) -> bool:

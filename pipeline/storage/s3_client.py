@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from clean_corpus.pipeline.core.config import DEFAULT_S3, S3Config
 from clean_corpus.pipeline.core.errors import CleanCorpusError, ConfigError, DataError
+from clean_corpus.pipeline.core.masking import mask
 
 Result = TypeVar("Result")
 RETRY_S = 150  # for which a request is repeated while the service is away, or busy, or the network fails
@@ -159,7 +160,7 @@ def is_transient(error: BaseException) -> bool:
 
 @contextmanager
 def explain_request_errors(where: str) -> Iterator[None]:
-    """Turn boto3's errors within the block into errors that name the location, and never what was signed.
+    """Turn boto3's errors within the block into errors that name the location, and never a password or what was signed.
 
     Raises: ConfigError if there are no credentials, they are refused, or the service cannot be reached; DataError for
     any other failure.
@@ -184,13 +185,13 @@ def explain_request_errors(where: str) -> Iterator[None]:
             f"{where}: no credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
         ) from None
     except EndpointConnectionError as error:
-        raise ConfigError(f"{where}: {error}; AWS_ENDPOINT_URL_S3 names another service") from None
+        raise ConfigError(f"{where}: {mask(str(error))}; AWS_ENDPOINT_URL_S3 names another service") from None
     except ClientError as error:
         if error_code(error) in REFUSED:
             raise ConfigError(f"{where}: {error_code(error)}; {_remedy(error_code(error))}") from None
         raise DataError(f"{where}: {error_code(error)}") from None
     except (BotoCoreError, Boto3Error, RetriesExceededError, HTTPError, ConnectionError) as error:
-        raise DataError(f"{where}: {error}") from None
+        raise DataError(f"{where}: {mask(str(error))}") from None
 
 
 def _remedy(code: str) -> str:

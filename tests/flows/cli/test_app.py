@@ -1,6 +1,27 @@
-"""The command as a user runs it: exit codes and messages. A process of its own each time."""
+"""The command as a user runs it: exit codes and messages, mostly in a process of its own."""
+
+import sys
 
 import pytest
+
+from clean_corpus.flows.cli import app
+from clean_corpus.pipeline.storage import s3_client
+
+
+@pytest.fixture
+def main(monkeypatch, capsys):
+    """Run the program in this process: exit code, and what it printed on standard error."""
+    monkeypatch.setattr(app, "speak_utf8", lambda: None)  # it may start the process anew
+    s3_client._client_of.cache_clear()
+
+    def run(*arguments: object) -> tuple[int, str]:
+        monkeypatch.setattr(sys, "argv", ["clean-corpus", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            app.main()
+        return end.value.code, capsys.readouterr().err
+
+    yield run
+    s3_client._client_of.cache_clear()
 
 
 @pytest.mark.parametrize(
@@ -33,3 +54,22 @@ def test_nothing_to_read_is_exit_code_1(command, tmp_path):
     (tmp_path / "in").mkdir()
     code, text = command("score", tmp_path / "in")
     assert code == 1 and "nothing could be read" in text
+
+
+def test_the_password_of_an_endpoint_is_not_printed(main, monkeypatch):
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://user:hunter2pw@127.0.0.1:1")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    monkeypatch.setattr(s3_client, "RETRY_S", 0)
+    code, text = main("versions", "s3://vout/corpus")
+    assert code == 2 and "http://****@127.0.0.1:1/" in text and "hunter2pw" not in text
+
+
+def test_no_secret_is_in_the_traceback_of_a_bug(main, monkeypatch):
+    def broken(*_: object) -> None:
+        raise ValueError("https://host/a?X-Amz-Signature=hunter2pw&part=1")
+
+    monkeypatch.setattr(app, "app", broken)
+    code, text = main("versions", "out")
+    assert code == 1 and "hunter2pw" not in text
+    assert "Traceback" in text and "ValueError: https://host/a?X-Amz-Signature=****&part=1" in text

@@ -14,6 +14,7 @@ from clean_corpus.flows.observe.config import ObserveConfig
 from clean_corpus.flows.observe.observer import Observer
 from clean_corpus.pipeline.core.config_input import validate
 from clean_corpus.pipeline.core.errors import ConfigError
+from clean_corpus.pipeline.core.masking import MASK
 from clean_corpus.pipeline.core.records import Enhanced, Outcome
 from clean_corpus.pipeline.core.types import Clip, Decision, Verdict
 from clean_corpus.pipeline.corpus.ledger import Row
@@ -291,7 +292,7 @@ def test_no_line_and_no_series_holds_a_credential(tmp_path):
         raise OSError(secret)
     for path in (tmp_path / "a.log", tmp_path / "a.prom"):
         text = path.read_text()
-        assert SECRET_KEY not in text and ACCESS_KEY not in text and logs.MASK in text
+        assert SECRET_KEY not in text and ACCESS_KEY not in text and MASK in text
     assert len(lines(tmp_path / "a.log")) == 8
     assert "RuntimeError" in events(tmp_path / "a.log", "message")[1]["exception"]
 

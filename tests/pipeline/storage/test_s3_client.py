@@ -9,7 +9,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError, ConnectionClosedError, ResponseStreamingError
 
 from clean_corpus.pipeline.core.config import S3Config
-from clean_corpus.pipeline.core.errors import ConfigError
+from clean_corpus.pipeline.core.errors import ConfigError, DataError
 from clean_corpus.pipeline.storage import s3_client
 from clean_corpus.pipeline.storage.s3_objects import find_objects
 from tests.support.faults import FAULTS, FaultyProxy
@@ -100,3 +100,15 @@ def test_each_fault_is_what_its_name_says(bucket, fault):
             with pytest.raises(kind, match=words):
                 client.get_object(Bucket="requests", Key="b.tar")["Body"].read()
         assert proxy.seen == {fault: 1}
+
+
+def test_no_error_of_a_request_has_the_password_of_its_address(bucket, monkeypatch, anew):
+    """Not in the ledger, the log or the page either: they get the error from here."""
+    monkeypatch.setattr(s3_client, "RETRY_S", 0)
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://user:hunter2pw@127.0.0.1:9")
+    with pytest.raises(ConfigError) as unreachable:
+        find_objects("s3://voices/a", ".tar")
+    assert "http://****@127.0.0.1:9" in str(unreachable.value) and "hunter2pw" not in str(unreachable.value)
+    with pytest.raises(DataError) as broken, s3_client.explain_request_errors("s3://voices/a"):
+        raise ConnectionClosedError(endpoint_url="http://user:hunter2pw@127.0.0.1:9")
+    assert "http://****@127.0.0.1:9" in str(broken.value) and "hunter2pw" not in str(broken.value)
