@@ -55,6 +55,17 @@ def mask(text: str) -> str:
     return text
 
 
+def mask_address(text: str) -> str:
+    """Return what was given as the address of a server without user and password, even if it is no address.
+
+    >>> mask_address("http://me:p/w@host/x"), mask_address("me:pw@host")
+    ('http://****@host/x', '****@host')
+    """
+    start, slashes, rest = text.rpartition("://")
+    _, at, host = rest.rpartition("@")
+    return mask(f"{start}{slashes}{MASK if at else ''}{at}{host}")
+
+
 def masked(value: Any) -> Any:
     """Mask every text within lists and mappings; the value of a key that is named as a secret is masked whole."""
     if isinstance(value, str):

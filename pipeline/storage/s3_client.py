@@ -9,16 +9,19 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 from clean_corpus.pipeline.core.config import DEFAULT_S3, S3Config
 from clean_corpus.pipeline.core.errors import CleanCorpusError, ConfigError, DataError
-from clean_corpus.pipeline.core.masking import mask
+from clean_corpus.pipeline.core.masking import mask, mask_address
 
 Result = TypeVar("Result")
 RETRY_S = 150  # for which a request is repeated while the service is away, or busy, or the network fails
 ATTEMPTS = 3  # of botocore, within each of ours: its quota of retries is soon used up
 TIMEOUT_S = 30  # without a byte
 PART_BYTES = 16 * 2**20  # of a multipart upload or download
+ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")  # the first one counts, either more than the profile
+PROFILE = "endpoint_url of the AWS profile"
 REFUSED = {
     "401", "403", "AccessDenied", "AllAccessDisabled", "ExpiredToken", "ExpiredTokenException", "InvalidAccessKeyId",
     "InvalidToken", "RequestTimeTooSkewed", "SignatureDoesNotMatch", "TokenRefreshRequired",
@@ -41,20 +44,45 @@ def client(config: S3Config = DEFAULT_S3, *, attempts: int = ATTEMPTS, timeout_s
 
 @lru_cache(maxsize=8)
 def _client_of(process: int, endpoint_url: str | None, checksum: str | None, attempts: int, timeout_s: float) -> Any:
-    """Make a client; each process has its own, since connections must not be shared with a fork."""
+    """Make a client; each process has its own, since connections must not be shared with a fork.
+
+    Raises: ConfigError if the environment or ~/.aws says something of which none can be made.
+    """
     from boto3.session import Session
     from botocore.config import Config
+    from botocore.exceptions import BotoCoreError
 
-    return Session().client(
-        "s3",
-        endpoint_url=endpoint_url,
-        config=Config(
-            retries={"mode": "standard", "total_max_attempts": attempts},
-            connect_timeout=timeout_s,
-            read_timeout=timeout_s,
-            request_checksum_calculation="when_supported" if checksum else "when_required",
-        ),
+    config = Config(
+        retries={"mode": "standard", "total_max_attempts": attempts},
+        connect_timeout=timeout_s,
+        read_timeout=timeout_s,
+        request_checksum_calculation="when_supported" if checksum else "when_required",
     )
+    try:
+        made = Session().client("s3", endpoint_url=endpoint_url, config=config)
+    except BotoCoreError as error:
+        raise ConfigError(f"S3: {mask(str(error))}; correct the variables AWS_... or ~/.aws") from None
+    except ValueError:
+        raise _no_address(endpoint_url) from None
+    if not _is_address(made.meta.endpoint_url):
+        raise _no_address(endpoint_url)
+    return made
+
+
+def _is_address(text: str) -> bool:
+    """Return whether requests can be sent to an address, which botocore does not look at closely."""
+    try:
+        parts = urlsplit(text)
+        return text == text.strip() and parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # of a port that is none
+        return False
+
+
+def _no_address(endpoint_url: str | None) -> ConfigError:
+    """Return the error of an address that is none; it names the place where botocore has found it."""
+    given = {"s3.endpoint_url": endpoint_url} | {name: os.environ.get(name) for name in ENDPOINTS}
+    name, value = next(((name, f" {mask_address(value)!r}") for name, value in given.items() if value), (PROFILE, ""))
+    return ConfigError(f"{name}{value}: no address of a service; write http://HOST:PORT or https://HOST")
 
 
 def read_arguments(config: S3Config) -> dict[str, str]:

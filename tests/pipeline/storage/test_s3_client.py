@@ -1,6 +1,7 @@
 """Missing credentials and services are named; faults of the network are what their names say."""
 
 import os
+import re
 import time
 
 import boto3
@@ -77,6 +78,55 @@ def test_missing_credentials_and_services_are_named(bucket, monkeypatch, tmp_pat
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     s3_client._client_of.cache_clear()
     with pytest.raises(ConfigError, match="no credentials; set AWS_ACCESS_KEY_ID"):
+        find_objects("s3://voices/a", ".tar")
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("notaurl", "notaurl"),
+        ("ftp://x", "ftp://x"),
+        ("//h", "//h"),
+        ("http://", "http://"),
+        ("http://[::1", "http://[::1"),
+        ("http://h:abc", "http://h:abc"),
+        ("http://h:99999", "http://h:99999"),
+        (" http://h", " http://h"),
+        ("user:hunter2pw@h:9000", "****@h:9000"),
+        ("ftp://user:hunter2pw@h", "ftp://****@h"),
+        ("http://user:hunter/2pw@h", "http://****@h"),
+    ],
+)
+@pytest.mark.parametrize("variable", ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"])
+def test_what_is_no_address_of_a_service_is_refused_by_its_name(bucket, monkeypatch, anew, variable, address, shown):
+    monkeypatch.delenv("AWS_ENDPOINT_URL_S3")
+    monkeypatch.setattr(s3_client, "RETRY_S", 0)
+    monkeypatch.setenv(variable, address)
+    with pytest.raises(ConfigError) as refused:
+        find_objects("s3://voices/a", ".tar")
+    assert (
+        str(refused.value) == f"{variable} {shown!r}: no address of a service; write http://HOST:PORT or https://HOST"
+    )
+
+
+@pytest.mark.parametrize(
+    "line", ["endpoint_url = notaurl", "services = near\n[services near]\ns3 =\n  endpoint_url = notaurl"]
+)
+def test_an_address_of_the_profile_is_refused_as_such(bucket, monkeypatch, anew, tmp_path, line):
+    monkeypatch.delenv("AWS_ENDPOINT_URL_S3")
+    monkeypatch.setattr(s3_client, "RETRY_S", 0)
+    (tmp_path / "config").write_text(f"[default]\n{line}\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    with pytest.raises(ConfigError, match=r"^endpoint_url of the AWS profile: no address of a service"):
+        find_objects("s3://voices/a", ".tar")
+
+
+@pytest.mark.parametrize(
+    ("variable", "words"), [("AWS_PROFILE", "The config profile (no one's)"), ("AWS_DEFAULT_REGION", "no one's")]
+)
+def test_other_settings_that_no_client_can_be_made_with_are_refused(bucket, monkeypatch, anew, variable, words):
+    monkeypatch.setenv(variable, "no one's")
+    with pytest.raises(ConfigError, match=re.escape(words)):
         find_objects("s3://voices/a", ".tar")
 
 
