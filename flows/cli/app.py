@@ -23,7 +23,7 @@ from clean_corpus.flows.cli import (
     versions,
     vocoder,
 )
-from clean_corpus.flows.cli.console import console
+from clean_corpus.flows.cli.console import print_last, whole_output
 from clean_corpus.pipeline.core.errors import CleanCorpusError, ConfigError
 from clean_corpus.pipeline.core.masking import mask
 from clean_corpus.pipeline.core.surroundings import explained, speak_utf8, writable_cache
@@ -69,7 +69,7 @@ def main() -> None:
     """
     speak_utf8()
     try:
-        with writable_cache():
+        with writable_cache(), whole_output():
             app()
     except CleanCorpusError as error:
         _end(error, f"error: {error}", 2 if isinstance(error, ConfigError) else 1)
@@ -80,7 +80,7 @@ def main() -> None:
 
 def _end(error: BaseException, words: str, code: int) -> NoReturn:
     """Print an error, and end the process."""
-    console.print(mask(words), markup=False, highlight=False, soft_wrap=True)
+    print_last(mask(words))
     # Prefect keeps the error of a flow run, and so all that its functions had: DuckDB would print each object of it.
     traceback.clear_frames(error.__traceback__)
     sys.exit(code)

@@ -1,8 +1,12 @@
 """Output that all commands share: progress and remarks on standard error, the end of a folder, an interruption."""
 
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
+import io
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
+from typing import Any, TextIO
 
 from rich.console import Console
 
@@ -10,6 +14,7 @@ from clean_corpus.flows.interruption import interruptible
 from clean_corpus.pipeline.core.errors import CleanCorpusError
 
 console = Console(stderr=True)
+STDOUT = "standard output"
 
 
 def ended_by_signals(message: str) -> AbstractContextManager[None]:
@@ -20,6 +25,76 @@ def ended_by_signals(message: str) -> AbstractContextManager[None]:
 def _print_last(message: str) -> None:
     console.show_cursor()  # a progress bar had hidden it
     console.print(message)
+
+
+class _StandardOutput(io.FileIO):
+    """A file whose errors say that it is standard output; the system's say only that some disk is full."""
+
+    def write(self, data: Any) -> int | None:
+        try:
+            return super().write(data)
+        except OSError as error:
+            error.filename = STDOUT
+            raise
+
+
+@contextmanager
+def whole_output() -> Iterator[None]:
+    """Have what the block prints on standard output written when it ends; another error of the block goes before.
+
+    Raises: CleanCorpusError if standard output cannot be written, whatever the block printed it with; SystemExit with
+    code 1 and no word if who read it has ended, as `head` does.
+    """
+    before = sys.stdout
+    with suppress(OSError, AttributeError):  # there is none, or it is a test's
+        raw = _StandardOutput(before.fileno(), "w", closefd=False)
+        sys.stdout = io.TextIOWrapper(
+            io.BufferedWriter(raw), encoding=before.encoding, errors=before.errors, line_buffering=before.isatty()
+        )
+    try:
+        try:
+            yield
+        except SystemExit as end:
+            if not end.code:
+                _flush()
+            raise
+        _flush()
+    except OSError as error:
+        if error.filename != STDOUT:
+            raise
+        if isinstance(error, BrokenPipeError):
+            raise SystemExit(1) from None
+        raise CleanCorpusError(
+            f"{STDOUT}: {error.strerror}; what is missing of it was not printed: make room there"
+        ) from None
+    finally:
+        if sys.stdout is not before:
+            try:
+                _flush()  # of an error that goes before
+            except OSError:
+                _discard(sys.stdout)
+            sys.stdout = before
+
+
+def _flush() -> None:
+    if sys.stdout:
+        sys.stdout.flush()
+
+
+def _discard(stream: TextIO) -> None:
+    """Send what a stream holds back, and could not write, nowhere: Python would try again at its end, and say so."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, stream.fileno())
+    os.close(null)
+
+
+def print_last(words: str) -> None:
+    """Print what a command ends with on standard error, as it is; where that fails, the exit code is left."""
+    try:
+        console.print(words, markup=False, highlight=False, soft_wrap=True)
+    except OSError:
+        with suppress(OSError, ValueError):
+            _discard(sys.stderr)
 
 
 def print_failures(failed: Mapping[str, str]) -> None:

@@ -108,6 +108,7 @@ def require_memory(least: float = WORKERS_BYTES) -> None:
 
 
 _OF_A_PLACE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR, errno.EISDIR}
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
 
 
 def explained(error: BaseException) -> str | None:
@@ -122,6 +123,8 @@ def explained(error: BaseException) -> str | None:
     if isinstance(error, OSError) and error.errno in _OF_A_PLACE and error.filename is not None:
         place = os.fsdecode(error.filename) if not isinstance(error.filename, int) else error.filename
         return f"{place}: {error.strerror}; make room, mend the permissions or choose another place"
+    if isinstance(error, OSError) and error.errno in _NO_ROOM:  # a write names no file
+        return f"{error.strerror}; make room where this command writes: its output, and the temporary folder (TMPDIR)"
     return None
 
 

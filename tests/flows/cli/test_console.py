@@ -1,5 +1,8 @@
-"""What all commands print alike: failures by name, the end of a folder, locations."""
+"""What all commands print alike: failures by name, the end of a folder, locations; output that cannot be written."""
 
+import errno
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -7,6 +10,10 @@ import pytest
 from clean_corpus.flows.cli import console
 from clean_corpus.pipeline.core.errors import CleanCorpusError
 from clean_corpus.pipeline.core.locations import S3Folder
+from clean_corpus.pipeline.corpus import versions
+from clean_corpus.pipeline.storage.local import LocalStore
+from tests.support.paths import COMMAND
+from tests.support.versions import draft, row
 
 
 def test_failures_are_lines_of_standard_error_with_names_as_they_are(capsys):
@@ -39,3 +46,44 @@ def test_paths_are_shown_from_the_root_and_buckets_as_they_are(tmp_path, monkeyp
 def test_the_message_of_an_interruption_comes_last_with_the_cursor(capsys):
     console._print_last("interrupted; run the same command again")
     assert capsys.readouterr().err.endswith("interrupted; run the same command again\n")
+
+
+FULL = "error: standard output: No space left on device; what is missing of it was not printed: make room there\n"
+
+
+@pytest.mark.parametrize("command", ["versions {}", "versions {} --json", "diff {} 1 2", "--help"])
+def test_a_full_standard_output_is_one_line_and_exit_code_1(tmp_path, command):
+    """Tables of rich, lines of print and texts of click, each of which fails at another moment."""
+    store = LocalStore(tmp_path)
+    versions.publish(store, draft(store, row("a")))
+    versions.publish(store, draft(store, row("b")))
+    with open("/dev/full", "w") as full:
+        ended = subprocess.run(
+            [COMMAND, *command.format(tmp_path).split()], stdout=full, stderr=subprocess.PIPE, text=True, timeout=100
+        )
+    remark = "1 new, 1 gone, 0 changed\n" if command.startswith("diff") else ""
+    assert (ended.returncode, ended.stderr) == (1, remark + FULL)
+
+
+def test_an_error_keeps_its_exit_code_where_nothing_can_be_printed(tmp_path):
+    with open("/dev/full", "w") as full:
+        ended = subprocess.run([COMMAND, "diff", tmp_path, "1", "2"], stdout=full, stderr=full, timeout=100)
+    assert ended.returncode == 2
+
+
+def test_a_reader_that_has_enough_is_told_nothing(tmp_path):
+    ended = subprocess.run(
+        f"{COMMAND} versions {tmp_path} --json | true; exit ${{PIPESTATUS[0]}}",
+        shell=True, executable="/bin/bash", stderr=subprocess.PIPE, text=True, timeout=100,
+    )  # fmt: skip
+    assert (ended.returncode, ended.stderr) == (1, "")
+
+
+def test_an_error_of_another_kind_is_not_taken_for_one_of_standard_output(monkeypatch):
+    with monkeypatch.context() as patch, open("/dev/full", "w") as full:
+        patch.setattr(sys, "stdout", full)
+        with pytest.raises(CleanCorpusError, match="no such version"), console.whole_output():
+            print("begun")
+            raise CleanCorpusError("no such version")
+    with pytest.raises(OSError, match="the disk of another file"), console.whole_output():
+        raise OSError(errno.ENOSPC, "the disk of another file")

@@ -90,6 +90,7 @@ def test_too_little_memory_is_said_in_one_sentence(monkeypatch, limit, addresses
     [(MemoryError(), "no more memory"), (OSError(errno.ENOMEM, "x"), "no more memory"),
      (RuntimeError("can't start new thread"), "or threads"), (RuntimeError("x"), None), (OSError(errno.EIO, "x"), None),
      (OSError(errno.ENOSPC, "No space left on device", "out/a"), "out/a: No space left on device; make room"),
+     (OSError(errno.ENOSPC, "No space left on device"), "No space left on device; make room where this command writes"),
      (PermissionError(errno.EACCES, "Permission denied", "ro/demo"), "ro/demo: Permission denied; make room")],
 )  # fmt: skip
 def test_what_the_system_refuses_is_said_in_one_sentence(error, words):
