@@ -3,6 +3,7 @@
 import contextlib
 import os
 import socket
+import ssl
 import subprocess
 import sys
 import urllib.error
@@ -15,9 +16,12 @@ from typing import TypeVar
 from clean_corpus.pipeline.core.child_processes import Reaper
 from clean_corpus.pipeline.core.errors import CleanCorpusError, ConfigError
 from clean_corpus.pipeline.core.imports import quick_imports
+from clean_corpus.pipeline.core.masking import mask, mask_address
 from clean_corpus.pipeline.core.surroundings import user_cache
 
 START_TIMEOUT_S = 120
+CONNECT_S = 5.0
+CLOUD = "api.prefect.cloud"  # whose addresses of workspaces say nothing of health
 T = TypeVar("T")
 _SERVE = "import sys; from clean_corpus.flows.local_server import serve; serve(int(sys.argv[1]))"
 
@@ -49,6 +53,62 @@ def configure() -> None:
             ) from None
 
 
+def require_server() -> None:
+    """Refuse PREFECT_API_URL where no Prefect server takes our requests; without the variable there is nothing to do.
+
+    Raises: ConfigError that names the variable and its value, without a password.
+    """
+    if (url := os.environ.get("PREFECT_API_URL")) is None:
+        return
+    problem = _problem(url.rstrip("/"))
+    if problem:
+        raise ConfigError(
+            f"PREFECT_API_URL {mask_address(url)!r}: {mask(problem)}; start that server, correct the address, or unset "
+            "the variable: then this command has a server of its own"
+        )
+
+
+def _problem(url: str) -> str | None:
+    """Return what is wrong with the API of a Prefect server at an address, None if it can be used."""
+    import httpx
+
+    if not url.startswith(("http://", "https://")):
+        return "no address such as http://127.0.0.1:4200/api"
+    try:
+        with httpx.Client(timeout=CONNECT_S, follow_redirects=True, verify=_certificates()) as client:
+            answer = client.get(f"{url}/health")
+            if answer.url.host == CLOUD or answer.status_code in (401, 403):  # what stands before it wants a key
+                return None
+            if answer.status_code != 200 or answer.text.strip() != "true":
+                return (
+                    f"no Prefect server there: what answers (status {answer.status_code}) is something else, or the "
+                    "address lacks its /api"
+                )
+            version = f"{url}/admin/version"
+            if client.get(version).status_code == 401 and client.get(version, auth=_login()).status_code == 401:
+                return "the server asks for a password; set PREFECT_API_AUTH_STRING to its user:password"
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+        return f"no Prefect server there: {error or type(error).__name__}"
+    return None
+
+
+def _certificates() -> ssl.SSLContext | bool:
+    """Return what Prefect's client checks a server's certificate with."""
+    if os.environ.get("PREFECT_API_TLS_INSECURE_SKIP_VERIFY", "").lower() in ("1", "true", "yes", "on"):
+        return False
+    file = os.environ.get("PREFECT_API_SSL_CERT_FILE")
+    return ssl.create_default_context(cafile=file) if file else True
+
+
+def _login() -> tuple[str, str] | None:
+    """Return user and password for the server, from wherever Prefect has them."""
+    from prefect.settings import PREFECT_API_AUTH_STRING
+
+    secret = PREFECT_API_AUTH_STRING.value()
+    user, _, password = secret.get_secret_value().partition(":") if secret else ("", "", "")
+    return (user, password) if user else None
+
+
 @contextmanager
 def server(prepare: Callable[[], T] = lambda: None) -> Iterator[T]:
     """Run flows of the block on a Prefect server of their own, which ends with the block or with this process.
@@ -56,9 +116,10 @@ def server(prepare: Callable[[], T] = lambda: None) -> Iterator[T]:
     `prepare` is called while the server starts, and the block gets what it returns; imports of prefect, and checks of
     what the user asks for, belong there. With PREFECT_API_URL set, as it is within the block, that server is used and
     none is started.
-    Raises: CleanCorpusError if the server does not start.
+    Raises: CleanCorpusError if the server does not start; ConfigError as `require_server`, before anything is prepared.
     """
     if "PREFECT_API_URL" in os.environ:
+        require_server()
         yield _quickly(prepare)
         return
     log = Path(os.environ["PREFECT_HOME"]) / "server.log"

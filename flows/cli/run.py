@@ -32,7 +32,7 @@ def run(
     ] = None,
 ) -> None:
     """Clean a folder of recordings: shards, ledger and report. Run it again to continue or after a change."""
-    from clean_corpus.flows import checks, unchanged
+    from clean_corpus.flows import checks, local_server, unchanged
     from clean_corpus.pipeline.export.config import conflicts
 
     if layout:
@@ -41,6 +41,7 @@ def run(
         settings = [*settings, "variants=true"]
     configuration = run_config(source, output, config, enhancer, settings, workers)
     checks.check(configuration)
+    local_server.require_server()
     checks.prepared_store(configuration)
     for conflict in conflicts(configuration.export, configuration.segment, configuration.text):
         console.print(conflict)

@@ -1,12 +1,15 @@
 """The server of a run answers while its block runs, ends with it or its process, or says why it does not start."""
 
+import base64
 import http.client
 import os
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -72,11 +75,74 @@ def test_what_is_wrong_before_it_has_started_ends_it_at_once(prefect_home):
     assert time.monotonic() - begin < 2 and "PREFECT_API_URL" not in os.environ
 
 
-def test_a_server_that_the_user_names_is_used(prefect_home, monkeypatch):
-    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:1/api")
+@pytest.fixture
+def answering():
+    """A server that gives the answers of a table, path -> (status, body); others are 404."""
+    answers, asked = {}, []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append((self.path, self.headers.get("Authorization")))
+            login = self.headers.get("Authorization")
+            status, body = answers.get((self.path, login)) or answers.get(self.path) or (404, "no such page")
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(body.encode())
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as made:
+        thread = threading.Thread(target=made.serve_forever)
+        thread.start()
+        made.answers, made.asked, made.url = answers, asked, f"http://127.0.0.1:{made.server_port}/api"
+        yield made
+        made.shutdown()
+        thread.join()
+
+
+HEALTHY = {"/api/health": (200, "true"), "/api/admin/version": (200, '"3.8.8"')}
+
+
+def test_a_server_that_the_user_names_is_used(prefect_home, monkeypatch, answering):
+    answering.answers.update(HEALTHY)
+    monkeypatch.setenv("PREFECT_API_URL", answering.url)
     with local_server.server(prepare=lambda: "prepared") as prepared:
         assert prepared == "prepared"
-        assert os.environ["PREFECT_API_URL"] == "http://127.0.0.1:1/api"
+        assert os.environ["PREFECT_API_URL"] == answering.url
+
+
+@pytest.mark.parametrize(
+    ("address", "answers", "words"),
+    [
+        ("http://127.0.0.1:1/api", {}, r"'http://127\.0\.0\.1:1/api': no Prefect server there: .*refused; start that"),
+        ("http://me:hunter2pw@127.0.0.1:1/api", {}, r"'http://\*\*\*\*@127\.0\.0\.1:1/api': no Prefect server there"),
+        ("garbage", {}, r"'garbage': no address such as http://127\.0\.0\.1:4200/api; .*unset the variable"),
+        ("", {}, "'': no address such as"),
+        ("http://h:abc/api", {}, "no Prefect server there: Invalid port: 'abc'"),
+        (None, {}, r"what answers \(status 404\) is something else"),
+        (None, {"/api/health": (200, "<html>")}, r"what answers \(status 200\) is something else"),
+        (None, HEALTHY | {"/api/admin/version": (401, "no")}, "set PREFECT_API_AUTH_STRING to its user:password"),
+    ],
+)
+def test_what_is_no_server_is_refused_before_anything_is_prepared(
+    prefect_home, monkeypatch, answering, address, answers, words
+):
+    answering.answers.update(answers)
+    monkeypatch.setenv("PREFECT_API_URL", answering.url if address is None else address)
+    with pytest.raises(ConfigError, match=words) as refused, local_server.server(lambda: pytest.fail("prepared")):
+        pytest.fail("the block ran")
+    assert str(refused.value).startswith("PREFECT_API_URL ") and "hunter2pw" not in str(refused.value)
+
+
+def test_a_server_that_asks_for_a_password_is_given_it(prefect_home, monkeypatch, answering):
+    login = "Basic " + base64.b64encode(b"me:pw").decode()
+    refused = {"/api/admin/version": (401, "no"), ("/api/admin/version", login): (200, '"3.8.8"')}
+    answering.answers.update(HEALTHY | refused)
+    monkeypatch.setenv("PREFECT_API_URL", answering.url)
+    monkeypatch.setattr(local_server, "_login", lambda: ("me", "pw"))
+    local_server.require_server()
+    assert answering.asked[-1] == ("/api/admin/version", login)
 
 
 def test_what_the_user_set_stays(prefect_home, monkeypatch):

@@ -9,7 +9,7 @@ from clean_corpus.flows import clean_corpus as flow
 from clean_corpus.flows.cli import run
 from clean_corpus.flows.config import RunConfig
 from clean_corpus.flows.engines import local
-from clean_corpus.pipeline.core.errors import CleanCorpusError
+from clean_corpus.pipeline.core.errors import CleanCorpusError, ConfigError
 from tests.support.commands import invoke
 
 SUMMARY = {
@@ -31,6 +31,15 @@ def flown(monkeypatch, without_server) -> list[RunConfig]:
     monkeypatch.setattr(unchanged, "rerun", lambda config: None)
     monkeypatch.setattr(flow, "clean_corpus", lambda config: seen.append(config) or SUMMARY | {"output": config.output})
     return seen
+
+
+def test_a_server_that_does_not_answer_is_refused_before_anything_is_made(tmp_path, monkeypatch):
+    (tmp_path / "in").mkdir()
+    monkeypatch.setattr(checks, "check", lambda config: "")
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:1/api")
+    with pytest.raises(ConfigError, match=r"PREFECT_API_URL 'http://127\.0\.0\.1:1/api': no Prefect server there"):
+        invoke("run", tmp_path / "in", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def cells(text: str) -> list[list[str]]:
