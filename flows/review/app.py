@@ -111,8 +111,9 @@ def _add_page(app: FastAPI, opened: Open) -> None:
 def _add_table(app: FastAPI, opened: Open, output: str) -> None:
     @app.get("/api/corpus")
     def corpus() -> dict[str, Any]:
-        opened.corpus.deciding.look()
-        return opened.corpus.facts(output)
+        shown = opened.look()
+        shown.deciding.look()
+        return shown.facts(output)
 
     @app.get("/api/clips")
     def clips(
@@ -123,10 +124,10 @@ def _add_table(app: FastAPI, opened: Open, output: str) -> None:
         offset: Annotated[int, Query(ge=0, le=2**40)] = 0,
         limit: Annotated[int, Query(ge=0, le=queries.MAX_PAGE)] = 100,
     ) -> dict[str, Any]:
-        shown, asked = opened.corpus, filters.parse(filter_)
+        shown, asked = opened.look(), filters.parse(filter_)
         shown.deciding.look()
         page = queries.page(shown.table, asked, sort=sort, descending=descending, seed=seed, offset=offset, limit=limit)
-        return page.totals | {"clips": shown.clips(page.rows)}
+        return page.totals | {"version": shown.manifest.version, "clips": shown.clips(page.rows)}
 
     @app.get("/api/facets")
     def facets(filter_: FilterText = None) -> dict[str, Any]:
@@ -210,8 +211,9 @@ def _add_decisions(app: FastAPI, opened: Open) -> None:
 
     @app.get("/api/pending")
     def pending() -> dict[str, Any]:
-        opened.corpus.deciding.look()
-        return opened.corpus.deciding.pending()
+        shown = opened.look()
+        shown.deciding.look()
+        return {"version": shown.manifest.version} | shown.deciding.pending()
 
     @app.post("/api/publish")
     def publish(request: Request) -> dict[str, Any]:

@@ -1,6 +1,7 @@
-"""The version of a corpus that the page shows, read once, and the next one after a publishing."""
+"""The version of a corpus that the page shows, read once, and the next one when it was published, here or elsewhere."""
 
 import threading
+import time
 from typing import Any
 
 from clean_corpus.flows.commands import decisions as command
@@ -20,6 +21,7 @@ from clean_corpus.pipeline.corpus.republish import Republished
 from clean_corpus.pipeline.corpus.versions import Manifest
 from clean_corpus.pipeline.storage.base import Store
 
+LOOK_S = 3.0  # from one look for a version of another process to the next
 NEIGHBOURS = 100  # clips of the same recording that are listed, on either side of one
 
 
@@ -110,29 +112,60 @@ def decided(review: Review | None) -> dict[str, Any] | None:
 
 
 class Open:
-    """The corpus that is open, and the publishing that replaces it.
+    """The corpus that is open, and what replaces it: a publishing here, or a version that another process made.
 
-    Requests take the corpus once, so that one that is under way ends on the version that it began with.
+    Requests take the corpus once, so that one that is under way ends on the version that it began with. A version that
+    was asked for by its number stays until something is published here.
     """
 
     def __init__(self, store: Store, s3: S3Config, reviewer: str, version: int | None = None) -> None:
         self.store, self._s3, self._reviewer = store, s3, reviewer
+        self._known = max(versions.numbers(store), default=0)  # before it is read: a newer one is not missed
         self.corpus = Corpus(store, s3, reviewer, version)
-        self._publishing = threading.Lock()
+        self._follows, self._looked_s = version is None, time.monotonic()
+        self._replacing = threading.Lock()
+
+    def look(self) -> Corpus:
+        """Return the corpus, the newest version if another process has published one and some seconds have gone by.
+
+        Raises: as `Corpus`.
+        """
+        if self._follows and time.monotonic() - self._looked_s >= LOOK_S and self._replacing.acquire(blocking=False):
+            try:
+                self._open_newest()
+            finally:
+                self._replacing.release()
+        return self.corpus
 
     def publish(self) -> Republished:
-        """Commit a version with all decisions applied, and open it.
+        """Commit a version with all decisions applied, and open it; open the newest where another has all of them.
 
         Raises: as `commands.decisions.publish`; ConfigError if a publishing is under way.
         """
-        if not self._publishing.acquire(blocking=False):
+        if not self._replacing.acquire(blocking=False):
             raise ConfigError("a publishing is under way; wait for it")
         try:
-            done = command.publish(self.store)
-            self.corpus = Corpus(self.store, self._s3, self._reviewer)  # requests may still read the one before
+            try:
+                done = command.publish(self.store)
+            except ConfigError:
+                if self._follows:
+                    self._open_newest()
+                raise
+            self._follows = True
+            self._open_newest()
         finally:
-            self._publishing.release()
+            self._replacing.release()
         return done
+
+    def _open_newest(self) -> None:
+        """Read the newest version unless it is the one that is open; requests may still read the one before."""
+        known = max(versions.numbers(self.store), default=0)
+        if known != self._known:  # of a `forget` that is under way, the newest is still the one before
+            newest = versions.latest(self.store)
+            if newest and newest.version != self.corpus.manifest.version:
+                self.corpus = Corpus(self.store, self._s3, self._reviewer)
+            self._known = known
+        self._looked_s = time.monotonic()
 
 
 def _manifest(store: Store, version: int | None) -> Manifest:

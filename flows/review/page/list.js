@@ -2,7 +2,7 @@
 
 import { get } from "./api.js";
 import { alarm, emit } from "./dom.js";
-import { query, state } from "./state.js";
+import { corpus, query, state } from "./state.js";
 
 const BLOCK = 100;
 const KEPT = 50; // blocks that stay in memory
@@ -19,6 +19,7 @@ function fetchBlock(number) {
   const now = generation;
   const coming = get("clips", { ...query(), offset: number * BLOCK, limit: BLOCK }).then((answer) => {
     if (now !== generation) return answer;
+    if (answer.version !== corpus.version) emit("published"); // by another reviewer, or a run
     waited.delete(number);
     blocks.set(number, answer.clips);
     if (blocks.size > KEPT) blocks.delete(blocks.keys().next().value);

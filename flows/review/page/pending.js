@@ -14,6 +14,7 @@ async function drawPending() {
   await settled();
   try {
     const found = await get("pending");
+    if (found.version !== corpus.version) return void emit("published"); // by another reviewer, or a run
     corpus.pending = { clips: found.clips, hours: found.hours };
     emit("standing");
     redraw(view, make("h2", {}, "Pending"), ...(found.changes.length ? full(found) : empty(found)));

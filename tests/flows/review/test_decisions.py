@@ -7,7 +7,7 @@ import pytest
 
 from clean_corpus.flows.commands import decisions as command
 from clean_corpus.flows.commands.decisions import words_of
-from clean_corpus.flows.review import deciding
+from clean_corpus.flows.review import corpus, deciding
 from clean_corpus.pipeline.corpus import decisions, versions
 from clean_corpus.pipeline.corpus.decisions import Review
 from clean_corpus.pipeline.corpus.republish import Change
@@ -115,6 +115,57 @@ def test_two_reviewers_at_once_lose_nothing_and_see_each_other(page, store, monk
         assert reviewer.get("api/pending").json()["clips"] == len(clips)
         history = reviewer.get(f"api/clips/{ONE}").json()["decisions"]
         assert [entry["by"] for entry in history].count("anna") == [e["by"] for e in history].count("bert") == 4
+
+
+@pytest.fixture
+def at_once(monkeypatch):
+    """Pages look for what others did at every request."""
+    monkeypatch.setattr(deciding, "LOOK_S", 0.0)
+    monkeypatch.setattr(corpus, "LOOK_S", 0.0)
+
+
+def test_a_version_of_another_process_is_opened_and_nothing_of_it_is_pending(page, store, at_once):
+    """Of another reviewer, who publishes what both decided, or of a night's run."""
+    other = page_over(store)
+    decide(page, "reject", ONE)
+    assert (other.get("api/corpus").json()["version"], other.get("api/pending").json()["clips"]) == (1, 1)
+    decide(other, "reject", BOB.clip_ids()[0])
+    assert publish(page).json()["version"] == 2
+    assert other.get("api/clips").json()["version"] == 2
+    facts, pending = other.get("api/corpus").json(), other.get("api/pending").json()
+    assert (facts["version"], facts["pending"]["clips"], pending["version"], pending["clips"]) == (2, 0, 2, 0)
+    decide(other, "keep", LOW_CLIP)
+    assert publish(other).json() == {"version": 3, "changed": 1, "left": []}
+
+
+def test_a_publishing_that_finds_nothing_left_opens_the_version_that_has_it(page, store):
+    other = page_over(store)
+    decide(page, "reject", ONE)
+    publish(page)
+    answer = publish(other)  # which has not looked since it was opened
+    assert answer.status_code == 400 and "version 2 has all decisions already" in answer.json()["error"]
+    assert other.get("api/pending").json() == {"version": 2, "changes": [], "clips": 0, "hours": 0, "left": []}
+
+
+def test_a_new_version_is_looked_for_every_few_seconds_at_most_and_read_once(page, store, monkeypatch):
+    looks, read = [], []
+    monkeypatch.setattr(versions, "numbers", lambda store: looks.append(1) or [1])
+    monkeypatch.setattr(corpus, "Corpus", lambda *_: read.append(1))
+    for _ in range(5):
+        page.get("api/corpus")
+        page.get("api/clips")
+        page.get("api/pending")
+    assert (len(looks), read) == (0, []), "it was opened just now"
+    monkeypatch.setattr(corpus, "LOOK_S", 0.0)
+    page.get("api/corpus")
+    assert (len(looks), read) == (1, [])
+
+
+def test_a_version_that_somebody_asked_for_stays(page, store, at_once):
+    first = page_over(store, version=1)
+    decide(page, "reject", ONE)
+    publish(page)
+    assert first.get("api/corpus").json()["version"] == 1
 
 
 def test_a_death_amid_publishing_is_made_good_by_the_next(page, store, monkeypatch):
