@@ -17,6 +17,7 @@ from clean_corpus.flows.engines.base import EngineClosed, NoWorkers, Result, Wor
 from clean_corpus.pipeline.core import memory
 from clean_corpus.pipeline.core.child_processes import end_with_parent
 from clean_corpus.pipeline.core.surroundings import require_memory, require_semaphores
+from clean_corpus.pipeline.storage import s3_client
 
 
 def _forkserver() -> BaseContext:
@@ -94,6 +95,7 @@ def _start_worker(gpu: str | None) -> None:
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
     torch.set_num_threads(1)
+    s3_client.go_on()
     end_with_parent()
 
 

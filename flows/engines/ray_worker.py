@@ -49,8 +49,11 @@ class Worker:
 
         import ray
 
+        from clean_corpus.pipeline.storage import s3_client
+
         for name in preload:
             importlib.import_module(name)
+        s3_client.go_on()
         return Arrival(ray.util.get_node_ip_address(), socket.gethostname(), os.getpid(), code_sha256())
 
     def wait_forever(self) -> None:

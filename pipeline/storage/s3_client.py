@@ -13,7 +13,9 @@ from urllib.parse import urlsplit
 
 from clean_corpus.pipeline.core.config import DEFAULT_S3, S3Config
 from clean_corpus.pipeline.core.errors import CleanCorpusError, ConfigError, DataError
+from clean_corpus.pipeline.core.locations import SCHEME
 from clean_corpus.pipeline.core.masking import mask, mask_address
+from clean_corpus.pipeline.storage.base import StorageError
 
 Result = TypeVar("Result")
 RETRY_S = 150  # for which a request is repeated while the service is away, or busy, or the network fails
@@ -26,6 +28,9 @@ REFUSED = {
     "401", "403", "AccessDenied", "AllAccessDisabled", "ExpiredToken", "ExpiredTokenException", "InvalidAccessKeyId",
     "InvalidToken", "RequestTimeTooSkewed", "SignatureDoesNotMatch", "TokenRefreshRequired",
 }  # fmt: skip
+OF_RIGHTS = {"401", "403", "AccessDenied", "AllAccessDisabled"}  # what lacks may be the right to this request alone
+EVERYWHERE = "*"
+_amid: set[str] = set()  # buckets that have given this process an answer, or EVERYWHERE
 # NoSuchUpload: the answer to a first attempt at ending an upload was lost, and the server knows it no longer.
 # ConditionalRequestConflict: another request on the same key is on its way; S3's manual says to try again.
 BUSY = {
@@ -190,8 +195,8 @@ def is_transient(error: BaseException) -> bool:
 def explain_request_errors(where: str) -> Iterator[None]:
     """Turn boto3's errors within the block into errors that name the location, and never a password or what was signed.
 
-    Raises: ConfigError if there are no credentials, they are refused, or the service cannot be reached; DataError for
-    any other failure.
+    Raises: ConfigError if there are no credentials, they are refused, or the service cannot be reached; StorageError
+    if that begins amid the work, so that it can be continued; DataError for any other failure.
     """
     from boto3.exceptions import Boto3Error
     from botocore.exceptions import (
@@ -204,30 +209,49 @@ def explain_request_errors(where: str) -> Iterator[None]:
     from s3transfer.exceptions import RetriesExceededError
     from urllib3.exceptions import HTTPError
 
+    bucket = where.removeprefix(SCHEME).partition("/")[0]
+    is_amid = not _amid.isdisjoint({bucket, EVERYWHERE})
     try:
         yield
+        _amid.add(bucket)
     except CleanCorpusError:
         raise
     except (NoCredentialsError, PartialCredentialsError):
-        raise ConfigError(
-            f"{where}: no credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
-        ) from None
+        told = f"{where}: no credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
+        raise _unusable(told, is_amid) from None
     except EndpointConnectionError as error:
-        raise ConfigError(f"{where}: {mask(str(error))}; AWS_ENDPOINT_URL_S3 names another service") from None
+        told = f"{where}: {mask(str(error))}; "
+        told += "have it answer again" if is_amid else "AWS_ENDPOINT_URL_S3 names another service"
+        raise _unusable(told, is_amid) from None
     except ClientError as error:
-        if error_code(error) in REFUSED:
-            raise ConfigError(f"{where}: {error_code(error)}; {_remedy(error_code(error))}") from None
-        raise DataError(f"{where}: {error_code(error)}") from None
+        if (code := error_code(error)) in REFUSED:
+            is_late = EVERYWHERE in _amid if code in OF_RIGHTS else is_amid
+            raise _unusable(f"{where}: {code}; {_remedy(code)}", is_late) from None
+        raise DataError(f"{where}: {code}") from None
     except (BotoCoreError, Boto3Error, RetriesExceededError, HTTPError, ConnectionError) as error:
         raise DataError(f"{where}: {mask(str(error))}") from None
 
 
+def go_on() -> None:
+    """Say that this process goes on with work that another has begun, whose requests were answered, as workers do."""
+    _amid.add(EVERYWHERE)
+
+
+def _unusable(told: str, is_amid: bool) -> CleanCorpusError:
+    """Return the error of a service that gives nothing: of a setting, or amid the work of what has to be continued."""
+    return (
+        StorageError(f"{told}, then run the same command again: finished work is kept")
+        if is_amid
+        else ConfigError(told)
+    )
+
+
 def _remedy(code: str) -> str:
     if code.startswith(("Expired", "TokenRefresh")):
-        return "the credentials have expired; renew them and run the same command again: finished work is kept"
+        return "the credentials have expired; renew them"
     if code == "RequestTimeTooSkewed":
-        return "this machine's clock is wrong by more than the server allows; set it and run the same command again"
-    return "the credentials in use may not do this"
+        return "this machine's clock is wrong by more than the server allows; set it"
+    return "the credentials in use may not do this: mend them"
 
 
 def error_code(error: Any) -> str:

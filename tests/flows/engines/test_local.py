@@ -8,10 +8,13 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from botocore.exceptions import EndpointConnectionError
 
 from clean_corpus.flows.engines import local, open_engine
 from clean_corpus.flows.engines.base import EngineClosed, EngineConfig, NoWorkers, WorkerDied, WorkerHung
 from clean_corpus.flows.engines.local import LocalEngine, warm_up
+from clean_corpus.pipeline.storage import s3_client
+from clean_corpus.pipeline.storage.base import StorageError
 from tests.support.paths import REPOSITORY
 
 
@@ -139,3 +142,14 @@ def test_each_worker_sees_its_gpu_alone_and_so_does_the_one_that_replaces_it(mon
             seen = set(threads.map(lambda _: engine.run(sees, 1), range(2)))
     assert sorted(gpu for _, gpu, _ in seen) == ["3", "5"]
     assert not any(initialized for _, _, initialized in seen)
+
+
+def lose_the_service(_: object) -> None:
+    with s3_client.explain_request_errors("s3://bucket/a"):
+        raise EndpointConnectionError(endpoint_url="http://host")
+
+
+def test_a_service_that_is_gone_at_the_first_request_of_a_worker_went_amid_the_work(engine):
+    """The process that started it has had answers, or there would be no worker."""
+    with pytest.raises(StorageError, match="run the same command again: finished work is kept"):
+        engine.run(lose_the_service, None)

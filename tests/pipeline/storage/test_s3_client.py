@@ -7,11 +7,18 @@ import time
 import boto3
 import pytest
 from botocore.config import Config
-from botocore.exceptions import ClientError, ConnectionClosedError, ResponseStreamingError
+from botocore.exceptions import (
+    ClientError,
+    ConnectionClosedError,
+    EndpointConnectionError,
+    NoCredentialsError,
+    ResponseStreamingError,
+)
 
 from clean_corpus.pipeline.core.config import S3Config
 from clean_corpus.pipeline.core.errors import ConfigError, DataError
 from clean_corpus.pipeline.storage import s3_client
+from clean_corpus.pipeline.storage.base import StorageError
 from clean_corpus.pipeline.storage.s3_objects import find_objects
 from tests.support.faults import FAULTS, FaultyProxy
 
@@ -63,6 +70,7 @@ def test_only_what_may_pass_is_tried_again(code, status, is_repeated, monkeypatc
 def anew():
     """Clients made within the test see its environment; the next test's see theirs."""
     s3_client._client_of.cache_clear()
+    s3_client._amid.clear()
     yield
     s3_client._client_of.cache_clear()
 
@@ -128,6 +136,58 @@ def test_other_settings_that_no_client_can_be_made_with_are_refused(bucket, monk
     monkeypatch.setenv(variable, "no one's")
     with pytest.raises(ConfigError, match=re.escape(words)):
         find_objects("s3://voices/a", ".tar")
+
+
+def test_a_service_that_goes_away_amid_the_work_leaves_it_to_be_continued(bucket, monkeypatch, anew):
+    monkeypatch.setattr(s3_client, "RETRY_S", 0)
+    with FaultyProxy(os.environ["AWS_ENDPOINT_URL_S3"], share=0) as proxy:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", proxy.url)
+        assert find_objects("s3://requests/b.tar", ".tar")
+    with pytest.raises(
+        StorageError, match=r"have it answer again, then run the same command again: finished work is kept"
+    ):
+        find_objects("s3://requests/b.tar", ".tar")
+    with pytest.raises(ConfigError, match="AWS_ENDPOINT_URL_S3 names another"):
+        find_objects("s3://other", ".tar")  # of which nothing was read yet
+
+
+def refused(code):
+    return ClientError({"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": 403}}, "PutObject")
+
+
+@pytest.mark.parametrize(
+    ("error", "begins"),
+    [
+        (refused("ExpiredToken"), "ExpiredToken; the credentials have expired; renew them"),
+        (refused("InvalidAccessKeyId"), "InvalidAccessKeyId; the credentials in use may not do this"),
+        (refused("RequestTimeTooSkewed"), "RequestTimeTooSkewed; this machine's clock is wrong"),
+        (NoCredentialsError(), "no credentials; set AWS_ACCESS_KEY_ID"),
+    ],
+)
+def test_credentials_that_end_amid_the_work_leave_it_to_be_continued(anew, error, begins):
+    kinds = []
+    for _ in range(2):
+        with pytest.raises((ConfigError, StorageError)) as raised, s3_client.explain_request_errors("s3://b/a"):
+            raise error
+        assert str(raised.value).startswith(f"s3://b/a: {begins}")
+        kinds.append(type(raised.value))
+        with s3_client.explain_request_errors("s3://b/c"):
+            pass  # an answer
+    assert kinds == [ConfigError, StorageError]
+    assert str(raised.value).endswith("run the same command again: finished work is kept")
+
+
+def test_a_missing_right_is_a_wrong_setting_until_work_is_done_with_it(anew):
+    """A bucket that may be read and not written is found out by the first put; workers begin later than that."""
+    with s3_client.explain_request_errors("s3://b/c"):
+        pass
+    with pytest.raises(ConfigError, match="may not do this"), s3_client.explain_request_errors("s3://b/a"):
+        raise refused("AccessDenied")
+    s3_client.go_on()
+    with pytest.raises(StorageError, match=r"may not do this.*kept"), s3_client.explain_request_errors("s3://b/a"):
+        raise refused("AccessDenied")
+    with pytest.raises(StorageError, match="have it answer again"), s3_client.explain_request_errors("s3://x"):
+        raise EndpointConnectionError(endpoint_url="http://h")
 
 
 @pytest.mark.parametrize("fault", FAULTS)
