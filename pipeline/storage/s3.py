@@ -73,9 +73,9 @@ class S3Store(lease.LeasableStore):
 
     def prepare(self) -> None:
         try:
-            next(self.keys("versions"), None)
-        except StorageError as error:
-            raise ConfigError(f"{error}") from None
+            next(s3_objects.list_objects(*self._address("versions/"), "/", self.config), None)
+        except DataError as error:  # not of a service that has answered before: its StorageError stays one
+            raise ConfigError(f"output {error}") from None
 
     def head(self, key: str) -> s3_objects.Head | None:
         with _as_storage_error():

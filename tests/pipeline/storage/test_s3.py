@@ -33,9 +33,12 @@ def test_a_store_works_through_a_failing_network(bucket):
 
 def test_a_service_that_is_gone_or_refuses_is_named(bucket, monkeypatch):
     monkeypatch.setattr(s3_client, "RETRY_S", 0)
-    gone = open_store(S3Folder(bucket), S3Config(endpoint_url="http://127.0.0.1:9"))
+    endpoint = S3Config(endpoint_url="http://127.0.0.1:9")
     with pytest.raises(ConfigError, match=r"127\.0\.0\.1:9"):
-        gone.prepare()
+        open_store(S3Folder("never-asked"), endpoint).prepare()
+    open_store(S3Folder(bucket), S3Config()).prepare()
+    with pytest.raises(StorageError, match=r"127\.0\.0\.1:9.*finished work is kept"):  # a run prepares more than once
+        open_store(S3Folder(bucket), endpoint).prepare()
     with pytest.raises(ConfigError, match="NoSuchBucket"):
         open_store(S3Folder("no-such-bucket-here"), S3Config()).prepare()
     with pytest.raises(StorageError, match=r"NoSuchBucket.*run the same command again"):
