@@ -290,7 +290,7 @@ MANY = """(() => {
         const kept = {text: null, verdict: "kept", duration_s: 1, scores: {}, decided: null};
         const length = Math.min(100, 1e6 - offset);
         const clips = Array.from({length}, (_, n) => ({...kept, clip_id: `clip-${offset + n}`}));
-        return new Response(JSON.stringify({total: 1e6, hours: 1, kept_hours: 1, clips}));
+        return new Response(JSON.stringify({version: 1, total: 1e6, hours: 1, kept_hours: 1, clips}));
     };
     document.getElementById("direction").click();
 })()"""

@@ -67,10 +67,10 @@ def test_only_what_may_pass_is_tried_again(code, status, is_repeated, monkeypatc
 
 
 @pytest.fixture
-def anew():
-    """Clients made within the test see its environment; the next test's see theirs."""
+def anew(monkeypatch):
+    """Clients made within the test see its environment, and have had no answer; the next test's see theirs."""
     s3_client._client_of.cache_clear()
-    s3_client._amid.clear()
+    monkeypatch.setattr(s3_client, "_amid", set())
     yield
     s3_client._client_of.cache_clear()
 
