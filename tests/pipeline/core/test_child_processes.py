@@ -29,7 +29,7 @@ with temporary_folder("reaped-", parent=sys.argv[1], mark="REAPED_BY_TEST") as f
 """
 
 SCRATCH = """
-import multiprocessing, os, sys, time
+import multiprocessing, os, signal, time
 from clean_corpus.pipeline.core.child_processes import ScratchFolder, end_with_parent
 
 def fill(ready):
@@ -43,6 +43,7 @@ def work(queue):
     fill(lambda: queue.put(os.getpid()))
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # which nohup, under which tests may run, has ignored
     context = multiprocessing.get_context("spawn")
     queue = context.SimpleQueue()
     context.Process(target=work, args=(queue,)).start()

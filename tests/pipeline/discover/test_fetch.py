@@ -49,12 +49,13 @@ def test_a_group_of_a_bucket_has_its_hashes_and_what_changed_since_has_an_error(
 
 
 KILLED = """
-import time
+import signal, time
 from clean_corpus.pipeline.core.config import DEFAULT_S3
 from clean_corpus.pipeline.core.locations import S3Folder
 from clean_corpus.pipeline.discover import find_all
 from clean_corpus.pipeline.discover.fetch import local_group
 
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # which nohup, under which tests may run, has ignored
 root = S3Folder("fetched", "killed")
 with local_group(root, find_all(root, exclude=None), DEFAULT_S3) as (folder, _):
     print(folder / "a.wav", flush=True)
