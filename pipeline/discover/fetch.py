@@ -28,7 +28,7 @@ def local_group(root: Location, group: Sequence[Recording], config: S3Config) ->
 
     Recordings of a bucket have their hash then; one that cannot be downloaded, or is not what was listed, has an error.
 
-    Raises: StorageError if the service fails for good; ConfigError if the credentials do.
+    Raises: StorageError if the service fails for good, or refuses amid the work; ConfigError if it refuses at once.
     """
     if isinstance(root, Path):
         yield base_folder(root), list(group)
@@ -63,7 +63,8 @@ def _with_hash(recording: Recording, folder: Path, error: str | None) -> Recordi
 def fetch_objects(folder: S3Folder, objects: Sequence[S3Object], target: Path, config: S3Config) -> list[str | None]:
     """Download objects below a prefix to files of the same names; return for each why it could not be had, or None.
 
-    Raises: StorageError if the service fails for good, or the disk is full; ConfigError if the credentials fail.
+    Raises: StorageError if the service fails for good, refuses amid the work, or the disk is full; ConfigError if the
+    service refuses at once.
     """
 
     def fetch(found: S3Object) -> str | DataError | None:

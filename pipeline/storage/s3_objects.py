@@ -67,8 +67,7 @@ class S3Object:
     def opened(self) -> Iterator[BinaryIO]:
         """Open the whole object as a local file without a name, which no process that dies can leave behind.
 
-        Raises: DataError if it cannot be read; ConfigError if the credentials may not read it, or the service cannot be
-        reached.
+        Raises: DataError if it cannot be read; ConfigError or StorageError as `explain_request_errors`.
         """
         with tempfile.TemporaryFile() as file:
             if not download_into(file, self.bucket, self.key, DEFAULT_S3):

@@ -136,7 +136,7 @@ def _download(source: S3Object, target: Path, config: S3Config) -> None:
 def upload(file: BinaryIO, root: S3Folder, name: str) -> None:
     """Put an open file as the object `name` below a prefix.
 
-    Raises: StorageError if it cannot be written; ConfigError if the credentials may not write it.
+    Raises: StorageError if it cannot be written; ConfigError if the service refuses before anything was done.
     """
     try:
         s3_objects.upload(file, root.bucket, root.key(name), DEFAULT_S3, mimetypes.guess_type(name)[0])
