@@ -84,7 +84,8 @@ def test_training_lowers_the_loss_and_leaves_usable_weights(corpus, tmp_path):
 
 def test_validation_is_without_clean_input(corpus):
     """Its SI-SDR passed through is 80 dB: a mean with such pairs would choose the network that does nothing."""
-    pairs = training.divided_pairs([corpus / "speech"], [corpus / "noise"], config(mix=MixConfig(clean_share=1)), 16000)
+    settings = config(mix=MixConfig(clean_share=1, room_share=0))
+    pairs = training.divided_pairs([corpus / "speech"], [corpus / "noise"], settings, 16000)
     assert [any(not np.array_equal(*p[i]) for i in range(2)) for p in pairs] == [False, True]
 
 
@@ -217,7 +218,7 @@ def test_a_track_of_noise_a_folder_validates_too(corpus, tmp_path):
         (tmp_path / name).mkdir()
         track = np.concatenate([np.full(7 * 16000, 0.1), np.full(16000, 0.2)]).astype(np.float32)
         encode.write_wav(tmp_path / name / f"{name}.wav", track, 16000)
-    mix = {"recorded_share": 1.0, "seconds": 0.5}
+    mix = {"recorded_share": 1.0, "seconds": 0.5, "room_share": 0}
     pairs = training.divided_pairs([corpus / "speech"], [tmp_path], config(mix=mix), 16000)
     assert [[len(track) for track in part.tracks] for part in pairs] == [[117760] * 2, [10240] * 2]
     assert all(part.has_noise for part in pairs)
