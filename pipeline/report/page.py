@@ -1,7 +1,5 @@
 """A finished run as one HTML folder: counts, scores before and after, clips to listen to, failures, timings."""
 
-import os
-import shutil
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from pathlib import Path, PurePosixPath
@@ -19,6 +17,7 @@ from clean_corpus.pipeline.report.counts import Count, Figures, Sample
 from clean_corpus.pipeline.report.listening_picks import picks
 from clean_corpus.pipeline.report.own_names import is_of_report
 from clean_corpus.pipeline.report.render import TEMPLATES, to_yaml
+from clean_corpus.pipeline.report.replaced import replaced
 from clean_corpus.pipeline.report.speaker_pages import write_speakers
 from clean_corpus.pipeline.report.texts import texts
 from clean_corpus.pipeline.report.yield_curve import yield_curve
@@ -41,40 +40,14 @@ def write_report(
     Shapes: ledger one row per clip; audio (N,).
     Raises: duckdb.Error if the ledger lacks a column; KeyError if `run` lacks a section.
     """
-    fresh, stale = out.with_name(f".{out.name}.new"), out.with_name(f".{out.name}.old")
-    if stale.exists() and not out.exists():  # of a run that died between the two renames below
-        stale.rename(out)
-    for leftover in filter(Path.exists, (fresh, stale)):
-        shutil.rmtree(leftover)
-    (fresh / "audio").mkdir(parents=True)
-    (fresh / "spectrograms").mkdir()
-    # a path that is not UTF-8 arrives here with surrogate escapes
-    n_speakers = 0 if embeddings is None else write_speakers(ledger, embeddings, run, fresh, audio)
-    (fresh / "index.html").write_text(
-        _page(ledger, run, fresh, audio, n_speakers), encoding="utf-8", errors="backslashreplace"
-    )
-    _keep_foreign(out, fresh)
-    if out.exists():
-        out.rename(stale)
-    fresh.rename(out)
-    if stale.exists():
-        shutil.rmtree(stale)
+    with replaced(out, is_of_report) as fresh:
+        (fresh / "audio").mkdir()
+        (fresh / "spectrograms").mkdir()
+        n_speakers = 0 if embeddings is None else write_speakers(ledger, embeddings, run, fresh, audio)
+        html = _page(ledger, run, fresh, audio, n_speakers)
+        # a path that is not UTF-8 arrives here with surrogate escapes
+        (fresh / "index.html").write_text(html, encoding="utf-8", errors="backslashreplace")
     return out / "index.html"
-
-
-def _keep_foreign(out: Path, fresh: Path) -> None:
-    """Link what others put into a report's folder into the new one too, so that a death in between loses none."""
-    for folder, folders, names in os.walk(out):
-        for name in (*names, *(name for name in folders if Path(folder, name).is_symlink())):
-            path = Path(folder, name)
-            target = fresh / path.relative_to(out)
-            if is_of_report(path.relative_to(out).as_posix()) or os.path.lexists(target):
-                continue
-            target.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                os.link(path, target, follow_symlinks=False)
-            except OSError:  # of a file system without hard links
-                shutil.copy2(path, target, follow_symlinks=False)
 
 
 def _page(ledger: Path, run: Mapping[str, Any], folder: Path, audio: AudioOf, n_speakers: int) -> str:

@@ -1,6 +1,7 @@
 """The report of a comparison: one HTML folder with tables, differences, curves, audio and spectrograms."""
 
 import json
+import re
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,13 +16,16 @@ from matplotlib.figure import Figure
 
 from clean_corpus.pipeline.audio import decode
 from clean_corpus.pipeline.report import page, plots
+from clean_corpus.pipeline.report.replaced import replaced
 from clean_corpus.vocoder.comparison.copy_synthesis import CLEAN, OWN, Spoken, speech_folder
 from clean_corpus.vocoder.comparison.differences import Difference
 from clean_corpus.vocoder.comparison.measures import LOWER_IS_BETTER, MEASURES, NAMES
-from clean_corpus.vocoder.comparison.result import Curves, read_result, write_result
+from clean_corpus.vocoder.comparison.result import Curves, Tables, read_result, write_result
 
 PLAYED = 6  # utterances that can be played on the page
 SHARES = ("stoi", "voicing_error", "word_error_rate", "speaker_likeness")  # measures of which 0.01 is much
+
+_OWN = re.compile(r"index\.html|listening\.png|audio/\d+-\d+\.wav|spectrograms/\d+-\d+\.png")
 
 Heard = tuple[str, str | None]
 """A system, and the frames that its vocoder speaks from; None for the audio of the set itself."""
@@ -43,14 +47,18 @@ def write(
 def render(out: Path) -> Path:
     """Write report/ anew from the result in `out`, with the listening test in listening/, if there is one.
 
-    Returns the page's path.
+    Files in it that no such report has stay. Returns the page's path.
     Raises: ConfigError if no comparison lies in `out`.
     """
     result, found = read_result(out)
+    with replaced(out / "report", lambda name: _OWN.fullmatch(name) is not None) as folder:
+        _write_files(result, found, out, folder)
+    return out / "report" / "index.html"
+
+
+def _write_files(result: Mapping[str, Any], found: Tables, out: Path, folder: Path) -> None:
     listening = out / "listening" / "results.json"
-    folder = out / "report"
-    shutil.rmtree(folder, ignore_errors=True)
-    (folder / "audio").mkdir(parents=True)
+    (folder / "audio").mkdir()
     (folder / "spectrograms").mkdir()
     keys = result["utterances"]
     rows = [Difference(**row) for row in result["differences"]]
@@ -74,7 +82,6 @@ def render(out: Path) -> Path:
     if listening.exists():
         shutil.copyfile(listening.with_suffix(".png"), folder / "listening.png")
     (folder / "index.html").write_text(html, encoding="utf-8")
-    return folder / "index.html"
 
 
 def _heard(result: Mapping[str, Any]) -> list[Heard]:

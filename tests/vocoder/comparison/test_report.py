@@ -21,6 +21,11 @@ def test_every_version_of_an_utterance_can_be_played(tmp_path):
                 for i, key in enumerate(KEYS):
                     encode.write_wav(folder / f"{key}.wav", tone(hz + 10 * i + seed, 0.1), RATE)
     about = facts("raw", "gated", aa="raw", seeds=2)
+    notes = {"notes.txt": b"mine", "audio/loud.wav": b"mine too"}
+    for name, data in notes.items():
+        (tmp_path / "report" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "report" / name).write_bytes(data)
+    (tmp_path / "report" / "audio" / "009-99.wav").write_bytes(b"of the last report")
     curves = {"raw": [[(2, 5.0), (4, 4.5)], []], "gated": [[], []], "raw-again": [[], []]}
     page = report.write(rows, KEYS, curves, about, {"spoken": 6}, tmp_path)
     html = page.read_text()
@@ -31,6 +36,8 @@ def test_every_version_of_an_utterance_can_be_played(tmp_path):
     played = (page.parent / "audio" / "001-01.wav").read_bytes()
     assert played == (tmp_path / "speech/raw/common/seed0/u1.wav").read_bytes()
     assert len(list((page.parent / "spectrograms").iterdir())) == 6 * 7
+    assert {name: (page.parent / name).read_bytes() for name in notes} == notes
+    assert len(list((page.parent / "audio").iterdir())) == 6 * 7 + 1, "one of them is somebody's"
     assert "What people heard" not in html and "there is no clean version" in html
 
 
