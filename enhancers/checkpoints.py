@@ -1,13 +1,13 @@
 """Trained weights by name or path: their file, their card and their hash. Needs no torch."""
 
 import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
 from clean_corpus.pipeline.core.errors import ConfigError, nearest
 from clean_corpus.pipeline.training import recording_list
 from clean_corpus.pipeline.training.recording_list import RecordingList
+from clean_corpus.pipeline.training.trained_files import read_card
 
 WEIGHTS = Path(__file__).parent / "weights"
 DEFAULT = "default"
@@ -22,6 +22,9 @@ UPPER_BAND = "full-band"
 
 UPPER_BAND_METHODS = ("full-band", "full-band-causal")
 """Rows of the table that work above 8 kHz, after another enhancer."""
+
+CARD = {"name": str, "method": str, "sizes": dict}
+"""Values of a card without which weights cannot be loaded."""
 
 SGMSE = "sgmse+"
 """A third party's system, named with its checkpoint: sgmse+:PATH."""
@@ -72,17 +75,12 @@ def checkpoint_path(name_or_path: str) -> Path:
 def card(name_or_path: str) -> dict[str, Any]:
     """Return the card of trained weights: network, sizes, sample rate, data, licences, scores.
 
-    Raises: ConfigError if there are no such weights, or no card beside them.
+    Raises: ConfigError if there are no such weights, or no card of an enhancer beside them.
     """
     path = checkpoint_path(name_or_path).with_suffix(".json")
     if is_sgmse(name_or_path):
         return {"name": SGMSE, "method": SGMSE, "sample_rate": 16000}
-    try:
-        return json.loads(path.read_text())
-    except FileNotFoundError:
-        raise ConfigError(
-            f"{path}: the card of these weights is missing; it is written beside them by training"
-        ) from None
+    return read_card(path, CARD, "an enhancer")
 
 
 def recordings(name_or_path: str) -> RecordingList | None:

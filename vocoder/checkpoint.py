@@ -1,20 +1,22 @@
 """Trained vocoders on disk: weights, and a card with the settings of the frames they speak from."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import load_file, save
+from safetensors.torch import save
 from torch import Tensor
 
 from clean_corpus.pipeline.core.errors import ConfigError
 from clean_corpus.pipeline.core.files import write_json, write_whole
+from clean_corpus.pipeline.training.trained_files import read_card, read_tensors
 from clean_corpus.vocoder.features import LogMel
 from clean_corpus.vocoder.wavenet import WaveNet
 
 WEIGHTS = Path(__file__).parent / "weights"
+CARD = {"sizes": dict, "speakers": list, "speaker_conditioning": bool, "features": dict}
+"""Values of a card without which weights cannot be loaded."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ def shipped() -> list[str]:
 def load_vocoder(path: Path) -> Vocoder:
     """Load a vocoder from the folder of a training, a .safetensors file in it, or the name of a shipped voice.
 
-    Raises: ConfigError if nothing is found, or if the card is missing or describes other weights.
+    Raises: ConfigError if nothing is found, if a file is damaged, or if the card is missing or describes other weights.
     """
     weights = weights_file(path)
     if weights.suffix != ".safetensors" or not weights.is_file():
@@ -60,16 +62,17 @@ def load_vocoder(path: Path) -> Vocoder:
             f"{path}: no trained vocoder; give the --out of train-vocoder, its best.safetensors, or a shipped voice: "
             f"{', '.join(shipped())}"
         )
-    try:
-        card = json.loads(weights.with_suffix(".json").read_text())
-    except FileNotFoundError:
-        raise ConfigError(f"{weights.with_suffix('.json')}: the card of these weights is missing") from None
+    card = read_card(weights.with_suffix(".json"), CARD, "a vocoder")
     network = build(card["sizes"], card["speakers"] if card["speaker_conditioning"] else ())
-    state = load_file(weights)
+    state = read_tensors(weights)
     if differing := _differing(state, network.state_dict()):
         raise ConfigError(f"{weights} does not fit the sizes {card['sizes']} of its card: {', '.join(differing[:3])}")
     network.load_state_dict(state)
-    return Vocoder(network.eval(), LogMel(**card["features"]), tuple(card["speakers"]), card)
+    try:
+        mel = LogMel(**card["features"])
+    except TypeError as error:
+        raise ConfigError(f"{weights.with_suffix('.json')}: features {card['features']}: {error}") from None
+    return Vocoder(network.eval(), mel, tuple(card["speakers"]), card)
 
 
 def weights_file(path: Path) -> Path:

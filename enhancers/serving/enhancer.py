@@ -3,7 +3,6 @@
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -18,6 +17,7 @@ from clean_corpus.enhancers.serving.long_files import block_s, enhance_long, mis
 from clean_corpus.enhancers.table import method
 from clean_corpus.pipeline.core.errors import ConfigError
 from clean_corpus.pipeline.quality.device import fetched, full_precision
+from clean_corpus.pipeline.training.trained_files import read_tensors
 
 if TYPE_CHECKING:
     from clean_corpus.enhancers.serving.sgmse import ScoreDiffusion
@@ -92,10 +92,10 @@ def load_network(name_or_path: str) -> tuple[Method, nn.Module, dict[str, Any]]:
 def fill(network: nn.Module, name_or_path: str, what: str) -> None:
     """Give a network the weights of a file; `what` describes the network in the error.
 
-    Raises: ConfigError if there are no such weights, or if they do not fit the network.
+    Raises: ConfigError if there are no such weights, or if they are damaged or do not fit the network.
     """
     path = checkpoint_path(name_or_path)
-    state = load_file(path)
+    state = read_tensors(path)
     try:
         network.load_state_dict(state)  # some networks know what older files of theirs lack
     except RuntimeError:

@@ -48,6 +48,26 @@ def test_weights_that_do_not_fit_their_card_are_refused(saved, tmp_path):
         load_vocoder(saved)
 
 
+def test_damaged_files_and_the_card_of_an_enhancer_are_refused_by_name(saved):
+    weights, card = saved / "best.safetensors", saved / "best.json"
+    data, text = weights.read_bytes(), card.read_text()
+    for half in (data[: len(data) // 2], b""):
+        weights.write_bytes(half)
+        with pytest.raises(ConfigError, match=rf"best\.safetensors: {len(half)} bytes that are no whole"):
+            load_vocoder(saved)
+    weights.write_bytes(data)
+    for other, expected in (
+        (text[:100], "this card is damaged"),
+        ("[]", "no card of a vocoder, but a list"),
+        ('{"name": "a", "method": "lean", "sizes": {}}', "no card of a vocoder: speakers is missing, expected a list"),
+        (text.replace('"sizes": {', '"sizes": 3, "others": {'), "sizes is 3, expected an object"),
+        (text.replace("n_mels", "bands"), "features .*bands"),
+    ):
+        card.write_text(other)
+        with pytest.raises(ConfigError, match=rf"best\.json: .*{expected}"):
+            load_vocoder(saved)
+
+
 def test_sizes_come_as_json_has_them():
     assert build(json.loads(json.dumps(SMALL)), ["a", "b"]).speaker.num_embeddings == 2
     with pytest.raises(ConfigError, match="layerz"):

@@ -67,6 +67,23 @@ def test_unknown_names_and_foreign_weights_are_explained(trained):
         load_enhancer(str(trained))
 
 
+def test_damaged_files_and_the_card_of_a_vocoder_are_refused_by_name(trained):
+    data, card = trained.read_bytes(), trained.with_suffix(".json")
+    trained.write_bytes(data[:1000])
+    with pytest.raises(ConfigError, match=r"tiny\.safetensors: 1000 bytes that are no whole \.safetensors file"):
+        load_enhancer(str(trained))
+    trained.write_bytes(data)
+    for text, expected in (
+        (card.read_text()[:50], "this card is damaged"),
+        ("[]", "no card of an enhancer, but a list"),
+        ('{"sizes": {}, "features": {}, "speakers": []}', "no card of an enhancer: name is missing, expected a text"),
+    ):
+        card.write_text(text)
+        for read in (load_enhancer, checkpoints.require_enhancer, checkpoints.upper_band):
+            with pytest.raises(ConfigError, match=rf"tiny\.json: {expected}"):
+                read(str(trained))
+
+
 def test_weights_for_the_band_above_another_enhancer_are_not_run_alone(upper_band_weights):
     with pytest.raises(ConfigError, match=r"upper\.safetensors is a full-band, which works above 8 kHz after another"):
         load_enhancer(str(upper_band_weights))
