@@ -13,6 +13,7 @@ from clean_corpus.enhancers import checkpoints
 from clean_corpus.flows.commands.parallel import call_in_workers
 from clean_corpus.flows.engines.base import WorkerDied
 from clean_corpus.flows.worker_functions import enhancer
+from clean_corpus.pipeline.audio.sound_files import SUFFIXES
 from clean_corpus.pipeline.core.config import DEFAULT_S3
 from clean_corpus.pipeline.core.errors import ConfigError
 from clean_corpus.pipeline.core.files import write_whole
@@ -28,34 +29,6 @@ if TYPE_CHECKING:
 
 RECORDINGS_PER_CALL = 8
 WAV = ".wav"
-SOUND = frozenset(
-    [
-        ".wav",
-        ".flac",
-        ".mp3",
-        ".ogg",
-        ".oga",
-        ".opus",
-        ".aif",
-        ".aiff",
-        ".aifc",
-        ".au",
-        ".snd",
-        ".caf",
-        ".w64",
-        ".rf64",
-        ".m4a",
-        ".mp4",
-        ".aac",
-        ".3gp",
-        ".webm",
-        ".mka",
-        ".mkv",
-        ".wma",
-        ".amr",
-    ]
-)
-"""Suffixes of sound files: a.flac becomes a.wav beside an a.lab or a.pdf, and not beside an a.mp3."""
 
 
 def enhance_folder(
@@ -119,10 +92,10 @@ def output_names(recordings: Sequence[Recording]) -> dict[str, str]:
     paths = [recording.path for recording in recordings if not recording.error]
     taken = {path for path in paths if path.endswith(WAV)}
     names = {path: path for path in taken}
-    sound = Counter(_stem(path) for path in paths if Path(path).suffix.lower() in SOUND)
-    for path in sorted(set(paths) - taken, key=lambda path: (Path(path).suffix.lower() not in SOUND, path)):
+    sound = Counter(_stem(path) for path in paths if Path(path).suffix.lower() in SUFFIXES)
+    for path in sorted(set(paths) - taken, key=lambda path: (Path(path).suffix.lower() not in SUFFIXES, path)):
         name = _stem(path) + WAV
-        if name in taken or (sound[_stem(path)] > 1 and Path(path).suffix.lower() in SOUND):
+        if name in taken or (sound[_stem(path)] > 1 and Path(path).suffix.lower() in SUFFIXES):
             name = path + WAV
         while name in taken:
             name += WAV

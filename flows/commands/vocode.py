@@ -20,6 +20,7 @@ from clean_corpus.flows import download_cache
 from clean_corpus.flows.engines.local import LocalEngine
 from clean_corpus.flows.observe import progress
 from clean_corpus.pipeline.audio import decode, encode
+from clean_corpus.pipeline.audio.sound_files import without_companions
 from clean_corpus.pipeline.core.config import DecodeConfig
 from clean_corpus.pipeline.core.errors import ConfigError, DataError
 from clean_corpus.pipeline.core.locations import Location, S3Folder
@@ -66,7 +67,7 @@ def vocode(
     with ExitStack() as stack:
         folder = stack.enter_context(staging.output_folder(out))
         places = {str(stack.enter_context(staging.local_input(source))): str(source) for source in sources}
-        files = _files([Path(here) for here in places])
+        files = _files([Path(here) for here in places], folder)
         _refuse_overwriting(files, folder)
         _refuse_overwriting_objects([_origin(path, places) for path in files], out)
         count, failed = _vocode(files, vocoder, number, folder, console, seed, batch_size, threads, score)
@@ -207,18 +208,31 @@ def _speaker_number(vocoder: Vocoder, speaker: str | None) -> int | None:
     return vocoder.speakers.index(speaker)
 
 
-def _files(sources: Sequence[Path]) -> list[Path]:
+def _files(sources: Sequence[Path], out: Path) -> list[Path]:
+    """Return the files to speak: of a folder all but hidden ones, companions of a recording, and an output in it."""
     found: list[Path] = []
     for source in sources:
         if not source.exists():
             raise ConfigError(f"{source}: no such file or folder")
-        found += sorted(p for p in source.rglob("*") if p.is_file()) if source.is_dir() else [source]
+        found += _in_folder(source, out) if source.is_dir() else [source]
     stems: dict[str, Path] = {}
     for path in found:
         if path.stem in stems:
             raise ConfigError(f"{path} and {stems[path.stem]} would both become {path.stem}.wav; rename one")
         stems[path.stem] = path
     return found
+
+
+def _in_folder(source: Path, out: Path) -> list[Path]:
+    spoken = None if out.resolve() == source.resolve() else out.resolve()  # where copies of an earlier call lie
+    paths = [
+        path
+        for path in sorted(source.rglob("*"))
+        if path.is_file()
+        and not any(part.startswith(".") for part in path.relative_to(source).parts)
+        and spoken not in path.resolve().parents
+    ]
+    return without_companions(paths, FRAMES)
 
 
 def _refuse_overwriting(files: Sequence[Path], out: Path) -> None:

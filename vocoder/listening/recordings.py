@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from clean_corpus.pipeline.audio.sound_files import without_companions
 from clean_corpus.pipeline.core.errors import ConfigError
 from clean_corpus.pipeline.discover.recordings import printable
 
@@ -18,6 +19,8 @@ Recordings = Mapping[str, Mapping[str, Path]]
 
 def find_systems(root: Path) -> dict[str, dict[str, Path]]:
     """Return system -> utterance -> recording of every folder directly below `root`, hidden ones excepted.
+
+    Texts and the like that go by the name of a recording beside them are passed over.
 
     Of a comparison (--out of `compare`), return what the first training of each set says from the common frames, and
     as `natural` the recordings of the set that these are from.
@@ -35,9 +38,8 @@ def find_systems(root: Path) -> dict[str, dict[str, Path]]:
 
 def _utterances(system: str, folder: Path) -> dict[str, Path]:
     found: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
-        if not path.is_file() or path.name.startswith("."):
-            continue
+    files = [path for path in sorted(folder.iterdir()) if path.is_file() and not path.name.startswith(".")]
+    for path in without_companions(files):
         if (other := found.setdefault(printable(path.stem), path)) != path:
             raise ConfigError(f"{path} and {other} are one utterance of one system; remove one")
     if not found:

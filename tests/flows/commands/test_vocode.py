@@ -80,6 +80,23 @@ def test_recordings_and_saved_frames_become_the_same_speech(voice, speak, tmp_pa
     assert (tmp_path / "said" / "a.wav").read_bytes() != speech[0]
 
 
+def test_what_lies_beside_recordings_in_a_folder_is_passed_over(voice, tmp_path):
+    """Texts go by the name of their recording; copies of the same command before lie in the folder itself."""
+    source = tmp_path / "in"
+    (source / "b").mkdir(parents=True)
+    for path in (source / "a.wav", source / "b" / "c.FLAC.wav"):
+        encode.write_wav(path, tone(200, 0.05), RATE)
+    for name in ("a.lab", "a.normalized.txt", "b/c.FLAC.json", ".DS_Store", "notes.txt"):
+        (source / name).write_text("words")
+    np.save(source / "d.npy", np.zeros((45, 10), np.float32))
+    for _ in range(2):
+        count, failed = vocoding.vocode(
+            [source], voice, source / "said", CONSOLE, seed=0, speaker=None, batch_size=4, threads=1
+        )
+        assert count == 3 and list(failed) == [str(source / "notes.txt")]
+    assert {path.name for path in (source / "said").iterdir()} == {"a.wav", "c.FLAC.wav", "d.wav"}
+
+
 def test_files_that_cannot_be_spoken_are_named(voice, speak, tmp_path):
     (tmp_path / "text.wav").write_bytes(b"no audio")
     np.save(tmp_path / "wide.npy", np.zeros((80, 5), np.float32))

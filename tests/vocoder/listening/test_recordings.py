@@ -43,6 +43,13 @@ def test_unusable_folders_are_named(tmp_path):
         find_systems(tmp_path / "one")
 
 
+def test_texts_beside_recordings_are_no_recordings(tmp_path):
+    source = tone_systems(tmp_path / "in")
+    for name in ("sentence-0.txt", "sentence-0.TextGrid", "sentence-1.normalized.txt"):
+        (source / "zebranet" / name).write_text("words")
+    assert list(find_systems(source)["zebranet"]) == ["sentence-0", "sentence-1", "sentence-2"]
+
+
 def test_utterances_are_drawn_by_seed():
     names = [f"u{i}" for i in range(20)]
     assert draw_utterances(names, None, 0) == names
