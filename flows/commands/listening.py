@@ -9,8 +9,10 @@ from rich.console import Console
 
 from clean_corpus.flows.commands import listening_report
 from clean_corpus.pipeline.core.errors import ConfigError
+from clean_corpus.pipeline.discover.recordings import printable
 from clean_corpus.vocoder.listening.key import load_key
 from clean_corpus.vocoder.listening.page import Written, write_test
+from clean_corpus.vocoder.listening.recordings import NATURAL
 from clean_corpus.vocoder.listening.results import analyse
 from clean_corpus.vocoder.listening.study import Mode
 
@@ -76,16 +78,32 @@ def listening_results(exports: Sequence[Path], key: Path, out: Path, console: Co
 
 
 def merge(results: Path, comparison: Path) -> Path:
-    """Put the results of a folder into the report of a comparison; return its page.
+    """Put the results of a folder into the report of a comparison, in which they may lie; return its page.
 
-    Raises: ConfigError if no comparison lies there.
+    Raises: ConfigError if no comparison lies there, or people heard nothing of it.
     """
     from clean_corpus.vocoder.comparison import report as comparison_report
+    from clean_corpus.vocoder.comparison.result import read_result
 
     kept = comparison / "listening"
     if not (comparison / "result.json").exists():
         raise ConfigError(f"--comparison {comparison}: no result.json there; give the --out of compare")
+    heard, compared = json.loads((results / "results.json").read_text()), read_result(comparison)[0]
+    for what, there, here in (
+        ("system", heard["systems"], [*compared["systems"], NATURAL]),
+        ("utterance", heard["utterances"], compared["utterances"]),
+    ):
+        if not set(there) & set(map(printable, here)):
+            raise ConfigError(
+                f"--comparison {comparison}: no {what} of listening test {heard['study']} is in it: {_some(there)} "
+                f"were heard, {_some(here)} compared; give the comparison that the test was made from"
+            )
     kept.mkdir(exist_ok=True)
-    for name in ("results.json", "results.png"):
-        shutil.copyfile(results / name, kept / name)
+    if not kept.samefile(results):
+        for name in ("results.json", "results.png"):
+            shutil.copyfile(results / name, kept / name)
     return comparison_report.render(comparison)
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")

@@ -116,7 +116,8 @@ def test_a_comparison_from_sets_to_the_page_and_again(run, tmp_path, monkeypatch
 
 def with_listeners(out):
     """Two systems as people heard them, put into the report."""
-    key = Key("s1", "acr", ["raw", "clean"], ["u00", "u01"], None, clips={}, trials={}, traps={}, headphones={})
+    utterances = json.loads((out / "result.json").read_text())["utterances"]
+    key = Key("s1", "acr", ["raw", "clean"], utterances, None, clips={}, trials={}, traps={}, headphones={})
     scores = [Score("raw", 8, 3.1, None, None), Score("clean", 8, 4.2, 4.0, 4.4)]
     results = Results(key, ["a", "b"], {}, scores=scores)
     (out / "heard").mkdir()
