@@ -72,4 +72,5 @@ FREE: dict[str, Any] = {
     "vocoder": {"workers", "heard_s"},
     **dict.fromkeys(("seeds", "aa", "frames_from", "transcriber", "transcriber_model", "language", "at_once"), True),
 }
-"""Settings that may change when a comparison continues in the same folder: what is there already stays what it is."""
+"""Settings that may change when a comparison continues in the same folder: trainings that are there stay what they
+are."""

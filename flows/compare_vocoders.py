@@ -4,6 +4,7 @@ import json
 import logging
 import queue
 import re
+import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -83,6 +84,7 @@ def compare_vocoders(
         steps = _steps(aligned, folder, config)
         trainings = _trainings(aligned, systems, folder / "runs", config, steps)
         _train_all(trainings, config, force)
+        _forget_other_frames(folder, systems.frames_from)
         jobs = _jobs(aligned, systems, trainings, folder)
         spoken = score_all(jobs, folder / "measured.json", config.text())
         facts = {**_facts(aligned, systems, trainings, steps, config), "training_overlap": overlap}
@@ -215,6 +217,16 @@ def _train_all(trainings: dict[str, list[Training]], config: CompareConfig, forc
         calls = [train_one.submit(training, force, engine, free) for training in jobs.values()]
         for call in calls:
             call.result()
+
+
+def _forget_other_frames(folder: Path, frames_from: str) -> None:
+    """Remove what was spoken from common frames when another set's were the common ones: what is there is kept."""
+    noted, finished = folder / "frames.json", folder / "result.json"
+    noting = next((path for path in (noted, finished) if path.exists()), None)
+    if noting and json.loads(noting.read_text())["frames_from"] != frames_from:
+        for spoken in (folder / "speech").glob(f"*/{COMMON}"):
+            shutil.rmtree(spoken)
+    write_json(noted, {"frames_from": frames_from})
 
 
 def _jobs(aligned: AlignedSets, systems: Systems, trainings: dict[str, list[Training]], out: Path) -> list[Job]:

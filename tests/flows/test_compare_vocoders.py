@@ -114,6 +114,24 @@ def test_a_comparison_from_sets_to_the_page_and_again(run, tmp_path, monkeypatch
         run(tmp_path, seeds=2)
 
 
+def test_common_frames_of_another_set_are_spoken_anew(run, tmp_path, monkeypatch):
+    """`frames_from` may change when a comparison continues; trainings stay, and so does speech from own frames."""
+    monkeypatch.setattr(comparison, "score_all", loudness_of_all)
+    monkeypatch.setattr(copy_synthesis, "speak", lambda vocoder, audio, **_: audio)  # speech that tells its frames
+    run(tmp_path, aa=True)
+
+    def speech(system, frames):
+        return {path.name: path.read_bytes() for path in (tmp_path / "speech" / system / frames / "seed0").iterdir()}
+
+    own = speech("raw", "own")
+    assert speech("raw", "common") != own and speech("clean", "common") == speech("clean", "own")
+    monkeypatch.setattr(compare_tasks.train, "train", None)
+    run(tmp_path, aa=True, frames_from="raw")
+    assert speech("raw", "common") == speech("raw", "own") == own
+    assert speech("clean", "common") != speech("clean", "own")
+    assert json.loads((tmp_path / "result.json").read_text())["frames_from"] == "raw"
+
+
 def with_listeners(out):
     """Two systems as people heard them, put into the report."""
     utterances = json.loads((out / "result.json").read_text())["utterances"]
