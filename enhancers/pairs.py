@@ -17,7 +17,7 @@ from clean_corpus.pipeline.quality import scorer
 RATE = scorer.RATE  # Hz, of PESQ, STOI and DNSMOS
 TRAINED, UNTRAINED = "trained", "untrained"
 
-_NAME = re.compile(r"(?P<utterance>.+)__(?P<noise>.+)__(?P<snr_db>-?\d+)dB")
+_NAME = re.compile(r"(?P<utterance>.+)__(?P<noise>.+)__(?P<snr_db>[+-]?\d+(\.\d+)?)dB")
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Pair:
     noisy: Path
     clean: Path
     noise: str | None
-    snr_db: int | None
+    snr_db: float | None
     speakers: str | None = None
     noises: str | None = None
 
@@ -73,7 +73,7 @@ def _pair(noisy: Path, clean: Path) -> Pair:
     match = _NAME.fullmatch(noisy.stem)
     if match is None:
         return Pair(noisy.stem, noisy, clean, None, None)
-    return Pair(noisy.stem, noisy, clean, match["noise"], int(match["snr_db"]))
+    return Pair(noisy.stem, noisy, clean, match["noise"], float(match["snr_db"]))
 
 
 def _length(path: Path) -> str:
@@ -150,7 +150,9 @@ def conditions(pairs: Sequence[Pair]) -> dict[Condition, NDArray[np.bool_]]:
     for by in ("snr_db", "noise", "speakers", "noises"):
         column = [getattr(pair, by) for pair in pairs]
         for value in sorted({value for value in column if value is not None}):
-            parts[Condition(by, str(value))] = np.array([other == value for other in column])
+            parts[Condition(by, value if isinstance(value, str) else f"{value:g}")] = np.array(
+                [other == value for other in column]
+            )
     for by, crossed in CROSSED:
         singles = {name: [c for c in parts if c.by == name] for name in (by, crossed)}
         for first in singles[by]:

@@ -12,13 +12,15 @@ from tests.support.pairs import RATE, write_pairs
 
 
 def test_a_name_tells_class_and_snr(tmp_path):
-    names = {"spk__a__1__dog_bark__00dB": 0.0, "x__rain__-5dB": -5.0, "p232_001": 5.0}
+    names = {"spk__a__1__dog_bark__00dB": 0.0, "x__rain__-5dB": -5.0, "p232_001": 5.0, "p257_002__bus__2.5dB": 2.5}
     found = find_pairs(write_pairs(tmp_path, names, seconds=0.5))
     assert {pair.name: (pair.noise, pair.snr_db) for pair in found} == {
         "p232_001": (None, None),
+        "p257_002__bus__2.5dB": ("bus", 2.5),
         "spk__a__1__dog_bark__00dB": ("dog_bark", 0),
         "x__rain__-5dB": ("rain", -5),
     }
+    assert [value for by, value in conditions(found) if by == "snr_db"] == ["-5", "0", "2.5"]
     assert all(pair.noisy.parent.name == "noisy" and pair.clean.parent.name == "clean" for pair in found)
 
 
