@@ -23,7 +23,7 @@ def find_systems(root: Path) -> dict[str, dict[str, Path]]:
     Texts and the like that go by the name of a recording beside them are passed over.
 
     Of a comparison (--out of `compare`), return what the first training of each set says from the common frames, and
-    as `natural` the recordings of the set that these are from.
+    as `natural` the recordings of the set that these are from; of a set with that name they are `natural-recordings`.
     Raises: ConfigError if there are fewer than two systems, an empty one, or two files for one utterance.
     """
     if not root.is_dir():
@@ -54,8 +54,9 @@ def _of_comparison(root: Path) -> dict[str, Path]:
     result = json.loads((root / "result.json").read_text())
     speech = root / "speech"
     sets = [name for name in result["hours"] if name not in result["twins"]]
+    natural = NATURAL if NATURAL not in sets else f"{NATURAL}-recordings"
     return {name: speech / name / "common" / "seed0" for name in sets} | {
-        NATURAL: speech / result["frames_from"] / "audio"
+        natural: speech / result["frames_from"] / "audio"
     }
 
 

@@ -43,6 +43,15 @@ def test_unusable_folders_are_named(tmp_path):
         find_systems(tmp_path / "one")
 
 
+def test_a_set_may_have_the_name_that_recordings_get(tmp_path):
+    for name in ("natural", "raw"):
+        tone_systems(tmp_path / "speech" / name, systems={"audio": 300.0, "common/seed0": 450.0})
+    result = {"hours": {"natural": 1, "raw": 1}, "twins": {}, "frames_from": "natural"}
+    (tmp_path / "result.json").write_text(json.dumps(result))
+    found = {system: clips["sentence-0"].parent.name for system, clips in find_systems(tmp_path).items()}
+    assert found == {"natural": "seed0", "raw": "seed0", "natural-recordings": "audio"}
+
+
 def test_texts_beside_recordings_are_no_recordings(tmp_path):
     source = tone_systems(tmp_path / "in")
     for name in ("sentence-0.txt", "sentence-0.TextGrid", "sentence-1.normalized.txt"):
