@@ -5,14 +5,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save
+from safetensors.torch import save
 from torch import Tensor
 
 from clean_corpus.pipeline.core.errors import ConfigError, DataError
 from clean_corpus.pipeline.core.files import write_json, write_whole
 from clean_corpus.pipeline.training.claims import MOVED
+from clean_corpus.pipeline.training.trained_files import read_card, read_tensors
 
 FOLDER = "<folder>"  # placeholder for the folder of a stage's checkpoints in the paths that callbacks store
+SUFFIX = ".safetensors"  # of a state's file; another one could be that of the .json beside it
+VALUES = {"steps": int, "stage": str, "settings": dict, "values": dict}  # of the .json beside a state
 LOCAL_SETTINGS = {"speech", "noise", "references", "rirs"}  # paths, which mean something on one machine only
 
 
@@ -23,8 +26,9 @@ def save_training(run: Path, path: Path) -> int:
     counts. A training continued from it takes the same next step. The result is the number of steps so far.
 
     Raises: DataError if `run` holds no training; ConfigError if that has several stages or keeps the best weights,
-    which a single state does not hold.
+    which a single state does not hold, or if `path` has another suffix.
     """
+    _require_suffix(path)
     if not (run / "run.json").exists():
         raise DataError(f"{run}: no training lies there; give the --out of train-enhancer")
     settings = json.loads((run / "run.json").read_text())
@@ -54,18 +58,25 @@ def restore_training(path: Path, run: Path) -> int:
 
     The paths of recordings may be others. The result is the number of steps so far.
 
-    Raises: DataError if there is no such state; ConfigError if `run` holds a training.
+    Raises: DataError if there is no such state; ConfigError if it is damaged or none, or if `run` holds a training.
     """
+    _require_suffix(path)
     if not path.exists() or not path.with_suffix(".json").exists():
         raise DataError(f"{path}: no such state of a training, or no .json beside it")
     if (run / "run.json").exists():
         raise ConfigError(f"{run} holds a training; choose another folder")
-    about = json.loads(path.with_suffix(".json").read_text())
+    about = read_card(path.with_suffix(".json"), VALUES, "a saved training")
+    tensors = read_tensors(path)
     folder = (run / "checkpoints" / about["stage"]).absolute()
-    folder.mkdir(parents=True)
-    torch.save(_unpack(about["values"], load_file(path), str(folder)), folder / "last.ckpt")
+    folder.mkdir(parents=True, exist_ok=True)
+    torch.save(_unpack(about["values"], tensors, str(folder)), folder / "last.ckpt")
     write_json(run / "run.json", about["settings"] | {MOVED: True})
     return about["steps"]
+
+
+def _require_suffix(path: Path) -> None:
+    if path.suffix != SUFFIX:
+        raise ConfigError(f"{path}: the state of a training is NAME{SUFFIX}, with NAME.json beside it; name it so")
 
 
 def _is_local(name: str, value: Any) -> bool:

@@ -10,7 +10,7 @@ from clean_corpus.pipeline.core.errors import ConfigError
 if TYPE_CHECKING:
     from torch import Tensor
 
-_JSON_NAMES = {dict: "an object", list: "a list", str: "a text", bool: "true or false"}
+_JSON_NAMES = {int: "a number", dict: "an object", list: "a list", str: "a text", bool: "true or false"}
 
 
 def read_card(path: Path, wanted: Mapping[str, type], kind: str) -> dict[str, Any]:

@@ -84,6 +84,28 @@ def test_what_cannot_be_saved_or_restored_is_refused(corpus, tmp_path):
         save_training(tmp_path / "best", tmp_path / "x.safetensors")
     with pytest.raises(DataError, match="no such state"):
         restore_training(tmp_path / "x.safetensors", tmp_path / "new")
+    for name in ("state.json", "state", "lean-1.5"):  # the tensors' file would be the .json, or another state's
+        with pytest.raises(
+            ConfigError, match=rf"{name}: the state of a training is NAME\.safetensors, with NAME\.json"
+        ):
+            save_training(tmp_path / "best", tmp_path / name)
+    assert not list(tmp_path.glob("*.json"))
+
+
+def test_a_damaged_state_is_refused_by_name_and_leaves_no_folder(corpus, tmp_path):
+    run(corpus, tmp_path / "run", steps=2)
+    state = tmp_path / "lean.safetensors"
+    save_training(tmp_path / "run", state)
+    data, about = state.read_bytes(), state.with_suffix(".json")
+    state.write_bytes(data[:5000])
+    with pytest.raises(ConfigError, match=r"lean\.safetensors: 5000 bytes that are no whole"):
+        restore_training(state, tmp_path / "new")
+    state.write_bytes(data)
+    for text, expected in ((about.read_text()[:-9], "is damaged"), ('{"name": "lean"}', "no card of a saved training")):
+        about.write_text(text)
+        with pytest.raises(ConfigError, match=rf"lean\.json: .*{expected}"):
+            restore_training(state, tmp_path / "new")
+    assert not (tmp_path / "new").exists()
 
 
 def test_the_commands_save_and_restore(corpus, tmp_path):
