@@ -14,7 +14,7 @@ from clean_corpus.pipeline.core.hashing import sha256_file
 from clean_corpus.pipeline.training import recording_list
 from clean_corpus.pipeline.training.recording_list import RecordingList
 from clean_corpus.vocoder.checkpoint import Vocoder, load_vocoder, weights_file
-from clean_corpus.vocoder.training.config import EMPHASIS, VocoderConfig
+from clean_corpus.vocoder.training.config import EMPHASIS, FeatureConfig, VocoderConfig
 from clean_corpus.vocoder.wavenet import WaveNet
 
 
@@ -36,7 +36,7 @@ class Base(NamedTuple):
 
 
 def resolve(config: VocoderConfig) -> tuple[VocoderConfig, Base | None]:
-    """Return the configuration with the sizes and the pre-emphasis that its base has, and the base if it names one.
+    """Return the configuration with the sizes, the pre-emphasis and the features of its base, and the base if any.
 
     A base without a source of harmonics may be given one.
     Raises: ConfigError if the base is not there, or has other sizes, pre-emphasis or features than the configuration.
@@ -47,9 +47,12 @@ def resolve(config: VocoderConfig) -> tuple[VocoderConfig, Base | None]:
     path = Path(config.start_from)
     vocoder = load_vocoder(path)
     sizes = dict(vocoder.card["sizes"])
-    there = _defaults() | sizes | {f"features.{k}": v for k, v in asdict(vocoder.mel).items()}
+    frames, features = asdict(vocoder.mel), config.features.model_dump(exclude_unset=True)
+    if "f_max_hz" in features:
+        features["f_max_hz"] = features["f_max_hz"] or features.get("sample_rate", frames["sample_rate"]) / 2
+    there = _defaults() | sizes | {f"features.{k}": v for k, v in frames.items()}
     asked = config.sizes | ({} if config.emphasis is None else {"emphasis": config.emphasis})
-    asked |= {f"features.{k}": v for k, v in asdict(config.features.log_mel()).items()}
+    asked |= {f"features.{k}": v for k, v in features.items()}
     if not there["harmonics"] and (harmonics := asked.pop("harmonics", 0)):
         sizes["harmonics"] = harmonics  # a fresh source adds nothing to what the base does
     for name, value in asked.items():
@@ -59,8 +62,10 @@ def resolve(config: VocoderConfig) -> tuple[VocoderConfig, Base | None]:
                 "base's, or leave it out"
             )
     emphasis = float(sizes.pop("emphasis", 0.0))
+    if frames["f_max_hz"] == frames["sample_rate"] / 2:
+        frames["f_max_hz"] = None  # as it stands in run.json where nothing is set
     base = Base(config.start_from, vocoder, sha256_file(weights_file(path)))
-    return config.model_copy(update={"sizes": sizes, "emphasis": emphasis}), base
+    return config.model_copy(update={"sizes": sizes, "emphasis": emphasis, "features": FeatureConfig(**frames)}), base
 
 
 def _defaults() -> dict[str, Any]:

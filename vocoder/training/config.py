@@ -55,7 +55,7 @@ class VocoderConfig(Section):
     seed: int = Field(0, ge=0)
     precision: str | None = None  # Lightning's names; null: bf16-mixed on a GPU, 32-true on a CPU
     budget_min: float | None = Field(None, gt=0)  # stop after so many minutes
-    features: FeatureConfig = FeatureConfig()
+    features: FeatureConfig = FeatureConfig()  # those left out are start_from's
     emphasis: float | None = Field(None, ge=0, lt=1)  # of modelled samples; 0: none; null: 0.85, or start_from's
     sizes: dict[str, Any] = Field(default_factory=dict)  # keywords of WaveNet; those left out are start_from's
 

@@ -15,10 +15,25 @@ from tests.support.wavenets import save_small_vocoder, small_wavenet
 def test_sizes_and_emphasis_left_out_are_those_of_the_base(tmp_path):
     folder = save_small_vocoder(tmp_path, LogMel(), upsampling=[5, 4, 4])
     config, found = base.resolve(VocoderConfig(start_from=str(folder)))
+    assert config.features == VocoderConfig().features, "or run.json of a training before would differ"
     assert config.sizes["layers"] == 6 and config.sizes["upsampling"] == [5, 4, 4] and config.emphasis == 0
     assert found.sha256 == found.about()["sha256"] == sha256_file(folder / "best.safetensors")
     assert base.resolve(config)[0] == config, "of a comparison, whose trainings resolve it again"
     assert base.resolve(VocoderConfig())[0].emphasis == 0.85 and base.resolve(VocoderConfig())[1] is None
+
+
+def test_features_left_out_are_those_of_the_base(tmp_path):
+    mel = LogMel(sample_rate=24000, hop_length=300, win_length=1200, n_fft=2048, f_max_hz=11000)
+    folder = save_small_vocoder(tmp_path, mel, upsampling=[5, 6, 10])
+    for features in ({}, {"sample_rate": 24000}, {"f_max_hz": 11000, "hop_length": 300}):
+        given = VocoderConfig.model_validate({"start_from": str(folder), "features": features})
+        config = base.resolve(VocoderConfig.model_validate(given))[0]
+        assert config.features.log_mel() == mel and base.resolve(config)[0] == config
+    for name, value, there in (("sample_rate", 16000, 24000), ("f_max_hz", None, 11000)):
+        features, named = {name: value}, f"{name} is {there}"
+        given = VocoderConfig.model_validate({"start_from": str(folder), "features": features})
+        with pytest.raises(ConfigError, match=rf"its features\.{named}"):
+            base.resolve(given)
 
 
 def test_a_base_without_a_source_may_be_given_one_that_adds_nothing_at_first(tmp_path):
