@@ -203,6 +203,8 @@ def _speaker_number(vocoder: Vocoder, speaker: str | None) -> int | None:
         if speaker is not None:
             raise ConfigError(f"--speaker {speaker}: this vocoder was trained without speaker_conditioning")
         return None
+    if speaker is None:
+        raise ConfigError(f"this vocoder knows several voices; add --speaker, one of {', '.join(vocoder.speakers)}")
     if speaker not in vocoder.speakers:
         raise ConfigError(f"--speaker {speaker!r} is not one of {', '.join(vocoder.speakers)}")
     return vocoder.speakers.index(speaker)

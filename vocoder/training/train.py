@@ -163,12 +163,16 @@ def _network(config: VocoderConfig, mel: LogMel, content: Survey, start_from: ba
     Raises: DataError if it takes other frames than the features are.
     """
     network = build(_sizes(config), content.speakers if config.speaker_conditioning else ())
-    if network.hop_length != mel.hop_length or network.n_mels != mel.n_mels:
+    if network.n_mels != mel.n_mels:
         raise DataError(
-            f"the network stretches frames of {network.n_mels} bands to {network.hop_length} samples, the features "
-            f"have {mel.n_mels} bands every {mel.hop_length}; set sizes.upsampling to factors of "
-            f"{mel.hop_length / network.conditioning_hop:g}, which is {mel.hop_length} by sizes.conditioning_hop "
-            f"{network.conditioning_hop}"
+            f"the network takes frames of {network.n_mels} bands, the features have {mel.n_mels}; set sizes.n_mels and "
+            "features.n_mels to one number"
+        )
+    if network.hop_length != mel.hop_length:
+        raise DataError(
+            f"the network stretches frames to {network.hop_length} samples, the features have {mel.n_mels} bands every "
+            f"{mel.hop_length}; set sizes.upsampling to factors of {mel.hop_length / network.conditioning_hop:g}, "
+            f"which is {mel.hop_length} by sizes.conditioning_hop {network.conditioning_hop}"
         )
     if network.source is not None:
         network.source.pitch.load_state_dict(pitch.shipped(mel))

@@ -49,6 +49,8 @@ def test_a_speaker_is_chosen_by_name(tmp_path):
     arguments = {"seed": 0, "batch_size": 1, "threads": 1}
     spoken = vocoding.vocode([tmp_path / "in.wav"], tmp_path, tmp_path / "said", CONSOLE, speaker="s1", **arguments)
     assert spoken == (1, {})
+    with pytest.raises(ConfigError, match="knows several voices; add --speaker, one of s0, s1"):
+        vocoding.vocode([tmp_path / "in.wav"], tmp_path, tmp_path / "said", CONSOLE, speaker=None, **arguments)
     with pytest.raises(ConfigError, match="'s2' is not one of s0, s1"):
         vocoding.vocode([tmp_path / "in.wav"], tmp_path, tmp_path / "said", CONSOLE, speaker="s2", **arguments)
 

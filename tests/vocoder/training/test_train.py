@@ -110,6 +110,8 @@ def test_bad_corpora_are_refused_with_the_numbers(shards, tmp_path):
         training.train(shards, tmp_path, config())
     with pytest.raises(DataError, match=r"samples, the features have 45 bands every 100; set sizes\.upsampling"):
         run(shards, tmp_path / "out", features={"hop_length": 100})
+    with pytest.raises(DataError, match=r"takes frames of 45 bands, the features have 80; set sizes\.n_mels"):
+        run(shards, tmp_path / "out", features={"n_mels": 80})
     with pytest.raises(ConfigError, match="layerz"):
         run(shards, tmp_path / "out", sizes={"layerz": 3})
 
