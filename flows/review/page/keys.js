@@ -98,18 +98,28 @@ function isTaken(event) {
   return [" ", "Enter"].includes(event.key) && target.matches("button:not(#play), summary, input[type=checkbox], a, pre");
 }
 
+// What a key is called here, whatever Caps Lock says; where a layout of another script writes something else with it,
+// as who corrects texts in that script has, what it writes on a Latin one.
+function nameOf({ key, code, shiftKey }) {
+  if (key.startsWith("Arrow") && shiftKey) return { ArrowDown: "J", ArrowUp: "K" }[key];
+  if (key.length !== 1) return key;
+  const isForeign = /(?!\p{Script=Latin})[^\x00-\x7f]/u.test(key);
+  const latin = isForeign ? (code === "Slash" ? (shiftKey ? "?" : "/") : /^(?:Key|Digit)(\w)$/.exec(code)?.[1] ?? key) : key;
+  return shiftKey ? latin.toUpperCase() : latin.toLowerCase();
+}
+
 let isGoing = false; // after g
 
 document.addEventListener("keydown", (event) => {
   if (isTaken(event)) return;
-  if (isGoing && event.key in VIEWS) {
+  const name = nameOf(event);
+  if (isGoing && name in VIEWS) {
     isGoing = false;
     event.preventDefault();
-    emit("go", VIEWS[event.key]);
+    emit("go", VIEWS[name]);
     return;
   }
-  isGoing = event.key === "g";
-  const name = event.key.startsWith("Arrow") && event.shiftKey ? { ArrowDown: "J", ArrowUp: "K" }[event.key] : event.key;
+  isGoing = name === "g";
   const action = ACTIONS.get(name);
   if (!action || (state.view !== "clips" && !EVERYWHERE.has(name)) || (event.repeat && !REPEATED.has(name))) return;
   event.preventDefault();

@@ -1,5 +1,7 @@
 """The review page where something is in the way: a server that stores nothing, another keyboard, a tab closed early."""
 
+import json
+
 import pytest
 
 from clean_corpus.pipeline.corpus import decisions
@@ -101,3 +103,39 @@ def test_what_the_server_refuses_for_good_stands_in_no_ones_way(anna, store):
     anna.press("y")
     anna.until(f"{STATE} === 'saved'")
     assert stored(store) == [(name, "keep")]
+
+
+def press_elsewhere(anna, key, code, *, shift=False):
+    """Press a key as the browser tells it where the layout is not Latin, or Caps Lock is on."""
+    said = json.dumps({"key": key, "code": code, "shiftKey": shift, "bubbles": True, "cancelable": True})
+    anna.run(f"document.activeElement.dispatchEvent(new KeyboardEvent('keydown', {said}))")
+
+
+AT = "Number(document.querySelector('#rows .cursor').dataset.index)"
+MARKED = "document.querySelectorAll('#rows .marked').length"
+
+
+@pytest.mark.parametrize(
+    ("down", "mark", "keep"),
+    [("\u043e", "\u044c", "\u043d"), ("\u062a", "\u0629", "\u063a"), ("\u05d7", "\u05e6", "\u05d8"), ("J", "M", "Y")],
+    ids=["Russian", "Arabic", "Hebrew", "Caps Lock"],
+)
+def test_keys_do_the_same_on_layouts_of_other_scripts_and_under_caps_lock(anna, store, down, mark, keep):
+    press_elsewhere(anna, down, "KeyJ")
+    anna.until(f"{AT} === 1")
+    assert anna.run(MARKED) == 0
+    press_elsewhere(anna, down, "KeyJ", shift=True)
+    anna.until(f"{MARKED} === 2 && {AT} === 2")
+    press_elsewhere(anna, mark, "KeyM")
+    anna.until(f"{MARKED} === 1")
+    press_elsewhere(anna, keep, "KeyY")
+    anna.until("document.querySelectorAll('#rows .decided:not(.inline)').length === 1")
+    assert [what for _, what in stored(store)] == ["keep"]
+
+
+def test_letters_of_latin_layouts_and_signs_keep_their_meaning(anna):
+    press_elsewhere(anna, "é", "Digit2")  # French: 2 is Shift and this key
+    press_elsewhere(anna, "z", "KeyY")  # German
+    press_elsewhere(anna, "?", "Minus", shift=True)  # German
+    anna.until("document.getElementById('dialog').open")
+    assert anna.text("#decision .standing") == "Nothing decided."
