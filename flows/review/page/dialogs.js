@@ -20,6 +20,7 @@ function close(value = "") {
 export async function ask(title, { label, value = "", list = null, hint = "", send = "Save" }) {
   const field = make("input", { type: "text", value, id: "answer", autocomplete: "off", ...(list ? { list } : {}) });
   field.setAttribute("list", list ?? "");
+  field.dataset.given = value;
   const form = make(
     "form",
     { method: "dialog", onsubmit: (event) => (event.preventDefault(), close("yes")) },

@@ -65,6 +65,12 @@ function startField(detail, field, what) {
   };
 }
 
+// What is written and not saved is stored nowhere: the browser asks before the page is closed.
+addEventListener("beforeunload", (event) => {
+  const held = document.activeElement;
+  if (held?.matches("[data-given]") && held.value !== held.dataset.given) event.preventDefault();
+});
+
 export async function edit(what) {
   if (what === "speaker" && targets().length > 1) {
     const said = await ask(`The speaker of ${overWhat()}`, { label: "Speaker (empty: none)", list: "speakers" });

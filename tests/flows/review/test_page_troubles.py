@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from selenium.webdriver.common.keys import Keys
 
 from clean_corpus.pipeline.corpus import decisions
 from tests.support.browser import chromium, set_width
@@ -139,3 +140,15 @@ def test_letters_of_latin_layouts_and_signs_keep_their_meaning(anna):
     press_elsewhere(anna, "?", "Minus", shift=True)  # German
     anna.until("document.getElementById('dialog').open")
     assert anna.text("#decision .standing") == "Nothing decided."
+
+
+@pytest.mark.parametrize(("key", "field"), [("t", "text"), ("s", "speaker"), ("c", "answer"), ("r", "answer")])
+def test_a_page_with_something_half_written_asks_before_it_is_closed(anna, key, field):
+    anna.press(key)
+    anna.until(f"document.activeElement.id === '{field}'")
+    assert not anna.run(ASKS_BEFORE_LEAVING)
+    anna.press("half of")
+    assert anna.run(ASKS_BEFORE_LEAVING)
+    anna.press(Keys.ESCAPE)
+    anna.until(f"document.activeElement.id !== '{field}'")
+    assert not anna.run(ASKS_BEFORE_LEAVING)
