@@ -6,7 +6,7 @@ import pytest
 from selenium.webdriver.common.keys import Keys
 
 from clean_corpus.pipeline.corpus import decisions
-from tests.support.browser import chromium, set_width
+from tests.support.browser import chromium, faint_texts, set_width
 from tests.support.review import Reviewer, served
 
 FULL = """(() => {
@@ -152,3 +152,16 @@ def test_a_page_with_something_half_written_asks_before_it_is_closed(anna, key, 
     anna.press(Keys.ESCAPE)
     anna.until(f"document.activeElement.id !== '{field}'")
     assert not anna.run(ASKS_BEFORE_LEAVING)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_all_texts_stand_out_from_what_is_behind_them(anna, scheme):
+    media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+    anna.browser.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
+    try:
+        for keys in ("y", "m", "gt", "gp", "ga", "gc?"):
+            anna.press(keys)
+            anna.settle()
+            assert faint_texts(anna.browser) == []
+    finally:
+        anna.browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
