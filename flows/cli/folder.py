@@ -58,10 +58,10 @@ def score(
 
     Starts no server.
     """
-    from rich.console import Console
     from rich.table import Table
 
     from clean_corpus.flows.commands.score_folder import means, score_folder
+    from clean_corpus.flows.observe.tables import print_table
     from clean_corpus.pipeline.core.config import ScoreConfig
     from clean_corpus.pipeline.core.locations import parse_location
 
@@ -76,7 +76,7 @@ def score(
         table = Table("score", "mean", "files")
         for name, (mean, count) in mean_scores.items():
             table.add_row(name, f"{mean:.4g}", str(count))
-        Console().print(table)
+        print_table(table)
     print_end_of_folder(source, "scored", len(scores), failed)
 
 
@@ -89,10 +89,10 @@ def yield_(
     workers: Workers = None,
 ) -> None:
     """Hours kept against threshold for each score, from a sample of the raw recordings: before any enhancement."""
-    from rich.console import Console
     from rich.table import Table
 
     from clean_corpus.flows.commands.yield_curve import yield_curve
+    from clean_corpus.flows.observe.tables import print_table
     from clean_corpus.pipeline.core.locations import parse_location
     from clean_corpus.pipeline.storage import staging
 
@@ -103,7 +103,7 @@ def yield_(
     table = Table("score", "threshold", "hours kept", "share", title=curve.title)
     for row in curve.rows:
         table.add_row(row.score, f"{row.threshold:.4g}", f"{row.hours:.3g}", f"{row.share:.0%}")
-    Console().print(table)
+    print_table(table)
     print(f"plot: {plot}")
 
 

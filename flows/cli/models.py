@@ -18,22 +18,23 @@ def models(as_json: AsJson = False) -> None:
     """List the enhancement systems: paper, size, work per second of audio, delay, shipped weights."""
     from rich import box
     from rich.console import Console
-    from rich.table import Column, Table
+    from rich.table import Table
 
     from clean_corpus.enhancers.catalogue import PAPERS, describe_all
+    from clean_corpus.flows.observe.tables import print_table
 
     rows = describe_all()
     if as_json:
         print(json.dumps(rows, indent=2))
         return
-    table = Table(*(Column(head, no_wrap=True) for head in HEADS), box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table = Table(*HEADS, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for row in rows:
         delay = "all" if row["lookahead_ms"] is None else f"{row['lookahead_ms']:g} ms"
         work = f"{row['fma_per_s'] / 1e6:,.0f}" if row["fma_per_s"] else ""
         parameters = f"{row['parameters']:,}" if row["parameters"] else ""
         table.add_row(row["name"], row["paper"], parameters, work, delay, ", ".join(row["weights"]))
+    print_table(table)
     out = Console()
-    out.print(table)
     out.print("papers: " + "; ".join(f"{paper} {about}" for paper, about in PAPERS.items()))
     out.print("MFMA/s: million fused multiply-adds per second of audio; look-ahead `all`: the whole signal is needed")
     out.print("look-ahead is that of live use: of a file, systems at `level` rms (--json) hear the whole's RMS first")

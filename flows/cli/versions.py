@@ -22,9 +22,9 @@ HEADS = ("version", "made", "kept", "rejected", "failed", "hours", "enhancer")
 def versions(output: OutputArgument, as_json: AsJson = False, settings: BucketSettings = []) -> None:  # noqa: B006
     """List the versions of a corpus, the newest last."""
     from rich import box
-    from rich.console import Console
-    from rich.table import Column, Table
+    from rich.table import Table
 
+    from clean_corpus.flows.observe.tables import print_table
     from clean_corpus.pipeline.corpus import versions
 
     store, _ = open_output(output, settings)
@@ -33,7 +33,7 @@ def versions(output: OutputArgument, as_json: AsJson = False, settings: BucketSe
         fields = {"version", "made", "again", "rewrites", "run"}
         print(json.dumps([manifest.model_dump(mode="json", include=fields) for manifest in manifests]))
         return
-    table = Table(*(Column(head, no_wrap=True) for head in HEADS), box=box.SIMPLE, padding=(0, 1))
+    table = Table(*HEADS, box=box.SIMPLE, padding=(0, 1))
     for manifest in manifests:
         number = str(manifest.version)
         number += f" ({manifest.again} again)" if manifest.again else ""
@@ -41,7 +41,7 @@ def versions(output: OutputArgument, as_json: AsJson = False, settings: BucketSe
         counts = [str(manifest.run["counts"][end]) for end in ("kept", "rejected", "failed")]
         hours = f"{manifest.run['seconds']['kept'] / 3600:.2f}"
         table.add_row(number, manifest.made[:16].replace("T", " "), *counts, hours, manifest.run["enhancer"])
-    Console().print(table)
+    print_table(table)
 
 
 def diff(

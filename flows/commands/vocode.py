@@ -19,6 +19,7 @@ from torch import Tensor
 from clean_corpus.flows import download_cache
 from clean_corpus.flows.engines.local import LocalEngine
 from clean_corpus.flows.observe import progress
+from clean_corpus.flows.observe.tables import print_table
 from clean_corpus.pipeline.audio import decode, encode
 from clean_corpus.pipeline.audio.sound_files import without_companions
 from clean_corpus.pipeline.core.config import DecodeConfig
@@ -142,7 +143,7 @@ def _score(recordings: Sequence[Path], out: Path, rate: int, console: Console, w
     for name in names:
         values = [row[name] for row in rows if row[name] is not None]
         table.add_row(name, f"{np.mean(values):.3f}", measures.MEASURES[name])
-    Console().print(table)
+    print_table(table)
 
 
 def copy_scores(recording: Path, copy: Path, sample_rate: int) -> Scores:

@@ -41,6 +41,15 @@ def test_versions_are_listed_the_newest_last(store):
     assert rows[-2:] == [["1", *made[0], "2", "0", "0", "2.00", "crn"], ["2", *made[1], "1", "1", "0", "1.00", "crn"]]
 
 
+@pytest.mark.parametrize("command", ["versions {}", "models"])
+def test_a_narrow_terminal_or_a_pipe_cuts_nothing_off(store, monkeypatch, command):
+    arguments = command.format(store.root).split()
+    wide = cells(invoke(*arguments).stdout.partition("papers:")[0])
+    monkeypatch.setenv("COLUMNS", "30")
+    narrow = cells(invoke(*arguments).stdout.partition("papers:")[0])
+    assert [row for row in narrow if "─" not in row[0]] == [row for row in wide if "─" not in row[0]]
+
+
 def test_versions_as_json_are_a_list(store):
     listed = json.loads(invoke("versions", store.root, "--json").stdout)
     assert [(one["version"], one["again"], one["run"]["counts"]["kept"]) for one in listed] == [
