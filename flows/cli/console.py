@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -13,8 +14,27 @@ from rich.console import Console
 from clean_corpus.flows.interruption import interruptible
 from clean_corpus.pipeline.core.errors import CleanCorpusError
 
-console = Console(stderr=True)
 STDOUT = "standard output"
+
+
+def one_line(name: str) -> str:
+    r"""Return a name of somebody else's as one line shows it: what moves a terminal's cursor as an escape.
+
+    >>> print(one_line("take 1\n2\x1b[2J.wav"))
+    take 1\n2\x1b[2J.wav
+    """
+    return re.sub(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]", lambda found: ascii(found[0])[1:-1], name)
+
+
+class _Remarks(Console):
+    """Prints texts as they are, names in brackets too, and in lines that only a terminal breaks."""
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        shown = ("\n".join(map(one_line, one.split("\n"))) if isinstance(one, str) else one for one in objects)
+        super().print(*shown, **{"soft_wrap": not self.is_terminal, **options})
+
+
+console = _Remarks(stderr=True, markup=False)
 
 
 def ended_by_signals(message: str) -> AbstractContextManager[None]:
@@ -91,7 +111,7 @@ def _discard(stream: TextIO) -> None:
 def print_last(words: str) -> None:
     """Print what a command ends with on standard error, as it is; where that fails, the exit code is left."""
     try:
-        console.print(words, markup=False, highlight=False, soft_wrap=True)
+        console.print(words, highlight=False, soft_wrap=True)
     except OSError:
         with suppress(OSError, ValueError):
             _discard(sys.stderr)
@@ -100,7 +120,7 @@ def print_last(words: str) -> None:
 def print_failures(failed: Mapping[str, str]) -> None:
     """Print one line for each file or clip that failed, by its name."""
     for name, error in failed.items():
-        console.print(f"failed: {name}: {error}", markup=False)
+        console.print(one_line(f"failed: {name}: {error}"))
 
 
 def print_end_of_folder(source: object, verb: str, count: int, failed: Mapping[str, str]) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from clean_corpus.flows.cli.console import console
+from clean_corpus.flows.cli.console import console, one_line
 from clean_corpus.flows.cli.versions import BucketSettings, OutputArgument, open_output
 from clean_corpus.pipeline.core.errors import ConfigError
 
@@ -93,12 +93,12 @@ def _print_selection(selection: "Selection") -> None:
         print(f"{copies} recordings of these nobody named: they hold the same audio, or have the same name")
         _print_names(selection.copies)
     if selection.labels:
-        print(f"speakers: {', '.join(selection.labels)}")
+        print(one_line(f"speakers: {', '.join(selection.labels)}"))
 
 
 def _print_names(names: Sequence[str]) -> None:
     for name in names[:SHOWN]:
-        print(f"  {name}")
+        print(f"  {one_line(name)}")
     if len(names) > SHOWN:
         print(f"  and {len(names) - SHOWN} more")
 
@@ -114,12 +114,12 @@ def _print_completed(store: "Store", done: "Completed | None") -> None:
             console.print(f"{what}: {', '.join(f'{folder} {count}' for folder, count in sorted(counts.items()))}")
     if done.swept.exports:
         gone = ", ".join(done.swept.exports)
-        console.print(f"exports below OUTPUT are gone, export again: {gone}", markup=False, soft_wrap=True)
+        console.print(f"exports below OUTPUT are gone, export again: {gone}")
     for key in done.swept.unknown:
-        console.print(f"cannot be looked into, left as it is: {key}", markup=False)
+        console.print(f"cannot be looked into, left as it is: {one_line(key)}")
     _print_remark(store)
 
 
 def _print_remark(store: "Store") -> None:
     if remark := store.remark_on_deletions():
-        console.print(f"remark: {remark}", markup=False, soft_wrap=True)
+        console.print(f"remark: {remark}")

@@ -78,7 +78,7 @@ def decisions(
     if (apply or publish) and (publish or standing.pending.changes):
         done = command.publish(store)
         for change in done.left:
-            console.print(f"left as it is, its tars in work/ are gone: {change.old['clip_id']}", markup=False)
+            console.print(f"left as it is, its tars in work/ are gone: {change.old['clip_id']}")
         console.print(f"{len(done.applied)} clips changed")
         print(f"version: {done.manifest.version}")
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from clean_corpus.flows.cli.console import console
+from clean_corpus.flows.cli.console import console, one_line
 from clean_corpus.flows.cli.options import AsJson
 from clean_corpus.pipeline.core.errors import CleanCorpusError, ConfigError
 
@@ -99,7 +99,7 @@ def verify(
         for key, problem in versions.verify(store, manifests):
             if problem:
                 wrong += 1
-                console.print(f"{key} {problem}", markup=False)
+                console.print(one_line(f"{key} {problem}"))
             else:
                 advance()
     opaque: list[str] = []
@@ -108,12 +108,14 @@ def verify(
             opaque.append(key)
         elif problem:
             wrong += 1
-            console.print(f"{key} {problem}", markup=False)
+            console.print(one_line(f"{key} {problem}"))
     if opaque:
-        words = f"cannot be looked into for what is forgotten: {len(opaque)} objects, the first is {opaque[0]}"
-        console.print(words, markup=False, soft_wrap=True)
+        words = (
+            f"cannot be looked into for what is forgotten: {len(opaque)} objects, the first is {one_line(opaque[0])}"
+        )
+        console.print(words)
     if forgotten.load(store) and (remark := store.remark_on_deletions()):
-        console.print(f"remark: {remark}", markup=False, soft_wrap=True)
+        console.print(f"remark: {remark}")
     console.print(f"{len(manifests)} versions, {len(objects)} objects, {wrong} wrong")
     if wrong:
         raise CleanCorpusError(

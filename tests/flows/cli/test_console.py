@@ -26,6 +26,29 @@ def test_failures_are_lines_of_standard_error_with_names_as_they_are(capsys):
     assert printed.out == ""
 
 
+LONG = "recordings of a long evening in the studio/take 17 [final] of the second session, as somebody named it.wav"
+
+
+def test_a_line_in_a_file_or_a_pipe_is_not_broken(capsys):
+    console.print_failures({LONG: "not audio: format not recognised"})
+    console.console.print(f"demo corpus: {LONG}")
+    assert capsys.readouterr().err.splitlines() == [
+        f"failed: {LONG}: not audio: format not recognised",
+        f"demo corpus: {LONG}",
+    ]
+
+
+def test_a_name_cannot_move_the_cursor_nor_begin_a_line_of_its_own(capsys):
+    console.print_failures({"a\nfailed: b.wav\x1b[2J": "no audio", "c\r\x9b1A\u2028.wav": "no audio"})
+    console.console.print("two lines\nof ours, \x1b]0;title\x07")
+    assert capsys.readouterr().err.splitlines() == [
+        r"failed: a\nfailed: b.wav\x1b[2J: no audio",
+        r"failed: c\r\x9b1A\u2028.wav: no audio",
+        "two lines",
+        r"of ours, \x1b]0;title\x07",
+    ]
+
+
 def test_the_end_of_a_folder_counts_what_was_done_and_what_failed(capsys):
     console.print_end_of_folder("in", "scored", 3, {"a.wav": "no audio"})
     assert capsys.readouterr().err.splitlines() == ["failed: a.wav: no audio", "scored 3, failed 1"]

@@ -22,6 +22,14 @@ def made(tmp_path_factory):
     return store.root
 
 
+def test_a_name_with_line_ends_is_listed_as_one_line(tmp_path):
+    store = LocalStore(tmp_path)
+    store.prepare()
+    write_corpus(store, [Take("new\nline\x1b[2J.wav")], extra=False)
+    printed = invoke("forget", store.root, "--source", "new*", "--dry-run").stdout
+    assert printed.splitlines()[1:2] == [r"  new\nline\x1b[2J.wav"]
+
+
 @pytest.fixture
 def store(made, tmp_path):
     """Two versions, with a and with a and b."""
