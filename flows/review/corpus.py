@@ -2,6 +2,7 @@
 
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 from clean_corpus.flows.commands import decisions as command
@@ -37,6 +38,7 @@ class Corpus:
 
     def __init__(self, store: Store, s3: S3Config, reviewer: str, version: int | None = None) -> None:
         self.manifest = _manifest(store, version)
+        self._root = str(store.root.absolute() if isinstance(store.root, Path) else store.root)
         self.config = config_of(self.manifest.run)
         with command.copied_ledger(store, self.manifest) as path:
             self.table = Table(path, self.config)  # the file stays open when its name is gone
@@ -49,6 +51,7 @@ class Corpus:
         gate = self.config.gate
         return {
             "output": output,
+            "root": self._root,
             "version": self.manifest.version,
             "made": self.manifest.made,
             "clips": (totals := queries.totals(self.table, Filter()))["total"],

@@ -13,7 +13,7 @@ const REFUSED = new Set([400, 404]); // asked again, the server would say the sa
 export const SAID = { keep: "keep", reject: "reject", use_raw: "use raw", use_enhanced: "use enhanced" };
 
 export const saving = new Map(); // clip id -> "saving", "saved" or "failed"
-let made = stored("made", [], "sessionStorage"); // [{words, ids: [[id, clip id]]}]
+let made = null; // [{words, ids: [[id, clip id]]}], once it is asked for
 let unsent = []; // batches that are not stored yet, the oldest first
 let sending = null; // ends when all are stored, or one cannot be
 
@@ -88,10 +88,17 @@ function show({ clipIds }, said) {
   for (const clipId of clipIds) saving.set(clipId, said);
 }
 
+// Of this tab and this corpus: the next one may be shown under the same address.
+const place = () => `made:${corpus.root}`;
+const past = () => (made ??= stored(place(), [], "sessionStorage"));
+
+function keepPast(batches) {
+  made = batches.slice(-REMEMBERED);
+  store(place(), made, "sessionStorage");
+}
+
 function keepMade(batch) {
-  made.push(batch);
-  made = made.slice(-REMEMBERED);
-  store("made", made, "sessionStorage");
+  keepPast([...past(), batch]);
   if (batch.ids.length > 1) toast(`Saved: ${batch.words}`, button("Undo", undo, { shortcut: "u" }));
 }
 
@@ -99,12 +106,12 @@ function keepMade(batch) {
 export async function undo() {
   await sending;
   if (unsent.length && !unsent.at(-1).ids.length) return drop();
-  const last = made.pop();
-  store("made", made, "sessionStorage");
+  const last = past().at(-1);
+  keepPast(past().slice(0, -1));
   if (!last) return toast("There is nothing left to undo here; each clip lists its decisions.");
   const clipIds = last.ids.map(([, clipId]) => clipId);
   const isDone = await send("undo", clipIds, "undo", last.ids.map(([id]) => id));
-  if (isDone === null) made.push(last); // dropped: it stands
+  if (isDone === null) keepPast([...past(), last]); // dropped: it stands
   if (isDone) {
     toast(`Undone: ${last.words}`);
     emit("undone", clipIds);
@@ -123,8 +130,8 @@ function drop() {
 
 export async function undoOne(clipId, id) {
   if (!(await send("undo", [clipId], "undo", [id]))) return;
-  made = made.map((batch) => ({ ...batch, ids: batch.ids.filter(([one]) => one !== id) })).filter(({ ids }) => ids.length);
-  store("made", made, "sessionStorage");
+  const rest = past().map((batch) => ({ ...batch, ids: batch.ids.filter(([one]) => one !== id) }));
+  keepPast(rest.filter(({ ids }) => ids.length));
 }
 
 // The decisions that are over: all went to the server, or cannot now.

@@ -1,11 +1,14 @@
 """The review page where something is in the way: a server that stores nothing, another keyboard, a tab closed early."""
 
 import json
+import shutil
+from pathlib import Path
 
 import pytest
 from selenium.webdriver.common.keys import Keys
 
 from clean_corpus.pipeline.corpus import decisions
+from clean_corpus.pipeline.storage.local import LocalStore
 from tests.support.browser import chromium, faint_texts, set_width
 from tests.support.review import Reviewer, served
 
@@ -92,6 +95,27 @@ def test_undo_drops_what_could_not_be_stored_and_takes_nothing_else_back(anna, s
     anna.run("window.fetch = window.real")
     assert not anna.run(ASKS_BEFORE_LEAVING)
     assert stored(store) == [(first, "keep")]
+
+
+def test_undo_takes_back_nothing_of_another_corpus_that_had_the_same_port(anna, browser, store, written, tmp_path):
+    anna.press("y")
+    anna.until(f"{STATE} === 'saved'")
+    other = LocalStore(Path(shutil.copytree(written.root, tmp_path / "other")))
+    with served(other) as address:
+        saved = anna.run("JSON.stringify(sessionStorage)")
+        bob = Reviewer(browser, address)
+        browser.get(address)
+        for name, value in json.loads(saved).items():  # as the same port has it
+            browser.execute_script("sessionStorage.setItem(...arguments)", name, value)
+        bob.open()
+        bob.press("u")
+        bob.until("document.getElementById('toast').textContent.startsWith('There is nothing left to undo')")
+        assert not bob.run(IS_ALARMED)
+        bob.press("y")
+        bob.until(f"{STATE} === 'saved'")
+        bob.open()
+        bob.press("u")
+        bob.until("document.getElementById('toast').textContent.startsWith('Undone: keep')")
 
 
 def test_what_the_server_refuses_for_good_stands_in_no_ones_way(anna, store):
