@@ -175,7 +175,7 @@ def standing(entries: Sequence[Entry]) -> list[Entry]:
 
 
 def folded(entries: Sequence[Entry]) -> Review | None:
-    """Return what entries over one clip come to, the oldest first; None if nothing stands."""
+    """Return what entries over one clip come to, the oldest first; None if that is nothing."""
     verdict: Literal["keep", "reject"] | None = None
     why = note = None
     version: Version | None = None
@@ -192,8 +192,8 @@ def folded(entries: Sequence[Entry]) -> Review | None:
             case "text" | "speaker":
                 fields[entry.what] = clean_text(entry.value) or None
             case "note":
-                note = entry.value
-    if not found:
+                note = (entry.value or "").strip() or None
+    if not (verdict or version or fields or note):
         return None
     ordered = {name: fields[name] for name in ("text", "speaker") if name in fields}
     return Review(verdict, why, version, ordered, note, found[-1].by, found[-1].at.isoformat(timespec="seconds"))

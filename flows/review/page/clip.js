@@ -259,7 +259,8 @@ function drawHistory() {
   const made = (detail.decisions ?? []).filter((one) => one.what !== "undo");
   const lines = made.map((one) => {
     const isUndone = !one.stands;
-    const value = one.value === null || one.value === undefined ? "" : words(`: ${one.value}`);
+    const isEmptied = ["text", "speaker", "note"].includes(one.what) && !one.value;
+    const value = isEmptied ? ": none" : one.value ? words(`: ${one.value}`) : "";
     const back = button("undo", () => undoOne(detail.clip_id, one.id), { className: "link" });
     back.dataset.key = one.id;
     const line = make("li", { className: isUndone ? "undone" : "" }, make("b", {}, one.what.replace("_", " ")), value, " ");

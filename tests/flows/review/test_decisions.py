@@ -68,6 +68,16 @@ def test_what_is_decided_is_stored_at_once_shown_and_published(page, store):
     assert (first["verdict"], first["decided"]["words"]) == ("rejected", "keep, text")
 
 
+def test_an_emptied_note_is_gone_from_the_page_and_from_the_next_version(page, store):
+    decide(page, "note", ONE, value="hear again")
+    assert publish(page).json()["changed"] == 1
+    (clip,) = decide(page, "note", ONE, value="")["clips"]
+    assert clip["decided"] is None
+    assert page.get("api/facets").json()["decided"] == [{"value": "", "clips": 9, "hours": pytest.approx(3.5 / 3600)}]
+    assert publish(page).json()["changed"] == 1
+    assert page.get(f"api/clips/{ONE}").json()["review_note"] is None
+
+
 def test_a_decision_is_undone_by_its_id_or_as_ones_last(page, store):
     (kept,) = decide(page, "keep", LOW_CLIP)["stored"]
     raw = decide(page, "use_raw", LOW_CLIP, ONE)

@@ -66,6 +66,14 @@ def test_an_undone_entry_does_not_count_and_an_undone_undo_does_not_either():
     assert decisions.folded([first, entry("undo", first.id, second=2)]) is None
 
 
+@pytest.mark.parametrize("empty", ["", " \n", None])
+def test_an_emptied_note_is_none_and_alone_no_decision(empty):
+    first, emptied = entry("note", "a hum", second=1), entry("note", empty, second=2)
+    assert decisions.folded([first, emptied]) is None
+    found = decisions.folded([entry("keep"), first, emptied])
+    assert (found.verdict, found.note) == ("keep", None)
+
+
 def test_a_clip_is_found_by_content_and_cut():
     decided = Decided([entry("keep"), entry("reject", offset_s=4.0)])
     assert decided.of("a" * 64, 1.04, 2.97).verdict == "keep"
