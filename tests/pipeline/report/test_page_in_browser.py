@@ -125,3 +125,15 @@ def test_ledgers_without_kept_clips_look_right(browser, tmp_path, kind):
     assert browser.get_log("browser") == []
     assert browser.execute_script("return document.documentElement.scrollWidth") == 390
     assert len(boxes(browser, ".card")) == (0 if kind == "all failed" else 3)
+
+
+def test_bars_and_keys_of_plots_are_printed(browser, report):
+    """Browsers leave backgrounds out on paper unless they are told; what is nothing else would be blank."""
+    show(browser, report, 1280)
+    found = browser.execute_script("""
+        return [...document.querySelectorAll("body *")].filter(e => !e.textContent && !e.childElementCount
+            && !["rgba(0, 0, 0, 0)", ""].includes(getComputedStyle(e).backgroundColor))
+            .map(e => [e.parentElement.className, getComputedStyle(e).printColorAdjust]);
+    """)
+    assert {parent for parent, _ in found} >= {"stack", "bar", "swatch raw"}
+    assert {adjust for _, adjust in found} == {"exact"}
