@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from clean_corpus.flows.review import thresholds
-from clean_corpus.flows.review.filters import Filter, Where, column_of, where
+from clean_corpus.flows.review.filters import MAX_VALUES, Filter, Where, column_of, where
 from clean_corpus.flows.review.table import BINS, FACETS, LOTS, Table, finite
 from clean_corpus.pipeline.core.errors import ConfigError
 
 MAX_PAGE = 500
 FAR = 5000  # rows before a page, from which it may be quicker to count from the end
-MAX_VALUES = 100
 _HOURS = "coalesce(sum(duration_s), 0) / 3600"
 _KEPT_HOURS = "coalesce(sum(duration_s) FILTER (is_kept), 0) / 3600"
 _CHANGES = {"entering": "NOT now_keeps AND NOT unscored", "leaving": "now_keeps", "unscored": "unscored"}
@@ -108,9 +107,12 @@ def _clip(table: Table, record: dict[str, Any]) -> dict[str, Any]:
     return plain | facets | {"scores": scores}
 
 
-def facets(table: Table, asked: Filter) -> dict[str, list[dict[str, Any]]]:
-    """Return the values of each facet with clips and hours, the most frequent first, each under all other filters."""
-    found: dict[str, list[dict[str, Any]]] = {}
+def facets(table: Table, asked: Filter) -> dict[str, dict[str, Any]]:
+    """Return of each facet, under all other filters, how many values it has and the most frequent with clips and hours.
+
+    At most `MAX_VALUES` are listed, the most frequent first.
+    """
+    found: dict[str, dict[str, Any]] = {}
     free = [facet for facet in FACETS if not asked.is_.get(facet)]
     groups = [(free, where(asked, table))] if free else []
     groups += [([facet], where(asked, table, but=facet)) for facet in FACETS if facet not in free]
@@ -119,17 +121,19 @@ def facets(table: Table, asked: Filter) -> dict[str, list[dict[str, Any]]]:
     return {facet: found[facet] for facet in FACETS}
 
 
-def _counted(table: Table, names: Sequence[str], found: Where) -> dict[str, list[dict[str, Any]]]:
+def _counted(table: Table, names: Sequence[str], found: Where) -> dict[str, dict[str, Any]]:
     sets = ", ".join(f"({name})" for name in names)
-    question = f"""SELECT {", ".join(names)}, grouping({", ".join(names)}) AS others, count(*), {_HOURS}
+    question = f"""SELECT {", ".join(names)}, grouping({", ".join(names)}) AS others, count(*), {_HOURS},
+                          count(*) OVER (PARTITION BY others)
                    FROM clips {found.sql} GROUP BY GROUPING SETS ({sets})
                    QUALIFY row_number() OVER (PARTITION BY others ORDER BY count(*) DESC, {", ".join(names)})
                        <= {MAX_VALUES} ORDER BY count(*) DESC, {", ".join(names)}"""
-    values: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
-    for *numbers, others, n, hours in table.rows(question, found.parameters):
+    values: dict[str, dict[str, Any]] = {name: {"count": 0, "values": []} for name in names}
+    for *numbers, others, n, hours, count in table.rows(question, found.parameters):
         index = next(i for i in range(len(names)) if not others >> (len(names) - 1 - i) & 1)
         name = names[index]
-        values[name].append({"value": table.values[name][numbers[index]], "clips": n, "hours": hours})
+        values[name]["count"] = count
+        values[name]["values"].append({"value": table.values[name][numbers[index]], "clips": n, "hours": hours})
     return values
 
 

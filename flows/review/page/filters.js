@@ -26,7 +26,7 @@ async function ask() {
     const [values, scores] = await Promise.all([get("facets", filter), get("histograms", { ...filter, bins: 40 })]);
     if (now !== generation) return;
     [facets, histograms] = [values, scores];
-    place("speakers").replaceChildren(...(facets.speaker ?? []).filter(({ value }) => value).map(({ value }) => make("option", { value })));
+    place("speakers").replaceChildren(...(facets.speaker?.values ?? []).filter(({ value }) => value).map(({ value }) => make("option", { value })));
     drawFilters();
   } catch (error) {
     if (now === generation) alarm(error, ask);
@@ -44,7 +44,7 @@ function drawFilters() {
 
 function drawFacet(name) {
   const chosen = state.filter.is?.[name] ?? [];
-  const found = facets[name];
+  const { values: found, count: known } = facets[name];
   const missing = chosen.filter((value) => !found.some((one) => one.value === value));
   const all = [...found, ...missing.map((value) => ({ value, clips: 0, hours: 0 }))];
   const seen = opened.has(name) ? all : all.filter((one, at) => at < SHORT || chosen.includes(one.value));
@@ -55,9 +55,12 @@ function drawFacet(name) {
       if (!opened.delete(name)) opened.add(name);
       drawFilters();
     };
-    const more = button(opened.has(name) ? "fewer" : `all ${all.length}`, toggle, { className: "link" });
+    const more = button(opened.has(name) ? "fewer" : known > found.length ? `${all.length} of ${count(known)}` : `all ${all.length}`, toggle, { className: "link" });
     more.dataset.key = `more-${name}`;
     box.append(more);
+  }
+  if (opened.has(name) && known > found.length) {
+    box.append(make("p", { className: "note" }, `The ${found.length} most frequent of ${count(known)}. The search finds the others.`));
   }
   return box;
 }

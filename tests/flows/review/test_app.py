@@ -8,6 +8,7 @@ import pytest
 import soundfile
 from PIL import Image
 
+from clean_corpus.flows.review import queries
 from tests.flows.review.conftest import ANNE, BAD, BOB, LOW
 
 CLIP = BOB.clip_ids()[1]
@@ -58,9 +59,23 @@ def test_pages_are_sorted_and_a_seed_draws_the_same_clips(read_page):
 
 def test_a_facet_is_counted_under_all_other_filters(read_page):
     facets = read_page.get("api/facets", params=asked(**{"is": {"verdict": ["rejected"]}})).json()
-    assert [(v["value"], v["clips"]) for v in facets["verdict"]] == [("kept", 5), ("rejected", 3), ("failed", 1)]
-    assert {v["value"]: v["clips"] for v in facets["reason"]} == {"near_duplicate": 1, "no_speech": 1, "snr_db": 1}
-    assert facets["decided"] == [{"value": "", "clips": 3, "hours": pytest.approx(1 / 3600)}]
+    assert [(v["value"], v["clips"]) for v in facets["verdict"]["values"]] == [
+        ("kept", 5),
+        ("rejected", 3),
+        ("failed", 1),
+    ]
+    assert {v["value"]: v["clips"] for v in facets["reason"]["values"]} == {
+        "near_duplicate": 1,
+        "no_speech": 1,
+        "snr_db": 1,
+    }
+    assert facets["decided"] == {"count": 1, "values": [{"value": "", "clips": 3, "hours": pytest.approx(1 / 3600)}]}
+
+
+def test_a_facet_of_many_values_says_how_many_there_are(read_page, monkeypatch):
+    monkeypatch.setattr(queries, "MAX_VALUES", 2)
+    verdict = read_page.get("api/facets").json()["verdict"]
+    assert verdict["count"] == 3 and [one["value"] for one in verdict["values"]] == ["kept", "rejected"]
 
 
 def test_a_histogram_is_of_all_clips_and_of_those_under_the_other_filters(read_page):

@@ -53,7 +53,7 @@ def test_what_is_decided_is_stored_at_once_shown_and_published(page, store):
     assert effects[LOW_CLIP]["effect"][-1].startswith('text "Half past nine." instead of "words of')
     kept = {"filter": json.dumps({"is": {"decided": ["keep, text"]}})}
     assert [clip["clip_id"] for clip in page_over(store).get("api/clips", params=kept).json()["clips"]] == [LOW_CLIP]
-    facets = page.get("api/facets").json()["decided"]
+    facets = page.get("api/facets").json()["decided"]["values"]
     assert {value["value"]: value["clips"] for value in facets} == {"": 4, "reject": 3, "keep, text": 1, "note": 1}
 
     assert publish(page).json() == {"version": 2, "changed": 5, "left": []}
@@ -73,7 +73,9 @@ def test_an_emptied_note_is_gone_from_the_page_and_from_the_next_version(page, s
     assert publish(page).json()["changed"] == 1
     (clip,) = decide(page, "note", ONE, value="")["clips"]
     assert clip["decided"] is None
-    assert page.get("api/facets").json()["decided"] == [{"value": "", "clips": 9, "hours": pytest.approx(3.5 / 3600)}]
+    assert page.get("api/facets").json()["decided"]["values"] == [
+        {"value": "", "clips": 9, "hours": pytest.approx(3.5 / 3600)}
+    ]
     assert publish(page).json()["changed"] == 1
     assert page.get(f"api/clips/{ONE}").json()["review_note"] is None
 
