@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 BATCH, GPU_BATCH = 32, 1024  # utterances side by side, by default
 BLOCK = 50  # frames whose samples are made in one call of a loop
+PIECE = 40 * BLOCK  # frames whose F0 is read at once
 CONTEXT = 8  # frames on each side of a block that its conditioning is computed with, more than it depends on
 
 
@@ -139,16 +140,26 @@ def _conditioning_blocks(network: WaveNet, log_mel: Tensor, speaker: int | None)
 
 @torch.inference_mode()
 def _source_blocks(network: WaveNet, log_mel: Tensor) -> Iterator[Tensor]:
-    """Yield phases, voicing and period of one utterance block by block, (n, HIDDEN + 2); nothing without a source."""
+    """Yield phases, voicing and period of one utterance block by block, (n, HIDDEN + 2); nothing without a source.
+
+    F0 is read and interpolated a piece of blocks at a time: over a whole file, single precision has no digits left for
+    places between late frames, and the voice of an hour takes gigabytes. The phase runs on from piece to piece.
+    """
     if network.source is None:
         return
-    hop, context = network.hop_length, REACH + 1  # one frame more, for what is interpolated
+    n_frames, hop, context = log_mel.shape[1], network.hop_length, REACH + 1  # one frame more, for what is interpolated
     silent = functional.pad(log_mel.to(network.mel_mean.device), (context, context), value=SILENCE)
-    voice = network.source.spoken(silent[None], hop)
-    for start in range(context * hop, voice.phase.shape[1] - context * hop, BLOCK * hop):
-        block = slice(start, min(start + BLOCK * hop, voice.phase.shape[1] - context * hop))
-        now = Voice(*(part[:, block] for part in voice))
-        yield torch.cat((network.source.phases(now), now.voiced[..., None], now.period[..., None]), 2)[0]
+    reached = None
+    for first in range(0, n_frames, PIECE):
+        last = min(first + PIECE, n_frames)
+        voice = network.source.spoken(silent[None, :, first : last + 2 * context], hop)
+        if reached is not None:
+            voice = voice._replace(phase=voice.phase + (reached - voice.phase[:, context * hop - 1]))
+        reached = voice.phase[:, (context + last - first) * hop - 1]
+        for start in range(first, last, BLOCK):
+            block = slice((context + start - first) * hop, (context + min(start + BLOCK, last) - first) * hop)
+            now = Voice(*(part[:, block] for part in voice))
+            yield torch.cat((network.source.phases(now), now.voiced[..., None], now.period[..., None]), 2)[0]
 
 
 def _source_inputs(blocks_of: Sequence[Iterator[Tensor]], n: int, device: torch.device) -> SourceInputs:

@@ -5,8 +5,10 @@ import pytest
 import torch
 
 from clean_corpus.vocoder.emphasis import de_emphasised
-from clean_corpus.vocoder.features import LogMel
-from clean_corpus.vocoder.generation.generate import _conditioning_blocks, generate
+from clean_corpus.vocoder.features import SILENCE, LogMel
+from clean_corpus.vocoder.generation.generate import PIECE, _conditioning_blocks, _source_blocks, generate
+from clean_corpus.vocoder.pitch import REACH
+from clean_corpus.vocoder.source import HIDDEN, Voice
 from clean_corpus.vocoder.training.segments import CONTEXT, cut_frames
 from tests.support.tones import tone
 from tests.support.wavenets import small_wavenet
@@ -64,6 +66,28 @@ def test_conditioning_at_the_ends_is_that_of_training(sizes):
         learnt = network.condition(log_mel[None])[0, :, beside:-beside]
         spoken = torch.cat(list(_conditioning_blocks(network, mel(torch.as_tensor(x)[None])[0], None))).t()
     assert torch.allclose(spoken, learnt, atol=1e-4)  # other lengths, other orders of float32 sums
+
+
+def test_the_source_of_a_long_utterance_is_read_in_pieces_without_a_seam():
+    """No more than a piece is held; phase, voicing and period go on through all of them as read of the whole."""
+    net = small_wavenet(upsampling=(5,), conditioning_hop=16, harmonics=4)
+    torch.nn.init.normal_(net.source.pitch.output.weight)
+    log_mel = torch.randn(45, 2 * PIECE + 70, generator=torch.Generator().manual_seed(0))
+    spoken, sizes = net.source.spoken, []
+    net.source.spoken = lambda frames, hop: sizes.append(frames.shape[2]) or spoken(frames, hop)
+    found = list(_source_blocks(net, log_mel))
+    context = REACH + 1
+    assert sizes == [PIECE + 2 * context, PIECE + 2 * context, 70 + 2 * context]
+    voice = spoken(torch.nn.functional.pad(log_mel, (context, context), value=SILENCE)[None], 80)
+    for number in (0, 39, 40, 79, 80, 81):  # around the seams and at both ends
+        first = (context + 50 * number) * 80
+        now = Voice(*(part[:, first : first + len(found[number])] for part in voice))
+        with torch.no_grad():
+            whole = net.source.phases(now)[0]
+        # a whole of single-precision places is off by 0.0005 frames here, and F0 jumps in random frames
+        assert torch.allclose(found[number][:, :HIDDEN], whole, atol=0.01), number
+        assert torch.allclose(found[number][:, HIDDEN], now.voiced[0], atol=1e-3), number
+        assert (found[number][:, HIDDEN + 1] - now.period[0]).abs().max() <= 1, number
 
 
 def test_seeds_are_as_many_as_utterances():
