@@ -36,7 +36,8 @@ def estimate(values: Table) -> Estimate:
 
     Source: Owen 2007, "The pigeonhole bootstrap", of two crossed levels.
     Departs: the level of trainings, as said; the level of utterances is widened by the root of U / (U - 1), so that its
-    variance has no bias.
+    variance has no bias, and drawn with the doubt in that variance, as Student's t with U - 1 degrees of freedom has
+    it. Else two utterances that agree in sign, as half of all pairs do by chance, have an interval without zero.
     Shapes: (S, U).
     """
     complete = values[:, np.isfinite(values).all(0)]
@@ -47,7 +48,7 @@ def estimate(values: Table) -> Estimate:
     if n_utterances == 1:
         return Estimate(mean, None, None, None)
     off = complete.mean(0) - mean
-    drawn = _shares(n_utterances) @ off * np.sqrt(n_utterances / (n_utterances - 1))
+    drawn = _shares(n_utterances) @ off * np.sqrt(n_utterances / (n_utterances - 1)) * _doubt(n_utterances - 1)
     if n_seeds > 1:
         drawn = drawn + _student(n_seeds - 1) * complete.mean(1).std(ddof=1) / np.sqrt(n_seeds)
     means = mean + drawn
@@ -61,6 +62,12 @@ def _shares(n_utterances: int) -> Table:
     """Return the share of each utterance in each resample, (RESAMPLES, U): the same for all that are compared."""
     counts = np.random.default_rng(0).multinomial(n_utterances, [1 / n_utterances] * n_utterances, size=RESAMPLES)
     return counts / n_utterances
+
+
+@cache
+def _doubt(freedom: int) -> Table:
+    """Return draws of a true spread over the one that was measured, (RESAMPLES,)."""
+    return np.sqrt(freedom / np.random.default_rng(2).chisquare(freedom, RESAMPLES))
 
 
 @cache

@@ -36,6 +36,16 @@ def test_p_is_uniform_where_nothing_differs_and_falls_where_something_does():
     assert estimate(crossed(rng, seed_sd=0.02, truth=0.5)).p < 0.01
 
 
+@pytest.mark.parametrize("n_utterances", [2, 3, 5, 20])
+@pytest.mark.parametrize("n_seeds", [1, 3])
+def test_few_utterances_show_no_more_than_they_can(n_seeds, n_utterances):
+    """Where nothing differs, about 5 % have p below 0.05: 7.5 % is two standard errors above, of 300 comparisons."""
+    rng = np.random.default_rng(7)
+    found = [estimate(crossed(rng, seed_sd=0.0, shape=(n_seeds, n_utterances))) for _ in range(300)]
+    assert np.mean([each.p < 0.05 for each in found]) <= 0.075
+    assert np.mean([each.low <= 0 <= each.high for each in found]) >= 0.925
+
+
 def test_known_spreads_have_known_intervals():
     """Utterances alike: the interval is Student's of the trainings' means. Trainings alike: that of utterances."""
     seeds = np.array([1.0, 1.2, 1.7])
