@@ -19,7 +19,9 @@ def mean(column: Column) -> tuple[int, int, float | None, float | None, float | 
 
     The mean is None if nothing was scored, the interval if fewer than two clips were.
 
-    Source: percentile bootstrap over clips, with the same resamples each time.
+    Source: percentile bootstrap over clips, with the same resamples each time; its bounds are moved away from the mean
+    by what few clips know too little of their spread (Hesterberg 2015, "What Teachers Should Know About the Bootstrap",
+    section 5.3): as they are, they hold the mean in half of all cases for 2 clips, in 86 % for 5.
     """
     scored = column[np.isfinite(column)]
     counts = column.size, column.size - scored.size
@@ -36,7 +38,11 @@ def mean(column: Column) -> tuple[int, int, float | None, float | None, float | 
         method="percentile",  # BCa has no answer where all values are equal
         random_state=np.random.default_rng(0),
     ).confidence_interval
-    return *counts, float(scored.mean()), float(interval.low), float(interval.high)
+    middle, n = float(scored.mean()), scored.size
+    upper = (1 + CONFIDENCE) / 2
+    widened = np.sqrt(n / (n - 1)) * stats.t.ppf(upper, n - 1) / stats.norm.ppf(upper)
+    low, high = (middle + widened * (bound - middle) for bound in (interval.low, interval.high))
+    return *counts, middle, float(low), float(high)
 
 
 def wilcoxon(a: Column, b: Column) -> tuple[int, float | None, float | None]:
