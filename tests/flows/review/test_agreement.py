@@ -32,9 +32,20 @@ def test_decisions_are_counted_against_the_gate(page):
         {"reason": "", "decided": 3, "agree": 2}, {"reason": "snr_db", "decided": 1, "agree": 0},
     ]  # fmt: skip
     low, high = found["agree_interval"]
-    assert 0 <= low < 0.5 < high <= 1 and found["best"] == [], "four clips tell no threshold"
+    # of 2 in 4: the beta distribution's 2.5 % and 97.5 %
+    assert (low, high) == pytest.approx((0.0676, 0.9324), abs=1e-4)
+    assert found["best"] == [], "four clips tell no threshold"
     page.opened.publish()
     assert page.get("api/agreement").json() == found, "what is published still stands against the gate"
+
+
+def test_few_clips_that_all_agree_do_not_make_it_certain(page):
+    clip_ids = BOB.clip_ids()
+    body = {"clip_ids": clip_ids, "what": "use_raw"}
+    assert page.post("api/decisions", json=body).status_code == 200
+    found = page.get("api/agreement").json()
+    assert found["agree"] == 1 and found["decided"] == len(clip_ids)
+    assert found["agree_interval"] == pytest.approx([0.025 ** (1 / len(clip_ids)), 1])
 
 
 def test_a_threshold_that_people_hold_to_is_found_again(tmp_path, store):
