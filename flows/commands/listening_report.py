@@ -57,9 +57,10 @@ def _scores(results: Results) -> list[str]:
         ]
         for row in results.comparisons
     ]
+    alone = " It is of other utterances alone: one listener says nothing of others." * (len(results.listeners) == 1)
     return [
         _markdown(["system", "ratings", name, "95 % interval"], rows),
-        "Interval: percentile bootstrap that draws listeners and utterances anew at once.\n",
+        f"Interval: percentile bootstrap that draws listeners and utterances anew at once.{alone}\n",
         "## Systems against each other\n",
         _markdown(["system", "against", "difference", "utterances", "p", "p, Holm"], tests),
         f"Wilcoxon's signed ranks over the utterances' means; \\* p < {SIGNIFICANT_P:g} after Holm's correction "

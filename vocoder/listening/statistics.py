@@ -72,6 +72,8 @@ def score(system: str, table: Ratings) -> Score:
 def interval(table: Ratings) -> tuple[float, float] | tuple[None, None]:
     """Return bounds that hold the mean with 95 % confidence, for other listeners and other utterances.
 
+    Of one listener they are for other utterances alone, which the report says.
+
     Source: percentile bootstrap that draws rows and columns at once (Owen 2007, "The pigeonhole bootstrap").
     Shapes: (L, U) -> low, high; None of a single rating.
 

@@ -10,9 +10,9 @@ from clean_corpus.vocoder.listening.results import Results
 from clean_corpus.vocoder.listening.statistics import Comparison, Preference, Score
 
 
-def results(mode: str, *, systems=("raw", "clean"), excluded=None, **tables) -> Results:
+def results(mode: str, *, systems=("raw", "clean"), excluded=None, listeners=("ann", "bob"), **tables) -> Results:
     key = Key("s1", mode, list(systems), ["u0", "u1"], "clean", clips={}, trials={}, traps={}, headphones={})
-    return Results(key, ["ann", "bob"], excluded or {}, **tables)
+    return Results(key, [*listeners], excluded or {}, **tables)
 
 
 RATED = {
@@ -60,6 +60,12 @@ def test_ratings_have_the_best_first_and_their_tests():
         r"| raw | clean (reference) | -1.10 | 2 | < 0.001 | 0.001 \* |",
     ]
     assert "number of tests, 1." in text and "Listeners not counted" not in text
+
+
+def test_an_interval_of_one_listener_is_said_to_be_of_utterances_alone():
+    alone = "It is of other utterances alone: one listener says nothing of others."
+    assert alone in listening_report.report(results("acr", listeners=["ann"], **RATED))
+    assert alone not in listening_report.report(results("acr", **RATED))
 
 
 def test_sliders_are_means_with_one_digit():
