@@ -3,19 +3,21 @@
 import importlib
 import json
 import os
+import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-# Two processes that compile for Numba's cache at once may leave one that crashes whoever reads it.
-if worker := os.environ.get("PYTEST_XDIST_WORKER"):
-    os.environ["NUMBA_CACHE_DIR"] = str(Path(tempfile.gettempdir(), f"clean-corpus-numba-{os.getuid()}-{worker}"))
-
 from clean_corpus.pipeline.core.imports import quick_imports
+from tests.support.compiling import lock_caches
 from tests.support.paths import COMMAND, DATA, REPOSITORY
+from tests.support.prefect_server import harness, make_database
+
+
+def pytest_configure() -> None:
+    lock_caches()
 
 
 @pytest.fixture(scope="session")
@@ -70,9 +72,20 @@ def upper_band_weights(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def home(tmp_path_factory):
-    """An empty home, so that no test meets what an earlier run left."""
-    return tmp_path_factory.mktemp("home")
+def home(tmp_path_factory, prefect_database):
+    """A home without anything but the empty database of a Prefect server, so that no test meets an earlier run's."""
+    folder = tmp_path_factory.mktemp("home")
+    prefect_home = folder / ".cache" / "clean-corpus" / "prefect"
+    prefect_home.mkdir(parents=True)
+    shutil.copy(prefect_database, prefect_home)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def prefect_database(tmp_path_factory):
+    """The database of a new Prefect server, prefect.db, that all workers of the tests share; copy it."""
+    own = tmp_path_factory.getbasetemp()
+    return make_database((own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "prefect.db")
 
 
 @pytest.fixture(scope="session")
@@ -103,11 +116,9 @@ def client(s3_server, request):
 
 
 @pytest.fixture(scope="module")
-def prefect():
+def prefect(prefect_database, tmp_path_factory):
     """A Prefect server of this module's own."""
-    from prefect.testing.utilities import prefect_test_harness
-
-    with prefect_test_harness(server_startup_timeout=120):
+    with harness(prefect_database, tmp_path_factory.mktemp("prefect")):
         yield
 
 

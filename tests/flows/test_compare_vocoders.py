@@ -8,7 +8,6 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from prefect.testing.utilities import prefect_test_harness
 
 from clean_corpus.flows import compare_tasks
 from clean_corpus.flows import compare_vocoders as comparison
@@ -167,15 +166,14 @@ def test_vocoders_of_several_speakers_speak_each_utterance_as_its_own(run, tmp_p
     assert len(tests) == 2 and said == [(("s0", "s1"), 2, wanted)] * 3, "raw from both sets, clean from its own"
 
 
-def test_equal_sets_share_a_training_and_others_run_side_by_side(sets, tmp_path, monkeypatch):
+def test_equal_sets_share_a_training_and_others_run_side_by_side(sets, prefect, tmp_path, monkeypatch):
     """In a real flow run: threads of Prefect, processes of the engine; two seeds of each set, one of them resumed."""
     monkeypatch.setattr(comparison, "score_all", loudness_of_all)
     (tmp_path / "again").mkdir()
     shutil.copy(sets / "clean" / "0.tar", tmp_path / "again")
     given = {"clean": sets / "clean", "other": sets / "other", "again": tmp_path / "again"}
     config = comparison.CompareConfig.model_validate(SMALL | {"at_once": 2, "seeds": 2})
-    with prefect_test_harness(server_startup_timeout=120):
-        comparison.compare_vocoders({k: [str(v)] for k, v in given.items()}, tmp_path / "out", config, force=True)
+    comparison.compare_vocoders({k: [str(v)] for k, v in given.items()}, tmp_path / "out", config, force=True)
     result = json.loads((tmp_path / "out" / "result.json").read_text())
     assert result["twins"] == {"again": "clean"} and "“again” holds the very audio of “clean”" in result["verdict"][-1]
     trained = {path.parent: json.loads(path.read_text()) for path in tmp_path.glob("out/runs/*/*/best.json")}

@@ -3,6 +3,7 @@
 import base64
 import http.client
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -19,10 +20,11 @@ from clean_corpus.pipeline.core.errors import CleanCorpusError, ConfigError
 
 
 @pytest.fixture
-def prefect_home(monkeypatch, tmp_path):
+def prefect_home(monkeypatch, tmp_path, prefect_database):
     for name in [name for name in os.environ if name.startswith("PREFECT_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("PREFECT_HOME", str(tmp_path))
+    shutil.copy(prefect_database, tmp_path)
     return tmp_path
 
 

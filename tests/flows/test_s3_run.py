@@ -11,7 +11,6 @@ import boto3
 import pyarrow.parquet as pq
 import pytest
 from boto3.s3.transfer import TransferConfig
-from prefect.testing.utilities import prefect_test_harness
 
 from clean_corpus.flows import clean_corpus as flow
 from clean_corpus.flows.commands.enhance_folder import enhance_folder
@@ -39,11 +38,7 @@ from tests.support.inline import Inline
 
 CLIPS = 4
 
-
-@pytest.fixture(scope="module", autouse=True)
-def prefect():
-    with prefect_test_harness(server_startup_timeout=120):
-        yield
+pytestmark = pytest.mark.usefixtures("prefect")
 
 
 @pytest.fixture(autouse=True)

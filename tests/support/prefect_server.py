@@ -1,19 +1,53 @@
 """A real Prefect server, process workers beside it, and what a test asks them."""
 
 import contextlib
+import os
+import shutil
 import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from unittest import mock
 
 import httpx
 import pytest
+from filelock import FileLock
 
 from tests.support.processes import descendants, kill
 
 PREFECT = str(Path(sys.executable).parent / "prefect")
 ENDS = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
+
+
+def make_database(path: Path) -> Path:
+    """Make the database of a new server once for all workers of the tests; a server takes 5 s of a core for it."""
+    with FileLock(path.with_suffix(".lock")):
+        if not path.exists():
+            home = path.with_suffix("")
+            environment = {k: v for k, v in os.environ.items() if not k.startswith("PREFECT_")}
+            subprocess.run(
+                [PREFECT, "server", "database", "upgrade", "-y"],
+                env=environment | {"PREFECT_HOME": str(home), "DO_NOT_TRACK": "1"},
+                check=True,
+                capture_output=True,
+            )
+            shutil.copy(home / "prefect.db", path)
+    return path
+
+
+@contextlib.contextmanager
+def harness(database: Path, folder: Path) -> Iterator[None]:
+    """Run the flows of the block on a server with a copy of a database in a folder."""
+    from prefect.testing import utilities
+
+    shutil.copy(database, folder / "prefect-test.db")
+    with (
+        mock.patch.object(utilities, "mkdtemp", lambda: str(folder)),
+        utilities.prefect_test_harness(server_startup_timeout=120),
+    ):
+        yield
 
 
 class Server:

@@ -38,8 +38,9 @@ def has(path: Path, wanted: bytes) -> bool:
 
 
 @pytest.fixture(scope="module")
-def prefect(tmp_path_factory):
+def prefect(prefect_database, tmp_path_factory):
     home, port = tmp_path_factory.mktemp("prefect"), free_port()
+    shutil.copy(prefect_database, home)
     environment = {k: v for k, v in os.environ.items() if not k.startswith("PREFECT_")} | {
         "HOME": str(home), "PREFECT_HOME": str(home), "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
         "DO_NOT_TRACK": "1", "PREFECT_SERVER_ANALYTICS_ENABLED": "false", "OMP_NUM_THREADS": "1", PERMITTED: COMMANDS,

@@ -300,10 +300,9 @@ def test_no_line_and_no_series_holds_a_credential(tmp_path):
 # ---- inside Prefect
 
 
-def test_calls_made_again_reach_the_observer_of_their_run(tmp_path):
+def test_calls_made_again_reach_the_observer_of_their_run(prefect, tmp_path):
     from prefect import flow, task
     from prefect.cache_policies import NO_CACHE
-    from prefect.testing.utilities import prefect_test_harness
 
     from clean_corpus.flows.calls import call_with_retries
 
@@ -332,8 +331,7 @@ def test_calls_made_again_reach_the_observer_of_their_run(tmp_path):
                 future.wait()
             return scraped(watched.address)
 
-    with prefect_test_harness(server_startup_timeout=120):
-        found = whole()
+    found = whole()
     assert tries == {"fine": 1, "flaky": 2, "poison": 3, "setting": 1}
     assert found["retries_total", "clean"] == 3
     said = sorted((line["call"], line["error"]) for line in events(tmp_path / "a.log", "retry"))
