@@ -50,7 +50,7 @@ def diff(
     later: Annotated[int, typer.Argument(metavar="B", min=1)],
     settings: BucketSettings = [],  # noqa: B006
 ) -> None:
-    """Say what changed from version A to version B: clips new, gone, or with another end, audio or review."""
+    """Say what changed from version A to B: clips new, gone, or with another end, audio, text, speaker, review ..."""
     from clean_corpus.pipeline.corpus import versions
     from clean_corpus.pipeline.corpus.forgotten import PREFIX
 
@@ -60,9 +60,8 @@ def diff(
         print(f"+ {clip}" + (", kept out: it is forgotten" if clip.startswith(PREFIX) else ""))
     for clip in difference.removed:
         print(f"- {clip}")
-    for clip, before, after in difference.changed:
-        same = "other audio, text or note" if after.endswith(")") else "other audio"  # a review ends in )
-        print(f"~ {clip}: {before} -> {after}" if before != after else f"~ {clip}: {after}, {same}")
+    for clip, before, after, other in difference.changed:
+        print(f"~ {clip}: {before} -> {after}" if before != after else f"~ {clip}: {after}, other {other}")
     counts = len(difference.added), len(difference.removed), len(difference.changed)
     console.print("{} new, {} gone, {} changed".format(*counts))
 

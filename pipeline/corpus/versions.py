@@ -251,30 +251,37 @@ def ledger_of(store: Store, manifest: Manifest, columns: Sequence[str]) -> pa.Ta
 
 @dataclass(frozen=True)
 class Difference:
-    """Clips that only the later version has, that only the earlier one has, and whose end, audio or review changed."""
+    """Clips that are new, gone, or changed: the name, the end before and after, and what else is other."""
 
     added: list[str]
     removed: list[str]
-    changed: list[tuple[str, str, str]]
+    changed: list[tuple[str, str, str, str]]
 
 
 _ENDED = ("clip_id", "verdict", "reason", "chosen", "reviewed", "reviewed_by", "reviewed_at")
 _MADE = ("source_sha256", "gain_db")
 _CUT = ("offset_s", "duration_s", "removed_s", "channel", "input_gain_db")
 _ENHANCED = ("enhancer", "weights_sha256")
+_TOLD = ("text", "speaker", "licence", "consent")
 _ENDS = f"""
     SELECT clip_id, verdict || coalesce(' ' || reason, '') || coalesce(' ' || chosen, '')
            || coalesce(' (' || reviewed || ' by ' || reviewed_by || ')', '') AS ended,
-           {", ".join(_MADE + _CUT)}, reviewed_at, CASE WHEN verdict <> 'failed' THEN rate END AS rate,
+           {", ".join((*_MADE, *_CUT, *_TOLD, "language", "reviewed_at"))},
+           CASE WHEN verdict <> 'failed' THEN rate END AS rate,
            CASE WHEN chosen = 'enhanced' THEN coalesce(weights_sha256, enhancer) END AS weights,
            CASE WHEN chosen = 'enhanced' THEN upper_band END AS upper_band FROM {{}}
 """
-_CHANGED = " OR ".join(
-    ["a.clip_id IS NULL", "b.clip_id IS NULL"]
-    + [f"a.{name} IS DISTINCT FROM b.{name}" for name in (*_MADE, "reviewed_at")]
-    # null where the release that wrote the ledger did not know it yet
-    + [f"a.{name} <> b.{name}" for name in ("ended", *_CUT, "rate", "weights", "upper_band")]
+_AUDIO = " OR ".join(  # <> where null may be of a release that did not know it yet
+    [f"a.{name} IS DISTINCT FROM b.{name}" for name in _MADE]
+    + [f"a.{name} <> b.{name}" for name in (*_CUT, "rate", "weights", "upper_band")]
 )
+_OTHER = {
+    "audio": _AUDIO,
+    **{name: f"a.{name} IS DISTINCT FROM b.{name}" for name in _TOLD},
+    "language": "a.language <> b.language",
+    "review": "a.reviewed_at IS DISTINCT FROM b.reviewed_at",
+}
+_OTHERS = ", ".join(f"CASE WHEN {condition} THEN '{name}' END" for name, condition in _OTHER.items())
 
 
 def _made_of(store: Store, manifest: Manifest) -> pa.Table:
@@ -282,7 +289,8 @@ def _made_of(store: Store, manifest: Manifest) -> pa.Table:
 
     Raises: DataError if the ledger is not what was written.
     """
-    table, run = ledger_of(store, manifest, _ENDED + _MADE + _CUT + _ENHANCED), manifest.run
+    columns = (*_ENDED, *_MADE, *_CUT, *_ENHANCED, *_TOLD, "language")
+    table, run = ledger_of(store, manifest, columns), manifest.run
     rate = run.get("config", {}).get("audio", {}).get("sample_rate")
     upper = (run.get("upper_band_sha256") or run["upper_band"] or "none") if "upper_band" in run else None
     for name, value in (("rate", pa.scalar(rate, pa.int64())), ("upper_band", pa.scalar(upper, pa.string()))):
@@ -302,14 +310,17 @@ def difference(store: Store, earlier: Manifest, later: Manifest) -> Difference:
         connection.register("earlier", _made_of(store, earlier))
         connection.register("later", _made_of(store, later))
         rows = connection.sql(
-            f"""SELECT coalesce(a.clip_id, b.clip_id) AS clip, a.clip_id IS NULL, b.clip_id IS NULL, a.ended, b.ended
-                FROM ({_ENDS.format("earlier")}) a FULL JOIN ({_ENDS.format("later")}) b USING (clip_id)
-                WHERE {_CHANGED} ORDER BY clip"""
+            f"""SELECT * FROM (
+                    SELECT coalesce(a.clip_id, b.clip_id) AS clip, a.clip_id IS NULL AS is_new,
+                           b.clip_id IS NULL AS is_gone, a.ended AS before, b.ended AS after,
+                           concat_ws(', ', {_OTHERS}) AS other
+                    FROM ({_ENDS.format("earlier")}) a FULL JOIN ({_ENDS.format("later")}) b USING (clip_id)
+                ) WHERE is_new OR is_gone OR before <> after OR other <> '' ORDER BY clip"""
         ).fetchall()
     return Difference(
-        [clip for clip, new, _, _, _ in rows if new],
-        [clip for clip, _, gone, _, _ in rows if gone],
-        [(clip, before, after) for clip, new, gone, before, after in rows if not new and not gone],
+        [clip for clip, is_new, *_ in rows if is_new],
+        [clip for clip, _, is_gone, *_ in rows if is_gone],
+        [(clip, *words) for clip, is_new, is_gone, *words in rows if not is_new and not is_gone],
     )
 
 

@@ -74,6 +74,14 @@ def test_other_audio_under_the_same_end_is_told_as_such(store):
     assert invoke("diff", store.root, 2, 3).stdout == "~ c: kept enhanced, other audio\n"
 
 
+def test_a_text_and_a_speaker_that_a_manifest_corrects_are_told(store):
+    versions.publish(store, draft(store, row("b", "rejected", reason="snr_db"), row("c", text="mended", speaker="x")))
+    result = invoke("diff", store.root, 2, 3)
+    assert (
+        result.stdout == "~ c: kept enhanced, other text, speaker\n" and result.stderr == "0 new, 0 gone, 1 changed\n"
+    )
+
+
 def test_a_rollback_is_a_new_version_that_names_the_old_one(store):
     assert invoke("rollback", store.root, 1).stdout == "version: 3\n"
     rows = cells(invoke("versions", store.root).stdout)

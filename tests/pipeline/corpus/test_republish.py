@@ -84,7 +84,7 @@ def test_a_file_of_decisions_becomes_the_next_version_and_a_run_comes_to_the_sam
     assert kept.keys() == {clip_id for clip_id, row in found.items() if row["verdict"] == "kept"}
     assert kept[text["clip_id"]]["text"] == "Other words." and kept[raw["clip_id"]]["version"] == "raw"
     assert len(set(first.shards) & set(second.shards)) == 1, "the tar without a changed clip stays"
-    changed = {clip: (before, after) for clip, before, after in versions.difference(store, first, second).changed}
+    changed = {clip: (before, after) for clip, before, after, _ in versions.difference(store, first, second).changed}
     assert changed[low["clip_id"]] == ("rejected snr_db enhanced", "kept enhanced (keep by anna)")
     assert changed.keys() == {line["clip_id"] for line in LINES}
     assert second.run["counts"] == {"in": 9, "kept": 5, "rejected": 3, "failed": 1}

@@ -76,7 +76,7 @@ def test_what_changed_is_told_by_clip(store):
     found = versions.difference(store, one, two)
     assert (found.added, found.removed) == (["e"], ["a"])
     assert found.changed == [
-        ("b", "kept enhanced", "rejected snr_db enhanced"), ("c", "kept enhanced", "kept enhanced")
+        ("b", "kept enhanced", "rejected snr_db enhanced", ""), ("c", "kept enhanced", "kept enhanced", "audio")
     ]  # fmt: skip
 
 
@@ -91,8 +91,9 @@ def changed(store, one, two, **runs):
         new = draft(store, *(row(clip, verdict, chosen=chosen, **facts) for clip, verdict, chosen in ends))
         made.append(versions.publish(store, new.model_copy(update={"run": new.run | (run or {})})))
     found = versions.difference(store, *made)
-    assert not found.added and not found.removed and all(before == after for _, before, after in found.changed)
-    return [clip for clip, _, _ in found.changed]
+    assert not found.added and not found.removed
+    assert all(before == after and other == "audio" for _, before, after, other in found.changed)
+    return [clip for clip, *_ in found.changed]
 
 
 @pytest.mark.parametrize("name", ["offset_s", "duration_s", "removed_s", "input_gain_db", "channel"])
@@ -103,7 +104,7 @@ def test_a_clip_that_is_cut_otherwise_has_other_audio(store, name):
 
 def test_clips_of_another_rate_are_other_audio(store):
     rates = {f"run_{n}": {"config": {"audio": {"sample_rate": rate}}} for n, rate in ((1, 24000), (2, 16000))}
-    assert changed(store, CUT, CUT | {"speaker": "s"}, **rates) == ["bad", "better", "raw"]
+    assert changed(store, CUT, CUT | {"detail": "s"}, **rates) == ["bad", "better", "raw"]
 
 
 def test_other_networks_change_the_clips_that_they_made(store):
@@ -111,7 +112,20 @@ def test_other_networks_change_the_clips_that_they_made(store):
     without = CUT | {"weights_sha256": None}
     assert changed(store, without, without | {"enhancer": "gate"}) == ["better"]
     bands = {"run_1": {"upper_band": None}, "run_2": {"upper_band": "x.safetensors", "upper_band_sha256": "u"}}
-    assert changed(store, CUT | {"speaker": "s"}, CUT | {"speaker": "t"}, **bands) == ["better"]
+    assert changed(store, CUT | {"detail": "s"}, CUT | {"detail": "t"}, **bands) == ["better"]
+
+
+def test_other_facts_of_manifests_are_told(store):
+    said = {"text": "a", "speaker": "s", "licence": "CC0", "consent": "yes", "language": "en"}
+    names = ("text", "speaker", "licence", "consent", "language")
+    one = versions.publish(
+        store, draft(store, row("same", **said), row("all", **said), row("none", **said), row("new"))
+    )
+    other, without = {name: "other" for name in names}, {"text": None, "speaker": None}
+    clips = row("same", **said), row("all", **other), row("none", **said | without), row("new", text="now")
+    two = versions.publish(store, draft(store, *clips))
+    told = {clip: words for clip, _, _, words in versions.difference(store, one, two).changed}
+    assert told == {"all": ", ".join(names), "none": "text, speaker", "new": "text"}
 
 
 def test_what_an_older_release_did_not_write_is_no_change(store):
