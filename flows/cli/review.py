@@ -2,6 +2,7 @@
 
 import getpass
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -74,13 +75,18 @@ def decisions(
     if as_json:
         print(json.dumps([_record(change) for change in standing.pending.changes], ensure_ascii=False))
     else:
-        _print_standing(standing)
+        for change in standing.pending.changes:
+            print(_line(change))
+    remark = console.print if as_json else print  # standard output is the JSON alone
+    for line in _without_effect(standing):
+        remark(line)
+    remark(f"{len(standing.pending.changes)} pending, {standing.effect_s / 3600:+.4f} h kept")
     if (apply or publish) and (publish or standing.pending.changes):
         done = command.publish(store)
         for change in done.left:
             console.print(f"left as it is, its tars in work/ are gone: {change.old['clip_id']}")
         console.print(f"{len(done.applied)} clips changed")
-        print(f"version: {done.manifest.version}")
+        remark(f"version: {done.manifest.version}")
 
 
 def _record(change: "Change") -> dict[str, object]:
@@ -97,16 +103,17 @@ def _record(change: "Change") -> dict[str, object]:
     }
 
 
-def _print_standing(standing: "Standing") -> None:
+def _line(change: "Change") -> str:
     from clean_corpus.flows.commands.decisions import words_of
 
-    for change in standing.pending.changes:
-        who = f"{change.review.words or 'note'}, by {change.review.by}" if change.review else "undone"
-        words = "; ".join(words_of(change))
-        print(f"{change.old['clip_id']}: {who}" + (f": {words}" if words else ""))
+    who = f"{change.review.words or 'note'}, by {change.review.by}" if change.review else "undone"
+    words = "; ".join(words_of(change))
+    return f"{change.old['clip_id']}: {who}" + (f": {words}" if words else "")
+
+
+def _without_effect(standing: "Standing") -> Iterator[str]:
     for clip_id, why in standing.pending.barred:
-        print(f"{clip_id}: nobody can keep it: {why}")
+        yield f"{clip_id}: nobody can keep it: {why}"
     for entry in standing.pending.absent:
         name = entry.clip_id or entry.source_sha256[:12]
-        print(f"{name}: {entry.what}, by {entry.by}: version {standing.version} lacks it")
-    print(f"{len(standing.pending.changes)} pending, {standing.effect_s / 3600:+.4f} h kept")
+        yield f"{name}: {entry.what}, by {entry.by}: version {standing.version} lacks it"

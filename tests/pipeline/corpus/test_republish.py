@@ -115,8 +115,11 @@ def test_what_is_pending_is_listed_and_what_nobody_can_keep_says_why(store, line
     command.add_file(store, tmp_path / "more.jsonl", by="anna")
     (change,) = json.loads(invoke("decisions", store.root, "--json").stdout)
     assert change["effect"] == ["rejected instead of kept"] and change["hours"] == pytest.approx(-0.5 / 3600)
+    shown = invoke("decisions", store.root, "--publish", "--json")
+    assert json.loads(shown.stdout) == [change], "nothing but JSON, for what reads it"
+    assert "version: 3" in shown.stderr and "x: keep, by anna: version 2 lacks it" in shown.stderr
     said = invoke("decisions", store.root).stdout
-    assert "x: keep, by anna: version 2 lacks it" in said
+    assert "x: keep, by anna: version 3 lacks it" in said
     assert f"{SILENT.clip_ids()[0]}: nobody can keep it: it has no audio: speech_s 0 < 0.3" in said
 
 
