@@ -27,6 +27,8 @@ def holds(store: Store, key: str, forgotten: Forgotten) -> str | None:
     """
     if request := forgotten.named_in(key):
         return f"is named by a clip that is {request.words}"
+    if key.endswith("/"):  # the empty object that stands for a folder
+        return ""
     suffix = "." + key.rpartition("/")[2].rpartition(".")[2].lower()
     if suffix not in (*TEXT, ".tar", ".parquet"):
         return None

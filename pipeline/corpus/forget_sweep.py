@@ -19,7 +19,7 @@ from clean_corpus.pipeline.corpus.forget_look import holds, members
 from clean_corpus.pipeline.corpus.forget_version import digest_of, tar_without
 from clean_corpus.pipeline.corpus.forgotten import DIGITS, FOLDER, Forgotten, digits_of
 from clean_corpus.pipeline.corpus.known_clips import INGESTED, clips_of_record, texts
-from clean_corpus.pipeline.corpus.own_files import is_named_by_content
+from clean_corpus.pipeline.corpus.own_files import is_named_by_content, is_no_file
 from clean_corpus.pipeline.discover import groups
 from clean_corpus.pipeline.discover.outputs import EXPORT_STATE
 from clean_corpus.pipeline.storage.base import StorageError, Store
@@ -89,10 +89,11 @@ def _derived(store: Store, whole: Iterable[str], swept: Swept) -> Iterator[str]:
 def _stale_work(store: Store, forgotten: Forgotten) -> list[str]:
     """Return what is to be dropped of the stage cache: records that tell of some clips, and tars without a record."""
     present = [key for key in store.walk("work") if not key.startswith(PROTOCOL) and key not in REWRITTEN]
+    records = [key for key in present if key.endswith(".json") and not is_no_file(key)]
     dropped: set[str] = set()
     affected: set[str] = set()
     named: set[str] = set()
-    for key, text in texts(store, (key for key in present if key.startswith(INGESTED) and key.endswith(".json"))):
+    for key, text in texts(store, (key for key in records if key.startswith(INGESTED))):
         record = json.loads(text)
         clips = list(clips_of_record(record))
         if any(forgotten.request_of(c.source, c.sha256, c.speaker, c.clip_id) for c in clips):
@@ -100,15 +101,15 @@ def _stale_work(store: Store, forgotten: Forgotten) -> list[str]:
             affected |= {digits for clip in clips if (digits := digits_of(clip.clip_id))}
         else:
             named |= _names_in(record)
-    others = [key for key in present if key.endswith(".json") and not key.startswith(INGESTED)]
-    for key, text in texts(store, others):
+    for key, text in texts(store, (key for key in records if not key.startswith(INGESTED))):
         digits, names = set(DIGITS.findall(text)), _names_in(json.loads(text))
         is_untold = not digits and any(name.startswith("work/") for name in names)  # which clips its tar holds
         if digits & affected or is_untold or forgotten.named_in(text):
             dropped.add(key)
         else:
             named |= names
-    return [key for key in present if key in dropped or (not key.endswith(".json") and key not in named)]
+    whole = named.union(records) - dropped
+    return [key for key in present if key not in whole]
 
 
 def _names_in(value: object) -> set[str]:

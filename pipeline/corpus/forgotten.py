@@ -17,8 +17,9 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
+from clean_corpus.pipeline.core.errors import DataError
 from clean_corpus.pipeline.core.hashing import canonical_json
 from clean_corpus.pipeline.storage.base import Store
 
@@ -151,15 +152,26 @@ class Forgotten:
 
 
 def load(store: Store) -> Forgotten:
-    """Return all requests of a corpus."""
-    place = str(store.root), tuple(store.keys(REQUESTS))
+    """Return all requests of a corpus.
+
+    Raises: DataError if one is damaged.
+    """
+    place = str(store.root), tuple(key for key in store.keys(REQUESTS) if key.endswith(".json"))
     if not place[1]:
         return Forgotten(b"", ())
     if _loaded.get("place") != place:
         salt = store.read(SALT)
-        requests = [Request.model_validate_json(store.read(key)) for key in place[1]]
+        requests = [_read(store, key) for key in place[1]]
         _loaded.update(place=place, forgotten=Forgotten(salt, requests))
     return _loaded["forgotten"]
+
+
+def _read(store: Store, key: str) -> Request:
+    try:
+        return Request.model_validate_json(store.read(key))
+    except ValidationError as error:
+        words = f"{store.root}/{key}: is no request to forget: {error.errors()[0]['msg']}; restore it from a backup"
+        raise DataError(f"{words}, or remove it and forget again what it was for") from None
 
 
 _loaded: dict[str, Any] = {}
@@ -188,7 +200,7 @@ def open_requests(store: Store) -> tuple[list[str], list[str]]:
     The latter were carried out so long ago that no run that was halted then can still write what it knew.
     """
     asked, cleared, settled = (
-        {key.rpartition("/")[2].removesuffix(".json") for key in store.keys(folder)}
+        {key.rpartition("/")[2].removesuffix(".json") for key in store.keys(folder) if key.endswith(".json")}
         for folder in (REQUESTS, CLEARED, SETTLED)
     )
     ages = ((name, store.age_s(f"{CLEARED}/{name}.json")) for name in sorted(asked & cleared - settled))

@@ -62,13 +62,13 @@ def _foreign(store: Store) -> Iterator[str]:
     of_versions = () if _is_run(store) else (
         *store.walk("report"), *(key for key in _OF_A_VERSION if store.size(key) is not None)
     )  # fmt: skip
-    yield from (key for key in tars if not (is_named_by_content(key) or _is_no_file(key)))
-    yield from (key for key in store.walk("versions") if not (_OF_VERSIONS.fullmatch(key) or _is_no_file(key)))
-    yield from (key for key in of_versions if not _is_no_file(key))
-    yield from (key for key in store.walk("work") if not (own or _is_no_file(key)))
+    yield from (key for key in tars if not (is_named_by_content(key) or is_no_file(key)))
+    yield from (key for key in store.walk("versions") if not (_OF_VERSIONS.fullmatch(key) or is_no_file(key)))
+    yield from (key for key in of_versions if not is_no_file(key))
+    yield from (key for key in store.walk("work") if not (own or is_no_file(key)))
 
 
-def _is_no_file(key: str) -> bool:
+def is_no_file(key: str) -> bool:
     """Return whether a key does not count: it is hidden, or stands for a folder, which consoles of buckets make."""
     return key.endswith("/") or any(part.startswith(".") for part in key.split("/"))
 

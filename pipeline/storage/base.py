@@ -69,7 +69,7 @@ class Store(ABC):
 
     @abstractmethod
     def keys(self, prefix: str) -> Iterator[str]:
-        """Yield the keys directly below a folder, sorted."""
+        """Yield the keys directly below a folder, sorted, but for hidden ones, which file managers leave."""
 
     @abstractmethod
     def walk(self, prefix: str) -> Iterator[str]:

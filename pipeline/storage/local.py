@@ -58,7 +58,8 @@ class LocalStore(Store):
     def keys(self, prefix: str) -> Iterator[str]:
         folder = self.path(prefix)
         if folder.is_dir():
-            yield from sorted(f"{prefix}/{entry.name}" for entry in os.scandir(folder) if entry.is_file())
+            shown = (entry for entry in os.scandir(folder) if not entry.name.startswith(".") and entry.is_file())
+            yield from sorted(f"{prefix}/{entry.name}" for entry in shown)
 
     def read(self, key: str) -> bytes:
         return self.path(key).read_bytes()

@@ -90,10 +90,11 @@ class S3Store(lease.LeasableStore):
         return found and found.age_s
 
     def sizes(self, prefix: str) -> Iterator[tuple[str, int]]:
-        return self._list(prefix, "/")
+        found = self._list(prefix, "/")  # consoles make an empty object of a folder, "NAME/"
+        return ((key, size) for key, size in found if not key.rpartition("/")[2].startswith(".") and key[-1:] != "/")
 
     def keys(self, prefix: str) -> Iterator[str]:
-        return (key for key, _ in self._list(prefix, "/"))
+        return (key for key, _ in self.sizes(prefix))
 
     def walk(self, prefix: str) -> Iterator[str]:
         return (key for key, _ in self._list(prefix, ""))

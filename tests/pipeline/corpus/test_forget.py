@@ -12,7 +12,7 @@ from clean_corpus.pipeline.core.config import DEFAULT_S3
 from clean_corpus.pipeline.core.errors import ConfigError, DataError
 from clean_corpus.pipeline.core.locations import S3Folder
 from clean_corpus.pipeline.core.scratch_database import scratch_database
-from clean_corpus.pipeline.corpus import collection, embeddings, forget, forgotten, shards, versions
+from clean_corpus.pipeline.corpus import collection, decisions, embeddings, forget, forgotten, shards, versions
 from clean_corpus.pipeline.corpus.embeddings import Embedding
 from clean_corpus.pipeline.corpus.forget_selection import Asked, read_list
 from clean_corpus.pipeline.discover import find, hidden
@@ -311,6 +311,28 @@ def test_other_objects_are_looked_into_or_named(bare):
     assert done.swept.unknown == ["mine/weights.bin"]
     assert list(bare.walk("mine")) == ["mine/other.csv", "mine/weights.bin"]
     assert "shards/notes.csv" not in bare.walk("shards")
+
+
+FINDERS = ("decisions/._a.jsonl", "forgotten/requests/.DS_Store", "forgotten/.DS_Store", "work/raw/._a.json")
+
+
+def test_what_a_file_manager_leaves_in_our_folders_stops_nothing(bare):
+    """Finder writes these wherever it shows a folder of a share."""
+    for key in FINDERS:
+        bare.write(key, b"Bud1\xff\x00")
+    forget_now(bare, speakers=("bob",))
+    for key in FINDERS:
+        bare.write(key, b"Bud1\xff\x00")
+    assert not holding(bare) and forgotten.open_requests(bare) == ([], []) and not len(decisions.load(bare))
+    forget_now(bare, speakers=("carl",))
+    assert not holding(bare)
+
+
+def test_a_damaged_request_is_named_with_what_to_do(bare):
+    request = forget_now(bare, speakers=("bob",)).request
+    bare.write(key := f"{forgotten.REQUESTS}/{request.id}x.json", b"{")
+    with pytest.raises(DataError, match=rf"{key}: is no request to forget: .*; restore it from a backup, or remove"):
+        forgotten.load(bare)
 
 
 def exported(store, to, **settings):

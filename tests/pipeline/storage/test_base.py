@@ -37,10 +37,11 @@ def test_objects_appear_whole_or_not_at_all(store):
 
 
 def test_listings_are_of_one_folder_or_of_all_below(store):
-    for key in ("s/b", "s/a", "s/deeper/c", "t/d", "st/e"):
+    for key in ("s/b", "s/a", "s/deeper/c", "t/d", "st/e", "s/.DS_Store"):
         store.write(key, b"")
     assert list(store.keys("s")) == ["s/a", "s/b"]
-    assert list(store.walk("s")) == ["s/a", "s/b", "s/deeper/c"]
+    assert list(store.sizes("s")) == [("s/a", 0), ("s/b", 0)]
+    assert list(store.walk("s")) == ["s/.DS_Store", "s/a", "s/b", "s/deeper/c"]
     assert list(store.keys("absent")) == list(store.walk("absent")) == []
 
 

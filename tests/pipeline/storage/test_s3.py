@@ -54,3 +54,10 @@ def test_copies_of_many_small_objects_hold_few_descriptors(bucket, monkeypatch):
         store.write(f"{i:02}", b"%d" % i)
     assert len(os.listdir("/proc/self/fd")) <= before + 3 + 2  # and of connections
     assert [store.read(key) for key in store.keys("")] == [b"%d" % i for i in range(12)]
+
+
+def test_the_empty_object_that_a_console_makes_of_a_folder_is_none_of_it(bucket):
+    store = open_store(S3Folder(bucket, "console"), S3Config())
+    for key in ("fence/commits/", "fence/commits/a.json"):
+        store.write(key, b"")
+    assert list(store.keys("fence/commits")) == ["fence/commits/a.json"] and list(store.keys("fence")) == []
