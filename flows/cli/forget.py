@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -26,7 +25,9 @@ def forget(
     sources: Annotated[
         list[str], typer.Option("--source", help="pattern of the ledger's column source: * and ? match / too, [ is a [")
     ] = [],  # noqa: B006
-    listed: Annotated[Path | None, typer.Option("--list", help="file with a source a line, UTF-8")] = None,
+    listed: Annotated[
+        str | None, typer.Option("--list", help="file with a source a line, UTF-8, local or s3://")
+    ] = None,
     reference: Annotated[str | None, typer.Option(help="stored with it, such as a ticket's number")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="only say what it would take")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False,
@@ -73,15 +74,18 @@ def _has_terminal() -> bool:
     return sys.stdin.isatty()
 
 
-def _read_list(path: Path | None) -> dict[str, int]:
+def _read_list(name: str | None) -> dict[str, int]:
+    from clean_corpus.pipeline.core.locations import parse_location
     from clean_corpus.pipeline.corpus.forget_selection import read_list
+    from clean_corpus.pipeline.storage import staging
 
-    if path is None:
+    if name is None:
         return {}
     try:
-        return read_list(path.read_bytes(), f"--list {path}")
+        with staging.local_input(parse_location(name)) as path:
+            return read_list(path.read_bytes(), f"--list {name}")
     except OSError as error:
-        raise ConfigError(f"--list {path}: {error.strerror}") from None
+        raise ConfigError(f"--list {name}: {error.strerror}") from None
 
 
 def _print_selection(selection: "Selection") -> None:

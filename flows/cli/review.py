@@ -3,7 +3,6 @@
 import getpass
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -53,8 +52,10 @@ def review(
 def decisions(
     output: OutputArgument,
     apply: Annotated[
-        Path | None,
-        typer.Option("--apply", metavar="FILE", help="store the decisions of these JSON lines, and publish"),
+        str | None,
+        typer.Option(
+            "--apply", metavar="FILE", help="store the decisions of these JSON lines, local or s3://, and publish"
+        ),
     ] = None,
     publish: Annotated[bool, typer.Option("--publish", help="make a version with all that is pending")] = False,
     by: ReviewerName = None,
@@ -66,11 +67,13 @@ def decisions(
     A line of FILE is {"clip_id": ..., "what": "keep"}, and so on; docs/review.md has all of them.
     """
     from clean_corpus.flows.commands import decisions as command
+    from clean_corpus.pipeline.core.locations import parse_location
 
     store, _ = open_output(output, settings)
     if apply:
         store.prepare()
-        console.print(f"{len(command.add_file(store, apply, by=reviewer(by)))} decisions stored")
+        stored = command.add_file(store, parse_location(apply), by=reviewer(by))
+        console.print(f"{len(stored)} decisions stored")
     standing = command.standing(store)
     if as_json:
         print(json.dumps([_record(change) for change in standing.pending.changes], ensure_ascii=False))

@@ -14,6 +14,7 @@ from clean_corpus.flows.commands.forget import complete
 from clean_corpus.pipeline.core.child_processes import ScratchFolder
 from clean_corpus.pipeline.core.config import PipelineConfig
 from clean_corpus.pipeline.core.errors import ConfigError, DataError
+from clean_corpus.pipeline.core.locations import Location
 from clean_corpus.pipeline.core.records import Shard
 from clean_corpus.pipeline.corpus import decisions, forgotten, ledger, republish, versions
 from clean_corpus.pipeline.corpus.decisions import Entry
@@ -23,6 +24,7 @@ from clean_corpus.pipeline.corpus.republish import Change, Pending, Republished
 from clean_corpus.pipeline.corpus.versions import Manifest
 from clean_corpus.pipeline.report import listening_picks, speaker_figures
 from clean_corpus.pipeline.report.run_report import write_run_report
+from clean_corpus.pipeline.storage import staging
 from clean_corpus.pipeline.storage.base import Store
 
 
@@ -49,20 +51,21 @@ def standing(store: Store) -> Standing:
         return Standing(newest.version, republish.pending(table, decisions.load(store)))
 
 
-def add_file(store: Store, path: Path, *, by: str) -> list[Entry]:
+def add_file(store: Store, where: Location, *, by: str) -> list[Entry]:
     """Store the decisions of a file of JSON lines; return them. Nothing is stored if one line is wrong.
 
     A line names its clip by `clip_id`, of the newest version, or by `source_sha256`, `offset_s` and `end_s`.
     Raises: ConfigError if the file cannot be read or there is no version; DataError that names the line.
     """
     try:
-        data = path.read_bytes()
+        with staging.local_input(where) as path:
+            data = path.read_bytes()
     except OSError as error:
-        raise ConfigError(f"--apply {path}: {error.strerror}") from None
-    lines = list(decisions.json_lines(str(path), data))
+        raise ConfigError(f"--apply {where}: {error.strerror}") from None
+    lines = list(decisions.json_lines(str(where), data))
     known = _clips(store, {str(values.get("clip_id")) for _, values in lines if "source_sha256" not in values})
     gone = forgotten.load(store)
-    entries = [_entry(values, known, gone, by, f"{path}:{number}") for number, values in lines]
+    entries = [_entry(values, known, gone, by, f"{where}:{number}") for number, values in lines]
     if entries:
         decisions.append(store, entries)
     return entries

@@ -12,6 +12,8 @@ from clean_corpus.pipeline.storage.local import LocalStore
 from tests.support.commands import invoke
 from tests.support.forgettable import Take, write_corpus
 
+BUCKET = "forget-lists"
+
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
@@ -86,6 +88,14 @@ def test_what_goes_is_gone_and_verify_says_so(store):
     store.write("work/raw/late.tar", whole)
     with pytest.raises(CleanCorpusError, match="1 objects are not what was written, or hold what is forgotten"):
         invoke("verify", store.root)
+
+
+def test_a_list_may_lie_in_a_bucket(store, client):
+    client.put_object(Bucket=BUCKET, Key="list.txt", Body=b"b.wav\nc.wav\n")
+    with pytest.raises(ConfigError, match="nothing here matches line 2;"):
+        invoke("forget", store.root, "--list", f"s3://{BUCKET}/list.txt", "--dry-run")
+    with pytest.raises(ConfigError, match=f"s3://{BUCKET}/none: no such object"):
+        invoke("forget", store.root, "--list", f"s3://{BUCKET}/none", "--dry-run")
 
 
 def test_a_list_names_the_lines_that_match_nothing(store, tmp_path):

@@ -123,6 +123,18 @@ def test_what_is_pending_is_listed_and_what_nobody_can_keep_says_why(store, line
     assert f"{SILENT.clip_ids()[0]}: nobody can keep it: it has no audio: speech_s 0 < 0.3" in said
 
 
+def test_the_file_may_lie_in_a_bucket_and_is_named_as_what_it_is(store, client):
+    line = json.dumps({"clip_id": LOW.clip_ids()[0], "what": "keep"})
+    client.put_object(Bucket=BUCKET, Key="lists/good.jsonl", Body=line.encode())
+    client.put_object(Bucket=BUCKET, Key="lists/bad.jsonl", Body=b"[]")
+    assert "1 clips changed" in invoke("decisions", store.root, "--apply", f"s3://{BUCKET}/lists/good.jsonl").stderr
+    with pytest.raises(DataError, match=f"^s3://{BUCKET}/lists/bad.jsonl:1: is no JSON object"):
+        invoke("decisions", store.root, "--apply", f"s3://{BUCKET}/lists/bad.jsonl")
+    for name in ("s3://" + BUCKET + "/lists/none.jsonl", "none.jsonl"):
+        with pytest.raises(ConfigError, match=rf"{name}: (no such object|No such file)"):
+            invoke("decisions", store.root, "--apply", name)
+
+
 def test_a_wrong_line_stores_nothing(store, tmp_path):
     for line, message in (
         ({"clip_id": "nobody", "what": "keep"}, "2: clip_id: the newest version has no clip 'nobody'"),
