@@ -1,6 +1,5 @@
 """The command `evaluate`: enhancement systems compared on noisy/clean pairs."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -17,13 +16,13 @@ def evaluate(
     pairs: Annotated[str, typer.Option(help="folder with noisy/ and clean/ WAVs of the same names, or s3://")],
     out: Annotated[str, typer.Option(help="folder for the tables and plots, or s3://")],
     trained_speakers: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
-            help="text file of speakers that training heard, to compare by; a pair's is its name up to - or _"
+            help="text file of speakers that training heard, or s3://, to compare by; a pair's is its name up to - or _"
         ),
     ] = None,
     trained_noises: Annotated[
-        Path | None, typer.Option(help="text file of noise classes that training heard, to compare by")
+        str | None, typer.Option(help="text file of noise classes that training heard, or s3://, to compare by")
     ] = None,
     distillmos: Distillmos = False,
     workers: Workers = None,
@@ -40,8 +39,7 @@ def evaluate(
             workers_or_cores(workers),
             console,
             distillmos,
-            trained_speakers,
-            trained_noises,
+            *(parse_location(name) if name else None for name in (trained_speakers, trained_noises)),
         )
     print_failures(failed)
     print(f"report: {report}")

@@ -38,8 +38,8 @@ def evaluate(
     workers: int,
     console: Console,
     naturalness: bool = False,
-    trained_speakers: Path | None = None,
-    trained_noises: Path | None = None,
+    trained_speakers: Location | None = None,
+    trained_noises: Location | None = None,
 ) -> tuple[Location, dict[str, str]]:
     """Enhance and score every pair with every system; return the report's location, and failures by system and clip.
 
@@ -51,7 +51,7 @@ def evaluate(
     """
     if naturalness:
         extras.require(distillmos.PACKAGE, distillmos.EXTRA, "--distillmos")
-    trained = [read_names(path) if path else None for path in (trained_speakers, trained_noises)]
+    trained = [_names(where) if where else None for where in (trained_speakers, trained_noises)]
     weights = _weights_by_system(names)
     with staging.output_folder(out) as folder, staging.local_input(pairs) as root:
         found = with_training(find_pairs(root), *trained)
@@ -68,6 +68,11 @@ def evaluate(
                 scores[system].append(result)
         path = write_evaluation(evaluation.with_improvements(scores), found, folder)
     return out / path.name, failed
+
+
+def _names(where: Location) -> frozenset[str]:
+    with staging.local_input(where) as path:
+        return read_names(path)
 
 
 def _weights_by_system(names: Sequence[str]) -> dict[str, str | None]:

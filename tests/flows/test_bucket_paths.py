@@ -225,6 +225,16 @@ def test_listening_tests_and_their_results_lie_in_buckets(there, tmp_path, voice
         command("listening-results", f"{there.at}/saved/b.csv", "--out", tmp_path / "r", "--key", secret)
 
 
+def test_names_that_training_heard_may_lie_in_a_bucket(there, tmp_path):
+    there.put("names.txt", "anne\n")
+    systems = "evaluate", "no-such-system", "--pairs", tmp_path, "--out", tmp_path / "out"
+    for option in ("--trained-speakers", "--trained-noises"):
+        with pytest.raises(ConfigError, match="no-such-system"):  # the names were read before
+            invoke(*systems, option, f"{there.at}/names.txt")
+        with pytest.raises(ConfigError, match=rf"{there.at}/none: no such object"):
+            invoke(*systems, option, f"{there.at}/none")
+
+
 def test_an_exported_file_may_go_to_a_bucket(there, monkeypatch):
     monkeypatch.setattr(
         "clean_corpus.enhancers.serving.onnx_export.export_streaming",
