@@ -29,7 +29,7 @@ from clean_corpus.pipeline.core.types import Audio, Scores
 from clean_corpus.pipeline.storage import staging
 from clean_corpus.vocoder.checkpoint import Vocoder, load_vocoder
 from clean_corpus.vocoder.comparison import measures
-from clean_corpus.vocoder.generation.equaliser import equalised
+from clean_corpus.vocoder.generation.equaliser import playable
 from clean_corpus.vocoder.generation.generate import generate
 from clean_corpus.vocoder.generation.voicing import temperatures
 
@@ -114,8 +114,8 @@ def _vocode(
         )
     took = time.perf_counter() - began
     for (path, log_mel), wave in zip(frames.items(), waves, strict=True):
-        speech = equalised(torch.from_numpy(wave), log_mel, vocoder.mel, vocoder.equaliser_ms)
-        encode.write_wav(out / f"{path.stem}.wav", speech.numpy(), rate)
+        speech = playable(wave, log_mel, vocoder.mel, vocoder.equaliser_ms)
+        encode.write_wav(out / f"{path.stem}.wav", speech, rate)
     console.print(f"{total / rate:.1f} s of speech in {took:.1f} s: {total / took:,.0f} samples per second")
     if score:
         _score([path for path in frames if path.suffix not in FRAMES], out, rate, console, threads)

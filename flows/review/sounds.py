@@ -17,7 +17,6 @@ from clean_corpus.pipeline.audio.resample import resample
 from clean_corpus.pipeline.core.config import PipelineConfig
 from clean_corpus.pipeline.core.errors import DataError
 from clean_corpus.pipeline.core.types import Audio, Verdict, Version
-from clean_corpus.pipeline.corpus.shards import within_full_scale
 
 VERSIONS: tuple[Version, ...] = ("raw", "enhanced")
 LEVEL_LUFS = -23.0  # at which versions are compared, unless a peak stands in the way of one
@@ -44,7 +43,7 @@ class Sound:
 
     def wav(self) -> bytes:
         """Return the sound as a 16-bit WAV file, the one lossless format that every browser seeks in."""
-        return encode_wav(within_full_scale(self.x), self.sample_rate)
+        return encode_wav(loudness.within_full_scale(self.x), self.sample_rate)
 
 
 class Sounds:

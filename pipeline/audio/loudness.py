@@ -73,3 +73,13 @@ def level(x: Audio, sample_rate: int, *, loudness_lufs: float | None, true_peak_
 def _measure(x: Audio, sample_rate: int) -> tuple[float | None, float]:
     # a function of its own, since arguments of level() shadow the names of the two measures
     return loudness_lufs(x, sample_rate), true_peak_db(x, sample_rate)
+
+
+def within_full_scale(x: Audio) -> Audio:
+    """Scale a whole signal down to full scale if it exceeds it, else return it as it is; shapes: any -> the same.
+
+    >>> within_full_scale(np.float32([0.5, -2.0])).tolist()
+    [0.25, -1.0]
+    """
+    peak = float(np.abs(x).max(initial=0.0))
+    return x / np.float32(peak) if peak > 1 else x

@@ -7,14 +7,13 @@ from typing import Literal
 
 import numpy as np
 
-from clean_corpus.pipeline.audio import decode, encode
+from clean_corpus.pipeline.audio import decode, encode, loudness
 from clean_corpus.pipeline.audio.pieces import Frames
 from clean_corpus.pipeline.core.config import DecodeConfig, EnhanceConfig
 from clean_corpus.pipeline.core.errors import DataError
 from clean_corpus.pipeline.core.types import Audio, Recording
 from clean_corpus.pipeline.corpus.enhance import Enhancer, enhance_named
 from clean_corpus.pipeline.corpus.intake import look_over
-from clean_corpus.pipeline.corpus.shards import within_full_scale
 from clean_corpus.pipeline.discover.recordings import printable
 from clean_corpus.pipeline.quality.signal_measures import STEP
 
@@ -101,4 +100,4 @@ def enhance_files(
 
 def _encoded(channels: Sequence[Audio], sample_rate: int, bits: Literal[16, 24]) -> bytes:
     x = channels[0] if len(channels) == 1 else np.stack(channels, axis=1)
-    return encode.encode_wav(within_full_scale(x), sample_rate, bits=bits)
+    return encode.encode_wav(loudness.within_full_scale(x), sample_rate, bits=bits)

@@ -10,9 +10,7 @@ from collections.abc import Collection, Iterable, Iterator
 from itertools import chain
 from typing import Any, BinaryIO, Literal
 
-import numpy as np
-
-from clean_corpus.pipeline.audio import decode, encode
+from clean_corpus.pipeline.audio import decode, encode, loudness
 from clean_corpus.pipeline.core.compute_lock import begin_computing
 from clean_corpus.pipeline.core.errors import DataError
 from clean_corpus.pipeline.core.records import Shard
@@ -119,14 +117,4 @@ def encode_clip(x: Audio, sample_rate: int, *, bits: Literal[16, 24]) -> bytes:
 
     Shapes: x (N,), N >= 1.
     """
-    return encode.encode_flac(within_full_scale(x), sample_rate, bits=bits)
-
-
-def within_full_scale(x: Audio) -> Audio:
-    """Scale a clip down to full scale if it exceeds it: FLAC holds no more, and levels are set at the end anyway.
-
-    >>> within_full_scale(np.float32([0.5, -2.0])).tolist()
-    [0.25, -1.0]
-    """
-    peak = float(np.abs(x).max(initial=0.0))
-    return x / np.float32(peak) if peak > 1 else x
+    return encode.encode_flac(loudness.within_full_scale(x), sample_rate, bits=bits)

@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from clean_corpus.pipeline.audio import decode, encode
+from clean_corpus.pipeline.audio import decode, encode, loudness
 from clean_corpus.pipeline.audio.resample import resample
 from clean_corpus.pipeline.core.errors import DataError
 from clean_corpus.pipeline.corpus import shards
@@ -69,7 +69,7 @@ def exported(flac: bytes, sample_rate: int, container: str) -> tuple[bytes, int]
         )
     if rate == sample_rate and container == "flac":
         return flac, len(x)
-    y = shards.within_full_scale(resample(x, rate, sample_rate))
+    y = loudness.within_full_scale(resample(x, rate, sample_rate))
     encoded = encode.encode_wav(y, sample_rate) if container == "wav" else encode.encode_flac(y, sample_rate, bits=16)
     return encoded, len(y)
 

@@ -3,11 +3,12 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple, TypeVar
 
+from clean_corpus.pipeline.audio import loudness
 from clean_corpus.pipeline.core.types import Audio, Scores
 from clean_corpus.pipeline.quality import device as devices
 from clean_corpus.pipeline.quality import distillmos, dnsmos
 from clean_corpus.pipeline.quality.dnsmos_batched import BatchedDnsmos
-from clean_corpus.pipeline.quality.scorer import measured, rounded, within_full_scale
+from clean_corpus.pipeline.quality.scorer import measured, rounded
 
 BATCH_S = 120.0  # audio that goes to the device at once; its trunk's outputs take 15 MB, those of its windows 150
 
@@ -51,7 +52,7 @@ class BatchedScorer:
         """
         threshold, naturalness = self._speech_threshold, self._naturalness
         values, audible = measured(x, sample_rate, clean, own, speech_threshold=threshold, naturalness=naturalness)
-        heard = None if audible is None else self._dnsmos.hear(within_full_scale(audible))
+        heard = None if audible is None else self._dnsmos.hear(loudness.within_full_scale(audible))
         return Prepared(values, heard, audible if naturalness else None, len(x) / sample_rate)
 
     def score_all(self, clips: Iterable[tuple[Name, Prepared]]) -> Iterator[tuple[Name, Scores]]:

@@ -94,7 +94,7 @@ class Scorer:
         threshold, naturalness = self._speech_threshold, self._naturalness
         found = measured(x, sample_rate, clean, own, speech_threshold=threshold, naturalness=naturalness)
         if found.audible is not None:
-            found.values.update(self._dnsmos(within_full_scale(found.audible)))
+            found.values.update(self._dnsmos(loudness.within_full_scale(found.audible)))
             if self._distillmos:
                 found.values["distillmos"] = self._distillmos(found.audible)
         return rounded(found.values)
@@ -133,12 +133,6 @@ def measured(
         values["stoi"] = stoi(at_16k, clean_at_16k, extended=False)
         values["si_sdr_db"] = signal_measures.si_sdr_db(x, clean)
     return Measured(values, at_16k if is_audible else None)
-
-
-def within_full_scale(x: Audio) -> Audio:
-    """Scale samples down to full scale if they exceed it, else return them as they are; shapes: (N,) -> (N,)."""
-    peak = float(np.abs(x).max())
-    return x / peak if peak > 1 else x
 
 
 def own_level(x: Audio, *, sample_rate: int) -> Scores:

@@ -11,7 +11,7 @@ from clean_corpus.pipeline.core.errors import DataError
 from clean_corpus.pipeline.core.types import Audio, Scores
 from clean_corpus.pipeline.training.shard_stream import clips
 from clean_corpus.vocoder.checkpoint import Vocoder
-from clean_corpus.vocoder.generation.equaliser import equalised
+from clean_corpus.vocoder.generation.equaliser import playable
 from clean_corpus.vocoder.generation.generate import generate
 from clean_corpus.vocoder.generation.voicing import temperatures
 
@@ -73,8 +73,7 @@ def speak(
     numbers = [vocoder.speakers.index(speakers[key]) for key in audio] if conditioned else None
     waves = generate(vocoder.network, mels, seeds, speakers=numbers, temperatures=cooled, threads=threads)
     waves = [
-        equalised(torch.from_numpy(wave), log_mel, vocoder.mel, vocoder.equaliser_ms).numpy()
-        for wave, log_mel in zip(waves, mels, strict=True)
+        playable(wave, log_mel, vocoder.mel, vocoder.equaliser_ms) for wave, log_mel in zip(waves, mels, strict=True)
     ]
     return {key: wave[: len(x)] for (key, x), wave in zip(audio.items(), waves, strict=True)}
 

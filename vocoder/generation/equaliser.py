@@ -7,11 +7,23 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from clean_corpus.pipeline.audio import loudness
+from clean_corpus.pipeline.core.types import Audio
 from clean_corpus.vocoder.features import LogMel, mel_filters
 
 LIMIT_DB = 20.0  # most that a band is raised or lowered
 FRAMES = 2000  # filtered at once, so that hours take little memory
 EDGE = 8  # frames around them that the filter reaches to, beside those of its window
+
+
+def playable(wave: Audio, log_mel: Tensor, mel: LogMel, window_ms: float) -> Audio:
+    """Return what a network spoke, equalised, and scaled down as a whole where that takes it beyond full scale.
+
+    The network's samples lie within it, but the frames of a loud recording may ask for more.
+
+    Shapes: wave (T * hop_length,), log_mel (n_mels, T) -> (T * hop_length,).
+    """
+    return loudness.within_full_scale(equalised(torch.from_numpy(wave), log_mel, mel, window_ms).numpy())
 
 
 @torch.no_grad()

@@ -172,3 +172,14 @@ def test_an_object_is_never_overwritten_by_its_copy(voice, client, tmp_path):
             vocoding.vocode([source], voice, out, CONSOLE, seed=0, speaker=None, batch_size=1, threads=1)
     store = open_store(rec.parent, DEFAULT_S3)
     assert {key: store.read(key) for key in store.walk("")} == dict.fromkeys(("b.wav", "rec/a.wav"), before)
+
+
+def test_one_recording_at_full_scale_does_not_stop_the_others(voice, tmp_path):
+    """Its equalised copy went beyond full scale, which no file holds: nothing of the whole call was written."""
+    for name, x in (("loud", np.sign(tone(200, 0.3))), ("other", 0.1 * tone(200, 0.3))):
+        encode.write_wav(tmp_path / f"{name}.wav", x.astype(np.float32), RATE)
+    arguments = {"seed": 3, "speaker": None, "batch_size": 2, "threads": 1, "equaliser_ms": 50}
+    sources = [tmp_path / "loud.wav", tmp_path / "other.wav"]
+    assert vocoding.vocode(sources, voice, tmp_path / "said", CONSOLE, **arguments) == (2, {})
+    said, other = (decode.decode((tmp_path / "said" / f"{name}.wav").read_bytes())[0] for name in ("loud", "other"))
+    assert np.abs(said).max() > 0.999 > 0.5 > np.abs(other).max()
