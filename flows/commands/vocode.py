@@ -24,7 +24,7 @@ from clean_corpus.pipeline.audio import decode, encode
 from clean_corpus.pipeline.audio.sound_files import without_companions
 from clean_corpus.pipeline.core.config import DecodeConfig
 from clean_corpus.pipeline.core.errors import ConfigError, DataError
-from clean_corpus.pipeline.core.locations import Location, S3Folder
+from clean_corpus.pipeline.core.locations import Location, S3Folder, is_within
 from clean_corpus.pipeline.core.types import Audio, Scores
 from clean_corpus.pipeline.storage import staging
 from clean_corpus.vocoder.checkpoint import Vocoder, load_vocoder
@@ -67,8 +67,9 @@ def vocode(
     number = _speaker_number(vocoder, speaker)
     with ExitStack() as stack:
         folder = stack.enter_context(staging.output_folder(out))
-        places = {str(stack.enter_context(staging.local_input(source))): str(source) for source in sources}
-        files = _files([Path(here) for here in places], folder)
+        local = [(stack.enter_context(staging.local_input(source)), source) for source in sources]
+        places = {str(here): str(source) for here, source in local}
+        files = _files([here for here, _ in local], [folder, *_downloaded(local, out)])
         _refuse_overwriting(files, folder)
         _refuse_overwriting_objects([_origin(path, places) for path in files], out)
         count, failed = _vocode(files, vocoder, number, folder, console, seed, batch_size, threads, score)
@@ -211,13 +212,22 @@ def _speaker_number(vocoder: Vocoder, speaker: str | None) -> int | None:
     return vocoder.speakers.index(speaker)
 
 
-def _files(sources: Sequence[Path], out: Path) -> list[Path]:
-    """Return the files to speak: of a folder all but hidden ones, companions of a recording, and an output in it."""
+def _downloaded(local: Sequence[tuple[Path, Location]], out: Location) -> list[Path]:
+    """Return where the output of an earlier call was downloaded to, with the input that it lies in."""
+    return [
+        here / source.relative(out.prefix)
+        for here, source in local
+        if isinstance(source, S3Folder) and isinstance(out, S3Folder) and out != source and is_within(out, source)
+    ]
+
+
+def _files(sources: Sequence[Path], outputs: Sequence[Path]) -> list[Path]:
+    """Return the files to speak: of a folder all but hidden ones, companions of a recording, and outputs in it."""
     found: list[Path] = []
     for source in sources:
         if not source.exists():
             raise ConfigError(f"{source}: no such file or folder")
-        found += _in_folder(source, out) if source.is_dir() else [source]
+        found += _in_folder(source, outputs) if source.is_dir() else [source]
     stems: dict[str, Path] = {}
     for path in found:
         if path.stem in stems:
@@ -226,14 +236,14 @@ def _files(sources: Sequence[Path], out: Path) -> list[Path]:
     return found
 
 
-def _in_folder(source: Path, out: Path) -> list[Path]:
-    spoken = None if out.resolve() == source.resolve() else out.resolve()  # where copies of an earlier call lie
+def _in_folder(source: Path, outputs: Sequence[Path]) -> list[Path]:
+    spoken = {out.resolve() for out in outputs} - {source.resolve()}  # where copies of an earlier call lie
     paths = [
         path
         for path in sorted(source.rglob("*"))
         if path.is_file()
         and not any(part.startswith(".") for part in path.relative_to(source).parts)
-        and spoken not in path.resolve().parents
+        and spoken.isdisjoint(path.resolve().parents)
     ]
     return without_companions(paths, FRAMES)
 

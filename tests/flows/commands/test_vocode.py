@@ -183,3 +183,16 @@ def test_one_recording_at_full_scale_does_not_stop_the_others(voice, tmp_path):
     assert vocoding.vocode(sources, voice, tmp_path / "said", CONSOLE, **arguments) == (2, {})
     said, other = (decode.decode((tmp_path / "said" / f"{name}.wav").read_bytes())[0] for name in ("loud", "other"))
     assert np.abs(said).max() > 0.999 > 0.5 > np.abs(other).max()
+
+
+def test_a_second_call_passes_over_copies_that_lie_in_its_input(voice, client, tmp_path):
+    """In a bucket they were downloaded with the recordings, and had the names of the copies to be made."""
+    (tmp_path / "in").mkdir()
+    encode.write_wav(tmp_path / "in" / "a.wav", tone(170, 0.1), RATE)
+    client.upload_file(str(tmp_path / "in" / "a.wav"), BUCKET, "again/a.wav")
+    arguments = {"seed": 0, "speaker": None, "batch_size": 1, "threads": 1}
+    for source in (tmp_path / "in", S3Folder(BUCKET, "again")):
+        for _ in range(2):
+            assert vocoding.vocode([source], voice, source / "said", CONSOLE, **arguments) == (1, {})
+        with pytest.raises(ConfigError, match=r"would both become a\.wav"):  # those of another call are recordings
+            vocoding.vocode([source], voice, source / "other", CONSOLE, **arguments)
