@@ -121,7 +121,8 @@ def _name(
             for source, found in clean_references.items()
         }
         decoding = config.audio.model_dump(include={"sample_rate", "channel", "allow_truncated"})
-        references = [[digests.get(clip.source) for clip in clips], decoding, decode.CODEC_VERSION]
+        digest_of_each = [digests.get(clip.source) for clip in clips]
+        references = [digest_of_each, decoding, decode.CODEC_VERSION, scoring.PESQ_S]
     return content_name(
         "score",
         VERSION,

@@ -143,3 +143,20 @@ def test_import_is_light():
     heavy = {"torch", "librosa", "numba", "pandas", "scipy"}
     code = f"import sys, clean_corpus.pipeline.quality.scorer; print(*({heavy} & sys.modules.keys()))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split() == []
+
+
+@pytest.mark.parametrize("mode", ["wb", "nb"])
+def test_pesq_of_a_long_recording_is_the_mean_over_its_stretches(mode):
+    """P.862's code wrote beyond its 50 utterances: a recording of two minutes had another score, or ended the process.
+
+    The same 20 s of 15 utterances over and over have one score, however often; 20 s of silence change nothing.
+    """
+    rng = np.random.default_rng(0)
+    bursts = [np.concatenate((0.1 * rng.standard_normal(6400), np.zeros(6400))) for _ in range(15)]
+    clean = np.concatenate((*bursts, np.zeros(8 * RATE))).astype(np.float32)
+    noisy = clean + (0.01 * rng.standard_normal(clean.size)).astype(np.float32)
+    score = scoring.pesq_lqo(noisy, clean, mode)
+    assert 1.1 < score < 4 and clean.size == 20 * RATE
+    assert scoring.pesq_lqo(np.tile(noisy, 5), np.tile(clean, 5), mode) == pytest.approx(score, abs=1e-6)
+    silence = np.zeros_like(clean)
+    assert scoring.pesq_lqo(np.append(noisy, silence), np.append(clean, silence), mode) == score
