@@ -114,13 +114,16 @@ class Supervised(LightningModule):
         return total
 
     def validation_step(self, batch: tuple[Tensor, Tensor], index: int) -> None:
+        from clean_corpus.pipeline.quality.scorer import pesq_lqo  # loads onnxruntime
+
         run = self.row.domain.forward(self.network, *batch)
         loss = sum(self.terms(*self.stage.target(run)).values(), run.estimate.new_zeros(()))
         self.log("val/loss", loss, sync_dist=True)
         self.log("val/si_sdr", -losses.neg_si_snr(run.estimate, run.clean), prog_bar=True, sync_dist=True)
         wanted = self.config.pesq_pairs - index * self.config.batch_size
         for estimate, clean in zip(run.estimate[: max(0, wanted)], run.clean, strict=False):
-            if (score := _pesq(estimate, clean, self.row.sample_rate)) is not None:
+            pair = [x.detach().float().cpu().numpy() for x in (estimate, clean)]
+            if not math.isnan(score := pesq_lqo(*pair, "wb")):  # of silence, or without an utterance
                 self.log("val/pesq", score, batch_size=1, sync_dist=True)
 
     def configure_optimizers(self) -> dict[str, object]:
@@ -141,14 +144,3 @@ class Supervised(LightningModule):
 
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, shape)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
-
-
-def _pesq(estimate: Tensor, clean: Tensor, sample_rate: int) -> float | None:
-    """Return wide-band PESQ, or None where it finds no utterance."""
-    import pesq
-
-    pair = [x.detach().float().cpu().numpy() for x in (clean, estimate)]
-    try:
-        return pesq.pesq(sample_rate, *pair, "wb")
-    except (pesq.NoUtterancesError, pesq.BufferTooShortError):
-        return None

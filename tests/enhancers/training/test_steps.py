@@ -1,5 +1,7 @@
 """The supervised training step: weights of losses, parts that learn, learning rates, seeds of a batch."""
 
+import math
+
 import pytest
 import torch
 
@@ -86,3 +88,17 @@ def test_the_learning_rate_warms_up_and_falls(schedule, expected):
 def test_steps_of_a_stage_are_those_of_its_epochs_where_these_are_given():
     assert StepConfig(steps=7).steps_per_stage == 7
     assert StepConfig(steps=7, epochs=3, steps_per_epoch=5).steps_per_stage == 15
+
+
+@pytest.mark.parametrize("silent", [True, False])
+def test_a_network_that_is_silent_so_far_is_validated_too(silent, monkeypatch):
+    """Package pesq cannot tell the quality of silence: it ended the training."""
+    module, logged = supervised("cgcrn-complex", -1, sizes={"channels": (4, 4, 8, 8, 16)}), {}
+    monkeypatch.setattr(module, "log", lambda name, value, **_: logged.update({name: value}))
+    if silent:
+        for parameter in module.network.parameters():
+            torch.nn.init.zeros_(parameter)
+    speech = 0.1 * torch.randn(1, 16000, generator=torch.manual_seed(0))
+    with torch.no_grad():
+        module.eval().validation_step((speech, speech), 0)
+    assert ("val/pesq" in logged) is not silent and math.isfinite(float(logged["val/si_sdr"]))
